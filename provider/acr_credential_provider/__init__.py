@@ -1,0 +1,1 @@
+"""Registry tokens of Alibaba Cloud Container Registry (ACR) for the kubelet."""

@@ -1,0 +1,1 @@
+"""Runs the package: python -m acr_credential_provider."""

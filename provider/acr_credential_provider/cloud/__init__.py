@@ -1,0 +1,1 @@
+"""Alibaba Cloud's APIs: the only place that opens a network connection."""

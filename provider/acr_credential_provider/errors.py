@@ -1,0 +1,67 @@
+"""The errors an operator can act on: each says what failed and what to do about it.
+
+Every module may raise them and the command line prints them, once. Neither text ever
+holds a secret or the text of a foreign exception: both end in logs that others read.
+"""
+
+from __future__ import annotations
+
+
+class CredentialProviderError(Exception):
+    """What failed (`problem`) and what to change so that it works (`remedy`).
+
+    The subclasses are told apart by what the reader must do next.
+
+    >>> error = RegistryRefusedError("ACR refused cri-1 (NoPermission)", remedy="Attach the policy.")
+    >>> str(error), error.remedy
+    ('ACR refused cri-1 (NoPermission)', 'Attach the policy.')
+    """
+
+    def __init__(self, problem: str, *, remedy: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+
+
+class InvalidRequestError(CredentialProviderError):
+    """Stdin did not hold a CredentialProviderRequest that we understand."""
+
+
+class InvalidImageError(CredentialProviderError):
+    """The image of the request has no registry host that credentials could be for."""
+
+
+class ConfigurationError(CredentialProviderError):
+    """Our settings file is absent, unreadable or wrong."""
+
+
+class CacheUnsafeError(CredentialProviderError):
+    """The cache folder could be written by others: nothing is read from it or written to it."""
+
+
+class IdentityUnavailableError(CredentialProviderError):
+    """The identity that the settings ask for cannot be had on this node."""
+
+
+class RoleRefusedError(CredentialProviderError):
+    """STS would not let the identity assume the role."""
+
+
+class RegistryRefusedError(CredentialProviderError):
+    """ACR answered, and said no."""
+
+
+class CloudUnreachableError(CredentialProviderError):
+    """No usable answer came from the cloud: network, TLS, a server's own failure."""
+
+
+class ThrottledError(CloudUnreachableError):
+    """The cloud asked us to slow down; ``retry_after`` is in seconds, 0 when it did not say."""
+
+    def __init__(self, problem: str, *, remedy: str, retry_after: float = 0.0) -> None:
+        super().__init__(problem, remedy=remedy)
+        self.retry_after = retry_after
+
+
+class DeadlineExceededError(CloudUnreachableError):
+    """Our own deadline for the whole answer ran out."""
