@@ -65,3 +65,21 @@ class ThrottledError(CloudUnreachableError):
 
 class DeadlineExceededError(CloudUnreachableError):
     """Our own deadline for the whole answer ran out."""
+
+
+class NodeBusyError(CredentialProviderError):
+    """Too many pulls needed the cloud at once; the kubelet will ask again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "too many pulls on this node are waiting for tokens",
+            remedy="Nothing, if it passes: the kubelet tries again. If it stays, see which process holds the locks "
+            "in the cache folder (lslocks).",
+        )
+
+
+def recall_error(kind: str, problem: str, remedy: str) -> CredentialProviderError:
+    """Return the error that another process of ours met, from what it wrote down."""
+    known = {each.__name__: each for each in (RegistryRefusedError, RoleRefusedError, IdentityUnavailableError)}
+    known |= {each.__name__: each for each in (ConfigurationError, ThrottledError, DeadlineExceededError)}
+    return known.get(kind, CloudUnreachableError)(problem, remedy=remedy)

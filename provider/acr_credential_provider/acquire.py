@@ -1,0 +1,311 @@
+"""The slow path: settings, then an identity, then ACR, and a token comes out.
+
+Everything third-party is behind this module; it is imported only once a process is
+admitted to do heavy work.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from .cloud.acr import AcrApi, acr_endpoints
+from .cloud.credential import FixedCredential
+from .cloud.metadata import MetadataService
+from .cloud.proxy import ProxySettings
+from .cloud.transport import Transport
+from .cpython import hexdigest
+from .errors import ConfigurationError, CredentialProviderError, IdentityUnavailableError
+from .image import ImageReference
+from .memo import FOREVER, NOT_COVERED, TOKEN, Memo, Memos, stamp, uptime
+from .notes import Notes
+from .registry import EnterpriseHost
+from .settings import ProviderSettings, Registry, load
+from .sources.choose import source_of
+from .store import Store
+from .token import AuthorizationToken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .deadline import Deadline
+    from .locks import Locks
+    from .protocol import CredentialProviderRequest
+    from .sources.interface import CredentialSource
+
+MACHINE_ID = "/etc/machine-id"
+"""A cache that was cloned with the disk of another node is worth nothing: this file tells."""
+
+DAY = 86400.0
+UNKNOWN_REGION_LIFE = 3600.0
+"""Seconds after which a node whose metadata service did not answer is asked again."""
+UNSURE = 300.0
+"""Seconds for which "not covered" is believed when an endpoint list not yet known might say otherwise."""
+
+
+BRIEF = 3.0
+"""Seconds that a renewal may take while a living token is at hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the slow path works with; the command line puts it together.
+
+    *deadline* is for the cloud, *patience* for other processes' work on the same token.
+    A token that will be due in *ahead* seconds is renewed as if it were due now.
+    """
+
+    settings_path: str
+    store_folder: str
+    memos: Memos
+    locks: Locks
+    deadline: Deadline
+    patience: Deadline
+    say_stage: Callable[[str], object]
+    ahead: float = 0.0
+
+
+@contextmanager
+def acquired(request: CredentialProviderRequest, *, digest: str, tools: Tools) -> Iterator[Memo]:
+    """Yield the answer to *request*; what was learnt is stored when the context is left.
+
+    Raises `CredentialProviderError`, and only before it yields.
+    """
+    # Stamps come before the reading: a file that changes meanwhile must make the memo untrue.
+    stamps = [stamp(MACHINE_ID), stamp(tools.settings_path)]
+    tools.say_stage(f"reading {tools.settings_path}")
+    settings = load(tools.settings_path)
+    host = ImageReference.parse(request.image).registry
+    with Store(tools.store_folder) as store:
+        cloud = _Cloud(settings, request=request, store=store, machine=stamps[0], tools=tools)
+        coverage = cloud.coverage(host)
+        if coverage.registry is None:
+            yield _memo(digest, host, settings, stamps, kind=NOT_COVERED, due=coverage.until, dead=coverage.until)
+            return
+        with cloud.token(coverage.registry) as (token, files):
+            yield _memo(
+                digest,
+                host,
+                settings,
+                stamps + list(files),
+                kind=TOKEN,
+                due=token.due_at,
+                dead=token.dead_at,
+                auth={host: {"username": token.username, "password": token.password}},
+            )
+
+
+def _memo(  # noqa: PLR0913 - the parts of an answer
+    digest: str,
+    host: str,
+    settings: ProviderSettings,
+    stamps: list[str],
+    *,
+    kind: str,
+    due: float,
+    dead: float,
+    auth: dict[str, dict[str, str]] | None = None,
+) -> Memo:
+    return Memo(
+        digest=digest,
+        kind=kind,
+        host=host,
+        written=time.time(),
+        uptime=uptime(),
+        due=due,
+        dead=dead,
+        longest=settings.kubelet_cache,
+        stamps=stamps,
+        answer=json.dumps(auth or {}, separators=(",", ":")),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The registry whose token is for a host, or None and how long that may be believed."""
+
+    registry: Registry | None
+    until: float = FOREVER
+
+
+class _Cloud:
+    """One request's way through the settings and the cloud."""
+
+    def __init__(
+        self,
+        settings: ProviderSettings,
+        *,
+        request: CredentialProviderRequest,
+        store: Store,
+        machine: str,
+        tools: Tools,
+    ) -> None:
+        self._settings = settings
+        self._request = request
+        self._store = store
+        self._machine = machine
+        self._tools = tools
+        self._proxy = (
+            ProxySettings(https_proxy=settings.proxy.https or "", no_proxy=settings.proxy.no_proxy)
+            if settings.proxy
+            else ProxySettings.from_environment()
+        )
+
+    def coverage(self, host: str) -> Coverage:
+        """Say which registry of the settings *host* belongs to.
+
+        A registry with ``domains`` has those and no others. For one without, ACR is asked,
+        but only about hosts that look like Enterprise Edition's: a custom domain is known
+        from the settings or from a list that an earlier pull brought.
+        """
+        named = next((each for each in self._settings.registries if host in each.domains), None)
+        if named is not None:
+            return Coverage(named)
+        enterprise = EnterpriseHost.recognise(host)
+        failures: list[CredentialProviderError] = []
+        until = FOREVER
+        for registry in self._settings.registries:
+            if registry.domains:
+                continue
+            try:
+                if enterprise is not None and self._region(registry) != enterprise.region:
+                    continue
+                domains, known_until = self._domains(registry, may_ask=enterprise is not None)
+            except CredentialProviderError as failure:
+                failures.append(failure)
+                continue
+            if host in domains:
+                return Coverage(registry)
+            until = min(until, known_until)
+        if failures:
+            raise failures[0]
+        return Coverage(None, until)
+
+    @contextmanager
+    def token(self, registry: Registry) -> Iterator[tuple[AuthorizationToken, tuple[str, ...]]]:
+        """Yield a living token of *registry* and the stamps of the files it depended on."""
+        source = self._source(registry)
+        files = tuple(stamp(path) for path in source.files())
+        name = self._name("token", registry, files)
+        with self._tools.locks.hold(name, patience=self._tools.patience):
+            kept = self._kept_token(name)
+            if kept is not None and not kept.is_due(time.time() + self._tools.ahead):
+                yield kept, files
+                return
+            fresh = self._fresh_token(registry, name, kept)
+            yield fresh, files
+            if fresh is not kept:
+                self._store.put(f"token/{name}", asdict(fresh), until=fresh.dead_at)
+
+    def _kept_token(self, name: str) -> AuthorizationToken | None:
+        kept = self._store.get(f"token/{name}")
+        try:
+            return AuthorizationToken(**kept) if kept else None
+        except TypeError:  # another version's
+            return None
+
+    def _fresh_token(self, registry: Registry, name: str, kept: AuthorizationToken | None) -> AuthorizationToken:
+        """Ask ACR; a failure is remembered, and is not this pull's as long as *kept* lives."""
+        notes = Notes(self._tools.memos, digest=name, host="", stamps=(stamp(self._tools.settings_path),))
+        failure = notes.failure()
+        if failure is None:
+            self._tools.say_stage(f"asking ACR for a token of {registry.instance_id}")
+            try:
+                grant = self._api(registry, brief=kept is not None).authorization_token(
+                    registry.instance_id, hours=int(registry.token_duration // 3600)
+                )
+                return AuthorizationToken.from_grant(
+                    grant, now=time.time(), refresh_before=registry.refresh_before, jitter=random.random()  # noqa: S311
+                )
+            except CredentialProviderError as error:
+                failure = error
+                notes.keep_failure(error)
+        if kept is not None:
+            return kept
+        raise failure
+
+    def _domains(self, registry: Registry, *, may_ask: bool) -> tuple[list[str], float]:
+        """Return the hosts that ACR lists for *registry* and until when that is believed."""
+        files = tuple(stamp(path) for path in self._source(registry).files())
+        name = self._name("domains", registry, files)
+        with self._tools.locks.hold(name, patience=self._tools.patience):
+            kept = self._store.get(f"domains/{name}")
+            if kept is not None:
+                return kept["domains"], kept["until"]
+            if not may_ask:
+                return [], time.time() + UNSURE
+            self._tools.say_stage(f"asking ACR for the domains of {registry.instance_id}")
+            domains = list(self._api(registry, brief=False).registry_domains(registry.instance_id))
+            until = time.time() + DAY * random.uniform(0.9, 1.0)  # noqa: S311 - spreads load
+            self._store.put(f"domains/{name}", {"domains": domains, "until": until}, until=until)
+            return domains, until
+
+    def _api(self, registry: Registry, *, brief: bool) -> AcrApi:
+        credential = self._source(registry).find(self._request)
+        if credential is None:
+            raise IdentityUnavailableError(
+                f"the identity of {registry.instance_id} ({registry.identity.kind}) does not apply to this request",
+                remedy="Choose another identity for that registry in the settings.",
+            )
+        region = self._region(registry)
+        return AcrApi(
+            self._transport(BRIEF if brief else self._tools.deadline.remaining()),
+            FixedCredential(credential),
+            region=region,
+            endpoints=self._endpoints(registry, region),
+        )
+
+    def _endpoints(self, registry: Registry, region: str) -> tuple[str, ...]:
+        if registry.endpoints.acr:
+            return (registry.endpoints.acr,)
+        if registry.network == "vpc":
+            return acr_endpoints(region, vpc_first=True)[:1]
+        return acr_endpoints(region, vpc_first=registry.network == "auto" and self._node_region() == region)
+
+    def _source(self, registry: Registry) -> CredentialSource:
+        return source_of(registry.identity, metadata=self._metadata)
+
+    def _metadata(self, allow_v1: bool) -> MetadataService:
+        transport = self._transport(self._tools.deadline.remaining())
+        return MetadataService(transport, endpoint=self._settings.endpoints.metadata, allow_v1=allow_v1)
+
+    def _transport(self, seconds: float) -> Transport:
+        return Transport(self._tools.deadline.within(seconds), proxy=self._proxy, ca_bundle=self._settings.ca_bundle)
+
+    def _region(self, registry: Registry) -> str:
+        region = registry.region or self._node_region()
+        if region:
+            return region
+        raise ConfigurationError(
+            f"the settings name no region for {registry.instance_id}, and the metadata service does not tell the node's",
+            remedy="Add region: to that registry, for example region: cn-hangzhou.",
+        )
+
+    def _node_region(self) -> str:
+        """Return the region of this node, "" where there is no metadata service."""
+        name = f"region/{hexdigest(self._machine)}"
+        kept = self._store.get(name)
+        if kept is not None:
+            return str(kept["region"])
+        self._tools.say_stage("asking the metadata service for this node's region")
+        try:
+            region, life = self._metadata(self._may_use_metadata_v1()).region_id(), DAY
+        except CredentialProviderError:
+            region, life = "", UNKNOWN_REGION_LIFE
+        self._store.put(name, {"region": region}, until=time.time() + life)
+        return region
+
+    def _may_use_metadata_v1(self) -> bool:
+        return any(getattr(each.identity, "allow_metadata_v1", False) for each in self._settings.registries)
+
+    def _name(self, what: str, registry: Registry, files: tuple[str, ...]) -> str:
+        """Return the name of *registry*'s token: who asks for what, on which machine."""
+        identity = registry.identity.model_dump_json()
+        region = registry.region or "own"
+        return hexdigest(
+            "\n".join((what, registry.instance_id, region, identity, self._request.asker, self._machine, *files))
+        )

@@ -1,0 +1,142 @@
+"""The command line: puts the parts together, for the kubelet and for operators.
+
+The composition root: stdin, stdout, the clock, the deadline and the exit code are here
+and nowhere below.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+
+from .deadline import Deadline
+from .errors import CacheUnsafeError, CredentialProviderError, DeadlineExceededError
+from .folders import prepare
+from .hit import question
+from .image import ImageReference
+from .locks import Locks, Queue
+from .memo import Memo, Memos, judge_time, stamp
+from .notes import Notes
+from .plugin import answer
+from .protocol import CredentialProviderRequest
+from .watchdog import Reply, Stage, after, report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+CLOUD = 7.0
+"""Seconds for the cloud: less than the patience of those who wait, so that they hear the true cause."""
+RENEWAL = 3.0
+"""Seconds that a pull waits for a better answer than the living one that it has."""
+LAST_WORDS = 0.5
+"""Seconds kept back at the end of a deadline."""
+NOWHERE = "/dev/null"
+"""A cache folder in which nothing can be read or written."""
+
+
+def main(arguments: list[str]) -> int:
+    """Carry out an operator's command; return the exit code."""
+    from .commands import run  # noqa: PLC0415 - argparse and all it loads, which no pull needs
+
+    return run(arguments)
+
+
+def get_credentials(raw: bytes, options: dict[str, str], *, started: float, seconds: float) -> int:
+    """Answer the request in *raw* where no fresh memo does; return the exit code.
+
+    *started* is when the process began (monotonic clock) and *seconds* its deadline from then.
+    """
+    os.umask(0o077)
+    deadline = Deadline(started + seconds - time.monotonic())
+    reply, stage = Reply(), Stage()
+
+    def time_is_up() -> int:
+        if reply.is_out:
+            return 0
+        report(_too_late(stage, seconds))
+        return 1
+
+    with after(deadline.remaining() - LAST_WORDS, time_is_up):
+        try:
+            request = CredentialProviderRequest.decode(raw)
+            _answer(request, options, deadline=deadline, reply=reply, stage=stage)
+        except CredentialProviderError as error:
+            report(error)
+        except OSError:  # whoever asked is gone
+            report(CredentialProviderError("the answer could not be written to stdout", remedy="Keep stdout open."))
+        except BaseException as error:  # noqa: BLE001 - its text may hold anything, so only its type is told
+            report(_unforeseen(error))
+        else:
+            return 0
+    return 0 if reply.is_out else 1
+
+
+def _answer(
+    request: CredentialProviderRequest, options: dict[str, str], *, deadline: Deadline, reply: Reply, stage: Stage
+) -> None:
+    settings, host = options["--settings"], ImageReference.parse(request.image).registry
+    digest = question(settings, host, request.asker)
+    cache = _usable(options["--cache"])
+    memos, locks = Memos(f"{cache}/memo"), Locks(f"{cache}/locks")
+    notes = Notes(memos, digest=digest, host=host, stamps=(stamp(settings),))
+    patience = deadline.within(deadline.remaining() / 2)
+    to_the_end = deadline.within(deadline.remaining() - 2 * LAST_WORDS)
+
+    def say(memo: Memo) -> None:
+        reply(memo.response(request.api_version, now=judge_time(memo)))
+
+    def ask(for_cloud: Deadline, for_others: Deadline) -> AbstractContextManager[Memo]:
+        from .acquire import Tools, acquired  # noqa: PLC0415 - everything third-party, after all waiting
+
+        tools = Tools(settings, f"{cache}/store", memos, locks, for_cloud, for_others, stage.say)
+        return acquired(request, digest=digest, tools=tools)
+
+    @contextmanager
+    def renew() -> Iterator[Memo]:
+        def settle_for_the_living() -> int:
+            if not reply.is_out:
+                say(living)
+                notes.keep_failure(_too_late(stage, RENEWAL))
+            return 0
+
+        living = notes.living()
+        if living is None:  # it died just now
+            raise _too_late(stage, 0.0)
+        with after(RENEWAL, settle_for_the_living), ask(deadline.within(RENEWAL - LAST_WORDS), Deadline(0.0)) as memo:
+            yield memo
+
+    answer(
+        notes=notes,
+        queue=Queue(locks, digest, patience=patience, to_the_end=to_the_end, say_stage=stage.say),
+        acquire=lambda: ask(deadline.within(CLOUD), patience),
+        renew=renew,
+        reply=say,
+    )
+
+
+def _usable(cache: str) -> str:
+    """Return *cache* with its folders made, or `NOWHERE` when others could write to it."""
+    try:
+        prepare(cache)
+    except CacheUnsafeError as error:
+        report(error)  # and go on without: the pull must not fail
+        return NOWHERE
+    except OSError:  # full or read-only: what is there can still be read
+        return cache
+    return cache
+
+
+def _too_late(stage: Stage, seconds: float) -> DeadlineExceededError:
+    return DeadlineExceededError(
+        f"no answer within {seconds:.0f} s; it was {stage.now}",
+        remedy="Check that this node reaches that service: name resolution, routes, proxy, security groups.",
+    )
+
+
+def _unforeseen(error: BaseException) -> CredentialProviderError:
+    return CredentialProviderError(
+        f"unforeseen {type(error).__name__}", remedy="Report it, with this version and the command that shows it."
+    )

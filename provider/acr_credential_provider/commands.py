@@ -1,0 +1,211 @@
+"""What operators type: settings validate|schema, cache show|clear|warm, --version, --help."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .deadline import Deadline
+from .errors import CredentialProviderError
+from .folders import prepare
+from .hit import API_VERSIONS, CACHE, SETTINGS, question
+from .locks import Locks
+from .memo import FAILED, FOREVER, TOKEN, Memo, Memos, judge_time
+from .notes import Notes
+from .protocol import CredentialProviderRequest
+from .settings import ProviderSettings, json_schema, judge, parse_duration, read
+from .version import VERSION
+from .watchdog import report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAME = "aliyun-acr-credential-provider"
+DESCRIPTION = "Gives the kubelet registry tokens of Alibaba Cloud Container Registry (ACR)."
+EXAMPLES = f"""examples:
+  # what the kubelet does: a CredentialProviderRequest on stdin, the answer on stdout
+  echo '{{"kind":"CredentialProviderRequest","apiVersion":"{API_VERSIONS[0]}",
+    "image":"demo-registry.cn-hangzhou.cr.aliyuncs.com/team/app"}}' | {NAME}
+
+  {NAME} settings validate {SETTINGS}
+  {NAME} cache show
+  {NAME} cache warm --ahead 10m
+"""
+WARM_DEADLINE = 15.0
+"""Seconds for the renewal of one host."""
+
+
+def run(arguments: list[str]) -> int:
+    """Carry out the command in *arguments*; return the exit code: 0 done, 1 failed, 2 not understood."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except CredentialProviderError as error:
+        report(error)
+        return 1
+    except BrokenPipeError:  # a pager that was closed; Python must not try to flush into it again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=NAME, description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"{NAME} {VERSION}")
+    parser.set_defaults(run=_from_a_terminal)
+    _add_paths(parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    get = commands.add_parser("get-credentials", help="answer a CredentialProviderRequest (the default)")
+    _add_paths(get)
+    get.set_defaults(run=_from_a_terminal)
+
+    settings = commands.add_parser("settings", help="check the settings file").add_subparsers(required=True)
+    validate = settings.add_parser("validate", help="say all that is wrong with a settings file")
+    validate.add_argument("file", nargs="?", default=SETTINGS, help=f"default: {SETTINGS}")
+    validate.set_defaults(run=_validate)
+    schema = settings.add_parser("schema", help="print the JSON Schema of the settings file")
+    schema.set_defaults(run=_schema)
+
+    cache = commands.add_parser("cache", help="look at or change what this node remembers").add_subparsers(required=True)
+    show = cache.add_parser("show", help="list the remembered answers, without their secrets")
+    _add_paths(show)
+    show.add_argument("--output", choices=("text", "json"), default="text")
+    show.set_defaults(run=_show)
+    clear = cache.add_parser("clear", help="forget all answers and tokens")
+    _add_paths(clear)
+    clear.set_defaults(run=_clear)
+    warm = cache.add_parser("warm", help="renew the tokens that are due soon and were asked for lately")
+    _add_paths(warm)
+    warm.add_argument("--ahead", type=_duration, default=300.0, help="renew what is due within this time (default: 5m)")
+    warm.set_defaults(run=_warm)
+    return parser
+
+
+def _add_paths(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--settings", type=_absolute, default=SETTINGS, help=f"settings file (default: {SETTINGS})")
+    parser.add_argument("--cache", type=_absolute, default=CACHE, help=f"cache folder (default: {CACHE})")
+
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/"):
+        raise argparse.ArgumentTypeError("must be an absolute path: the kubelet runs us from anywhere")
+    return path
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
+
+
+def _from_a_terminal(_options: argparse.Namespace) -> int:
+    sys.stderr.write(f"{NAME}: a CredentialProviderRequest is expected on stdin, not a terminal; see --help\n")
+    return 2
+
+
+def _validate(options: argparse.Namespace) -> int:
+    judged = judge(read(options.file))
+    if isinstance(judged, ProviderSettings):
+        print(f"{options.file}: valid, {len(judged.registries)} registries")  # noqa: T201 - the command's output
+        return 0
+    for each in judged:
+        sys.stderr.write(f"error: {options.file}, {each}\nremedy: {each.remedy}\n")
+    return 1
+
+
+def _schema(_options: argparse.Namespace) -> int:
+    print(json.dumps(json_schema(), indent=2))  # noqa: T201 - the command's output
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    rows = [_row(memo, asked) for memo, asked in _memos(options.cache)]
+    if options.output == "json":
+        print(json.dumps(rows, indent=2))  # noqa: T201 - the command's output
+        return 0
+    for row in rows:
+        times = f"due {row['dueIn']}  dead {row['deadIn']}" if row["kind"] == TOKEN else f"until {row['deadIn']}"
+        what = f"{row['kind']:<12} {times}  {'current' if row['current'] else 'outdated'}"
+        print(f"{row['host'] or '(an instance)'}  {what}  asked {row['askedAgo']} ago")  # noqa: T201
+    return 0
+
+
+def _row(memo: Memo, asked: float) -> dict[str, object]:
+    now = judge_time(memo)
+    return {
+        "host": memo.host,
+        "kind": memo.kind,
+        "dueIn": _distance(memo.due, now),
+        "deadIn": _distance(memo.dead, now),
+        "askedAgo": f"{max(time.time() - asked, 0.0):.0f}s",
+        "current": memo.is_true_of(memo.digest) and now < memo.dead,
+    }
+
+
+def _distance(then: float, now: float) -> str:
+    return "never" if then >= FOREVER else f"{then - now:+.0f}s"
+
+
+def _memos(cache: str) -> Iterator[tuple[Memo, float]]:
+    """Yield each memo, failures too, with the time it was last asked for."""
+    memos = Memos(f"{cache}/memo")
+    for path in sorted(Path(memos.folder).glob("*")) if os.path.isdir(memos.folder) else ():
+        if path.suffix in (".memo", f".{FAILED}"):
+            try:
+                yield memos.read(str(path)), path.stat().st_mtime
+            except (OSError, ValueError):  # torn, foreign, or replaced meanwhile
+                continue
+
+
+def _clear(options: argparse.Namespace) -> int:
+    prepare(options.cache)
+    for path in Path(options.cache, "memo").iterdir():
+        path.unlink(missing_ok=True)
+    from .store import Store  # noqa: PLC0415 - the store's library, for this command alone
+
+    with Store(f"{options.cache}/store") as store:
+        store.clear()
+    return 0
+
+
+def _warm(options: argparse.Namespace) -> int:
+    from .acquire import Tools, acquired  # noqa: PLC0415 - everything third-party, for this command alone
+
+    prepare(options.cache)
+    memos, locks = Memos(f"{options.cache}/memo"), Locks(f"{options.cache}/locks")
+    failures = 0
+    for memo, asked in list(_memos(options.cache)):
+        digest = question(options.settings, memo.host, "")
+        if memo.digest != digest or not _is_worth_renewing(memo, asked, options.ahead):
+            continue  # another ServiceAccount's, whose token only the kubelet has; or not due; or not asked for
+        request = CredentialProviderRequest(API_VERSIONS[0], f"{memo.host}/any")
+        deadline = Deadline(WARM_DEADLINE)
+        tools = Tools(
+            options.settings, f"{options.cache}/store", memos, locks, deadline, deadline, str, ahead=options.ahead
+        )
+        notes = Notes(memos, digest=digest, host=memo.host, stamps=memo.stamps)
+        with locks.try_to_hold(digest) as free:
+            if not free:
+                continue  # a pull is at it
+            try:
+                with acquired(request, digest=digest, tools=tools) as fresh:
+                    notes.keep(fresh, asked=asked)
+            except CredentialProviderError as error:
+                report(error)
+                failures += 1
+    return 1 if failures else 0
+
+
+def _is_worth_renewing(memo: Memo, asked: float, ahead: float) -> bool:
+    """Say whether *memo* is due soon and a pull asked for it within the last token's life."""
+    life = memo.dead - memo.written
+    return memo.kind == TOKEN and judge_time(memo) >= memo.due - ahead and time.time() - asked < life

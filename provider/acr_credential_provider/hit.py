@@ -1,0 +1,106 @@
+"""The fast lane: a kubelet's request answered from a memo on this node's disk.
+
+Most pulls end here, so this file loads nothing that is not built into the interpreter.
+Whatever is unusual (other arguments, an odd request, no memo, one that is due) is left to
+the rest of the program, together with what was read so far.
+"""
+
+from __future__ import annotations
+
+import posix
+from binascii import a2b_base64
+
+from .cpython import hexdigest, parse_json
+from .memo import Memos, judge_time
+from .version import VERSION
+
+SETTINGS = "/etc/aliyun-acr-credential-provider/settings.yaml"
+CACHE = "/var/cache/aliyun-acr-credential-provider"
+API_GROUP = "credentialprovider.kubelet.k8s.io/"
+API_VERSIONS = (API_GROUP + "v1", API_GROUP + "v1beta1", API_GROUP + "v1alpha1")
+LARGEST_REQUEST = 1 << 20  # bytes; a real one has at most a few thousand
+OPTIONS = ("--settings", "--cache")
+
+
+def exec_options(arguments: list[str]) -> dict[str, str] | None:
+    """Return the options of the exec protocol, or None when *arguments* ask for something else.
+
+    >>> exec_options(["get-credentials", "--settings", "/etc/acr.yaml"])["--settings"]
+    '/etc/acr.yaml'
+    >>> exec_options(["--help"])
+    """
+    options = {"--settings": SETTINGS, "--cache": CACHE}
+    words = iter(arguments[1:] if arguments[:1] == ["get-credentials"] else arguments)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name not in OPTIONS:
+            return None
+        if not equals:
+            value = next(words, "")
+        if not value.startswith("/"):
+            return None  # the rest of the program says what is wrong with it
+        options[name] = value
+    return options
+
+
+def read_request(file: int = 0) -> bytes:
+    """Return all of stdin, but no more than one byte beyond `LARGEST_REQUEST`."""
+    data = b""
+    while len(data) <= LARGEST_REQUEST:
+        piece = posix.read(file, LARGEST_REQUEST + 1 - len(data))
+        if not piece:
+            break
+        data += piece
+    return data
+
+
+def identity(request: dict[str, object]) -> str:
+    """Return who asks, as the claims of the ServiceAccount token say; "" without a token.
+
+    This only chooses a memo: whether the token is good, STS decides. Raises ``ValueError``,
+    ``KeyError`` or ``TypeError`` when there is a token that can't be read.
+    """
+    token = request.get("serviceAccountToken")
+    if not token:
+        return ""
+    payload = token.split(".")[1].encode()  # type: ignore[attr-defined]
+    padded = payload.translate(bytes.maketrans(b"-_", b"+/")) + b"=" * (-len(payload) % 4)
+    claims: dict[str, object] = parse_json(a2b_base64(padded).decode())  # type: ignore[assignment]
+    kubernetes: dict[str, dict[str, str]] = claims["kubernetes.io"]  # type: ignore[assignment]
+    account = kubernetes["serviceaccount"]
+    annotations: dict[str, str] = request.get("serviceAccountAnnotations") or {}  # type: ignore[assignment]
+    asked = sorted(annotations.items())
+    return repr((kubernetes["namespace"], account["name"], account["uid"], claims["iss"], claims["aud"], asked))
+
+
+def question(settings: str, host: str, asker: str) -> str:
+    """Return the digest under which the answer for *host* and *asker* is remembered."""
+    return hexdigest("\n".join((VERSION, settings, host, asker)))
+
+
+def answer_from_memo(raw: bytes, options: dict[str, str]) -> bytes | None:
+    """Return the response to the request in *raw*, or None when the rest must see to it."""
+    try:
+        request: dict[str, object] = parse_json(raw.decode())  # type: ignore[assignment]
+        api_version: str = request["apiVersion"]  # type: ignore[assignment]
+        image: str = request["image"]  # type: ignore[assignment]
+        if request["kind"] != "CredentialProviderRequest" or api_version not in API_VERSIONS:
+            return None
+        digest = question(options["--settings"], image.partition("/")[0], identity(request))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return None
+    memos = Memos(options["--cache"] + "/memo")
+    memo = memos.recall(digest)
+    if memo is None:
+        return None
+    now = judge_time(memo)
+    if now >= memo.due:
+        return None
+    memos.touch(digest)
+    return memo.response(api_version, now=now)
+
+
+def write_all(data: bytes, file: int = 1) -> None:
+    """Write *data* to *file*, in one piece wherever the system allows it."""
+    while data:
+        data = data[posix.write(file, data) :]

@@ -1,0 +1,89 @@
+"""What this node remembers about one question: its answer, and a failure of a moment ago."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from .errors import CredentialProviderError, ThrottledError, recall_error
+from .memo import FAILED, Memo, Memos, judge_time, uptime
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+COOL_DOWN = (3.0, 7.0)
+"""Seconds, drawn anew each time, for which a failure answers whoever asks the same."""
+THROTTLED_COOL_DOWN = (15.0, 30.0)
+"""The same after the cloud asked us to slow down and did not say for how long."""
+LONGEST_COOL_DOWN = 300.0
+
+
+class Notes:
+    """The memos of the question *digest* about *host*. Nothing here ever raises.
+
+    *stamps* are of the files whose change makes a remembered failure worthless.
+    """
+
+    def __init__(self, memos: Memos, *, digest: str, host: str, stamps: Iterable[str]) -> None:
+        self._memos = memos
+        self._digest = digest
+        self._host = host
+        self._stamps = tuple(stamps)
+
+    def living(self) -> Memo | None:
+        """Return the answer that may still be given."""
+        return self._memos.recall(self._digest)
+
+    def is_due(self, memo: Memo) -> bool:
+        """Say whether *memo* should be renewed."""
+        return judge_time(memo) >= memo.due
+
+    def failure(self) -> CredentialProviderError | None:
+        """Return the failure that was met a moment ago, or None."""
+        memo = self._memos.recall(self._digest, FAILED)
+        if memo is None:
+            return None
+        kind, problem, remedy = (memo.answer + "\n\n").split("\n")[:3]
+        return recall_error(kind, problem, remedy)
+
+    def keep(self, memo: Memo, *, asked: float | None = None) -> None:
+        """Remember *memo*, and that all is well again; *asked* is when a pull last wanted it, if not now."""
+        self._write(memo)
+        if asked is not None:
+            self._memos.touch(self._digest, asked)
+        self._memos.forget(self._digest, FAILED)
+
+    def keep_failure(self, error: CredentialProviderError) -> None:
+        """Remember *error* for a moment, so that a herd of pulls does not repeat it."""
+        now = time.time()
+        words = (type(error).__name__, error.problem, error.remedy)
+        end = now + _cool_down(error)
+        self._write(
+            Memo(
+                digest=self._digest,
+                kind=FAILED,
+                host=self._host,
+                written=now,
+                uptime=uptime(),
+                due=end,
+                dead=end,
+                longest=0.0,
+                stamps=self._stamps,
+                answer="\n".join(" ".join(each.split()) for each in words),
+            ),
+            FAILED,
+        )
+
+    def _write(self, memo: Memo, suffix: str = "memo") -> None:
+        try:
+            self._memos.remember(memo, suffix)
+        except (OSError, ValueError):  # full, read-only, not ours: the next pull asks again
+            return
+
+
+def _cool_down(error: CredentialProviderError) -> float:
+    if not isinstance(error, ThrottledError):
+        return random.uniform(*COOL_DOWN)  # noqa: S311 - spreads load, guards nothing
+    asked = min(error.retry_after, LONGEST_COOL_DOWN)
+    return max(asked, random.uniform(*THROTTLED_COOL_DOWN))  # noqa: S311

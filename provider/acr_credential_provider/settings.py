@@ -1,0 +1,357 @@
+"""The settings file: one YAML (or JSON) document, strict, judged before anything uses it.
+
+The models are the reference: their docstrings become the published JSON Schema. An error
+names file, line and field, the problem and the remedy, never the value.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from .errors import ConfigurationError, InvalidImageError
+from .image import ImageReference
+from .registry import is_region
+
+LARGEST = 1 << 20
+"""Bytes. A settings file with a thousand registries has a quarter of this."""
+
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_DURATION = re.compile(r"(?:[0-9]+[hms])+", re.ASCII)
+
+
+def parse_duration(text: object) -> float:
+    """Return the seconds of a duration such as ``90s``, ``15m`` or ``1h30m``.
+
+    >>> parse_duration("1h30m")
+    5400.0
+    """
+    if not isinstance(text, str) or not _DURATION.fullmatch(text):
+        raise ValueError("is not a duration; write it like 90s, 15m or 1h30m")
+    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)([hms])", text))
+
+
+def _between(least: float, most: float, words: str) -> AfterValidator:
+    def check(seconds: float) -> float:
+        if not least <= seconds <= most:
+            raise ValueError(f"must be {words}")
+        return seconds
+
+    return AfterValidator(check)
+
+
+def _whole_hours(seconds: float) -> float:
+    if seconds % 3600 or not 3600 <= seconds <= 24 * 3600:
+        raise ValueError("must be whole hours from 1h to 24h; ACR knows nothing finer")
+    return seconds
+
+
+def _is_host(host: str) -> str:
+    try:
+        ImageReference.parse(host + "/x")
+    except InvalidImageError:
+        raise ValueError("is not a registry host; write HOST or HOST:PORT, without https:// and path") from None
+    if host != host.lower():
+        raise ValueError("must be lower case, as image names spell their registry")
+    return host
+
+
+def _is_region(region: str) -> str:
+    if not is_region(region):
+        raise ValueError("is not the ID of a region; write it like cn-hangzhou")
+    return region
+
+
+_LOOPBACK = re.compile(r"http://(?:127(?:\.[0-9]{1,3}){3}|\[::1\]|localhost)(?::[0-9]{1,5})?", re.ASCII)
+_HTTPS = re.compile(r"https://[A-Za-z0-9_.-]+(?::[0-9]{1,5})?|https://\[[0-9a-fA-F:.]+\](?::[0-9]{1,5})?", re.ASCII)
+
+
+def _is_endpoint(url: str) -> str:
+    url = url.rstrip("/")
+    if not _HTTPS.fullmatch(url) and not _LOOPBACK.fullmatch(url):
+        raise ValueError("must be https://HOST[:PORT] without a path (http:// only for the loopback address)")
+    return url
+
+
+def _is_metadata_endpoint(url: str) -> str:
+    if url.rstrip("/") == "http://100.100.100.200":
+        return "http://100.100.100.200"
+    return _is_endpoint(url)
+
+
+def _is_proxy(url: str) -> str:
+    if not re.fullmatch(r"http://(?:[^@/\s]+@)?[A-Za-z0-9_.-]+(?::[0-9]{1,5})?/?", url):
+        raise ValueError("must be http://[USER:PASSWORD@]HOST[:PORT]")
+    return url
+
+
+def _is_absolute(path: str) -> str:
+    if not path.startswith("/") or "\n" in path or "\0" in path:
+        raise ValueError("must be an absolute path")
+    return path
+
+
+_DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": "^([0-9]+[hms])+$"})
+_Duration = Annotated[float, BeforeValidator(parse_duration), _DURATION_SCHEMA]
+KubeletCache = Annotated[_Duration, _between(0, 24 * 3600, "at most 24h")]
+RefreshBefore = Annotated[_Duration, _between(0, 12 * 3600, "at most 12h")]
+TokenDuration = Annotated[_Duration, AfterValidator(_whole_hours)]
+Host = Annotated[str, AfterValidator(_is_host)]
+Endpoint = Annotated[str, AfterValidator(_is_endpoint)]
+MetadataEndpoint = Annotated[str, AfterValidator(_is_metadata_endpoint)]
+ProxyUrl = Annotated[str, AfterValidator(_is_proxy)]
+AbsolutePath = Annotated[str, AfterValidator(_is_absolute)]
+Region = Annotated[str, AfterValidator(_is_region)]
+RoleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, hide_input_in_errors=True, strict=True
+    )
+
+
+class NodeRoleIdentity(_Model):
+    """The RAM role of the ECS instance that the node is."""
+
+    kind: Literal["nodeRole"]
+    role_name: RoleName | None = None
+    """The role's name; without it the metadata service is asked."""
+    allow_metadata_v1: bool = False
+    """Whether the older, unauthenticated form of the metadata service may be used."""
+
+
+class AccessKeyIdentity(_Model):
+    """An AccessKey pair of a RAM user, in two files that only root can read."""
+
+    kind: Literal["accessKey"]
+    access_key_id_file: AbsolutePath
+    """File with the AccessKey ID."""
+    access_key_secret_file: AbsolutePath
+    """File with the AccessKey secret."""
+
+
+Identity = Annotated[NodeRoleIdentity | AccessKeyIdentity, Field(discriminator="kind")]
+
+
+class RegistryEndpoints(_Model):
+    """Other addresses of Alibaba Cloud's APIs for one registry: private links, tests."""
+
+    acr: Endpoint | None = None
+    """Base URL of ACR's OpenAPI, in place of ``https://cr[-vpc].REGION.aliyuncs.com``."""
+
+
+class Registry(_Model):
+    """One ACR instance: where it is, which hosts it has, and who asks it for tokens."""
+
+    instance_id: Annotated[str, Field(pattern=r"^cri-[a-z0-9]{1,60}$")]
+    """ID of the Enterprise Edition instance, ``cri-...`` (console: instance overview)."""
+    region: Region | None = None
+    """Region of the instance; without it the node's own."""
+    domains: Annotated[tuple[Host, ...], Field(strict=False)] = ()
+    """Hosts of the instance, custom ones too; without them ACR is asked which ones it has."""
+    identity: Identity
+    """Whose cloud credentials ask ACR."""
+    refresh_before: RefreshBefore = 900.0
+    """How long before its expiry a token is renewed, at most half its life."""
+    token_duration: TokenDuration = 3600.0
+    """Life of the tokens to ask for, in whole hours; ACR may grant less."""
+    network: Literal["auto", "vpc", "public"] = "auto"
+    """How ACR's OpenAPI is reached; auto is the VPC first in the node's own region."""
+    endpoints: RegistryEndpoints = RegistryEndpoints()
+    """Other addresses of the APIs for this registry."""
+
+
+class Proxy(_Model):
+    """The HTTP proxy to the cloud; without it the proxy variables of the environment hold."""
+
+    https: ProxyUrl | None = None
+    """Proxy for https:// addresses."""
+    no_proxy: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Hosts, domains and networks that are reached without it."""
+
+
+class Endpoints(_Model):
+    """Other addresses of services that all registries share."""
+
+    metadata: MetadataEndpoint = "http://100.100.100.200"
+    """Base URL of the ECS metadata service."""
+
+
+class ProviderSettings(_Model):
+    """Settings of aliyun-acr-credential-provider, the same file for every way it runs."""
+
+    api_version: Literal["aliyun-acr-credential-provider/v1"]
+    kind: Literal["ProviderSettings"]
+    registries: Annotated[tuple[Registry, ...], Field(strict=False, min_length=1, max_length=5000)]
+    """The instances whose hosts get tokens. No other host ever gets one."""
+    kubelet_cache: KubeletCache = 300.0
+    """The longest time that the kubelet may keep an answer; a change here must not wait longer."""
+    ca_bundle: AbsolutePath | None = None
+    """PEM file with the certificate authorities to trust; without it the system's."""
+    proxy: Proxy | None = None
+    """The HTTP proxy to the cloud."""
+    endpoints: Endpoints = Endpoints()
+    """Other addresses of shared services."""
+
+    @model_validator(mode="after")
+    def _each_host_has_one_registry(self) -> ProviderSettings:
+        owner: dict[str, int] = {}
+        for index, registry in enumerate(self.registries):
+            for host in registry.domains:
+                if host in owner:
+                    raise ValueError(f"registries {owner[host]} and {index} both claim one of their domains")
+                owner[host] = index
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a settings file: where, what, and what to do; never the value."""
+
+    line: int
+    field: str
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """Return it as one line."""
+        return f"line {self.line}: {self.field + ' ' if self.field else ''}{self.problem}"
+
+
+def load(path: str) -> ProviderSettings:
+    """Read and judge the settings file at *path*; raise `ConfigurationError`."""
+    judged = judge(read(path))
+    if isinstance(judged, ProviderSettings):
+        return judged
+    first, more = judged[0], len(judged) - 1
+    others = f" (and {more} more: see `settings validate {path}`)" if more else ""
+    raise ConfigurationError(f"{path}, {first}{others}", remedy=first.remedy)
+
+
+def judge(text: str) -> ProviderSettings | list[Problem]:
+    """Return the settings that *text* holds, or all that is wrong with it (never an empty list)."""
+    try:
+        document = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - it is a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        if isinstance(error, _RepeatedKeyError):
+            return [Problem(line, "", "repeats a key of the same mapping", "Keep one of the two.")]
+        return [Problem(line, "", "is not YAML", "Check indentation, quotes, and the space after each colon.")]
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return [Problem(1, "", "is not YAML", "Save the file as plain UTF-8 text.")]
+    if not isinstance(document, dict):
+        what = "the file is empty" if document is None else "the file is not a mapping"
+        return [Problem(1, "", what, "Start with apiVersion: aliyun-acr-credential-provider/v1.")]
+    try:
+        return ProviderSettings.model_validate(document)
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False)
+    root = yaml.compose(text, Loader=yaml.CSafeLoader)
+    # Registries that are wrong themselves do not count as items; saying so too would confuse.
+    told = [each for each in found if each["type"] != "too_short" or len(found) == 1]
+    return [_problem(each, root) for each in told]
+
+
+def read(path: str) -> str:
+    """Return the text of the file at *path*, if nobody but root or we could have written it."""
+    remedy = f"Install the settings at {path}, owned by root with mode 0600, or name another file with --settings."
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            seen = os.fstat(file.fileno())
+            data = file.read(LARGEST + 1) if stat.S_ISREG(seen.st_mode) else None
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {os.strerror(error.errno or 0)}", remedy=remedy) from None
+    if data is None:
+        raise ConfigurationError(f"{path} is not a regular file", remedy=remedy)
+    if seen.st_uid not in (0, os.geteuid()) or seen.st_mode & 0o022:
+        raise ConfigurationError(
+            f"{path} can be changed by others than root", remedy=f"Run: chown root:root {path}; chmod 0600 {path}"
+        )
+    if len(data) > LARGEST:
+        raise ConfigurationError(f"{path} is larger than 1 MiB", remedy="Leave out the registries this node does not use.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        pass
+    raise ConfigurationError(f"{path} is not UTF-8 text", remedy="Save it as UTF-8.")
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the published JSON Schema of the settings file."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **ProviderSettings.model_json_schema()}
+
+
+class _RepeatedKeyError(yaml.constructor.ConstructorError):
+    pass
+
+
+class _StrictLoader(yaml.CSafeLoader):
+    """YAML as people mean it: a key given twice is a mistake, not a last word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen and isinstance(key, yaml.ScalarNode):
+                raise _RepeatedKeyError(None, None, "repeated key", key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep=deep)
+
+
+_SAID_BETTER = {  # pydantic's error type: problem and remedy, where its own words quote the value or say too little
+    "missing": ("is missing", "Add it."),
+    "extra_forbidden": ("is not a known field", "Correct its spelling or remove it."),
+    "union_tag_invalid": ("has a kind that is not known", "Use kind: {expected_tags}."),
+    "union_tag_not_found": ("has no kind", "Add kind: nodeRole or kind: accessKey."),
+    "string_type": ("is not a string", "Put the value in quotes."),
+    "string_pattern_mismatch": ("does not have the form it should", "Write it in the form {pattern}."),
+    "literal_error": ("is none of the values it may have", "Use {expected}."),
+    "model_type": ("is not a mapping", "Write it as key: value lines below the field."),
+    "tuple_type": ("is not a list", "Write each item on a line of its own, after a dash."),
+    "too_short": ("has no item", "Add at least one."),
+}
+
+
+def _problem(error: Any, root: yaml.Node) -> Problem:
+    steps = [step for step in error["loc"] if step not in ("nodeRole", "accessKey")]
+    field = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".")
+    kind = error["type"]
+    if kind in _SAID_BETTER:
+        problem, remedy = _SAID_BETTER[kind]
+        remedy = remedy.format_map({key: str(value) for key, value in error.get("ctx", {}).items()})
+    elif kind == "value_error":  # the words of this file's own validators
+        problem, remedy = str(error["ctx"]["error"]), "Correct the value."
+    else:
+        problem, remedy = "is not valid", f"{error['msg']}."
+    return Problem(_line(root, steps), field, problem, remedy)
+
+
+def _line(node: yaml.Node, steps: list[Any]) -> int:
+    """Return the line of the field that *steps* lead to, or of the nearest one that exists."""
+    line = node.start_mark.line + 1
+    for step in steps:
+        if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = node.start_mark.line + 1
+        elif isinstance(node, yaml.MappingNode):
+            here = next(((key, value) for key, value in node.value if key.value == step), None)
+            if here is None:
+                break
+            line, node = here[0].start_mark.line + 1, here[1]
+    return line

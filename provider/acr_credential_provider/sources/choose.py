@@ -1,0 +1,30 @@
+"""From an identity in the settings to the credential source that serves it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from acr_credential_provider.settings import AccessKeyIdentity, NodeRoleIdentity
+
+from .access_key import AccessKeySource
+from .node_role import NodeRoleSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from acr_credential_provider.cloud.metadata import MetadataService
+
+    from .interface import CredentialSource
+
+
+def source_of(
+    identity: NodeRoleIdentity | AccessKeyIdentity, *, metadata: Callable[[bool], MetadataService]
+) -> CredentialSource:
+    """Return the source for *identity*; *metadata* makes a metadata service, told whether v1 is allowed."""
+    match identity:
+        case NodeRoleIdentity():
+            return NodeRoleSource(metadata(identity.allow_metadata_v1), identity.role_name or "")
+        case AccessKeyIdentity():
+            return AccessKeySource(identity.access_key_id_file, identity.access_key_secret_file)
+        case _:
+            assert_never(identity)
