@@ -219,7 +219,10 @@ class _Cloud:
                     registry.instance_id, hours=int(registry.token_duration // 3600)
                 )
                 return AuthorizationToken.from_grant(
-                    grant, now=time.time(), refresh_before=registry.refresh_before, jitter=random.random()  # noqa: S311
+                    grant,
+                    now=time.time(),
+                    refresh_before=registry.refresh_before,
+                    jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
                 )
             except CredentialProviderError as error:
                 failure = error
@@ -281,7 +284,7 @@ class _Cloud:
         if region:
             return region
         raise ConfigurationError(
-            f"the settings name no region for {registry.instance_id}, and the metadata service does not tell the node's",
+            f"the settings name no region for {registry.instance_id}, nor does the metadata service",
             remedy="Add region: to that registry, for example region: cn-hangzhou.",
         )
 

@@ -96,15 +96,16 @@ def _answer(
 
     @contextmanager
     def renew() -> Iterator[Memo]:
-        def settle_for_the_living() -> int:
+        living = notes.living()
+        if living is None:  # it died just now
+            raise _too_late(stage, 0.0)
+
+        def settle_for_the_living(living: Memo = living) -> int:
             if not reply.is_out:
                 say(living)
                 notes.keep_failure(_too_late(stage, RENEWAL))
             return 0
 
-        living = notes.living()
-        if living is None:  # it died just now
-            raise _too_late(stage, 0.0)
         with after(RENEWAL, settle_for_the_living), ask(deadline.within(RENEWAL - LAST_WORDS), Deadline(0.0)) as memo:
             yield memo
 

@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     schema = settings.add_parser("schema", help="print the JSON Schema of the settings file")
     schema.set_defaults(run=_schema)
 
-    cache = commands.add_parser("cache", help="look at or change what this node remembers").add_subparsers(required=True)
+    cache = commands.add_parser("cache", help="what this node remembers").add_subparsers(required=True)
     show = cache.add_parser("show", help="list the remembered answers, without their secrets")
     _add_paths(show)
     show.add_argument("--output", choices=("text", "json"), default="text")

@@ -7,18 +7,25 @@ both ways on each supported version and compares.
 
 from __future__ import annotations
 
-try:
-    from _json import make_scanner
-except ImportError:  # another Python, or a CPython that moved it
-    make_scanner = None
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from hashlib import sha256
+    from typing import Any
 
-try:
-    from _sha256 import sha256  # CPython 3.11
-except ImportError:
+    make_scanner: Callable[[Any], Callable[[str, int], tuple[object, int]]] | None
+else:
     try:
-        from _sha2 import sha256  # CPython 3.12 and newer
+        from _json import make_scanner
+    except ImportError:  # another Python, or a CPython that moved it
+        make_scanner = None
+    try:
+        from _sha256 import sha256  # CPython 3.11
     except ImportError:
-        from hashlib import sha256
+        try:
+            from _sha2 import sha256  # CPython 3.12 and newer
+        except ImportError:
+            from hashlib import sha256
 
 BLANK = " \t\n\r"  # what JSON calls white space; str.strip() would take more
 
@@ -44,7 +51,8 @@ def parse_json(text: str) -> object:
     if make_scanner is None:
         from json import loads  # noqa: PLC0415 - only where the C scanner is absent
 
-        return loads(text, parse_constant=_refuse)
+        value: object = loads(text, parse_constant=_refuse)
+        return value
     begun = text.lstrip(BLANK)
     try:
         value, end = make_scanner(_Scanning)(begun, 0)

@@ -80,6 +80,7 @@ class NodeBusyError(CredentialProviderError):
 
 def recall_error(kind: str, problem: str, remedy: str) -> CredentialProviderError:
     """Return the error that another process of ours met, from what it wrote down."""
-    known = {each.__name__: each for each in (RegistryRefusedError, RoleRefusedError, IdentityUnavailableError)}
-    known |= {each.__name__: each for each in (ConfigurationError, ThrottledError, DeadlineExceededError)}
-    return known.get(kind, CloudUnreachableError)(problem, remedy=remedy)
+    for known in (RegistryRefusedError, RoleRefusedError, IdentityUnavailableError, ConfigurationError, ThrottledError):
+        if known.__name__ == kind:
+            return known(problem, remedy=remedy)
+    return CloudUnreachableError(problem, remedy=remedy)

@@ -75,7 +75,7 @@ def identity(request: dict[str, object]) -> str:
 
 def question(settings: str, host: str, asker: str) -> str:
     """Return the digest under which the answer for *host* and *asker* is remembered."""
-    return hexdigest("\n".join((VERSION, settings, host, asker)))
+    return hexdigest(f"{VERSION}\n{settings}\n{host}\n{asker}")
 
 
 def answer_from_memo(raw: bytes, options: dict[str, str]) -> bytes | None:

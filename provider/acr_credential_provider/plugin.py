@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Protocol
 
-    from .deadline import Deadline
     from .memo import Memo
 
     class Notes(Protocol):

@@ -48,11 +48,11 @@ class CredentialProviderRequest:
                 remedy=f"Set the provider's apiVersion in the kubelet's CredentialProviderConfig to {API_VERSIONS[0]}.",
             )
         token = document.get("serviceAccountToken") or ""
-        annotations = document.get("serviceAccountAnnotations") or {}
+        annotations = _text_map(document.get("serviceAccountAnnotations") or {})
         image = document.get("image")
         if not isinstance(image, str) or not image:
             raise InvalidRequestError("the request names no image", remedy=REMEDY)
-        if not isinstance(token, str) or not _is_text_map(annotations):
+        if not isinstance(token, str) or annotations is None:
             raise InvalidRequestError("the request's serviceAccount fields have the wrong type", remedy=REMEDY)
         return cls(api_version, image, token, tuple(sorted(annotations.items())), _asker(document))
 
@@ -82,8 +82,10 @@ def _asker(document: dict[str, object]) -> str:
     )
 
 
-def _is_text_map(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+def _text_map(value: object) -> dict[str, str] | None:
+    if isinstance(value, dict) and all(isinstance(text, str) for text in value.values()):
+        return value
+    return None
 
 
 def _shown(value: object) -> str:

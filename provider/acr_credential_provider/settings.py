@@ -285,7 +285,7 @@ def read(path: str) -> str:
             f"{path} can be changed by others than root", remedy=f"Run: chown root:root {path}; chmod 0600 {path}"
         )
     if len(data) > LARGEST:
-        raise ConfigurationError(f"{path} is larger than 1 MiB", remedy="Leave out the registries this node does not use.")
+        raise ConfigurationError(f"{path} is larger than 1 MiB", remedy="Leave out what this node does not use.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -328,7 +328,7 @@ _SAID_BETTER = {  # pydantic's error type: problem and remedy, where its own wor
 }
 
 
-def _problem(error: Any, root: yaml.Node) -> Problem:
+def _problem(error: Any, root: yaml.Node | None) -> Problem:
     steps = [step for step in error["loc"] if step not in ("nodeRole", "accessKey")]
     field = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".")
     kind = error["type"]
@@ -342,9 +342,9 @@ def _problem(error: Any, root: yaml.Node) -> Problem:
     return Problem(_line(root, steps), field, problem, remedy)
 
 
-def _line(node: yaml.Node, steps: list[Any]) -> int:
+def _line(node: yaml.Node | None, steps: list[Any]) -> int:
     """Return the line of the field that *steps* lead to, or of the nearest one that exists."""
-    line = node.start_mark.line + 1
+    line = node.start_mark.line + 1 if node else 1
     for step in steps:
         if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
             node = node.value[step]

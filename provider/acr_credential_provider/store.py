@@ -12,7 +12,7 @@ import json
 import os
 import sqlite3
 import time
-from typing import Any
+from typing import Any, Self
 
 import diskcache
 from diskcache.core import MODE_RAW, MODE_TEXT
@@ -36,7 +36,12 @@ class _TextDisk(diskcache.Disk):  # type: ignore[misc]
             raise ValueError("a pickled key is not ours")
         return key
 
-    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, str | None, Any]:
+    def store(
+        self,
+        value: object,
+        read: bool,
+        key: object = None,  # noqa: ARG002 - the base class's signature
+    ) -> tuple[int, int, str | None, Any]:
         if not isinstance(value, str) or read:
             raise TypeError("values are text")
         return 0, MODE_RAW, None, value
@@ -53,7 +58,7 @@ class Store:
     def __init__(self, folder: str) -> None:
         self._cache = _open(folder)
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

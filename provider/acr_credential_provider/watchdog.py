@@ -10,12 +10,13 @@ import os
 from _thread import allocate_lock, start_new_thread
 from contextlib import contextmanager
 
-from .errors import CredentialProviderError
 from .hit import write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from .errors import CredentialProviderError
 
 
 class Reply:
