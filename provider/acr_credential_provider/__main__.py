@@ -4,8 +4,6 @@ The imports inside `main` are the one door between the two: behind it are argpar
 threads, pydantic and the cloud, none of which a cache hit may pay for.
 """
 
-from __future__ import annotations
-
 import _signal  # type: ignore[import-not-found]  # the C half of signal, without enum
 import posix
 import sys

@@ -5,8 +5,6 @@ their C halves are used directly. Nothing outside this file does so; a contract 
 both ways on each supported version and compares.
 """
 
-from __future__ import annotations
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,8 +5,6 @@ Whatever is unusual (other arguments, an odd request, no memo, one that is due) 
 the rest of the program, together with what was read so far.
 """
 
-from __future__ import annotations
-
 import posix
 from binascii import a2b_base64
 

@@ -8,8 +8,6 @@ token is never lost to one.
 Part of the fast lane: only modules that are built into the interpreter.
 """
 
-from __future__ import annotations
-
 import posix
 import time
 
@@ -71,7 +69,7 @@ class Memo:
         due: float,
         dead: float,
         longest: float,
-        stamps: Iterable[str],
+        stamps: "Iterable[str]",
         answer: str,
     ) -> None:
         self.digest = digest
@@ -92,7 +90,7 @@ class Memo:
         return ("\n".join(lines) + "\n" + self.answer + "\nend\n").encode("utf-8", "surrogateescape")
 
     @classmethod
-    def decode(cls, data: bytes) -> Memo:
+    def decode(cls, data: bytes) -> "Memo":
         """Read back `encode`; raise ``ValueError`` for anything torn or of another version."""
         lines = data.decode("utf-8", "surrogateescape").split("\n")
         if len(lines) < 9 or lines[0] != FORMAT or lines[-2:] != ["end", ""]:

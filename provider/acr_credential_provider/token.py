@@ -55,11 +55,12 @@ class AuthorizationToken:
                 remedy="Try again; if it stays, report it to Alibaba Cloud support with the time of the call.",
             )
         early = min(refresh_before, grant.life / 2) + jitter * grant.life / 10
+        usable = grant.life - min(60.0, grant.life / 10)
         return cls(
             username=grant.username,
             password=grant.password,
-            due_at=now + max(grant.life - early, 0.0),
-            dead_at=now + grant.life - min(60.0, grant.life / 10),
+            due_at=now + min(grant.life - early, usable),
+            dead_at=now + usable,
         )
 
     def is_alive(self, now: float) -> bool:

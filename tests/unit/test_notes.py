@@ -1,0 +1,100 @@
+import time
+
+import pytest
+from acr_credential_provider.errors import (
+    CloudUnreachableError,
+    ConfigurationError,
+    IdentityUnavailableError,
+    NodeBusyError,
+    RegistryRefusedError,
+    RoleRefusedError,
+    ThrottledError,
+)
+from acr_credential_provider.memo import FAILED, FOREVER, TOKEN, Memo, Memos, stamp
+from acr_credential_provider.notes import Notes
+
+DIGEST = "d" * 64
+
+
+@pytest.fixture
+def memos(tmp_path):
+    (tmp_path / "memo").mkdir(mode=0o700)
+    return Memos(str(tmp_path / "memo"))
+
+
+def notes_of(memos, *stamps):
+    return Notes(memos, digest=DIGEST, host="acr.example.com", stamps=stamps)
+
+
+def living():
+    return Memo(
+        digest=DIGEST,
+        kind=TOKEN,
+        host="acr.example.com",
+        written=time.time(),
+        uptime=0.0,
+        due=FOREVER,
+        dead=FOREVER,
+        longest=300.0,
+        stamps=(),
+        answer="{}",
+    )
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [RegistryRefusedError, RoleRefusedError, IdentityUnavailableError, ConfigurationError, CloudUnreachableError],
+)
+def test_the_next_process_hears_the_failure_as_it_was(memos, kind):
+    notes_of(memos).keep_failure(kind("what failed\nin two lines", remedy="what to do"))
+    heard = notes_of(memos).failure()
+    assert (type(heard), heard.problem, heard.remedy) == (kind, "what failed in two lines", "what to do")
+
+
+def test_a_failure_is_forgotten_within_seconds(memos):
+    notes_of(memos).keep_failure(RegistryRefusedError("no", remedy="yes"))
+    memo = memos.read(memos.path(DIGEST, FAILED))
+    assert 3.0 <= memo.dead - memo.written <= 7.0
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "least", "most"),
+    [(0.0, 15.0, 30.0), (60.0, 60.0, 60.0), (86400.0, 300.0, 300.0)],
+    ids=["ACR did not say", "ACR said", "ACR said something absurd"],
+)
+def test_after_throttling_the_cool_down_is_longer_and_as_acr_says(memos, retry_after, least, most):
+    notes_of(memos).keep_failure(ThrottledError("slow down", remedy="wait", retry_after=retry_after))
+    memo = memos.read(memos.path(DIGEST, FAILED))
+    assert least <= memo.dead - memo.written <= most + 0.01
+
+
+def test_a_change_of_the_settings_ends_a_failure_at_once(memos, tmp_path):
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("wrong")
+    notes = notes_of(memos, stamp(str(settings)))
+    notes.keep_failure(ConfigurationError("wrong", remedy="right"))
+    assert notes.failure() is not None
+    settings.write_text("repaired")
+    assert notes.failure() is None
+
+
+def test_an_answer_ends_the_failure_before_it(memos):
+    notes = notes_of(memos)
+    notes.keep_failure(CloudUnreachableError("down", remedy="up"))
+    notes.keep(living())
+    assert notes.failure() is None
+    assert notes.living() is not None
+
+
+def test_a_failure_does_not_end_a_living_answer(memos):
+    notes = notes_of(memos)
+    notes.keep(living())
+    notes.keep_failure(NodeBusyError())
+    assert notes.living() is not None
+
+
+def test_a_disk_that_takes_nothing_is_no_error(tmp_path):
+    notes = notes_of(Memos(str(tmp_path / "absent")))
+    notes.keep(living())
+    notes.keep_failure(NodeBusyError())
+    assert (notes.living(), notes.failure()) == (None, None)

@@ -1,0 +1,132 @@
+import multiprocessing
+import os
+import pickle
+import sqlite3
+import time
+
+import pytest
+from acr_credential_provider.store import Store
+
+LATER = time.time() + 1000
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "store"
+    folder.mkdir(mode=0o700)
+    return str(folder)
+
+
+def test_a_value_is_given_out_until_its_time_is_over(folder):
+    with Store(folder) as store:
+        store.put("lives", {"a": 1}, until=LATER)
+        store.put("is over", {"a": 1}, until=time.time() - 1)
+        assert (store.get("lives"), store.get("is over"), store.get("absent")) == ({"a": 1}, None, None)
+
+
+def test_values_outlive_the_process(folder):
+    with Store(folder) as store:
+        store.put("a", {"b": "c"}, until=LATER)
+    with Store(folder) as store:
+        assert store.get("a") == {"b": "c"}
+
+
+class Bomb:
+    def __reduce__(self):
+        return (os.system, ("touch " + os.environ["BOMB"],))
+
+
+@pytest.mark.parametrize("mode", [1, 2, 3, 4])
+def test_a_pickle_planted_in_the_store_is_not_opened(folder, tmp_path, monkeypatch, mode):
+    """CVE-2025-69872: whoever can write diskcache's file can have code run by who reads it."""
+    monkeypatch.setenv("BOMB", str(tmp_path / "exploded"))
+    with Store(folder) as store:
+        store.put("token", {"a": 1}, until=LATER)
+    with sqlite3.connect(f"{folder}/cache.db") as db:
+        db.execute("UPDATE Cache SET mode = ?, value = ?", (mode, pickle.dumps(Bomb())))
+    db.close()
+    with Store(folder) as store:
+        assert store.get("token") is None
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_pickled_key_is_not_opened(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("BOMB", str(tmp_path / "exploded"))
+    with Store(folder) as store:
+        store.put("token", {"a": 1}, until=LATER)
+    with sqlite3.connect(f"{folder}/cache.db") as db:
+        db.execute("UPDATE Cache SET raw = 0, key = ?", (pickle.dumps(Bomb()),))
+    db.close()
+    with Store(folder) as store:
+        assert store.get("token") is None
+        store.clear()
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_only_text_goes_in(folder):
+    from acr_credential_provider.store import _TextDisk
+
+    disk = _TextDisk(folder)
+    with pytest.raises(TypeError):
+        disk.store({"a": 1}, read=False)
+    with pytest.raises(TypeError):
+        disk.put(("a", 1))
+
+
+def test_a_store_that_is_no_database_is_empty_and_the_next_run_starts_a_new_one(folder):
+    with open(f"{folder}/cache.db", "wb") as file:
+        file.write(b"garbage" * 1000)
+    with Store(folder) as store:
+        store.put("a", {"b": 1}, until=LATER)
+        assert store.get("a") is None
+    with Store(folder) as store:
+        store.put("a", {"b": 1}, until=LATER)
+        assert store.get("a") == {"b": 1}
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o777, 0o770], ids=oct)
+def test_a_folder_that_others_can_enter_is_not_used(folder, mode):
+    os.chmod(folder, mode)
+    with Store(folder) as store:
+        store.put("a", {"b": 1}, until=LATER)
+    assert os.listdir(folder) == []
+
+
+def test_a_folder_that_is_absent_is_an_empty_store(tmp_path):
+    with Store(str(tmp_path / "absent")) as store:
+        store.put("a", {"b": 1}, until=LATER)
+        assert store.get("a") is None
+
+
+def _hold_the_lock(path, held, over):
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("BEGIN EXCLUSIVE")
+    held.set()
+    over.wait()
+    db.close()
+
+
+def test_a_store_that_another_process_has_locked_is_empty_after_a_moment(folder):
+    with Store(folder) as store:
+        store.put("a", {"b": 1}, until=LATER)
+    spawn = multiprocessing.get_context("spawn")
+    held, over = spawn.Event(), spawn.Event()
+    holder = spawn.Process(target=_hold_the_lock, args=(f"{folder}/cache.db", held, over))
+    holder.start()
+    held.wait()
+    began = time.monotonic()
+    with Store(folder) as store:
+        assert store.get("a") is None
+    assert time.monotonic() - began < 2
+    over.set()
+    holder.join()
+
+
+def test_only_root_can_read_the_store(folder):
+    old = os.umask(0o077)
+    try:
+        with Store(folder) as store:
+            store.put("a", {"b": 1}, until=LATER)
+    finally:
+        os.umask(old)
+    assert {os.stat(os.path.join(folder, name)).st_mode & 0o077 for name in os.listdir(folder)} == {0}
