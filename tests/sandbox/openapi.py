@@ -1,0 +1,65 @@
+"""The OpenAPI gateway: recognises the caller, finds the action, and refuses as Alibaba Cloud refuses.
+
+An action is a function of (caller, parameters, state, grant). Each API version keeps its
+actions in a file of its own and is joined in here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from . import acr
+from .calls import Subject
+from .signature import AUTHORIZATION, verify_acs3
+from .wire import RefusedError, json_response, new_request_id
+
+if TYPE_CHECKING:
+    from .acr import Action
+    from .faults import Drawn
+    from .state import CloudState
+    from .wire import Request, Response
+
+ACTIONS: dict[tuple[str, str], Action] = {**acr.ACTIONS}
+"""By x-acs-version and x-acs-action."""
+
+UNKNOWN = "openapi.unknown"
+
+
+@dataclass
+class OpenApi:
+    """The app behind cr.<region>.aliyuncs.com; one address stands in for every region and both networks."""
+
+    state: CloudState
+    name: str = "openapi"
+    operations: frozenset[str] = field(default=frozenset({UNKNOWN, *(action for _, action in ACTIONS)}))
+
+    def subject(self, request: Request) -> Subject:
+        authorization = AUTHORIZATION.fullmatch(request.header("authorization"))
+        action = request.header("x-acs-action")
+        return Subject(
+            action if action in self.operations else UNKNOWN,
+            request.parameters.get("InstanceId", ""),
+            authorization["key"] if authorization else "",
+        )
+
+    def respond(self, request: Request, drawn: Drawn) -> Response:
+        try:
+            key = verify_acs3(request, self.state)
+            # A fault replaces an answer, not the check: a client that signs wrongly shows at once.
+            if drawn.answer is not None:
+                return drawn.answer.response(request)
+            action = find_action(request)
+            document = action(key, request.parameters, self.state, drawn.grant)
+        except RefusedError as refused:
+            return refused.response(request.header("host"))
+        return json_response(200, {"RequestId": new_request_id(), **document})
+
+
+def find_action(request: Request) -> Action:
+    action = ACTIONS.get((request.header("x-acs-version"), request.header("x-acs-action")))
+    if action is None:
+        raise RefusedError(
+            404, "InvalidAction.NotFound", "Specified api is not found, please check your url and method."
+        )
+    return action

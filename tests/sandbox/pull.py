@@ -1,0 +1,94 @@
+"""Pulls an image as a container runtime does: challenge, token, manifest, blobs, every digest checked.
+
+It is a client and knows nothing of the sandbox's state: what it may pull, a real runtime may.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import json
+import re
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TIMEOUT = 10.0
+ACCEPT = "application/vnd.oci.image.manifest.v1+json"
+PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+
+
+class PullError(Exception):
+    """The registry did not let the image go; *status* is its HTTP status, 0 if its answer was wrong."""
+
+    def __init__(self, step: str, status: int, reason: str) -> None:
+        super().__init__(f"{step}: {status} {reason}")
+        self.step = step
+        self.status = status
+
+
+@dataclass(frozen=True)
+class PulledImage:
+    """What came: the manifest's digest, and the blobs (config first, then layers) with their sizes."""
+
+    digest: str
+    blobs: dict[str, int]
+
+
+def pull(image: str, username: str, password: str, *, ca_file: Path | str) -> PulledImage:
+    """Pull *image* (host[:port]/repository[:tag]) with a login; raise `PullError` when refused."""
+    host, _, name = image.partition("/")
+    repository, _, tag = name.partition(":")
+    trust = ssl.create_default_context(cafile=str(ca_file))
+
+    challenge = _get(trust, f"https://{host}/v2/", {}, step="challenge", expect=401)[0].get("www-authenticate", "")
+    parameters = dict(PARAMETER.findall(challenge))
+    query = urlencode({"service": parameters["service"], "scope": f"repository:{repository}:pull"})
+    basic = base64.b64encode(f"{username}:{password}".encode()).decode()
+    _, answer = _get(trust, f"{parameters['realm']}?{query}", {"Authorization": f"Basic {basic}"}, step="token")
+    bearer = {"Authorization": "Bearer " + json.loads(answer)["token"]}
+
+    url = f"https://{host}/v2/{repository}"
+    headers, manifest = _get(trust, f"{url}/manifests/{tag or 'latest'}", {**bearer, "Accept": ACCEPT}, step="manifest")
+    digest = headers.get("docker-content-digest", "")
+    _check("manifest", manifest, digest)
+    document = json.loads(manifest)
+    blobs = {}
+    for blob in (document["config"], *document["layers"]):
+        content = _get(trust, f"{url}/blobs/{blob['digest']}", bearer, step="blob")[1]
+        _check("blob", content, blob["digest"])
+        blobs[blob["digest"]] = len(content)
+    return PulledImage(digest, blobs)
+
+
+def _get(
+    trust: ssl.SSLContext, url: str, headers: dict[str, str], *, step: str, expect: int = 200
+) -> tuple[dict[str, str], bytes]:
+    parts = urlsplit(url)
+    connection = http.client.HTTPSConnection(parts.netloc, timeout=TIMEOUT, context=trust)
+    try:
+        connection.request("GET", parts.path + (f"?{parts.query}" if parts.query else ""), headers=headers)
+        response = connection.getresponse()
+        body = response.read()
+        if response.status != expect:
+            raise PullError(step, response.status, _reason(body))
+        return {name.lower(): value for name, value in response.getheaders()}, body
+    finally:
+        connection.close()
+
+
+def _reason(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["errors"][0]["message"])
+    except (ValueError, LookupError, TypeError):
+        return "(no reason given)"
+
+
+def _check(step: str, content: bytes, digest: str) -> None:
+    if "sha256:" + hashlib.sha256(content).hexdigest() != digest:
+        raise PullError(step, 0, "content does not have the digest it was asked for by")

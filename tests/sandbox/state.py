@@ -1,0 +1,218 @@
+"""What the pretended cloud knows: access keys, instances, the node's RAM role, and the logins it minted."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import string
+import threading
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .clock import SandboxClock
+
+ACCOUNT = "1234567890123456"
+EVERY_ACTION = frozenset({"cr:GetAuthorizationToken", "cr:ListInstanceEndpoint", "cr:PullRepository"})
+ALPHABET = string.ascii_letters + string.digits
+
+
+def random_text(length: int) -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who acts, and what RAM allows it. *instances* None means all of the account's."""
+
+    name: str
+    kind: str = "SubUser"
+    account: str = ACCOUNT
+    actions: frozenset[str] = EVERY_ACTION
+    instances: frozenset[str] | None = None
+
+    def may(self, action: str, instance_id: str = "") -> bool:
+        return action in self.actions and (self.instances is None or not instance_id or instance_id in self.instances)
+
+
+@dataclass(frozen=True)
+class AccessKey:
+    """A key that signs calls. One with a *security_token* is an STS session and ends at *expires_at*."""
+
+    id: str
+    secret: str = field(repr=False)
+    principal: Principal
+    security_token: str = field(default="", repr=False)
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One network entrance of an instance. Domain types: SYSTEM, USER (a custom domain)."""
+
+    kind: str
+    domains: tuple[tuple[str, str], ...]
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An Enterprise Edition instance and the repositories in it (each holds the same small image)."""
+
+    id: str
+    name: str
+    region: str
+    account: str = ACCOUNT
+    endpoints: tuple[Endpoint, ...] = ()
+    repositories: tuple[str, ...] = ("team/app",)
+
+    @classmethod
+    def usual(cls, instance_id: str, name: str = "sandbox", region: str = "cn-hangzhou") -> Instance:
+        """Return an instance with one public and one VPC entrance, named as ACR names them."""
+        return cls(
+            instance_id,
+            name,
+            region,
+            endpoints=(
+                Endpoint("internet", ((f"{name}-registry.{region}.cr.aliyuncs.com", "SYSTEM"),)),
+                Endpoint("vpc", ((f"{name}-registry-vpc.{region}.cr.aliyuncs.com", "SYSTEM"),)),
+            ),
+        )
+
+    @property
+    def service(self) -> str:
+        """The service that its registry names in a challenge."""
+        return f"registry.aliyuncs.com:{self.region}:china:{self.id}"
+
+
+@dataclass(frozen=True)
+class Login:
+    """A registry login that this cloud handed out."""
+
+    username: str
+    password: str = field(repr=False)
+    instance_id: str
+    expires_at: float
+    access_key_id: str
+    principal: Principal
+
+
+class CloudState:
+    """Everything the servers share, behind one lock. Times are seconds by the sandbox's clock.
+
+    *token_life*, when set, is the life in seconds of every registry login, whatever was asked for.
+    """
+
+    def __init__(self, clock: SandboxClock) -> None:
+        self.clock = clock
+        self.lock = threading.RLock()
+        self.token_life: float | None = None
+        self.session_life = 6 * 3600.0
+        self._keys: dict[str, AccessKey] = {}
+        self._instances: dict[str, Instance] = {}
+        self._hosts: dict[str, str] = {}
+        self._logins: dict[str, Login] = {}
+        self._nonces: dict[tuple[str, str], float] = {}
+
+    # Who may call.
+    def add_key(self, principal: Principal, key_id: str = "", secret: str = "") -> AccessKey:
+        key = AccessKey(key_id or "LTAI5t" + random_text(18), secret or random_text(30), principal)
+        with self.lock:
+            self._keys[key.id] = key
+        return key
+
+    def remove_key(self, key_id: str) -> None:
+        with self.lock:
+            self._keys.pop(key_id, None)
+
+    def open_session(self, principal: Principal, life: float) -> AccessKey:
+        """Mint STS credentials for *principal* that live for *life* seconds."""
+        key = AccessKey(
+            "STS." + random_text(24),
+            random_text(44),
+            principal,
+            # Real ones hold "+", "/" and "=": they must survive every header and form on the way.
+            security_token="CAIS" + base64.b64encode(secrets.token_bytes(360)).decode() + "+/==",
+            expires_at=self.clock.now() + life,
+        )
+        with self.lock:
+            self._keys[key.id] = key
+        return key
+
+    def find_key(self, key_id: str) -> AccessKey | None:
+        with self.lock:
+            return self._keys.get(key_id)
+
+    def use_nonce(self, key_id: str, nonce: str, *, keep: float) -> bool:
+        """Remember *nonce* for *keep* seconds; say whether it was new."""
+        now = self.clock.now()
+        with self.lock:
+            if self._nonces.get((key_id, nonce), 0.0) > now:
+                return False
+            if len(self._nonces) > 10_000:
+                self._nonces = {known: until for known, until in self._nonces.items() if until > now}
+            self._nonces[key_id, nonce] = now + keep
+            return True
+
+    # What there is.
+    def add_instance(self, instance: Instance, *hosts: str) -> Instance:
+        """Add or replace *instance*; its own domains and *hosts* (host[:port]) lead to it."""
+        domains = [domain for endpoint in instance.endpoints for domain, _ in endpoint.domains]
+        with self.lock:
+            self._instances[instance.id] = instance
+            self._hosts.update(dict.fromkeys([*domains, *hosts], instance.id))
+        return instance
+
+    def add_custom_domain(self, instance_id: str, domain: str, kind: str = "internet") -> Instance:
+        """Add *domain* as a USER domain of the entrance *kind*, as ListInstanceEndpoint shows it."""
+        with self.lock:
+            instance = self._instances[instance_id]
+            endpoints = tuple(
+                replace(endpoint, domains=(*endpoint.domains, (domain, "USER"))) if endpoint.kind == kind else endpoint
+                for endpoint in instance.endpoints
+            )
+            return self.add_instance(replace(instance, endpoints=endpoints))
+
+    def find_instance(self, instance_id: str, *, account: str) -> Instance | None:
+        """Return the instance as *account* sees it: another account's does not exist."""
+        with self.lock:
+            instance = self._instances.get(instance_id)
+        return instance if instance and instance.account == account else None
+
+    def instances(self) -> list[Instance]:
+        with self.lock:
+            return list(self._instances.values())
+
+    def instance_at(self, host: str) -> Instance | None:
+        """Return the instance behind the registry host *host*, with or without its port."""
+        with self.lock:
+            for name in (host, host.rpartition(":")[0]):
+                if name in self._hosts:
+                    return self._instances.get(self._hosts[name])
+        return None
+
+    # What it handed out.
+    def mint_login(self, key: AccessKey, instance_id: str, *, life: float) -> Login:
+        """Mint a registry login that lives *life* seconds, but never longer than the STS session behind it."""
+        now = self.clock.now()
+        expires_at = now + (life if self.token_life is None else self.token_life)
+        if key.expires_at is not None:
+            expires_at = min(expires_at, key.expires_at)
+        claims = {"instanceId": instance_id, "time": int(expires_at * 1000), "type": "sub", "userId": random_text(18)}
+        password = base64.b64encode(json.dumps(claims).encode()).decode() + ":" + secrets.token_hex(20)
+        login = Login("cr_temp_user", password, instance_id, expires_at, key.id, key.principal)
+        with self.lock:
+            self._logins[password] = login
+        return login
+
+    def find_login(self, username: str, password: str) -> Login | None:
+        """Return the login if it was minted here and still lives."""
+        with self.lock:
+            login = self._logins.get(password)
+        return login if login and login.username == username and login.expires_at > self.clock.now() else None
+
+    def revoke_logins(self) -> None:
+        """Forget every login: what a registry does to a leaked one."""
+        with self.lock:
+            self._logins.clear()
