@@ -35,9 +35,8 @@ Environment, where a proxy is set:
 A request as the kubelet sends it, for the plugin's standard input:
   {request}
 
-Pull as the container runtime would, with the login that the plugin answers:
-  PYTHONPATH=tests python3 -c 'from sandbox.pull import pull; \\
-    print(pull("{image}", "USERNAME", "PASSWORD", ca_file="{caFile}"))'
+Pull as the container runtime would, with the plugin's answer on standard input:
+  PYTHONPATH=tests python3 -m sandbox.pull {image} {caFile}
 """
 
 

@@ -157,12 +157,19 @@ class Grant:
 
 
 Place = Literal["connect", "request", "headers", "body"]
+PLACES: tuple[Place, ...] = ("connect", "request", "headers", "body")
 
 
 class Delivery:
     """How the answer travels. *at* "connect" comes before TLS, so it can be set for a whole server only."""
 
     at: Place
+    places: ClassVar[tuple[Place, ...]] = PLACES
+
+    def __post_init__(self) -> None:
+        # A fault at no place would never happen, and the test would pass for the wrong reason.
+        if self.at not in self.places:
+            raise ValueError(f"at: {self.at}; it can be {', '.join(self.places)}")
 
     @property
     def family(self) -> Family:
@@ -190,6 +197,7 @@ class Drip(Delivery):
 
     at: Place = "body"
     bytes_per_second: float = 1.0
+    places: ClassVar[tuple[Place, ...]] = ("headers", "body")
 
 
 Fault = Delay | Answer | Grant | Delivery

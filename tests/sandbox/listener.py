@@ -84,11 +84,16 @@ class Listener:
                     listening.shutdown(socket.SHUT_RDWR)  # wakes accept()
             for connection in self._open:
                 _cut(connection)
-            threads = set(self._threads)
-        for thread in threads:
-            thread.join(timeout=5)
+        # Again until none is left: one that was just starting sees that we close, and ends.
+        while threads := self._running():
+            for thread in threads:
+                thread.join()
         for listening in self._listening:
             listening.close()
+
+    def _running(self) -> set[threading.Thread]:
+        with self._lock:
+            return self._threads - {threading.current_thread()}
 
     def _start(self, work: Callable[[], None]) -> None:
         def run() -> None:

@@ -1,6 +1,7 @@
 """Pulls an image as a container runtime does: challenge, token, manifest, blobs, every digest checked.
 
 It is a client and knows nothing of the sandbox's state: what it may pull, a real runtime may.
+By hand, with a CredentialProviderResponse on stdin: python -m sandbox.pull IMAGE CA_FILE
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import http.client
 import json
 import re
 import ssl
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
@@ -92,3 +94,24 @@ def _reason(body: bytes) -> str:
 def _check(step: str, content: bytes, digest: str) -> None:
     if "sha256:" + hashlib.sha256(content).hexdigest() != digest:
         raise PullError(step, 0, "content does not have the digest it was asked for by")
+
+
+def main(image: str, ca_file: str) -> int:
+    """Pull *image* with the login that a CredentialProviderResponse on stdin holds for its host."""
+    logins = json.load(sys.stdin)["auth"]
+    login = logins.get(image.partition("/")[0])
+    if login is None:
+        sys.stderr.write(f"no login for this host; there are logins for: {', '.join(logins) or 'none'}\n")
+        return 1
+    try:
+        pulled = pull(image, login["username"], login["password"], ca_file=ca_file)
+    except PullError as error:
+        sys.stderr.write(f"not pulled: {error}\n")
+        return 1
+    sys.stdout.write(f"pulled {image}\n  manifest {pulled.digest}\n")
+    sys.stdout.writelines(f"  blob     {digest}  {size} bytes\n" for digest, size in pulled.blobs.items())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
