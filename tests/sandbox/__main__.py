@@ -32,8 +32,9 @@ Settings that lead here ({settingsFile}):
 Environment, where a proxy is set:
   export NO_PROXY=127.0.0.1
 
-A request as the kubelet sends it, for the plugin's standard input:
-  {request}
+Ask the plugin as the kubelet does:
+  {request} | \\
+    aliyun-acr-credential-provider --settings {settingsFile} --cache {directory}/cache
 
 Pull as the container runtime would, with the plugin's answer on standard input:
   PYTHONPATH=tests python3 -m sandbox.pull {image} {caFile}
@@ -51,7 +52,8 @@ def guide(sandbox: AcrSandbox) -> str:
             "image": image,
         }
     )
-    return GUIDE.format(**sandbox.document(), settings=settings, request=f"echo {shlex.quote(request)}")
+    request = f"echo {shlex.quote(request)}"
+    return GUIDE.format(**sandbox.document(), settings=settings, request=request, directory=sandbox.directory)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
