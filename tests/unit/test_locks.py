@@ -118,6 +118,7 @@ def test_as_many_work_as_there_are_slots(locks, tmp_path):
 
 
 def test_who_waits_at_the_gate_to_the_end_is_not_admitted(locks, tmp_path):
-    with another_process(tmp_path, 'locks.hold("gate", patience=Deadline(1))'):
-        with locks.admission(slots=2, at_the_gate=Deadline(0.2), for_a_slot=Deadline(5)) as admitted:
-            assert not admitted
+    gate = 'locks.hold("gate", patience=Deadline(1))'
+    queue = locks.admission(slots=2, at_the_gate=Deadline(0.2), for_a_slot=Deadline(5))
+    with another_process(tmp_path, gate), queue as admitted:
+        assert not admitted

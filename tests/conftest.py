@@ -1,0 +1,44 @@
+"""What the contract and end-to-end circles share: a sandbox, and the program that is told to use it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import harness
+import pytest
+from sandbox import AcrSandbox
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WAYS = {"source": harness.source, "frozen": harness.frozen}
+
+
+@pytest.fixture
+def sandbox():
+    with AcrSandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(params=WAYS)
+def program(request, sandbox, tmp_path):
+    """The program in each of its ways, pointed at the sandbox."""
+    return WAYS[request.param](_settings(sandbox, tmp_path), tmp_path / "cache")
+
+
+@pytest.fixture
+def frozen(sandbox, tmp_path):
+    """The program as it is shipped, pointed at the sandbox."""
+    return harness.frozen(_settings(sandbox, tmp_path), tmp_path / "cache")
+
+
+def _settings(sandbox: AcrSandbox, folder: Path) -> Path:
+    return write_settings(folder, sandbox.settings())
+
+
+def write_settings(folder: Path, document: dict) -> Path:
+    path = folder / "settings.yaml"
+    path.write_text(json.dumps(document))
+    path.chmod(0o600)
+    return path

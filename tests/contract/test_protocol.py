@@ -1,0 +1,163 @@
+"""The exec protocol as literal bytes: the same cases for the source and for the frozen binary."""
+
+import json
+
+import pytest
+from harness import API_VERSIONS, GROUP, request
+from kubelet import logins
+
+OURS_BUT_NOT_COVERED = "other-registry.cn-hangzhou.cr.aliyuncs.com/team/app"
+TRY_BY_HAND = (
+    b"remedy: Run this program as a kubelet credential provider, or try it by hand: "
+    b"""echo '{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1","""
+    b""""image":"HOST/NAMESPACE/NAME"}' | aliyun-acr-credential-provider\n"""
+)
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta1", "v1alpha1"])
+def test_a_covered_host_gets_its_token_in_the_version_asked(program, sandbox, version):
+    host = sandbox.registry.address
+    asked = b'{"kind":"CredentialProviderRequest","apiVersion":"%s/%s","image":"%s/team/app"}\n' % (
+        GROUP.encode(),
+        version.encode(),
+        host.encode(),
+    )
+    for _ in ("from the cloud", "from the memo"):
+        ended = program.run(asked)
+        assert (ended.code, ended.stderr) == (0, b"")
+        user, password = ended.login(host)
+        assert ended.stdout == (
+            b'{"kind":"CredentialProviderResponse","apiVersion":"%s/%s","cacheKeyType":"Registry",'
+            b'"cacheDuration":"300s","auth":{"%s":{"username":"%s","password":"%s"}}}\n'
+            % (GROUP.encode(), version.encode(), host.encode(), user.encode(), password.encode())
+        )
+        taken = logins(ended.stdout, 0, image=f"{host}/team/app", api_version=f"{GROUP}/{version}")
+        assert taken == [(user, password)]
+    assert sandbox.calls.counts() == {"GetAuthorizationToken": 1}
+
+
+@pytest.mark.parametrize("version", API_VERSIONS)
+@pytest.mark.parametrize(
+    "image",
+    [
+        "docker.io/library/busybox",
+        OURS_BUT_NOT_COVERED,
+        "127.0.0.1/team/app",
+        "127.0.0.1:1/team/app",
+        "docker.io/127.0.0.1:5000/team/app",
+        "demo-registry.oss-cn-hangzhou.aliyuncs.com/team/app",
+    ],
+)
+def test_a_host_that_is_not_covered_gets_nothing_and_no_call_is_made(program, sandbox, image, version):
+    for _ in ("judged by the settings", "remembered"):
+        ended = program.run(request(image, version=version))
+        assert (ended.code, ended.stderr) == (0, b"")
+        assert ended.stdout == (
+            b'{"kind":"CredentialProviderResponse","apiVersion":"%s","cacheKeyType":"Registry",'
+            b'"cacheDuration":"0s","auth":{}}\n' % version.encode()
+        )
+        assert logins(ended.stdout, 0, image=image, api_version=version) == []
+    assert sandbox.calls.counts() == {}
+
+
+def test_fields_that_a_newer_kubelet_may_send_are_ignored(program, sandbox):
+    ended = program.run(request(sandbox.image.partition(":latest")[0], somethingNew={"a": [1]}))
+    assert (ended.code, ended.stderr) == (0, b"")
+    assert ended.document["auth"]
+
+
+@pytest.mark.parametrize(
+    ("stdin", "stderr"),
+    [
+        (b"", b"error: stdin is empty\n" + TRY_BY_HAND),
+        (b" \n", b"error: stdin is empty\n" + TRY_BY_HAND),
+        (b"{", b"error: stdin does not hold one JSON object\n" + TRY_BY_HAND),
+        (b"\xff\xfe{}", b"error: stdin does not hold one JSON object\n" + TRY_BY_HAND),
+        (b"\0" * 100, b"error: stdin does not hold one JSON object\n" + TRY_BY_HAND),
+        (b"[" * 200_000, b"error: stdin does not hold one JSON object\n" + TRY_BY_HAND),
+        (b"[]", b"error: stdin does not hold one JSON object\n" + TRY_BY_HAND),
+        (b"{}{}", b"error: stdin does not hold one JSON object\n" + TRY_BY_HAND),
+        (b"x" * (2 << 20), b"error: stdin holds more than 1048576 bytes\n" + TRY_BY_HAND),
+        (b"{}", b"error: stdin holds kind NoneType, not CredentialProviderRequest\n" + TRY_BY_HAND),
+        (
+            b'{"kind":"Secret","apiVersion":"v1"}',
+            b"error: stdin holds kind 'Secret', not CredentialProviderRequest\n" + TRY_BY_HAND,
+        ),
+        (
+            b'{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v2","image":"a.b/c"}',
+            (
+                b"error: the request has apiVersion 'credentialprovider.kubelet.k8s.io/v2'\n"
+                b"remedy: Set the provider's apiVersion in the kubelet's CredentialProviderConfig to "
+                b"credentialprovider.kubelet.k8s.io/v1.\n"
+            ),
+        ),
+        (
+            b'{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1"}',
+            b"error: the request names no image\n" + TRY_BY_HAND,
+        ),
+        (
+            request("team/app"),
+            (
+                b"error: the image 'team/app' does not start with a registry host\n"
+                b"remedy: Write the image as HOST/NAMESPACE/NAME; the kubelet does so for every image it pulls.\n"
+            ),
+        ),
+        (
+            request("a.example/b", serviceAccountToken="not.a.token"),
+            (
+                b"error: the request's serviceAccountToken is not a token of a Kubernetes ServiceAccount\n"
+                b"remedy: Check the provider's tokenAttributes in the kubelet's CredentialProviderConfig.\n"
+            ),
+        ),
+    ],
+    ids=lambda value: repr(value[:30]),
+)
+def test_what_is_not_a_request_is_told_in_two_lines_and_nothing_is_answered(program, stdin, stderr):
+    ended = program.run(stdin)
+    assert (ended.code, ended.stdout) == (1, b"")
+    assert ended.stderr == stderr
+
+
+def test_without_settings_the_error_names_the_file(program):
+    program.settings.unlink()
+    ended = program.ask("acr.example.com/team/app")
+    path = str(program.settings)
+    assert (ended.code, ended.stdout) == (1, b"")
+    assert ended.stderr.decode() == (
+        f"error: cannot read {path}: No such file or directory\n"
+        f"remedy: Install the settings at {path}, owned by root with mode 0600, or name another file with --settings.\n"
+    )
+
+
+def test_a_mistake_in_the_settings_is_told_by_line_and_field(program):
+    document = json.loads(program.settings.read_text())
+    document["registries"][0]["regoin"] = "cn-hangzhou"
+    program.settings.write_text(json.dumps(document, indent=1))
+    ended = program.ask("acr.example.com/team/app")
+    line = program.settings.read_text().splitlines().index('   "regoin": "cn-hangzhou"') + 1
+    assert (ended.code, ended.stdout) == (1, b"")
+    assert ended.stderr.decode() == (
+        f"error: {program.settings}, line {line}: registries[0].regoin is not a known field\n"
+        "remedy: Correct its spelling or remove it.\n"
+    )
+
+
+def test_repaired_settings_hold_at_once(program, sandbox):
+    image = sandbox.image.partition(":latest")[0]
+    good = program.settings.read_text()
+    program.settings.write_text("kind: nonsense")
+    assert program.ask(image).code == 1
+    program.settings.write_text(good)
+    assert program.ask(image).code == 0
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["--settings", "relative"], ["cache"], ["settings", "nonsense"]])
+def test_words_that_are_not_understood_end_with_2(program, arguments):
+    ended = program.run(b"", *arguments)
+    assert (ended.code, ended.stdout) == (2, b"")
+    assert ended.stderr.startswith(b"usage: aliyun-acr-credential-provider")
+
+
+def test_version_and_help_are_told(program):
+    assert program.run(b"", "--version").stdout.startswith(b"aliyun-acr-credential-provider 0.")
+    assert b"CredentialProviderRequest" in program.run(b"", "--help").stdout
