@@ -1,0 +1,34 @@
+#!/bin/sh
+# Says which system packages the build and the tests need and this machine lacks, and the line that installs them.
+# Names are Debian's; elsewhere read them as hints. PYTHON: the interpreter to build with.
+set -u
+python=${PYTHON:-/usr/bin/python3}
+missing=
+
+need() { # need PACKAGE COMMAND...: the command says whether what the package brings is there
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+has() { command -v "$1"; }
+
+need python3 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+need python3-venv "$python" -c 'import ensurepip, venv'
+version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo 3)
+# PyInstaller ships the interpreter as a library; Debian's own binary is linked statically.
+need "libpython$version" "$python" -c '
+import ctypes, sysconfig
+ctypes.CDLL(sysconfig.get_config_var("INSTSONAME"))'
+need binutils has objdump
+need make has make
+need git has git
+need iproute2 has ip
+need util-linux has unshare
+need openssl has openssl
+need ca-certificates test -e /etc/ssl/certs
+
+if [ -n "$missing" ]; then
+    echo "error: this machine lacks:$missing" >&2
+    echo "remedy: apt-get update && apt-get install --yes --no-install-recommends$missing" >&2
+    exit 1
+fi

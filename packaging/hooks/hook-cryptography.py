@@ -1,0 +1,1 @@
+"""Replaces the community hook, which ships OpenSSL's modules and cffi: a stand-in needs none of it."""

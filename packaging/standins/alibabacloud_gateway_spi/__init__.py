@@ -1,0 +1,1 @@
+"""Stands in for the SDK's gateway plug-ins: none is ever set, and the client only names them."""

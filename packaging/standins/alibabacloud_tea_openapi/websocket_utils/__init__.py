@@ -1,0 +1,1 @@
+"""Stands in for the WebSocket helpers: no ACR or STS operation speaks WebSocket."""
