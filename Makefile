@@ -8,6 +8,8 @@ PYTHON ?= /usr/bin/python3
 VENV ?= .venv
 LOCKS := packaging/requirements
 STAMP := $(VENV)/.installed
+FREEZE_VENV := build/freeze-venv
+FREEZE_STAMP := $(FREEZE_VENV)/.installed
 UV_VERSION := 0.13.9
 
 .PHONY: help
@@ -21,13 +23,22 @@ check-system: ## say which system packages are missing, and the one line that in
 .PHONY: venv
 venv: $(STAMP) ## make .venv from the locked requirements, the project in it
 
-# Sources only come as alibabacloud-tea: its build tools are pinned like everything else, and installed first.
 $(STAMP): $(LOCKS)/build.txt $(LOCKS)/dev.txt pyproject.toml | check-system
-	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCKS)/build.txt
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r $(LOCKS)/dev.txt
+	$(call install,$(VENV),$(LOCKS)/dev.txt)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	touch $@
+
+# What is frozen must not depend on which tools a developer has: pydantic, for one, imports rich where it finds it.
+$(FREEZE_STAMP): $(LOCKS)/build.txt $(LOCKS)/freeze.txt | check-system
+	$(call install,$(FREEZE_VENV),$(LOCKS)/freeze.txt)
+	touch $@
+
+# alibabacloud-tea is published as source only: what builds it is pinned like the rest, and installed first.
+define install
+	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCKS)/build.txt
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r $(2)
+endef
 
 .PHONY: lock
 lock: ## resolve the requirements again (UPGRADE=--upgrade takes what is new)
@@ -41,16 +52,16 @@ resolve = build/lock/bin/uv pip compile --quiet --universal --python-version 3.1
 	--no-emit-index-url --no-annotate --no-header $(2) --output-file $(LOCKS)/$(1).txt
 
 .PHONY: freeze
-freeze: $(STAMP) ## freeze the plugin into build/dist
-	$(VENV)/bin/python packaging/freeze.py trimmed
+freeze: $(FREEZE_STAMP) ## freeze the plugin into build/dist
+	$(FREEZE_VENV)/bin/python packaging/freeze.py trimmed
 
 .PHONY: freeze-untrimmed
-freeze-untrimmed: $(STAMP) ## freeze it as PyInstaller does by default, to compare
-	$(VENV)/bin/python packaging/freeze.py untrimmed
+freeze-untrimmed: $(FREEZE_STAMP) ## freeze it as PyInstaller does by default, to compare
+	$(FREEZE_VENV)/bin/python packaging/freeze.py untrimmed
 
 .PHONY: freeze-plain
-freeze-plain: $(STAMP) ## freeze an empty program, to compare
-	$(VENV)/bin/python packaging/freeze.py plain
+freeze-plain: $(FREEZE_STAMP) ## freeze an empty program, to compare
+	$(FREEZE_VENV)/bin/python packaging/freeze.py plain
 
 .PHONY: clean
 clean: ## remove everything that was built; the venv stays

@@ -1,7 +1,7 @@
 """Freezes the plugin with PyInstaller, the same bytes each time: `freeze.py [trimmed|untrimmed|plain]`.
 
-``trimmed`` is the product. The other two are what the benchmark compares it with: our program frozen the way PyInstaller
-does by default, and an empty program frozen so.
+``trimmed`` is the product. The other two are what the benchmark compares it with: our program frozen the way
+PyInstaller does by default, and an empty program frozen so.
 """
 
 from __future__ import annotations

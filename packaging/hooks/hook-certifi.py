@@ -1,1 +1,5 @@
-"""Replaces the community hook, which ships certifi's CA bundle: a stand-in has none (packaging/standins/certifi)."""
+"""Replaces the community hook: the CA bundle is collected from where the stand-ins were laid over certifi."""
+
+import os
+
+datas = [(os.path.join(os.environ["ACR_BUILD_PATH"], "certifi", "cacert.pem"), "certifi")]
