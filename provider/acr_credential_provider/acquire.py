@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from . import judged
 from .cloud.acr import AcrApi, acr_endpoints
 from .cloud.credential import FixedCredential
 from .cloud.metadata import MetadataService
@@ -24,7 +25,6 @@ from .image import ImageReference
 from .memo import FOREVER, NOT_COVERED, TOKEN, Memo, Memos, stamp, uptime
 from .notes import Notes
 from .registry import EnterpriseHost
-from .settings import ProviderSettings, Registry, load
 from .sources.choose import source_of
 from .store import Store
 from .token import AuthorizationToken
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .deadline import Deadline
     from .locks import Locks
     from .protocol import CredentialProviderRequest
+    from .settings import ProviderSettings, Registry
     from .sources.interface import CredentialSource
 
 MACHINE_ID = "/etc/machine-id"
@@ -78,7 +79,7 @@ def acquired(request: CredentialProviderRequest, *, digest: str, tools: Tools) -
     # Stamps come before the reading: a file that changes meanwhile must make the memo untrue.
     stamps = [stamp(MACHINE_ID), stamp(tools.settings_path)]
     tools.say_stage(f"reading {tools.settings_path}")
-    settings = load(tools.settings_path)
+    settings = judged.load(tools.settings_path, memos=tools.memos, stamps=stamps)
     host = ImageReference.parse(request.image).registry
     with Store(tools.store_folder) as store:
         cloud = _Cloud(settings, request=request, store=store, machine=stamps[0], tools=tools)
@@ -307,7 +308,7 @@ class _Cloud:
 
     def _name(self, what: str, registry: Registry, files: tuple[str, ...]) -> str:
         """Return the name of *registry*'s token: who asks for what, on which machine."""
-        identity = registry.identity.model_dump_json()
+        identity = repr(sorted(vars(registry.identity).items()))
         region = registry.region or "own"
         return hexdigest(
             "\n".join((what, registry.instance_id, region, identity, self._request.asker, self._machine, *files))

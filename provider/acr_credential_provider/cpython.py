@@ -54,7 +54,8 @@ def parse_json(text: str) -> object:
     begun = text.lstrip(BLANK)
     try:
         value, end = make_scanner(_Scanning)(begun, 0)
-    except (StopIteration, RecursionError):
+    except (StopIteration, RecursionError, SystemError):
+        # SystemError: CPython 3.11 finds no exception to raise while json.decoder is not loaded.
         raise ValueError("not a JSON document") from None
     if begun[end:].strip(BLANK):
         raise ValueError("text after the JSON document")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FORMAT = "acr-memo 1"
-LARGEST = 65536  # bytes; a real memo has about 700
+LARGEST = 4 << 20  # bytes; an answer has about 700, the settings of a thousand registries half a million
 FOREVER = 1e12  # seconds since the epoch: after any token's death
 DUE_CACHE = 60  # seconds the kubelet may keep a token that should have been renewed
 CLOCK_STEP = 2.0  # seconds a clock may be set back before what was written by it is distrusted

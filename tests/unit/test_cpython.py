@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from acr_credential_provider import cpython
 from hypothesis import given
 from hypothesis import strategies as st
 
+PROVIDER = os.path.join(os.path.dirname(__file__), "../../provider")
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda children: st.lists(children) | st.dictionaries(st.text(), children),
@@ -37,6 +41,18 @@ def test_any_text_is_refused_when_the_json_package_refuses_it(text):
 def test_what_is_not_one_document_is_a_value_error(text):
     with pytest.raises(ValueError):
         cpython.parse_json(text)
+
+
+def test_what_is_no_document_is_refused_in_a_process_that_never_loaded_the_json_package():
+    program = (
+        "import sys; from acr_credential_provider.cpython import parse_json\n"
+        "for text in ('{', '[', '\"', '{\"a\"', '', 'nul', '{]', '[1 2]'):\n"
+        "    try: parse_json(text)\n"
+        "    except ValueError: continue\n"
+        "    sys.exit(text)\n"
+        "sys.exit('json was loaded after all' if 'json' in sys.modules else 0)"
+    )
+    subprocess.run([sys.executable, "-S", "-c", program], check=True, env={"PYTHONPATH": PROVIDER})
 
 
 @given(st.text())
