@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _REGION = re.compile(r"[a-z]{2,3}(-[a-z0-9]+)+")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?")
 _LOGIN = re.compile(r"[!-~]{1,16384}")  # printable ASCII without spaces: it goes into a header
+_END_OF_TIME = 10**15  # milliseconds: the year 33658
 _REPORT = "Try again; if it stays, report it to Alibaba Cloud support with the time of the call."
 
 
@@ -84,7 +85,8 @@ class AcrApi:
         username, password, expiry = body.temp_username, body.authorization_token, body.expire_time
         if not (_is_login(username) and _is_login(password)):
             raise RegistryRefusedError(f"ACR sent no usable token for {instance_id}", remedy=_REPORT)
-        if date is None or type(expiry) is not int or not 0 < expiry / 1000 - date <= LONGEST_LIFE:
+        is_time = type(expiry) is int and 0 < expiry < _END_OF_TIME
+        if date is None or not is_time or not 0 < expiry / 1000 - date <= LONGEST_LIFE:
             # A time in seconds lands here too: read as milliseconds it is in the year 1970.
             raise RegistryRefusedError(
                 f"ACR sent a token for {instance_id} whose expiry makes no sense by ACR's own clock", remedy=_REPORT
@@ -135,7 +137,9 @@ class _SigningClient(Client):  # type: ignore[misc]  # the official client is un
         except Exception:  # noqa: BLE001  # the models trip over odd shapes, and quote them
             outcome = RegistryRefusedError(problem, remedy=_REPORT)
         else:
-            return body, self._date
+            if body is not None:  # the SDK drops a body that its models cannot hold
+                return body, self._date
+            outcome = RegistryRefusedError(problem, remedy=_REPORT)
         raise _bare(outcome)
 
     def call_api(self, params: Any, request: Any, runtime: Any) -> dict[str, Any]:  # noqa: ARG002  # runtime: ours is the transport

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+from base64 import b64encode
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from urllib.parse import unquote, urlsplit
 
 from acr_credential_provider.errors import ConfigurationError
@@ -118,8 +120,6 @@ def _covers(entry: str, host: str, port: int) -> bool:
 
 
 def _in_block(host: str, block: str) -> bool:
-    from ipaddress import ip_address, ip_network  # noqa: PLC0415  # few nodes have a CIDR block in NO_PROXY
-
     try:
         return ip_address(host) in ip_network(block, strict=False)
     except ValueError:  # a name is in no block; a block that is none covers nothing
@@ -129,7 +129,5 @@ def _in_block(host: str, block: str) -> bool:
 def _basic(username: str | None, password: str | None) -> str:
     if username is None:
         return ""
-    from base64 import b64encode  # noqa: PLC0415  # few proxies ask for a login
-
     login = f"{unquote(username)}:{unquote(password or '')}"
     return "Basic " + b64encode(login.encode()).decode("ascii")

@@ -34,11 +34,11 @@ def find_ca_bundle(
     environ = os.environ if environ is None else environ
     named = configured or environ.get("SSL_CERT_FILE")
     if named:
-        if not os.path.isfile(named):  # noqa: PTH113  # pathlib costs an import on every miss
+        if not os.path.isfile(named):  # pathlib costs an import on every miss
             raise ConfigurationError(f"there is no CA bundle at {named}", remedy=_INSTALL)
         return named
     for place in known_places:
-        if os.path.isfile(place):  # noqa: PTH113
+        if os.path.isfile(place):
             return place
     bundled = _certifi()
     if not bundled:

@@ -13,7 +13,7 @@ class CredentialSource(Protocol):
     """One place that cloud credentials come from: the ECS RAM role, an access key in files.
 
     What it finds is an official ``ICredentials``; `FixedCredential` makes it the
-    ``ICredentialsProvider`` that the official client is signed with.
+    ``ICredentialsProvider`` that the official client signs with.
     """
 
     def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:
