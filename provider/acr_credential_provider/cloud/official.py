@@ -1,0 +1,45 @@
+"""How the official SDKs are imported: deaf to the environment, and silent.
+
+At import they read access keys, role ARNs and switches from ``ALIBABA_CLOUD_*``, and they
+hang handlers that write to stderr on their loggers. Our settings alone say which identity
+is used, and stderr is what the kubelet shows to users.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import contextmanager
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, MutableMapping
+
+_SWITCHES = ("DEBUG",)  # DEBUG=sdk prints every header, security tokens included
+_LOGGERS = ("credentials", "darabonba-core", "alibabacloud-tea")
+
+
+@contextmanager
+def sdk_import(environ: MutableMapping[str, str] | None = None) -> Iterator[None]:
+    """Set aside what the SDKs read at import; put it back and silence their loggers at the end.
+
+    >>> import os
+    >>> environ = {"DEBUG": "sdk", "ALIBABA_CLOUD_ROLE_ARN": "acs:ram::1:role/x", "HOME": "/root"}
+    >>> with sdk_import(environ):
+    ...     sorted(environ)
+    ['HOME']
+    >>> sorted(environ)
+    ['ALIBABA_CLOUD_ROLE_ARN', 'DEBUG', 'HOME']
+    """
+    environ = os.environ if environ is None else environ
+    read_at_import = [name for name in environ if name in _SWITCHES or name.startswith("ALIBABA_CLOUD_")]
+    aside = {name: environ.pop(name) for name in read_at_import}
+    try:
+        yield
+    finally:
+        environ.update(aside)
+        for name in _LOGGERS:
+            logger = logging.getLogger(name)
+            logger.handlers = [logging.NullHandler()]
+            logger.propagate = False
+            logger.disabled = True

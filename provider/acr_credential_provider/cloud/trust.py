@@ -1,0 +1,68 @@
+"""The CA certificates that TLS is verified against: found for each distribution, never done without."""
+
+from __future__ import annotations
+
+import os
+import ssl
+
+from acr_credential_provider.errors import ConfigurationError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# A frozen OpenSSL looks where its builder kept certificates, which is right on one distribution only.
+KNOWN_PLACES = (
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Alibaba Cloud Linux, Anolis, RHEL, CentOS
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # the same family, newer
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, ContainerOS
+    "/etc/ssl/cert.pem",  # Alpine
+    "/var/lib/ca-certificates/ca-bundle.pem",  # SUSE
+)
+
+_INSTALL = "Install the ca-certificates package, or name a PEM file in the settings (caBundle) or SSL_CERT_FILE."
+
+
+def find_ca_bundle(
+    configured: str | None, *, environ: Mapping[str, str] | None = None, known_places: Sequence[str] = KNOWN_PLACES
+) -> str:
+    """Return the path of the CA bundle: the settings' own, SSL_CERT_FILE, the distribution's, certifi's.
+
+    A file that was named and is not there is an error: the next best one would verify
+    against something that nobody chose.
+    """
+    environ = os.environ if environ is None else environ
+    named = configured or environ.get("SSL_CERT_FILE")
+    if named:
+        if not os.path.isfile(named):  # pathlib costs an import on every miss
+            raise ConfigurationError(f"there is no CA bundle at {named}", remedy=_INSTALL)
+        return named
+    for place in known_places:
+        if os.path.isfile(place):
+            return place
+    bundled = _certifi()
+    if not bundled:
+        raise ConfigurationError(f"no CA bundle was found (looked at {', '.join(known_places)})", remedy=_INSTALL)
+    return bundled
+
+
+def tls_context(bundle: str) -> ssl.SSLContext:
+    """Return a context that verifies chain and host name against *bundle*, TLS 1.2 or later."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies by default
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(cafile=bundle)
+        is_usable = True
+    except OSError:  # ssl.SSLError too
+        is_usable = False
+    if not is_usable:
+        raise ConfigurationError(f"the CA bundle {bundle} holds no certificates that can be read", remedy=_INSTALL)
+    return context
+
+
+def _certifi() -> str:
+    try:
+        from certifi import where  # noqa: PLC0415  # the last resort, and not a dependency
+    except ImportError:
+        return ""
+    return where()
