@@ -221,7 +221,7 @@ class _Hop:
 
     def _exchange(self, sock: socket.socket, request: HttpRequest) -> HttpResponse | HopError:
         connection = self._connection(sock)
-        headers = {"Host": self._target.authority, **request.headers}
+        headers = {"host": self._target.authority, **request.headers}
         connection.request(request.method, self._target.path, body=request.body or None, headers=headers)
         response = connection.getresponse()
         if 300 <= response.status < 400:

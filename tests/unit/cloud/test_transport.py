@@ -35,6 +35,14 @@ def test_an_answer_comes_back_with_status_lower_case_headers_and_body():
     assert header(server.requests[0], "host") == f"127.0.0.1:{server.port}"
 
 
+def test_a_host_that_was_signed_is_sent_once():
+    """Two Host headers make two values to the verifier, and another signature."""
+    with serving(answer(200, b"")) as server:
+        a_transport().send(HttpRequest("GET", server.url, {"host": f"127.0.0.1:{server.port}"}))
+
+    assert server.requests[0].lower().count("\r\nhost:") == 1
+
+
 def test_a_chunked_answer_is_read():
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     with serving(chunked) as server:
