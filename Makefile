@@ -63,6 +63,35 @@ freeze-untrimmed: $(FREEZE_STAMP) ## freeze it as PyInstaller does by default, t
 freeze-plain: $(FREEZE_STAMP) ## freeze an empty program, to compare
 	$(FREEZE_VENV)/bin/python packaging/freeze.py plain
 
+PY := $(VENV)/bin/python
+
+.PHONY: demo
+demo: venv freeze ## show the main job: a kubelet's request in, a token out, an image pulled with it
+	PYTHONPATH=tests $(PY) tests/demo.py
+
+.PHONY: test
+test: venv freeze lint ## all tests that need no cluster, against the source and the frozen binary
+	$(PY) -m pytest -q
+
+.PHONY: lint
+lint: venv ## style, types, and imports that only go down
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+.PHONY: bench
+bench: venv freeze freeze-untrimmed freeze-plain ## measure the figures that the design promises; writes build/bench.json
+	PYTHONPATH=tests $(PY) tests/bench/bench.py
+
+.PHONY: sandbox
+sandbox: venv ## run the ACR sandbox on loopback and say how to point things at it
+	PYTHONPATH=tests $(PY) -m sandbox
+
+.PHONY: schema
+schema: venv ## write the JSON Schema of the settings file again
+	$(PY) -m acr_credential_provider settings schema > provider/acr_credential_provider/settings.schema.json
+
 .PHONY: clean
 clean: ## remove everything that was built; the venv stays
 	rm -rf build dist

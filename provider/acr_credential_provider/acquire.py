@@ -21,7 +21,7 @@ from .cloud.proxy import ProxySettings
 from .cloud.transport import Transport
 from .cpython import hexdigest
 from .errors import ConfigurationError, CredentialProviderError, IdentityUnavailableError
-from .image import ImageReference
+from .image import registry_of
 from .memo import FOREVER, NOT_COVERED, TOKEN, Memo, Memos, stamp, uptime
 from .notes import Notes
 from .registry import EnterpriseHost
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .protocol import CredentialProviderRequest
     from .settings import ProviderSettings, Registry
     from .sources.interface import CredentialSource
+    from .watchdog import EndAfter
 
 MACHINE_ID = "/etc/machine-id"
 """A cache that was cloned with the disk of another node is worth nothing: this file tells."""
@@ -80,7 +81,7 @@ def acquired(request: CredentialProviderRequest, *, digest: str, tools: Tools) -
     stamps = [stamp(MACHINE_ID), stamp(tools.settings_path)]
     tools.say_stage(f"reading {tools.settings_path}")
     settings = judged.load(tools.settings_path, memos=tools.memos, stamps=stamps)
-    host = ImageReference.parse(request.image).registry
+    host = registry_of(request.image)
     with Store(tools.store_folder) as store:
         cloud = _Cloud(settings, request=request, store=store, machine=stamps[0], tools=tools)
         coverage = cloud.coverage(host)
@@ -98,6 +99,13 @@ def acquired(request: CredentialProviderRequest, *, digest: str, tools: Tools) -
                 dead=token.dead_at,
                 auth={host: {"username": token.username, "password": token.password}},
             )
+
+
+@contextmanager
+def renewed(request: CredentialProviderRequest, *, digest: str, tools: Tools, watchdog: EndAfter) -> Iterator[Memo]:
+    """Do the same under a *watchdog* that gives the living answer if this takes too long."""
+    with watchdog, acquired(request, digest=digest, tools=tools) as memo:
+        yield memo
 
 
 def _memo(  # noqa: PLR0913 - the parts of an answer

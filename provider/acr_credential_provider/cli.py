@@ -9,24 +9,24 @@ from __future__ import annotations
 import gc
 import os
 import time
-from contextlib import contextmanager
 
 from .deadline import Deadline
 from .errors import CacheUnsafeError, CredentialProviderError, DeadlineExceededError
 from .folders import prepare
 from .hit import question
-from .image import ImageReference
+from .image import registry_of
 from .locks import Locks, Queue
 from .memo import Memo, Memos, judge_time, stamp
 from .notes import Notes
 from .plugin import answer
 from .protocol import CredentialProviderRequest
-from .watchdog import Reply, Stage, after, report
+from .watchdog import EndAfter, Reply, Stage, report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from contextlib import AbstractContextManager
+
+    from .acquire import Tools
 
 CLOUD = 7.0
 """Seconds for the cloud: less than the patience of those who wait, so that they hear the true cause."""
@@ -61,7 +61,7 @@ def get_credentials(raw: bytes, options: dict[str, str], *, started: float, seco
         report(_too_late(stage, seconds))
         return 1
 
-    with after(deadline.remaining() - LAST_WORDS, time_is_up):
+    with EndAfter(deadline.remaining() - LAST_WORDS, time_is_up):
         try:
             request = CredentialProviderRequest.decode(raw)
             _answer(request, options, deadline=deadline, reply=reply, stage=stage)
@@ -79,7 +79,7 @@ def get_credentials(raw: bytes, options: dict[str, str], *, started: float, seco
 def _answer(
     request: CredentialProviderRequest, options: dict[str, str], *, deadline: Deadline, reply: Reply, stage: Stage
 ) -> None:
-    settings, host = options["--settings"], ImageReference.parse(request.image).registry
+    settings, host = options["--settings"], registry_of(request.image)
     digest = question(settings, host, request.asker)
     cache = _usable(options["--cache"])
     memos, locks = Memos(f"{cache}/memo"), Locks(f"{cache}/locks")
@@ -90,34 +90,30 @@ def _answer(
     def say(memo: Memo) -> None:
         reply(memo.response(request.api_version, now=judge_time(memo)))
 
-    def ask(for_cloud: Deadline, for_others: Deadline) -> AbstractContextManager[Memo]:
-        from .acquire import Tools, acquired  # noqa: PLC0415 - everything third-party, after all waiting
+    def tools(for_cloud: Deadline, for_others: Deadline) -> Tools:
+        from .acquire import Tools  # noqa: PLC0415 - everything third-party, after all waiting
 
-        tools = Tools(settings, f"{cache}/store", memos, locks, for_cloud, for_others, stage.say)
-        return acquired(request, digest=digest, tools=tools)
+        return Tools(settings, f"{cache}/store", memos, locks, for_cloud, for_others, stage.say)
 
-    @contextmanager
-    def renew() -> Iterator[Memo]:
-        living = notes.living()
-        if living is None:  # it died just now
-            raise _too_late(stage, 0.0)
+    def acquire() -> AbstractContextManager[Memo]:
+        from .acquire import acquired  # noqa: PLC0415
 
-        def settle_for_the_living(living: Memo = living) -> int:
+        return acquired(request, digest=digest, tools=tools(deadline.within(CLOUD), patience))
+
+    def renew(living: Memo) -> AbstractContextManager[Memo]:
+        from .acquire import renewed  # noqa: PLC0415
+
+        def settle_for_the_living() -> int:
             if not reply.is_out:
                 say(living)
                 notes.keep_failure(_too_late(stage, RENEWAL))
             return 0
 
-        with after(RENEWAL, settle_for_the_living), ask(deadline.within(RENEWAL - LAST_WORDS), Deadline(0.0)) as memo:
-            yield memo
+        brief = tools(deadline.within(RENEWAL - LAST_WORDS), Deadline(0.0))
+        return renewed(request, digest=digest, tools=brief, watchdog=EndAfter(RENEWAL, settle_for_the_living))
 
-    answer(
-        notes=notes,
-        queue=Queue(locks, digest, patience=patience, to_the_end=to_the_end, say_stage=stage.say),
-        acquire=lambda: ask(deadline.within(CLOUD), patience),
-        renew=renew,
-        reply=say,
-    )
+    queue = Queue(locks, digest, patience=patience, to_the_end=to_the_end, say_stage=stage.say)
+    answer(notes=notes, queue=queue, acquire=acquire, renew=renew, reply=say)
 
 
 def _usable(cache: str) -> str:

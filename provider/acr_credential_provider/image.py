@@ -1,47 +1,52 @@
-"""Image names, as the kubelet hands them to us: a registry host and a repository."""
+"""Image names, as the kubelet hands them to us: a registry host comes first.
+
+Loaded by processes that only wait for another one's answer, so without ``re``.
+"""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-
 from .errors import InvalidImageError
 
-# One label of a DNS name or an IPv4 part, an IPv6 address in brackets, a port. What does not
-# look like a host is refused here, so that no odd text reaches a file name or an answer.
-_HOST = re.compile(r"(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 LONGEST_HOST = 253 + len(":65535")
+_LABEL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
+_DIGITS = frozenset("0123456789")
+_IPV6 = frozenset("0123456789abcdefABCDEF:.")
 
 
-@dataclass(frozen=True, slots=True)
-class ImageReference:
-    """The registry and the repository of an image, its tag and digest dropped.
+def registry_of(image: str) -> str:
+    """Return the registry of *image*, ``host[:port]`` as the kubelet will match it in our answer.
 
-    >>> ImageReference.parse("acr.example.com:5000/team/app:1.2@sha256:abc")
-    ImageReference(registry='acr.example.com:5000', repository='team/app')
+    Raises `InvalidImageError` when it names none. What does not look like a host is refused
+    here, so that no odd text reaches a file name or an answer.
+
+    >>> registry_of("acr.example.com:5000/team/app:1.2@sha256:abc")
+    'acr.example.com:5000'
     """
+    registry, _, rest = image.partition("/")
+    repository = rest.partition("@")[0].partition(":")[0]
+    # "team/app" is a Docker Hub name: only a dot, a port or "localhost" makes a host.
+    is_host = "." in registry or ":" in registry or registry == "localhost"
+    if is_host and repository and len(registry) <= LONGEST_HOST and _is_well_formed(registry):
+        return registry
+    raise InvalidImageError(
+        f"the image {_shown(image)} does not start with a registry host",
+        remedy="Write the image as HOST/NAMESPACE/NAME; the kubelet does so for every image it pulls.",
+    )
 
-    registry: str
-    """``host[:port]``, spelled as the kubelet will match it in our answer."""
 
-    repository: str
+def _is_well_formed(registry: str) -> bool:
+    if registry.startswith("["):
+        address, bracket, port = registry[1:].partition("]")
+        return bool(bracket) and bool(address) and _IPV6.issuperset(address) and (not port or _is_port(port))
+    host, colon, digits = registry.partition(":")
+    labels = host.split(".")
+    return all(label and _LABEL.issuperset(label) for label in labels) and (not colon or _is_port(colon + digits))
 
-    @classmethod
-    def parse(cls, image: str) -> ImageReference:
-        """Split *image*; raise `InvalidImageError` when it names no registry host."""
-        registry, _, rest = image.partition("/")
-        repository = rest.partition("@")[0].partition(":")[0]
-        # "team/app" is a Docker Hub name: only a dot, a port or "localhost" makes a host.
-        is_host = "." in registry or ":" in registry or registry == "localhost"
-        well_formed = len(registry) <= LONGEST_HOST and _HOST.fullmatch(registry)
-        if not (is_host and well_formed and repository):
-            raise InvalidImageError(
-                f"the image {_shown(image)} does not start with a registry host",
-                remedy="Write the image as HOST/NAMESPACE/NAME; the kubelet does so for every image it pulls.",
-            )
-        return cls(registry, repository)
+
+def _is_port(text: str) -> bool:
+    return text[0] == ":" and 1 <= len(text) - 1 <= 5 and _DIGITS.issuperset(text[1:])
 
 
 def _shown(image: str) -> str:
     """Return *image* fit for one line of a log."""
-    return repr(image if len(image) <= 100 else image[:100] + "…")
+    return repr(image if len(image) <= 100 else image[:100] + "...")

@@ -11,12 +11,10 @@ import fcntl
 import os
 import time
 from _thread import LockType, allocate_lock, start_new_thread
-from contextlib import contextmanager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable
 
     from .deadline import Deadline
 
@@ -63,72 +61,90 @@ def _acquired(lock: LockType, seconds: float) -> bool:
     return lock.acquire(timeout=max(seconds, 0.0))
 
 
+class Lock:
+    """One lock: ``with Lock(path, seconds) as held``, where *held* is False if *seconds* were not enough."""
+
+    def __init__(self, path: str, seconds: float) -> None:
+        self._path = path
+        self._seconds = seconds
+        self._file: int | None = None
+
+    def __enter__(self) -> bool:
+        try:
+            file = _open(self._path)
+        except OSError:  # no folder, read-only, full: answering alone beats not answering
+            return True
+        if _try_lock(file) or (self._seconds > 0 and _wait_for_lock(file, self._seconds)):
+            self._file = file
+            return True
+        if self._seconds <= 0:
+            os.close(file)  # else the thread that waited does
+        return False
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+class Admission:
+    """A place among the few processes that do heavy work; entering gives False if the queue was too long.
+
+    The first in the queue holds the gate and looks for one of *slots* free slots. When its
+    patience ends (their holders may be stopped) it goes on all the same but keeps the gate:
+    never more than *slots* + 1 processes work, whatever happens.
+    """
+
+    def __init__(self, folder: str, *, slots: int, at_the_gate: Deadline, for_a_slot: Deadline) -> None:
+        self._folder = folder
+        self._slots = slots
+        self._at_the_gate = at_the_gate
+        self._for_a_slot = for_a_slot
+        self._place: Lock | None = None
+
+    def __enter__(self) -> bool:
+        gate = Lock(f"{self._folder}/gate.lock", self._at_the_gate.remaining())
+        if not gate.__enter__():
+            return False
+        self._place = self._free_slot()
+        if self._place is None:
+            self._place = gate
+        else:
+            gate.__exit__()  # it is the next one's
+        return True
+
+    def __exit__(self, *_: object) -> None:
+        if self._place is not None:
+            self._place.__exit__()
+
+    def _free_slot(self) -> Lock | None:
+        while True:
+            for number in range(self._slots):
+                slot = Lock(f"{self._folder}/slot-{number}", 0.0)
+                if slot.__enter__():
+                    return slot
+            if not self._for_a_slot.remaining():
+                return None
+            time.sleep(POLL)
+
+
 class Locks:
     """The folder of lock files. Where it can't be used, nobody waits for anybody."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
 
-    @contextmanager
-    def hold(self, name: str, *, patience: Deadline) -> Iterator[bool]:
-        """Hold the lock *name*; yield False when *patience* ran out and we go on alone."""
-        with self._hold(name, seconds=patience.remaining()) as held:
-            yield held
+    def hold(self, name: str, *, patience: Deadline) -> Lock:
+        """Hold the lock *name*, waiting for it until *patience* runs out."""
+        return Lock(f"{self._folder}/{name}.lock", patience.remaining())
 
-    @contextmanager
-    def try_to_hold(self, name: str) -> Iterator[bool]:
-        """Hold the lock *name* if it is free right now; yield whether it was."""
-        with self._hold(name, seconds=0.0) as held:
-            yield held
+    def try_to_hold(self, name: str) -> Lock:
+        """Hold the lock *name* only if it is free right now."""
+        return Lock(f"{self._folder}/{name}.lock", 0.0)
 
-    @contextmanager
-    def admission(self, *, slots: int, at_the_gate: Deadline, for_a_slot: Deadline) -> Iterator[bool]:
-        """Be one of the few processes that do heavy work; yield False if the queue was too long.
-
-        The first in the queue holds the gate and looks for one of *slots* free slots. When
-        its patience ends (their holders may be stopped) it goes on all the same but keeps
-        the gate: never more than *slots* + 1 processes work, whatever happens.
-        """
-        with self._hold("gate", seconds=at_the_gate.remaining()) as first:
-            slot = self._free_slot(slots, for_a_slot) if first else None
-            if slot is None:
-                yield first
-                return
-        try:  # the gate is the next one's
-            yield True
-        finally:
-            os.close(slot)
-
-    def _free_slot(self, slots: int, patience: Deadline) -> int | None:
-        while True:
-            for number in range(slots):
-                try:
-                    file = _open(f"{self._folder}/slot-{number}")
-                except OSError:
-                    return None
-                if _try_lock(file):
-                    return file
-                os.close(file)
-            if not patience.remaining():
-                return None
-            time.sleep(POLL)
-
-    @contextmanager
-    def _hold(self, name: str, *, seconds: float) -> Iterator[bool]:
-        try:
-            file = _open(f"{self._folder}/{name}.lock")
-        except OSError:  # no folder, read-only, full: answering alone beats not answering
-            yield True
-            return
-        if _try_lock(file) or (seconds > 0 and _wait_for_lock(file, seconds)):
-            try:
-                yield True
-            finally:
-                os.close(file)
-        else:
-            if seconds <= 0:
-                os.close(file)  # else the waiting thread will
-            yield False
+    def admission(self, *, slots: int, at_the_gate: Deadline, for_a_slot: Deadline) -> Admission:
+        """Be one of the few that do heavy work."""
+        return Admission(self._folder, slots=slots, at_the_gate=at_the_gate, for_a_slot=for_a_slot)
 
 
 class Queue:
@@ -147,16 +163,16 @@ class Queue:
         self._to_the_end = to_the_end
         self._say_stage = say_stage
 
-    def turn(self) -> AbstractContextManager[bool]:
+    def turn(self) -> Lock:
         """Wait for the others with this question; False when patience ran out."""
         self._say_stage("waiting for another pull with the same question")
         return self._locks.hold(self._name, patience=self._patience)
 
-    def turn_if_free(self) -> AbstractContextManager[bool]:
+    def turn_if_free(self) -> Lock:
         """Take the turn only if nobody with this question has it."""
         return self._locks.try_to_hold(self._name)
 
-    def admission(self) -> AbstractContextManager[bool]:
+    def admission(self) -> Admission:
         """Wait to be one of as many working processes as there are CPUs; False at the very end."""
         self._say_stage("waiting for other pulls on this node")
         slots = len(os.sched_getaffinity(0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import os
 import time
 
 from .errors import CredentialProviderError, ThrottledError, recall_error
@@ -84,6 +84,10 @@ class Notes:
 
 def _cool_down(error: CredentialProviderError) -> float:
     if not isinstance(error, ThrottledError):
-        return random.uniform(*COOL_DOWN)  # noqa: S311 - spreads load, guards nothing
-    asked = min(error.retry_after, LONGEST_COOL_DOWN)
-    return max(asked, random.uniform(*THROTTLED_COOL_DOWN))  # noqa: S311
+        return _between(*COOL_DOWN)
+    return max(min(error.retry_after, LONGEST_COOL_DOWN), _between(*THROTTLED_COOL_DOWN))
+
+
+def _between(least: float, most: float) -> float:
+    """Return a number drawn evenly, without loading all of ``random`` into those who only wait."""
+    return least + (most - least) * int.from_bytes(os.urandom(2), "big") / 0xFFFF

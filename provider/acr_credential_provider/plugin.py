@@ -46,12 +46,13 @@ if TYPE_CHECKING:
             """Wait to be one of the few that work; False when the queue was too long."""
 
     Acquire = Callable[[], AbstractContextManager[Memo]]
+    Renew = Callable[[Memo], AbstractContextManager[Memo]]
 
 
-def answer(*, notes: Notes, queue: Queue, acquire: Acquire, renew: Acquire, reply: Callable[[Memo], None]) -> None:
+def answer(*, notes: Notes, queue: Queue, acquire: Acquire, renew: Renew, reply: Callable[[Memo], None]) -> None:
     """Answer the kubelet, at the least cost to the node and the cloud.
 
-    *acquire* asks the cloud; *renew* does so too but is brief, since an answer is at hand.
+    *acquire* asks the cloud; *renew* does so too but is brief, since its argument is at hand.
     Raises `CredentialProviderError` when there is no answer to give.
     """
     memo = notes.living()
@@ -73,13 +74,13 @@ def answer(*, notes: Notes, queue: Queue, acquire: Acquire, renew: Acquire, repl
                 raise
 
 
-def _renew_if_due(memo: Memo, *, notes: Notes, queue: Queue, renew: Acquire, reply: Callable[[Memo], None]) -> None:
+def _renew_if_due(memo: Memo, *, notes: Notes, queue: Queue, renew: Renew, reply: Callable[[Memo], None]) -> None:
     """Renew *memo* before it dies, but never at the cost of this pull: it is good enough for it."""
     if notes.is_due(memo) and notes.failure() is None:
         with queue.turn_if_free() as free:
             if free:
                 try:
-                    _ask(renew, notes, reply)
+                    _ask(lambda: renew(memo), notes, reply)
                 except CredentialProviderError as error:
                     notes.keep_failure(error)
                 else:

@@ -6,9 +6,7 @@ The response is written in `memo.respond`, where a cache hit finds it too.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
-
+from .cpython import parse_json
 from .errors import InvalidRequestError
 from .hit import API_VERSIONS, LARGEST_REQUEST, identity
 
@@ -19,18 +17,28 @@ REMEDY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
 class CredentialProviderRequest:
     """One question of the kubelet.
 
     *asker* is the pod's ServiceAccount as its token claims, "" when the kubelet sent none.
+    (Not a dataclass: those who only wait would pay for `inspect`. It has no repr, which would show the token.)
     """
 
-    api_version: str
-    image: str
-    service_account_token: str = field(default="", repr=False)
-    annotations: tuple[tuple[str, str], ...] = ()
-    asker: str = ""
+    __slots__ = ("annotations", "api_version", "asker", "image", "service_account_token")
+
+    def __init__(
+        self,
+        api_version: str,
+        image: str,
+        service_account_token: str = "",
+        annotations: dict[str, str] | None = None,
+        asker: str = "",
+    ) -> None:
+        self.api_version = api_version
+        self.image = image
+        self.service_account_token = service_account_token
+        self.annotations = annotations or {}
+        self.asker = asker
 
     @classmethod
     def decode(cls, raw: bytes) -> CredentialProviderRequest:
@@ -54,7 +62,7 @@ class CredentialProviderRequest:
             raise InvalidRequestError("the request names no image", remedy=REMEDY)
         if not isinstance(token, str) or annotations is None:
             raise InvalidRequestError("the request's serviceAccount fields have the wrong type", remedy=REMEDY)
-        return cls(api_version, image, token, tuple(sorted(annotations.items())), _asker(document))
+        return cls(str(api_version), image, token, annotations, _asker(document))
 
 
 def _document(raw: bytes) -> dict[str, object]:
@@ -62,8 +70,8 @@ def _document(raw: bytes) -> dict[str, object]:
         raise InvalidRequestError(f"stdin holds more than {LARGEST_REQUEST} bytes", remedy=REMEDY)
     try:
         text = raw.decode()
-        document = json.loads(text)
-    except (ValueError, RecursionError):  # the text of these errors may quote a token
+        document = parse_json(text)
+    except ValueError:  # the text of these errors may quote a token
         document = None
     if not isinstance(document, dict):
         what = "is empty" if not raw.strip() else "does not hold one JSON object"

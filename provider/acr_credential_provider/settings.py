@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from .errors import ConfigurationError, InvalidImageError
-from .image import ImageReference
+from .image import registry_of
 from .registry import is_region
 
 LARGEST = 1 << 20
@@ -64,7 +64,7 @@ def _whole_hours(seconds: float) -> float:
 
 def _is_host(host: str) -> str:
     try:
-        ImageReference.parse(host + "/x")
+        registry_of(host + "/x")
     except InvalidImageError:
         raise ValueError("is not a registry host; write HOST or HOST:PORT, without https:// and path") from None
     if host != host.lower():

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 from _thread import allocate_lock, start_new_thread
-from contextlib import contextmanager
 
 from .hit import write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from .errors import CredentialProviderError
 
@@ -48,26 +47,29 @@ class Stage:
         self.now = words
 
 
-@contextmanager
-def after(seconds: float, act: Callable[[], int]) -> Iterator[None]:
-    """End the process with the exit code that *act* returns if this context lasts *seconds*."""
-    over = allocate_lock()
-    over.acquire()
+class EndAfter:
+    """Ends the process with the exit code that *act* returns if this context lasts *seconds*."""
 
-    def wait() -> None:
-        if over.acquire(timeout=max(seconds, 0.0)):
+    def __init__(self, seconds: float, act: Callable[[], int]) -> None:
+        self._seconds = max(seconds, 0.0)
+        self._act = act
+        self._over = allocate_lock()
+
+    def __enter__(self) -> None:
+        self._over.acquire()
+        start_new_thread(self._wait, ())
+
+    def __exit__(self, *_: object) -> None:
+        self._over.release()
+
+    def _wait(self) -> None:
+        if self._over.acquire(timeout=self._seconds):
             return
         code = 1
         try:
-            code = act()
+            code = self._act()
         finally:
             os._exit(code)
-
-    start_new_thread(wait, ())
-    try:
-        yield
-    finally:
-        over.release()
 
 
 def report(error: CredentialProviderError) -> None:

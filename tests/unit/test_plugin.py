@@ -58,7 +58,7 @@ class FakeCloud:
         self.outcome, self.asked = outcome, 0
 
     @contextmanager
-    def __call__(self):
+    def __call__(self, *living):
         self.asked += 1
         if isinstance(self.outcome, Exception):
             raise self.outcome

@@ -1,7 +1,8 @@
-import multiprocessing
 import os
 import pickle
 import sqlite3
+import subprocess
+import sys
 import time
 
 import pytest
@@ -98,28 +99,26 @@ def test_a_folder_that_is_absent_is_an_empty_store(tmp_path):
         assert store.get("a") is None
 
 
-def _hold_the_lock(path, held, over):
-    db = sqlite3.connect(path, isolation_level=None)
-    db.execute("BEGIN EXCLUSIVE")
-    held.set()
-    over.wait()
-    db.close()
+HOLDER = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+sys.stdin.read()
+"""
 
 
 def test_a_store_that_another_process_has_locked_is_empty_after_a_moment(folder):
     with Store(folder) as store:
         store.put("a", {"b": 1}, until=LATER)
-    spawn = multiprocessing.get_context("spawn")
-    held, over = spawn.Event(), spawn.Event()
-    holder = spawn.Process(target=_hold_the_lock, args=(f"{folder}/cache.db", held, over))
-    holder.start()
-    held.wait()
-    began = time.monotonic()
-    with Store(folder) as store:
-        assert store.get("a") is None
-    assert time.monotonic() - began < 2
-    over.set()
-    holder.join()
+    command = [sys.executable, "-c", HOLDER, f"{folder}/cache.db"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        began = time.monotonic()
+        with Store(folder) as store:
+            assert store.get("a") is None
+        assert time.monotonic() - began < 2
+        holder.kill()
 
 
 def test_only_root_can_read_the_store(folder):
