@@ -90,7 +90,7 @@ sandbox: venv ## run the ACR sandbox on loopback and say how to point things at 
 
 .PHONY: schema
 schema: venv ## write the JSON Schema of the settings file again
-	$(PY) -m acr_credential_provider settings schema > provider/acr_credential_provider/settings.schema.json
+	$(PY) packaging/schema.py > docs/settings.schema.json
 
 .PHONY: clean
 clean: ## remove everything that was built; the venv stays

@@ -1,4 +1,4 @@
-"""What operators type: settings validate|schema, cache show|clear|warm, --version, --help."""
+"""What operators type: settings validate, cache show|clear|warm, --version, --help."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .locks import Locks
 from .memo import FAILED, FOREVER, TOKEN, Memo, Memos, judge_time
 from .notes import Notes
 from .protocol import CredentialProviderRequest
-from .settings import ProviderSettings, json_schema, judge, parse_duration, read
+from .settings import ProviderSettings, judge, parse_duration, read
 from .version import VERSION
 from .watchdog import report
 
@@ -71,8 +71,6 @@ def _parser() -> argparse.ArgumentParser:
     validate = settings.add_parser("validate", help="say all that is wrong with a settings file")
     validate.add_argument("file", nargs="?", default=SETTINGS, help=f"default: {SETTINGS}")
     validate.set_defaults(run=_validate)
-    schema = settings.add_parser("schema", help="print the JSON Schema of the settings file")
-    schema.set_defaults(run=_schema)
 
     cache = commands.add_parser("cache", help="what this node remembers").add_subparsers(required=True)
     show = cache.add_parser("show", help="list the remembered answers, without their secrets")
@@ -120,11 +118,6 @@ def _validate(options: argparse.Namespace) -> int:
     for each in judged:
         sys.stderr.write(f"error: {options.file}, {each}\nremedy: {each.remedy}\n")
     return 1
-
-
-def _schema(_options: argparse.Namespace) -> int:
-    print(json.dumps(json_schema(), indent=2))  # noqa: T201 - the command's output
-    return 0
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """The settings file: one YAML (or JSON) document, strict, judged before anything uses it.
 
-The models are the reference: their docstrings become the published JSON Schema. An error
-names file, line and field, the problem and the remedy, never the value.
+The models are the reference: their docstrings become the published JSON Schema
+(packaging/schema.py). An error names file, line and field, the problem and the remedy, never the value.
 """
 
 from __future__ import annotations
@@ -291,11 +291,6 @@ def read(path: str) -> str:
     except UnicodeDecodeError:
         pass
     raise ConfigurationError(f"{path} is not UTF-8 text", remedy="Save it as UTF-8.")
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the published JSON Schema of the settings file."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **ProviderSettings.model_json_schema()}
 
 
 class _RepeatedKeyError(yaml.constructor.ConstructorError):
