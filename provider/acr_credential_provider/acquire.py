@@ -200,9 +200,10 @@ class _Cloud:
         source = self._source(registry)
         files = tuple(stamp(path) for path in source.files())
         name = self._name("token", registry, files)
-        with self._tools.locks.hold(name, patience=self._tools.patience):
+        with self._tools.locks.hold(name, patience=self._tools.patience) as held:
             kept = self._kept_token(name)
-            if kept is not None and not kept.is_due(time.time() + self._tools.ahead):
+            # Not held: another process is renewing it, and a living token is good enough meanwhile.
+            if kept is not None and not (held and kept.is_due(time.time() + self._tools.ahead)):
                 yield kept, files
                 return
             fresh = self._fresh_token(registry, name, kept)

@@ -92,10 +92,13 @@ class Admission:
 
     The first in the queue holds the gate and looks for one of *slots* free slots. When its
     patience ends (their holders may be stopped) it goes on all the same but keeps the gate:
-    never more than *slots* + 1 processes work, whatever happens.
+    never more than *slots* + 1 processes work, whatever happens. With no deadlines at all,
+    only a slot that is free right now will do.
     """
 
-    def __init__(self, folder: str, *, slots: int, at_the_gate: Deadline, for_a_slot: Deadline) -> None:
+    def __init__(
+        self, folder: str, *, slots: int, at_the_gate: Deadline | None = None, for_a_slot: Deadline | None = None
+    ) -> None:
         self._folder = folder
         self._slots = slots
         self._at_the_gate = at_the_gate
@@ -103,15 +106,15 @@ class Admission:
         self._place: Lock | None = None
 
     def __enter__(self) -> bool:
-        gate = Lock(f"{self._folder}/gate.lock", self._at_the_gate.remaining())
+        gate = Lock(f"{self._folder}/gate.lock", self._at_the_gate.remaining() if self._at_the_gate else 0.0)
         if not gate.__enter__():
             return False
         self._place = self._free_slot()
-        if self._place is None:
+        if self._place is None and self._for_a_slot:
             self._place = gate
         else:
             gate.__exit__()  # it is the next one's
-        return True
+        return self._place is not None
 
     def __exit__(self, *_: object) -> None:
         if self._place is not None:
@@ -123,7 +126,7 @@ class Admission:
                 slot = Lock(f"{self._folder}/slot-{number}", 0.0)
                 if slot.__enter__():
                     return slot
-            if not self._for_a_slot.remaining():
+            if not self._for_a_slot or not self._for_a_slot.remaining():
                 return None
             time.sleep(POLL)
 
@@ -145,6 +148,10 @@ class Locks:
     def admission(self, *, slots: int, at_the_gate: Deadline, for_a_slot: Deadline) -> Admission:
         """Be one of the few that do heavy work."""
         return Admission(self._folder, slots=slots, at_the_gate=at_the_gate, for_a_slot=for_a_slot)
+
+    def admission_if_free(self, *, slots: int) -> Admission:
+        """Be one of them only if there is a place right now."""
+        return Admission(self._folder, slots=slots)
 
 
 class Queue:
@@ -175,5 +182,12 @@ class Queue:
     def admission(self) -> Admission:
         """Wait to be one of as many working processes as there are CPUs; False at the very end."""
         self._say_stage("waiting for other pulls on this node")
-        slots = len(os.sched_getaffinity(0))
-        return self._locks.admission(slots=slots, at_the_gate=self._to_the_end, for_a_slot=self._patience)
+        return self._locks.admission(slots=_slots(), at_the_gate=self._to_the_end, for_a_slot=self._patience)
+
+    def admission_if_free(self) -> Admission:
+        """Work only if fewer than that do right now."""
+        return self._locks.admission_if_free(slots=_slots())
+
+
+def _slots() -> int:
+    return len(os.sched_getaffinity(0))

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
         def admission(self) -> AbstractContextManager[bool]:
             """Wait to be one of the few that work; False when the queue was too long."""
 
+        def admission_if_free(self) -> AbstractContextManager[bool]:
+            """Be one of them only if there is a place right now."""
+
     Acquire = Callable[[], AbstractContextManager[Memo]]
     Renew = Callable[[Memo], AbstractContextManager[Memo]]
 
@@ -77,8 +80,8 @@ def answer(*, notes: Notes, queue: Queue, acquire: Acquire, renew: Renew, reply:
 def _renew_if_due(memo: Memo, *, notes: Notes, queue: Queue, renew: Renew, reply: Callable[[Memo], None]) -> None:
     """Renew *memo* before it dies, but never at the cost of this pull: it is good enough for it."""
     if notes.is_due(memo) and notes.failure() is None:
-        with queue.turn_if_free() as free:
-            if free:
+        with queue.turn_if_free() as free, queue.admission_if_free() as admitted:
+            if free and admitted:
                 try:
                     _ask(lambda: renew(memo), notes, reply)
                 except CredentialProviderError as error:

@@ -117,6 +117,16 @@ def test_as_many_work_as_there_are_slots(locks, tmp_path):
                 assert gate_is_free
 
 
+def test_who_does_not_want_to_wait_takes_a_free_slot_or_none(locks, tmp_path):
+    with locks.admission_if_free(slots=1) as admitted:
+        assert admitted
+    with another_process(tmp_path, SLOT.format(slots=1)):
+        with locks.admission_if_free(slots=1) as admitted:
+            assert not admitted
+        with locks.try_to_hold("gate") as gate_is_free:
+            assert gate_is_free
+
+
 def test_who_waits_at_the_gate_to_the_end_is_not_admitted(locks, tmp_path):
     gate = 'locks.hold("gate", patience=Deadline(1))'
     queue = locks.admission(slots=2, at_the_gate=Deadline(0.2), for_a_slot=Deadline(5))

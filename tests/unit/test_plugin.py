@@ -48,6 +48,10 @@ class FakeQueue:
         yield self.free
 
     @contextmanager
+    def admission_if_free(self):
+        yield self.admitted
+
+    @contextmanager
     def admission(self):
         self.steps.append("admission")
         yield self.admitted
@@ -129,6 +133,12 @@ def test_a_due_answer_is_renewed_by_the_pull_that_finds_the_turn_free():
 def test_a_due_answer_is_given_at_once_while_another_pull_renews_it():
     renewal = FakeCloud()
     assert run(FakeNotes(living=OLD, due=True), queue=FakeQueue(free=False), renewal=renewal) == [OLD]
+    assert renewal.asked == 0
+
+
+def test_a_due_answer_is_given_at_once_while_this_node_is_busy():
+    renewal = FakeCloud()
+    assert run(FakeNotes(living=OLD, due=True), queue=FakeQueue(admitted=False), renewal=renewal) == [OLD]
     assert renewal.asked == 0
 
 
