@@ -1,9 +1,12 @@
+import json
 import os
 
 import pytest
+from acr_credential_provider.hit import API_VERSIONS
 from acr_credential_provider.memo import FOREVER, NOT_COVERED, TOKEN, Memo, Memos, believable, stamp
 from hypothesis import given
 from hypothesis import strategies as st
+from kubelet import logins
 
 DIGEST = "d" * 64
 V1 = "credentialprovider.kubelet.k8s.io/v1"
@@ -42,6 +45,33 @@ def test_a_memo_reads_back_as_it_was_written():
     assert {name: getattr(again, name) for name in Memo.__slots__} == {
         name: getattr(original, name) for name in Memo.__slots__
     }
+
+
+LINE = st.text(st.characters(exclude_characters="\n"), max_size=50)
+TIME = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(
+    host=LINE,
+    times=st.tuples(TIME, TIME, TIME, TIME, TIME),
+    stamps=st.lists(LINE, max_size=5),
+    answer=st.text(max_size=200),
+)
+def test_any_memo_reads_back_as_it_was_written(host, times, stamps, answer):
+    written, uptime, due, dead, longest = times
+    whole = memo(
+        host=host, written=written, uptime=uptime, due=due, dead=dead, longest=longest, stamps=stamps, answer=answer
+    )
+    again = Memo.decode(whole.encode())
+    assert all(getattr(again, name) == getattr(whole, name) for name in Memo.__slots__)
+
+
+@given(username=st.text(min_size=1), password=st.text(min_size=1), version=st.sampled_from(API_VERSIONS))
+def test_the_kubelet_reads_the_login_that_was_granted(username, password, version):
+    auth = json.dumps({"acr.example.com": {"username": username, "password": password}})
+    answer = memo(answer=auth).response(version, now=1000.0)
+    taken = logins(answer, 0, image="acr.example.com/team/app", api_version=version)
+    assert taken == [(username, password)]
 
 
 @given(st.integers(min_value=0, max_value=10_000))
