@@ -17,15 +17,17 @@ from . import judged
 from .cloud.acr import AcrApi, acr_endpoints
 from .cloud.credential import FixedCredential
 from .cloud.metadata import MetadataService
+from .cloud.personal import personal_token
 from .cloud.proxy import ProxySettings
 from .cloud.transport import Transport
 from .cpython import hexdigest
 from .errors import ConfigurationError, CredentialProviderError, IdentityUnavailableError
-from .image import registry_of
-from .memo import FOREVER, NOT_COVERED, TOKEN, Memo, Memos, stamp, uptime
+from .image import place_of
+from .memo import FOREVER, LOGIN, NOT_COVERED, TOKEN, Memo, Memos, stamp, uptime
 from .notes import Notes
-from .registry import EnterpriseHost
+from .registry import SYSTEM_NAMESPACES, EnterpriseHost, PersonalHost, SharedHost, recognise
 from .sources.choose import source_of
+from .sources.login import read_login
 from .store import Store
 from .token import AuthorizationToken
 
@@ -35,8 +37,10 @@ if TYPE_CHECKING:
     from .deadline import Deadline
     from .locks import Locks
     from .protocol import CredentialProviderRequest
+    from .registry import AcrHost
     from .settings import ProviderSettings, Registry
     from .sources.interface import CredentialSource
+    from .token import AuthorizationGrant
     from .watchdog import EndAfter
 
 MACHINE_ID = "/etc/machine-id"
@@ -81,23 +85,29 @@ def acquired(request: CredentialProviderRequest, *, digest: str, tools: Tools) -
     stamps = [stamp(MACHINE_ID), stamp(tools.settings_path)]
     tools.say_stage(f"reading {tools.settings_path}")
     settings = judged.load(tools.settings_path, memos=tools.memos, stamps=stamps)
-    host = registry_of(request.image)
+    where = place_of(request.image)
     with Store(tools.store_folder) as store:
         cloud = _Cloud(settings, request=request, store=store, machine=stamps[0], tools=tools)
-        coverage = cloud.coverage(host)
+        coverage = cloud.coverage(where)
         if coverage.registry is None:
-            yield _memo(digest, host, settings, stamps, kind=NOT_COVERED, due=coverage.until, dead=coverage.until)
+            yield _memo(digest, where, settings, stamps, kind=NOT_COVERED, due=coverage.until, dead=coverage.until)
+            return
+        identity = coverage.registry.identity
+        if identity.kind == "login":
+            login = read_login(identity.username_file, identity.password_file)
+            auth = _auth(where, login.username, login.password)
+            yield _memo(digest, where, settings, stamps, kind=LOGIN, due=FOREVER, dead=FOREVER, auth=auth)
             return
         with cloud.token(coverage.registry) as (token, files):
             yield _memo(
                 digest,
-                host,
+                where,
                 settings,
                 stamps + list(files),
                 kind=TOKEN,
                 due=token.due_at,
                 dead=token.dead_at,
-                auth={host: {"username": token.username, "password": token.password}},
+                auth=_auth(where, token.username, token.password),
             )
 
 
@@ -108,9 +118,14 @@ def renewed(request: CredentialProviderRequest, *, digest: str, tools: Tools, wa
         yield memo
 
 
+def _auth(where: str, username: str, password: str) -> dict[str, dict[str, str]]:
+    """Return the ``auth`` of an answer for *where*; a namespace ends in a slash, for the kubelet compares prefixes."""
+    return {where + "/" if "/" in where else where: {"username": username, "password": password}}
+
+
 def _memo(  # noqa: PLR0913 - the parts of an answer
     digest: str,
-    host: str,
+    where: str,
     settings: ProviderSettings,
     stamps: list[str],
     *,
@@ -122,7 +137,7 @@ def _memo(  # noqa: PLR0913 - the parts of an answer
     return Memo(
         digest=digest,
         kind=kind,
-        host=host,
+        host=where,
         written=time.time(),
         uptime=uptime(),
         due=due,
@@ -164,35 +179,62 @@ class _Cloud:
             else ProxySettings.from_environment()
         )
 
-    def coverage(self, host: str) -> Coverage:
-        """Say which registry of the settings *host* belongs to.
+    def coverage(self, where: str) -> Coverage:
+        """Say which registry of the settings has the images at *where* (`hit.place`).
 
-        A registry with ``domains`` has those and no others. For one without, ACR is asked,
-        but only about hosts that look like Enterprise Edition's: a custom domain is known
-        from the settings or from a list that an earlier pull brought.
+        A registry with ``domains`` has those and no others. Of one without, the Personal
+        Edition has the shared hosts of its region; for the Enterprise Edition ACR is asked,
+        but only about hosts that look like it: a custom domain is known from the settings or
+        from a list that an earlier pull brought.
         """
-        named = next((each for each in self._settings.registries if host in each.domains), None)
+        host, _, namespace = where.partition("/")
+        system = recognise(host)
+        is_shared = isinstance(system, SharedHost)
+        if is_shared and (not namespace or namespace in SYSTEM_NAMESPACES):
+            return Coverage(None)  # whatever login we had for it could only spoil the pull of a public image
+        candidates = [each for each in self._settings.registries if not is_shared or _may_have(each, namespace)]
+        # An entry that names the namespace goes before one that takes the rest.
+        candidates.sort(key=lambda each: not each.namespaces)
+        named = next((each for each in candidates if host in each.domains), None)
         if named is not None:
             return Coverage(named)
-        enterprise = EnterpriseHost.recognise(host)
+        return self._listed(host, system, [each for each in candidates if not each.domains])
+
+    def _listed(self, host: str, system: AcrHost | None, registries: list[Registry]) -> Coverage:
+        """Say which of *registries*, all without domains, has *host*."""
         failures: list[CredentialProviderError] = []
         until = FOREVER
-        for registry in self._settings.registries:
-            if registry.domains:
-                continue
+        for registry in registries:
             try:
-                if enterprise is not None and self._region(registry) != enterprise.region:
+                if not self._may_be(registry, system):
                     continue
+                if isinstance(system, SharedHost):
+                    return Coverage(registry)
+                enterprise = system if isinstance(system, EnterpriseHost) else None
                 domains, known_until = self._domains(registry, may_ask=enterprise is not None)
             except CredentialProviderError as failure:
                 failures.append(failure)
                 continue
-            if host in domains:
+            if host in domains or (enterprise is not None and enterprise.listed_as in domains):
                 return Coverage(registry)
             until = min(until, known_until)
         if failures:
             raise failures[0]
+        self._raise_what_was_skipped()
         return Coverage(None, until)
+
+    def _may_be(self, registry: Registry, system: AcrHost | None) -> bool:
+        """Say whether *registry*, which has no domains, may be behind a host of this form."""
+        if isinstance(system, PersonalHost) or isinstance(system, SharedHost) == bool(registry.instance_id):
+            return False  # its own domains are named in the settings or not covered; and each edition has its own form
+        return system is None or self._region(registry) == system.region
+
+    def _raise_what_was_skipped(self) -> None:
+        """Raise the first thing that is wrong with the settings, if entries had to be left out of them."""
+        skipped = getattr(self._settings, "skipped", ())
+        if skipped:
+            problem, remedy = skipped[0]
+            raise ConfigurationError(f"{self._tools.settings_path}, {problem}", remedy=remedy)
 
     @contextmanager
     def token(self, registry: Registry) -> Iterator[tuple[AuthorizationToken, tuple[str, ...]]]:
@@ -223,13 +265,10 @@ class _Cloud:
         notes = Notes(self._tools.memos, digest=name, host="", stamps=(stamp(self._tools.settings_path),))
         failure = notes.failure()
         if failure is None:
-            self._tools.say_stage(f"asking ACR for a token of {registry.instance_id}")
+            self._tools.say_stage(f"asking ACR for a token of {_called(registry)}")
             try:
-                grant = self._api(registry, brief=kept is not None).authorization_token(
-                    registry.instance_id, hours=int(registry.token_duration // 3600)
-                )
                 return AuthorizationToken.from_grant(
-                    grant,
+                    self._grant(registry, brief=kept is not None),
                     now=time.time(),
                     refresh_before=registry.refresh_before,
                     jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
@@ -257,20 +296,35 @@ class _Cloud:
             self._store.put(f"domains/{name}", {"domains": domains, "until": until}, until=until)
             return domains, until
 
-    def _api(self, registry: Registry, *, brief: bool) -> AcrApi:
-        credential = self._source(registry).find(self._request)
-        if credential is None:
-            raise IdentityUnavailableError(
-                f"the identity of {registry.instance_id} ({registry.identity.kind}) does not apply to this request",
-                remedy="Choose another identity for that registry in the settings.",
-            )
+    def _grant(self, registry: Registry, *, brief: bool) -> AuthorizationGrant:
+        if registry.instance_id:
+            hours = int(registry.token_duration // 3600)
+            return self._api(registry, brief=brief).authorization_token(registry.instance_id, hours=hours)
         region = self._region(registry)
-        return AcrApi(
+        return personal_token(
             self._transport(BRIEF if brief else self._tools.deadline.remaining()),
-            FixedCredential(credential),
+            self._credential(registry),
             region=region,
             endpoints=self._endpoints(registry, region),
         )
+
+    def _api(self, registry: Registry, *, brief: bool) -> AcrApi:
+        region = self._region(registry)
+        return AcrApi(
+            self._transport(BRIEF if brief else self._tools.deadline.remaining()),
+            self._credential(registry),
+            region=region,
+            endpoints=self._endpoints(registry, region),
+        )
+
+    def _credential(self, registry: Registry) -> FixedCredential:
+        credential = self._source(registry).find(self._request)
+        if credential is None:
+            raise IdentityUnavailableError(
+                f"the identity of {_called(registry)} ({registry.identity.kind}) does not apply to this request",
+                remedy="Choose another identity for that registry in the settings.",
+            )
+        return FixedCredential(credential)
 
     def _endpoints(self, registry: Registry, region: str) -> tuple[str, ...]:
         if registry.endpoints.acr:
@@ -280,6 +334,8 @@ class _Cloud:
         return acr_endpoints(region, vpc_first=registry.network == "auto" and self._node_region() == region)
 
     def _source(self, registry: Registry) -> CredentialSource:
+        if registry.identity.kind == "login":  # only its own domains lead to it, and those are never looked up
+            raise IdentityUnavailableError("a login is not an identity of the cloud", remedy="Report this.")
         return source_of(registry.identity, metadata=self._metadata)
 
     def _metadata(self, allow_v1: bool) -> MetadataService:
@@ -294,7 +350,7 @@ class _Cloud:
         if region:
             return region
         raise ConfigurationError(
-            f"the settings name no region for {registry.instance_id}, nor does the metadata service",
+            f"the settings name no region for {_called(registry)}, nor does the metadata service",
             remedy="Add region: to that registry, for example region: cn-hangzhou.",
         )
 
@@ -322,3 +378,12 @@ class _Cloud:
         return hexdigest(
             "\n".join((what, registry.instance_id, region, identity, self._request.asker, self._machine, *files))
         )
+
+
+def _may_have(registry: Registry, namespace: str) -> bool:
+    return not registry.namespaces or namespace in registry.namespaces
+
+
+def _called(registry: Registry) -> str:
+    """Return what messages call *registry*."""
+    return registry.instance_id or f"the Personal Edition in {registry.region or 'the region of this node'}"

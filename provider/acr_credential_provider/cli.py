@@ -14,7 +14,7 @@ from .deadline import Deadline
 from .errors import CacheUnsafeError, CredentialProviderError, DeadlineExceededError
 from .folders import prepare
 from .hit import question
-from .image import registry_of
+from .image import place_of
 from .locks import Locks, Queue
 from .memo import Memo, Memos, judge_time, stamp
 from .notes import Notes
@@ -79,11 +79,11 @@ def get_credentials(raw: bytes, options: dict[str, str], *, started: float, seco
 def _answer(
     request: CredentialProviderRequest, options: dict[str, str], *, deadline: Deadline, reply: Reply, stage: Stage
 ) -> None:
-    settings, host = options["--settings"], registry_of(request.image)
-    digest = question(settings, host, request.asker)
+    settings, where = options["--settings"], place_of(request.image)
+    digest = question(settings, where, request.asker)
     cache = _usable(options["--cache"])
     memos, locks = Memos(f"{cache}/memo"), Locks(f"{cache}/locks")
-    notes = Notes(memos, digest=digest, host=host, stamps=(stamp(settings),))
+    notes = Notes(memos, digest=digest, host=where, stamps=(stamp(settings),))
     patience = deadline.within(deadline.remaining() / 2)
     to_the_end = deadline.within(deadline.remaining() - 2 * LAST_WORDS)
 

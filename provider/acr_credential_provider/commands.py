@@ -1,4 +1,4 @@
-"""What operators type: settings validate, cache show|clear|warm, --version, --help."""
+"""What operators type: settings validate|convert, cache show|clear|warm, --version, --help."""
 
 from __future__ import annotations
 
@@ -10,20 +10,26 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
+from . import acr_configuration
 from .deadline import Deadline
-from .errors import CredentialProviderError
+from .errors import ConfigurationError, CredentialProviderError
 from .folders import prepare
 from .hit import API_VERSIONS, CACHE, SETTINGS, question
 from .locks import Locks
 from .memo import FAILED, FOREVER, TOKEN, Memo, Memos, judge_time
 from .notes import Notes
 from .protocol import CredentialProviderRequest
-from .settings import ProviderSettings, judge, parse_duration, read
+from .settings import PartlyUsable, ProviderSettings, judge, judge_conversion, parse_duration, read
 from .version import VERSION
 from .watchdog import report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from .acr_configuration import Conversion
+    from .problem import Problem
 
 NAME = "aliyun-acr-credential-provider"
 DESCRIPTION = "Gives the kubelet registry tokens of Alibaba Cloud Container Registry (ACR)."
@@ -70,7 +76,19 @@ def _parser() -> argparse.ArgumentParser:
     settings = commands.add_parser("settings", help="check the settings file").add_subparsers(required=True)
     validate = settings.add_parser("validate", help="say all that is wrong with a settings file")
     validate.add_argument("file", nargs="?", default=SETTINGS, help=f"default: {SETTINGS}")
+    _add_place(validate)
     validate.set_defaults(run=_validate)
+    convert = settings.add_parser("convert", help="write an acr-configuration ConfigMap as native settings to stdout")
+    convert.add_argument("file", help="the ConfigMap's manifest or its data, YAML or JSON")
+    _add_place(convert)
+    convert.add_argument(
+        "--keys-directory",
+        type=_absolute,
+        default="",
+        metavar="DIR",
+        help="write access keys that stand in the file into files in this folder, for root alone",
+    )
+    convert.set_defaults(run=_convert)
 
     cache = commands.add_parser("cache", help="what this node remembers").add_subparsers(required=True)
     show = cache.add_parser("show", help="list the remembered answers, without their secrets")
@@ -92,6 +110,12 @@ def _add_paths(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache", type=_absolute, default=CACHE, help=f"cache folder (default: {CACHE})")
 
 
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--for", dest="place", choices=("node", "controller"), default="node", help="where they are for (default: node)"
+    )
+
+
 def _absolute(path: str) -> str:
     if not path.startswith("/"):
         raise argparse.ArgumentTypeError("must be an absolute path: the kubelet runs us from anywhere")
@@ -111,13 +135,70 @@ def _from_a_terminal(_options: argparse.Namespace) -> int:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    judged = judge(read(options.file))
-    if isinstance(judged, ProviderSettings):
-        print(f"{options.file}: valid, {len(judged.registries)} registries")  # noqa: T201 - the command's output
-        return 0
-    for each in judged:
-        sys.stderr.write(f"error: {options.file}, {each}\nremedy: {each.remedy}\n")
-    return 1
+    text = read(options.file)
+    if acr_configuration.is_one(text):
+        conversion = acr_configuration.convert(text, place=options.place)
+        judged = judge_conversion(conversion)
+        _tell_all(options.file, conversion)
+    else:
+        judged = judge(text)
+        if not isinstance(judged, ProviderSettings):
+            _tell_problems(options.file, judged)
+    if not isinstance(judged, ProviderSettings):
+        return 1
+    usable = "partly usable" if isinstance(judged, PartlyUsable) else "valid"
+    print(f"{options.file}: {usable}, {len(judged.registries)} registries")  # noqa: T201 - the command's output
+    return 1 if isinstance(judged, PartlyUsable) else 0
+
+
+def _convert(options: argparse.Namespace) -> int:
+    text = read(options.file)
+    if not acr_configuration.is_one(text):
+        raise ConfigurationError(
+            f"{options.file} is not an acr-configuration",
+            remedy="Native settings need no conversion: settings validate.",
+        )
+    conversion = acr_configuration.convert(text, place=options.place, keys_directory=options.keys_directory)
+    judged = judge_conversion(conversion)
+    _tell_all(options.file, conversion)
+    if not isinstance(judged, ProviderSettings):
+        return 1
+    for path, secret in conversion.secrets.items():
+        _write_private(path, secret)
+    sys.stdout.write(yaml.safe_dump(conversion.document, sort_keys=False, allow_unicode=True))
+    return 1 if conversion.problems else 0
+
+
+def _tell_all(file: str, conversion: Conversion) -> None:
+    """Tell on stderr what was read otherwise, what has no place here, and what is wrong."""
+    for sort, each in [("changed", each) for each in conversion.changes] + [
+        ("note", each) for each in conversion.notes
+    ]:
+        sys.stderr.write(f"{sort}: {file}, {each}\n")
+    _tell_problems(file, conversion.problems)
+
+
+def _tell_problems(file: str, problems: Iterable[Problem]) -> None:
+    for each in problems:
+        sys.stderr.write(f"error: {file}, {each}\nremedy: {each.remedy}\n")
+
+
+def _write_private(path: str, content: str) -> None:
+    """Put *content* into the file at *path*, new and for its owner alone, in place of the one before."""
+    draft = f"{path}.{os.getpid()}"
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(file, "w") as opened:
+            opened.write(content + "\n")
+        os.replace(draft, path)
+    except OSError as error:
+        outcome = ConfigurationError(
+            f"cannot write {path}: {os.strerror(error.errno or 0)}", remedy="Name another folder with --keys-directory."
+        )
+    else:
+        return
+    raise outcome
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -71,9 +71,28 @@ def identity(request: dict[str, object]) -> str:
     return repr((kubernetes["namespace"], account["name"], account["uid"], claims["iss"], claims["aud"], asked))
 
 
-def question(settings: str, host: str, asker: str) -> str:
-    """Return the digest under which the answer for *host* and *asker* is remembered."""
-    return hexdigest(f"{VERSION}\n{settings}\n{host}\n{asker}")
+def place(image: str) -> str:
+    """Return what one answer is for: the host of *image*, or HOST/NAMESPACE where accounts share a host.
+
+    On the Personal Edition's shared hosts a login is good for some namespaces only, and would
+    spoil the pull of public images in others. (Some hosts that only look like those are
+    split too, which costs them a memo more. The full rule is `registry.SharedHost`.)
+
+    >>> place("demo-registry.cn-hangzhou.cr.aliyuncs.com/team/app")
+    'demo-registry.cn-hangzhou.cr.aliyuncs.com'
+    >>> place("registry.cn-hangzhou.aliyuncs.com/acs/pause")
+    'registry.cn-hangzhou.aliyuncs.com/acs'
+    """
+    host, _, path = image.partition("/")
+    if host.startswith("registry") and host.endswith(".aliyuncs.com"):
+        namespace, slash, _ = path.partition("/")
+        return f"{host}/{namespace}" if slash else host
+    return host
+
+
+def question(settings: str, where: str, asker: str) -> str:
+    """Return the digest under which the answer for *where* (a `place`) and *asker* is remembered."""
+    return hexdigest(f"{VERSION}\n{settings}\n{where}\n{asker}")
 
 
 def answer_from_memo(raw: bytes, options: dict[str, str]) -> bytes | None:
@@ -84,7 +103,7 @@ def answer_from_memo(raw: bytes, options: dict[str, str]) -> bytes | None:
         image: str = request["image"]  # type: ignore[assignment]
         if request["kind"] != "CredentialProviderRequest" or api_version not in API_VERSIONS:
             return None
-        digest = question(options["--settings"], image.partition("/")[0], identity(request))
+        digest = question(options["--settings"], place(image), identity(request))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
     memos = Memos(options["--cache"] + "/memo")

@@ -6,9 +6,11 @@ Loaded by processes that only wait for another one's answer, so without ``re``.
 from __future__ import annotations
 
 from .errors import InvalidImageError
+from .hit import place
 
 LONGEST_HOST = 253 + len(":65535")
 _LABEL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
+_NAMESPACE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 _DIGITS = frozenset("0123456789")
 _IPV6 = frozenset("0123456789abcdefABCDEF:.")
 
@@ -31,6 +33,23 @@ def registry_of(image: str) -> str:
     raise InvalidImageError(
         f"the image {_shown(image)} does not start with a registry host",
         remedy="Write the image as HOST/NAMESPACE/NAME; the kubelet does so for every image it pulls.",
+    )
+
+
+def place_of(image: str) -> str:
+    """Return what an answer for *image* is for: `hit.place`, of a well-formed image only.
+
+    >>> place_of("registry.cn-hangzhou.aliyuncs.com/team/app")
+    'registry.cn-hangzhou.aliyuncs.com/team'
+    """
+    registry_of(image)
+    where = place(image)
+    namespace = where.partition("/")[2]
+    if _NAMESPACE.issuperset(namespace):
+        return where
+    raise InvalidImageError(
+        f"the image {_shown(image)} has a namespace that no registry has",
+        remedy="Write the image as HOST/NAMESPACE/NAME, in lower case.",
     )
 
 

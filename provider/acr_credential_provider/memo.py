@@ -25,6 +25,8 @@ TYPE_AND_OTHERS_WRITE = 0o170022  # the type bits, and the write bits of group a
 OTHERS_READ_OR_WRITE = 0o077
 
 TOKEN = "token"  # noqa: S105 - a kind of memo
+LOGIN = "login"
+"""A password that someone chose: answered, never written down."""
 NOT_COVERED = "not-covered"
 FAILED = "failed"
 
@@ -54,6 +56,8 @@ class Memo:
     clock; *uptime* is the time since boot at which it was written. *longest* is the most
     that the kubelet may cache a fresh answer. *answer* is the ``auth`` object of the
     response as JSON, or for a failure the error's class, problem and remedy in three lines.
+    *host* is the place that the answer is for: a host, or HOST/NAMESPACE where accounts
+    share a host. The kubelet then keeps it for that image alone.
     """
 
     __slots__ = ("answer", "dead", "digest", "due", "host", "kind", "longest", "stamps", "uptime", "written")
@@ -116,24 +120,27 @@ class Memo:
 
     def response(self, api_version: str, *, now: float) -> bytes:
         """Return the CredentialProviderResponse, its cacheDuration counted from *now*."""
-        if self.kind != TOKEN:
+        if self.kind == LOGIN:
+            seconds = int(self.longest)
+        elif self.kind != TOKEN:
             seconds = 0
         elif now < self.due:
             seconds = int(min(self.due - now, self.longest))
         else:
             seconds = int(max(min(self.dead - now, DUE_CACHE), 0))
-        return respond(api_version, seconds, self.answer)
+        return respond(api_version, seconds, self.answer, key_type="Image" if "/" in self.host else "Registry")
 
 
-def respond(api_version: str, seconds: int, auth: str) -> bytes:
+def respond(api_version: str, seconds: int, auth: str, *, key_type: str = "Registry") -> bytes:
     """Return the bytes that the kubelet reads: no field but those it knows, one line.
 
     *auth* is a JSON object ``{host: {"username": ..., "password": ...}}``; *seconds* become
-    a Go duration. Wire types: k8s.io/kubelet/pkg/apis/credentialprovider.
+    a Go duration; *key_type* is what the kubelet keeps it for, ``Registry`` or ``Image``.
+    Wire types: k8s.io/kubelet/pkg/apis/credentialprovider.
     """
     return (
         f'{{"kind":"CredentialProviderResponse","apiVersion":"{api_version}",'
-        f'"cacheKeyType":"Registry","cacheDuration":"{seconds}s","auth":{auth}}}\n'
+        f'"cacheKeyType":"{key_type}","cacheDuration":"{seconds}s","auth":{auth}}}\n'
     ).encode()
 
 

@@ -6,7 +6,7 @@ import os
 import time
 
 from .errors import CredentialProviderError, ThrottledError, recall_error
-from .memo import FAILED, Memo, Memos, judge_time, uptime
+from .memo import FAILED, LOGIN, Memo, Memos, judge_time, uptime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,8 +48,12 @@ class Notes:
         return recall_error(kind, problem, remedy)
 
     def keep(self, memo: Memo, *, asked: float | None = None) -> None:
-        """Remember *memo*, and that all is well again; *asked* is when a pull last wanted it, if not now."""
-        self._write(memo)
+        """Remember *memo*, and that all is well again; *asked* is when a pull last wanted it, if not now.
+
+        Of a memo with a password that someone chose only the latter: it is never written down.
+        """
+        if memo.kind != LOGIN:
+            self._write(memo)
         if asked is not None:
             self._memos.touch(self._digest, asked)
         self._memos.forget(self._digest, FAILED)

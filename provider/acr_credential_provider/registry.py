@@ -1,8 +1,8 @@
 """Which hosts are ACR registries: anchored patterns, and nothing else gets a token.
 
-Host forms: facts of ACR's documentation on instance domain names. The user part of a
-domain can be chosen by anyone, so a pattern that is not anchored at both ends, or takes
-any region label, would hand tokens to somebody's OSS bucket.
+Host forms: ACR's documentation on the domain names of each edition. The first label of most
+Alibaba Cloud domains can be chosen by anyone, so a pattern that is not anchored at both
+ends, or takes any label for a region, would hand tokens to somebody's OSS bucket.
 """
 
 from __future__ import annotations
@@ -11,18 +11,35 @@ import re
 from dataclasses import dataclass
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_REGION = r"(?!oss-|vpc-)[a-z]{2,3}(?:-[a-z0-9]+){1,4}"
-"""``cn-hangzhou``, ``us-west-1``, ``cn-shanghai-finance-1``: never ``oss-cn-hangzhou``."""
-
-
-def is_region(text: str) -> bool:
-    """Say whether *text* has the shape of a region's ID."""
-    return re.fullmatch(_REGION, text, re.ASCII) is not None
-
+# Two letters and a name (cn-hangzhou, us-west-1, cn-shanghai-finance-1, cn-north-2-gov-1), or rus-west-1. Services that
+# have buckets and the like before such a label start it with three letters (oss-, img-, vpc-) or end it with -internal.
+_REGION = r"(?![a-z0-9-]*-(?:internal|vpc|intl)(?:\.|\Z))(?:[a-z]{2}|rus)(?:-[a-z0-9]+){1,4}"
+P2P_PORT = "65001"
+"""The one port of a system domain: where the P2P agent of each node listens."""
+SYSTEM_NAMESPACES = frozenset({"acs"})
+"""Namespaces of Alibaba Cloud's own public images, which share their hosts with the Personal Edition."""
 
 _ENTERPRISE = re.compile(
     rf"(?P<instance>{_LABEL})-registry(?P<vpc>-vpc)?\.(?P<region>{_REGION})\.cr\.aliyuncs\.com", re.ASCII
 )
+_P2P = re.compile(
+    rf"(?P<instance>{_LABEL})-registry-vpc\.distributed\.(?P<region>{_REGION})\.cr\.aliyuncs\.com:{P2P_PORT}", re.ASCII
+)
+_SHARED = re.compile(
+    rf"registry(?:-(?P<network>vpc|internal|intl|intl-vpc))?\.(?P<region>{_REGION})\.aliyuncs\.com", re.ASCII
+)
+_PERSONAL = re.compile(
+    rf"(?P<instance>crpi-[a-z0-9]{{1,50}})(?P<vpc>-vpc)?\.(?P<region>{_REGION})\.personal\.cr\.aliyuncs\.com", re.ASCII
+)
+
+
+def is_region(text: str) -> bool:
+    """Say whether *text* has the shape of a region's ID.
+
+    >>> is_region("cn-shanghai-finance-1"), is_region("oss-cn-hangzhou")
+    (True, False)
+    """
+    return re.fullmatch(_REGION, text, re.ASCII) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +47,80 @@ class EnterpriseHost:
     """A system domain of an Enterprise Edition instance.
 
     >>> EnterpriseHost.recognise("demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com")
-    EnterpriseHost(instance_name='demo', region='cn-hangzhou', vpc=True)
+    EnterpriseHost(instance_name='demo', region='cn-hangzhou', vpc=True, p2p=False)
     >>> EnterpriseHost.recognise("demo-registry.oss-cn-hangzhou.aliyuncs.com")
     """
 
     instance_name: str
     region: str
     vpc: bool
+    p2p: bool = False
 
     @classmethod
     def recognise(cls, host: str) -> EnterpriseHost | None:
         """Return what *host* (``host[:port]``) is, or None when it has not this shape.
 
-        A port makes it another host: no system domain of this shape has one.
+        Another port makes it another host: only the P2P domain has one, and only that one.
         """
-        found = _ENTERPRISE.fullmatch(host)
-        if not found:
-            return None
-        return cls(found["instance"], found["region"], found["vpc"] is not None)
+        if found := _ENTERPRISE.fullmatch(host):
+            return cls(found["instance"], found["region"], vpc=found["vpc"] is not None)
+        if found := _P2P.fullmatch(host):
+            return cls(found["instance"], found["region"], vpc=True, p2p=True)
+        return None
+
+    @property
+    def listed_as(self) -> str:
+        """The host by which ACR lists the instance: the P2P domain is another door of the VPC's.
+
+        >>> EnterpriseHost("demo", "cn-hangzhou", vpc=True, p2p=True).listed_as
+        'demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com'
+        """
+        return f"{self.instance_name}-registry{'-vpc' if self.vpc else ''}.{self.region}.cr.aliyuncs.com"
+
+
+@dataclass(frozen=True, slots=True)
+class SharedHost:
+    """A domain of the Personal Edition as it was until September 2024: one for all accounts of a region.
+
+    Public images are there too, Alibaba Cloud's own among them; who shows a login that is
+    not good for them does not get them.
+
+    >>> SharedHost.recognise("registry-vpc.cn-hangzhou.aliyuncs.com")
+    SharedHost(region='cn-hangzhou', network='vpc')
+    """
+
+    region: str
+    network: str  # "" (public), vpc, internal, intl or intl-vpc
+
+    @classmethod
+    def recognise(cls, host: str) -> SharedHost | None:
+        """Return what *host* is, or None when it has not this shape."""
+        found = _SHARED.fullmatch(host)
+        return cls(found["region"], found["network"] or "") if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalHost:
+    """A domain of a Personal Edition instance of its own (since September 2024): it grants no temporary tokens.
+
+    >>> PersonalHost.recognise("crpi-a1b2-vpc.cn-hangzhou.personal.cr.aliyuncs.com")
+    PersonalHost(instance_id='crpi-a1b2', region='cn-hangzhou', vpc=True)
+    """
+
+    instance_id: str
+    region: str
+    vpc: bool
+
+    @classmethod
+    def recognise(cls, host: str) -> PersonalHost | None:
+        """Return what *host* is, or None when it has not this shape."""
+        found = _PERSONAL.fullmatch(host)
+        return cls(found["instance"], found["region"], found["vpc"] is not None) if found else None
+
+
+AcrHost = EnterpriseHost | SharedHost | PersonalHost
+
+
+def recognise(host: str) -> AcrHost | None:
+    """Return which system domain of ACR *host* (``host[:port]``) is, or None for any other host."""
+    return EnterpriseHost.recognise(host) or SharedHost.recognise(host) or PersonalHost.recognise(host)

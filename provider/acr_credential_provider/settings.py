@@ -2,6 +2,8 @@
 
 The models are the reference: their docstrings become the published JSON Schema
 (packaging/schema.py). An error names file, line and field, the problem and the remedy, never the value.
+An ``acr-configuration`` is accepted in its place; `acr_configuration` makes it native, and the
+models judge what comes out.
 """
 
 from __future__ import annotations
@@ -9,8 +11,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -25,9 +26,14 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from . import acr_configuration
 from .errors import ConfigurationError, InvalidImageError
 from .image import registry_of
-from .registry import is_region
+from .problem import Problem
+from .registry import SYSTEM_NAMESPACES, EnterpriseHost, PersonalHost, SharedHost, is_region, recognise
+
+if TYPE_CHECKING:
+    from .acr_configuration import Conversion
 
 LARGEST = 1 << 20
 """Bytes. A settings file with a thousand registries has a quarter of this."""
@@ -78,6 +84,14 @@ def _is_region(region: str) -> str:
     return region
 
 
+def _is_namespace(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,119}", name, re.ASCII):
+        raise ValueError("is not a namespace; write the part of the image's name between the host and the next /")
+    if name in SYSTEM_NAMESPACES:
+        raise ValueError("holds Alibaba Cloud's own public images, which a login can only spoil; leave it out")
+    return name
+
+
 _LOOPBACK = re.compile(r"http://(?:127(?:\.[0-9]{1,3}){3}|\[::1\]|localhost)(?::[0-9]{1,5})?", re.ASCII)
 _HTTPS = re.compile(r"https://[A-Za-z0-9_.-]+(?::[0-9]{1,5})?|https://\[[0-9a-fA-F:.]+\](?::[0-9]{1,5})?", re.ASCII)
 
@@ -117,6 +131,7 @@ Endpoint = Annotated[str, AfterValidator(_is_endpoint)]
 MetadataEndpoint = Annotated[str, AfterValidator(_is_metadata_endpoint)]
 ProxyUrl = Annotated[str, AfterValidator(_is_proxy)]
 AbsolutePath = Annotated[str, AfterValidator(_is_absolute)]
+Namespace = Annotated[str, AfterValidator(_is_namespace)]
 Region = Annotated[str, AfterValidator(_is_region)]
 RoleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
@@ -147,7 +162,30 @@ class AccessKeyIdentity(_Model):
     """File with the AccessKey secret."""
 
 
-Identity = Annotated[NodeRoleIdentity | AccessKeyIdentity, Field(discriminator="kind")]
+class LoginIdentity(_Model):
+    """A user name and password of the registry itself, in two files that only root can read.
+
+    For registries that grant no temporary tokens, as the Personal Edition since September 2024.
+    The password is handed to the kubelet and never written down.
+    """
+
+    kind: Literal["login"]
+    username_file: AbsolutePath
+    """File with the user name."""
+    password_file: AbsolutePath
+    """File with the password (console: access credential of the instance)."""
+
+
+Identity = Annotated[NodeRoleIdentity | AccessKeyIdentity | LoginIdentity, Field(discriminator="kind")]
+
+
+class _ContradictionError(ValueError):
+    """Fields that do not go together; *steps* lead to the one to change, from the model on."""
+
+    def __init__(self, problem: str, remedy: str, *steps: str | int) -> None:
+        super().__init__(problem)
+        self.remedy = remedy
+        self.steps = steps
 
 
 class RegistryEndpoints(_Model):
@@ -160,12 +198,16 @@ class RegistryEndpoints(_Model):
 class Registry(_Model):
     """One ACR instance: where it is, which hosts it has, and who asks it for tokens."""
 
-    instance_id: Annotated[str, Field(pattern=r"^cri-[a-z0-9]{1,60}$")]
-    """ID of the Enterprise Edition instance, ``cri-...`` (console: instance overview)."""
+    instance_id: Annotated[str, Field(pattern=r"^(cri-[a-z0-9]{1,60})?$")] = ""
+    """ID of the Enterprise Edition instance, ``cri-...`` (console: instance overview); empty: Personal Edition."""
     region: Region | None = None
     """Region of the instance; without it the node's own."""
     domains: Annotated[tuple[Host, ...], Field(strict=False)] = ()
-    """Hosts of the instance, custom ones too; without them ACR is asked which ones it has."""
+    """Hosts of the instance, custom ones too; without them ACR is asked which ones it has. The Personal Edition's hosts
+    are known; a login needs them."""
+    namespaces: Annotated[tuple[Namespace, ...], Field(strict=False)] = ()
+    """Namespaces on the Personal Edition's shared hosts that get its tokens; without them all but Alibaba Cloud's own.
+    They tell two accounts in one region apart."""
     identity: Identity
     """Whose cloud credentials ask ACR."""
     refresh_before: RefreshBefore = 900.0
@@ -176,6 +218,53 @@ class Registry(_Model):
     """How ACR's OpenAPI is reached; auto is the VPC first in the node's own region."""
     endpoints: RegistryEndpoints = RegistryEndpoints()
     """Other addresses of the APIs for this registry."""
+
+    @model_validator(mode="after")
+    def _is_of_one_piece(self) -> Registry:
+        is_login = self.identity.kind == "login"
+        if is_login and not self.domains:
+            raise _ContradictionError(
+                "is missing: a login says nothing about hosts",
+                "Add domains: [HOST], the host of the images.",
+                "domains",
+            )
+        if not self.instance_id and not is_login and "token_duration" in self.model_fields_set:
+            raise _ContradictionError(
+                "has no meaning for the Personal Edition, whose tokens have one life", "Remove it.", "tokenDuration"
+            )
+        if self.namespaces and self.instance_id:
+            raise _ContradictionError("are for the Personal Edition's shared hosts only", "Remove them.", "namespaces")
+        for index, host in enumerate(self.domains):
+            self._check_domain(host, index, is_login=is_login)
+        return self
+
+    def _check_domain(self, host: str, index: int, *, is_login: bool) -> None:
+        system = recognise(host)
+        steps = ("domains", index)
+        if self.namespaces and not isinstance(system, SharedHost):
+            raise _ContradictionError(
+                "is not a shared host, so that namespaces mean nothing there", "Remove it, or the namespaces.", *steps
+            )
+        if is_login or system is None:
+            return
+        if isinstance(system, PersonalHost):
+            raise _ContradictionError(
+                "belongs to the new Personal Edition, which grants no temporary tokens",
+                "Give the registry identity: {kind: login, usernameFile: ..., passwordFile: ...}.",
+                *steps,
+            )
+        if isinstance(system, SharedHost) and self.instance_id:
+            raise _ContradictionError(
+                "belongs to the Personal Edition", "Move it to a registry without instanceId.", *steps
+            )
+        if isinstance(system, EnterpriseHost) and not self.instance_id:
+            raise _ContradictionError(
+                "belongs to an instance of the Enterprise Edition", "Add the instanceId of that instance.", *steps
+            )
+        if self.region is not None and system.region != self.region:
+            raise _ContradictionError(
+                f"is in {system.region}, not in the registry's region", "Correct one of the two.", *steps
+            )
 
 
 class Proxy(_Model):
@@ -212,27 +301,41 @@ class ProviderSettings(_Model):
 
     @model_validator(mode="after")
     def _each_host_has_one_registry(self) -> ProviderSettings:
-        owner: dict[str, int] = {}
+        claimed: set[tuple[str, ...]] = set()
         for index, registry in enumerate(self.registries):
-            for host in registry.domains:
-                if host in owner:
-                    raise ValueError(f"registries {owner[host]} and {index} both claim one of their domains")
-                owner[host] = index
+            for claim, steps in _claims(registry):
+                if claim in claimed:
+                    raise _ContradictionError(
+                        "is claimed by a registry above too",
+                        "Keep one of the two; two accounts on the Personal Edition's shared hosts need namespaces.",
+                        "registries",
+                        index,
+                        *steps,
+                    )
+                claimed.add(claim)
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing wrong with a settings file: where, what, and what to do; never the value."""
+def _claims(registry: Registry) -> list[tuple[tuple[str, ...], tuple[str | int, ...]]]:
+    """Return what only one registry may have, and the steps to the field that claims it."""
+    namespaces = registry.namespaces or ("",)
+    claims: list[tuple[tuple[str, ...], tuple[str | int, ...]]] = [
+        ((host, namespace), ("domains", index))
+        for index, host in enumerate(registry.domains)
+        for namespace in namespaces
+    ]
+    region = registry.region or "own"
+    if registry.instance_id:
+        claims.append(((registry.instance_id, region, ""), ("instanceId",)))
+    elif not registry.domains:
+        claims += [(("personal", region, namespace), ()) for namespace in namespaces]
+    return claims
 
-    line: int
-    field: str
-    problem: str
-    remedy: str
 
-    def __str__(self) -> str:
-        """Return it as one line."""
-        return f"line {self.line}: {self.field + ' ' if self.field else ''}{self.problem}"
+class PartlyUsable(ProviderSettings):
+    """What can be used of an acr-configuration, and (problem, remedy) of each entry that can't."""
+
+    skipped: Annotated[tuple[tuple[str, str], ...], Field(strict=False)] = ()
 
 
 def load(path: str) -> ProviderSettings:
@@ -247,26 +350,78 @@ def load(path: str) -> ProviderSettings:
 
 def judge(text: str) -> ProviderSettings | list[Problem]:
     """Return the settings that *text* holds, or all that is wrong with it (never an empty list)."""
+    if acr_configuration.is_one(text):
+        return judge_conversion(acr_configuration.convert(text))
+    document = _document(text)
+    if isinstance(document, Problem):
+        return [document]
+    try:
+        return ProviderSettings.model_validate(document)
+    except ValidationError as error:
+        return _problems(error, text)
+
+
+def _document(text: str) -> dict[Any, Any] | Problem:
     try:
         document = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - it is a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         if isinstance(error, _RepeatedKeyError):
-            return [Problem(line, "", "repeats a key of the same mapping", "Keep one of the two.")]
-        return [Problem(line, "", "is not YAML", "Check indentation, quotes, and the space after each colon.")]
+            return Problem(line, "", "repeats a key of the same mapping", "Keep one of the two.")
+        return Problem(line, "", "is not YAML", "Check indentation, quotes, and the space after each colon.")
     except (yaml.YAMLError, RecursionError, ValueError):
-        return [Problem(1, "", "is not YAML", "Save the file as plain UTF-8 text.")]
-    if not isinstance(document, dict):
-        what = "the file is empty" if document is None else "the file is not a mapping"
-        return [Problem(1, "", what, "Start with apiVersion: aliyun-acr-credential-provider/v1.")]
-    try:
-        return ProviderSettings.model_validate(document)
-    except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False)
+        return Problem(1, "", "is not YAML", "Save the file as plain UTF-8 text.")
+    if isinstance(document, dict):
+        return document
+    what = "the file is empty" if document is None else "the file is not a mapping"
+    return Problem(1, "", what, "Start with apiVersion: aliyun-acr-credential-provider/v1.")
+
+
+def _problems(error: ValidationError, text: str) -> list[Problem]:
+    found = error.errors(include_input=False, include_url=False)
     root = yaml.compose(text, Loader=yaml.CSafeLoader)
     # Registries that are wrong themselves do not count as items; saying so too would confuse.
     told = [each for each in found if each["type"] != "too_short" or len(found) == 1]
     return [_problem(each, root) for each in told]
+
+
+def judge_conversion(conversion: Conversion) -> ProviderSettings | list[Problem]:
+    """Return the settings that an acr-configuration means, or all that is wrong with it.
+
+    A registry that the models refuse is dropped from the *conversion* like an entry that
+    could not be read: one bad entry must not cost the others their pulls.
+    """
+    while conversion.document is not None and conversion.document["registries"]:
+        try:
+            settings = ProviderSettings.model_validate(conversion.document)
+        except ValidationError as error:
+            found = error.errors(include_input=False, include_url=False)
+        else:
+            if not conversion.problems:
+                return settings
+            skipped = [(str(each), each.remedy) for each in conversion.problems]
+            return PartlyUsable.model_validate(conversion.document | {"skipped": skipped})
+        wrong = {_refuse(each, conversion) for each in found}
+        if None in wrong:
+            break
+        for index in sorted(each for each in wrong if each is not None)[::-1]:
+            conversion.drop(index)
+    return conversion.problems or [Problem(1, "", "names no registry", "Add an entry to acr-registry-info.")]
+
+
+def _refuse(error: Any, conversion: Conversion) -> int | None:
+    """Note what is wrong with a registry of *conversion*, in the words of the file; return its index.
+
+    Returns None for what is wrong with all of them together.
+    """
+    told, steps = _told(error)
+    if len(steps) < 2:
+        conversion.problems.append(Problem(1, "acr-registry-info", *told))
+        return None
+    index = int(steps[1])
+    field, line = conversion.origins[index].of(str(steps[2]) if len(steps) > 2 else "")
+    conversion.problems.append(Problem(line, field, *told))
+    return index
 
 
 def read(path: str) -> str:
@@ -313,7 +468,7 @@ _SAID_BETTER = {  # pydantic's error type: problem and remedy, where its own wor
     "missing": ("is missing", "Add it."),
     "extra_forbidden": ("is not a known field", "Correct its spelling or remove it."),
     "union_tag_invalid": ("has a kind that is not known", "Use kind: {expected_tags}."),
-    "union_tag_not_found": ("has no kind", "Add kind: nodeRole or kind: accessKey."),
+    "union_tag_not_found": ("has no kind", "Add kind: nodeRole, kind: accessKey or kind: login."),
     "string_type": ("is not a string", "Put the value in quotes."),
     "string_pattern_mismatch": ("does not have the form it should", "Write it in the form {pattern}."),
     "literal_error": ("is none of the values it may have", "Use {expected}."),
@@ -324,17 +479,24 @@ _SAID_BETTER = {  # pydantic's error type: problem and remedy, where its own wor
 
 
 def _problem(error: Any, root: yaml.Node | None) -> Problem:
-    steps = [step for step in error["loc"] if step not in ("nodeRole", "accessKey")]
+    told, steps = _told(error)
     field = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".")
+    return Problem(_line(root, steps), field, *told)
+
+
+def _told(error: Any) -> tuple[tuple[str, str], list[str | int]]:
+    """Return problem and remedy of a validation *error*, and the steps to its field."""
+    steps = [step for step in error["loc"] if step not in ("nodeRole", "accessKey", "login")]
     kind = error["type"]
     if kind in _SAID_BETTER:
         problem, remedy = _SAID_BETTER[kind]
-        remedy = remedy.format_map({key: str(value) for key, value in error.get("ctx", {}).items()})
-    elif kind == "value_error":  # the words of this file's own validators
-        problem, remedy = str(error["ctx"]["error"]), "Correct the value."
-    else:
-        problem, remedy = "is not valid", f"{error['msg']}."
-    return Problem(_line(root, steps), field, problem, remedy)
+        return (problem, remedy.format_map({key: str(value) for key, value in error.get("ctx", {}).items()})), steps
+    if kind == "value_error":  # the words of this file's own validators
+        ours = error["ctx"]["error"]
+        if isinstance(ours, _ContradictionError):
+            return (str(ours), ours.remedy), [*steps, *ours.steps]
+        return (str(ours), "Correct the value."), steps
+    return ("is not valid", f"{error['msg']}."), steps
 
 
 def _line(node: yaml.Node | None, steps: list[Any]) -> int:

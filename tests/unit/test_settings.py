@@ -143,7 +143,7 @@ def test_json_is_as_good_as_yaml():
         ),
         (
             with_change("  - instanceId: cri-lab", "  - instanceId: cri-lab\n    domains: ['images.example.com:8443']"),
-            "line 1: registries 0 and 1 both claim one of their domains",
+            "line 13: registries[1].domains[0] is claimed by a registry above too",
             "",
         ),
         (GOOD[: GOOD.index("registries:")] + "registries: []\n", "line 4: registries has no item", "at least one"),

@@ -11,9 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.errors import ConfigurationError, CredentialProviderError, RegistryRefusedError
-from acr_credential_provider.token import LONGEST_LIFE, AuthorizationGrant
 
-from .answers import read, server_time
+from .answers import REPORT, grant, read, server_time
 from .official import sdk_import
 from .retry import ask
 from .signing import sign
@@ -29,13 +28,12 @@ if TYPE_CHECKING:
 
     from alibabacloud_credentials_api import ICredentialsProvider
 
+    from acr_credential_provider.token import AuthorizationGrant
+
     from .transport import Transport
 
 _REGION = re.compile(r"[a-z]{2,3}(-[a-z0-9]+)+")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?")
-_LOGIN = re.compile(r"[!-~]{1,16384}")  # printable ASCII without spaces: it goes into a header
-_END_OF_TIME = 10**15  # milliseconds: the year 33658
-_REPORT = "Try again; if it stays, report it to Alibaba Cloud support with the time of the call."
 
 
 def acr_endpoints(region: str, *, vpc_first: bool) -> tuple[str, ...]:
@@ -82,16 +80,8 @@ class AcrApi:
         """
         request = GetAuthorizationTokenRequest(instance_id=instance_id, expires_in_hours=hours)
         body, date = self._client.answer_to("get_authorization_token", request)
-        username, password, expiry = body.temp_username, body.authorization_token, body.expire_time
-        if not (_is_login(username) and _is_login(password)):
-            raise RegistryRefusedError(f"ACR sent no usable token for {instance_id}", remedy=_REPORT)
-        is_time = type(expiry) is int and 0 < expiry < _END_OF_TIME
-        if date is None or not is_time or not 0 < expiry / 1000 - date <= LONGEST_LIFE:
-            # A time in seconds lands here too: read as milliseconds it is in the year 1970.
-            raise RegistryRefusedError(
-                f"ACR sent a token for {instance_id} whose expiry makes no sense by ACR's own clock", remedy=_REPORT
-            )
-        return AuthorizationGrant(username, password, life=expiry / 1000 - date)
+        login = body.temp_username, body.authorization_token, body.expire_time
+        return grant(*login, date=date, what=instance_id)
 
     def registry_domains(self, instance_id: str) -> tuple[str, ...]:
         """Return the hosts that *instance_id* serves images on: its own and custom ones, enabled only."""
@@ -135,11 +125,11 @@ class _SigningClient(Client):  # type: ignore[misc]  # the official client is un
         except CredentialProviderError as error:
             outcome: CredentialProviderError = error
         except Exception:  # noqa: BLE001  # the models trip over odd shapes, and quote them
-            outcome = RegistryRefusedError(problem, remedy=_REPORT)
+            outcome = RegistryRefusedError(problem, remedy=REPORT)
         else:
             if body is not None:  # the SDK drops a body that its models cannot hold
                 return body, self._date
-            outcome = RegistryRefusedError(problem, remedy=_REPORT)
+            outcome = RegistryRefusedError(problem, remedy=REPORT)
         raise _bare(outcome)
 
     def call_api(self, params: Any, request: Any, runtime: Any) -> dict[str, Any]:  # noqa: ARG002  # runtime: ours is the transport
@@ -157,10 +147,6 @@ class _SigningClient(Client):  # type: ignore[misc]  # the official client is un
             return {"body": body, "headers": dict(response.headers), "statusCode": response.status}
 
         return ask(self._order, attempt, time_left=self._transport.time_left)
-
-
-def _is_login(value: object) -> bool:
-    return isinstance(value, str) and _LOGIN.fullmatch(value) is not None
 
 
 def _bare(error: CredentialProviderError) -> CredentialProviderError:

@@ -12,6 +12,7 @@ from email.utils import mktime_tz, parsedate_tz
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.errors import RegistryRefusedError, ThrottledError
+from acr_credential_provider.token import LONGEST_LIFE, AuthorizationGrant
 
 from .failures import CHECK_MIDDLEBOX, CHECK_NETWORK, HopError
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NUMBER = re.compile(r"\d{1,7}")
+_LOGIN = re.compile(r"[!-~]{1,16384}")  # printable ASCII without spaces: it goes into a header
+_END_OF_TIME = 10**15  # milliseconds: the year 33658
+REPORT = "Try again; if it stays, report it to Alibaba Cloud support with the time of the call."
 _THROTTLING = ("throttling", "rejected.throttling", "requestthrottled", "flowcontrol")
 _LATER = "Wait: too many calls were made for this account; if it stays, ask Alibaba Cloud for a higher quota."
 
@@ -75,6 +79,26 @@ def read(response: HttpResponse, *, call: str, now: float) -> Mapping[str, Any]:
 
 _LATER_OR_REGION = "Try again; if it stays, look at the status page of Alibaba Cloud for this region."
 _CLOCK = "Correct this node's clock (chrony or ntp): signatures are good for 15 minutes only."
+
+
+def grant(username: object, password: object, expiry: object, *, date: float | None, what: str) -> AuthorizationGrant:
+    """Return the login that ACR sent for *what*, or raise `RegistryRefusedError` when it makes no sense.
+
+    *expiry* should be milliseconds since the epoch; *date* is the answer's own time in seconds.
+    """
+    if not (_is_login(username) and _is_login(password)):
+        raise RegistryRefusedError(f"ACR sent no usable token for {what}", remedy=REPORT)
+    is_time = type(expiry) is int and 0 < expiry < _END_OF_TIME
+    if date is None or not is_time or not 0 < expiry / 1000 - date <= LONGEST_LIFE:  # type: ignore[operator]
+        # A time in seconds lands here too: read as milliseconds it is in the year 1970.
+        raise RegistryRefusedError(
+            f"ACR sent a token for {what} whose expiry makes no sense by ACR's own clock", remedy=REPORT
+        )
+    return AuthorizationGrant(str(username), str(password), life=expiry / 1000 - date)  # type: ignore[operator]
+
+
+def _is_login(value: object) -> bool:
+    return isinstance(value, str) and _LOGIN.fullmatch(value) is not None
 
 
 def server_time(response: HttpResponse) -> float | None:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 def source_of(
     identity: NodeRoleIdentity | AccessKeyIdentity, *, metadata: Callable[[bool], MetadataService]
 ) -> CredentialSource:
-    """Return the source for *identity*; *metadata* makes a metadata service, told whether v1 is allowed."""
+    """Return the source for *identity*; *metadata* makes a metadata service, told whether v1 is allowed.
+
+    A `login` has none: it is shown to the registry, and nothing is asked of the cloud.
+    """
     if identity.kind == "nodeRole":
         return NodeRoleSource(metadata(identity.allow_metadata_v1), identity.role_name or "")
     if identity.kind == "accessKey":

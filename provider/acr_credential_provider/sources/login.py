@@ -1,0 +1,41 @@
+"""A user name and password of the registry itself, from two files that only root can read.
+
+Not a credential source: nothing is asked of the cloud with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from acr_credential_provider.errors import IdentityUnavailableError
+
+from .private_file import read_private
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What the files hold.
+
+    >>> Login("me@1234567890", "secret")
+    Login(username='me@1234567890')
+    """
+
+    username: str
+    password: str = field(repr=False)
+
+
+def read_login(username_file: str, password_file: str) -> Login:
+    """Return the login, read anew, or raise `IdentityUnavailableError` naming the file and the fix."""
+    return Login(_line(username_file, "the user name"), _line(password_file, "the password"))
+
+
+def _line(path: str, what: str) -> str:
+    try:
+        text = read_private(path, what=what).decode()
+    except UnicodeDecodeError:
+        text = ""
+    if text.isprintable() and text:
+        return text
+    raise IdentityUnavailableError(
+        f"{path} does not hold one line of text", remedy=f"Write {what} into {path}, and nothing else."
+    )

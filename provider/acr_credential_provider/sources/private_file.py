@@ -1,0 +1,65 @@
+"""A file that only root can read, with one secret in it."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from acr_credential_provider.errors import IdentityUnavailableError
+
+_LARGEST = 4096
+
+
+def read_private(path: str, *, what: str) -> bytes:
+    """Return what is in the file at *path*, *what* it should be, without the white space around it.
+
+    Raises `IdentityUnavailableError` naming the file and the fix when it is absent, empty,
+    or could be read or changed by others than root.
+    """
+    outcome = _content(path, what)
+    if isinstance(outcome, IdentityUnavailableError):
+        raise outcome
+    word = outcome.strip()
+    if not word:
+        raise IdentityUnavailableError(f"{path} is empty", remedy=f"Write {what} into {path}.")
+    return word
+
+
+def _content(path: str, what: str) -> bytes | IdentityUnavailableError:
+    """Return what is in *path*, or why it must not be used.
+
+    Symlinks are followed, since a mounted Secret is made of them; what was opened is what
+    is judged, so that nobody can swap it in between.
+    """
+    try:
+        # Not blocking, or a FIFO would hold the pull until someone writes.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except FileNotFoundError:
+        return IdentityUnavailableError(f"{path} does not exist", remedy=f"Write {what} into {path}.")
+    except (OSError, ValueError):
+        return IdentityUnavailableError(f"{path} cannot be opened", remedy=f"Make {path} a file that root can read.")
+    try:
+        return _judged(path, os.fstat(descriptor), what) or os.read(descriptor, _LARGEST)
+    except OSError:
+        return IdentityUnavailableError(f"{path} cannot be read", remedy=f"Make {path} a file that root can read.")
+    finally:
+        os.close(descriptor)
+
+
+def _judged(path: str, found: os.stat_result, what: str) -> IdentityUnavailableError | None:
+    if not stat.S_ISREG(found.st_mode):
+        return IdentityUnavailableError(f"{path} is not a regular file", remedy=f"Make {path} a regular file.")
+    if found.st_uid not in {0, os.geteuid()}:
+        return IdentityUnavailableError(
+            f"{path} belongs to user {found.st_uid}, who could put another one there", remedy=f"chown root {path}"
+        )
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        return IdentityUnavailableError(
+            f"{path} can be used by others than its owner (mode {stat.S_IMODE(found.st_mode):04o})",
+            remedy=f"chmod 0600 {path} (a mounted Secret: defaultMode: 0400)",
+        )
+    if found.st_size > _LARGEST:
+        return IdentityUnavailableError(
+            f"{path} is too large ({found.st_size} bytes)", remedy=f"Write {what} into {path}, and nothing else."
+        )
+    return None
