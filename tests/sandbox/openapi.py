@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import acr
+from . import acr, personal
 from .calls import Subject
 from .signature import AUTHORIZATION, verify_acs3
 from .wire import RefusedError, json_response, new_request_id
@@ -32,11 +32,15 @@ class OpenApi:
 
     state: CloudState
     name: str = "openapi"
-    operations: frozenset[str] = field(default=frozenset({UNKNOWN, *(action for _, action in ACTIONS)}))
+    operations: frozenset[str] = field(
+        default=frozenset({UNKNOWN, personal.OPERATION, *(action for _, action in ACTIONS)})
+    )
 
     def subject(self, request: Request) -> Subject:
         authorization = AUTHORIZATION.fullmatch(request.header("authorization"))
         action = request.header("x-acs-action")
+        if personal.is_meant(request):
+            action = f"personal.{action}"
         return Subject(
             action if action in self.operations else UNKNOWN,
             request.parameters.get("InstanceId", ""),
@@ -49,11 +53,17 @@ class OpenApi:
             # A fault replaces an answer, not the check: a client that signs wrongly shows at once.
             if drawn.answer is not None:
                 return drawn.answer.response(request)
-            action = find_action(request)
-            document = action(key, request.parameters, self.state, drawn.grant)
+            if personal.is_meant(request):
+                document = personal.get_authorization_token(request, key, self.state, drawn.grant)
+            else:
+                action = find_action(request)
+                document = action(key, request.parameters, self.state, drawn.grant)
         except RefusedError as refused:
+            if personal.is_meant(request):
+                return personal.refusal(refused)
             return refused.response(request.header("host"))
-        return json_response(200, {"RequestId": new_request_id(), **document})
+        request_id = "requestId" if personal.is_meant(request) else "RequestId"
+        return json_response(200, {request_id: new_request_id(), **document})
 
 
 def find_action(request: Request) -> Action:

@@ -14,6 +14,7 @@ import re
 import ssl
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
@@ -42,17 +43,22 @@ class PulledImage:
     blobs: dict[str, int]
 
 
-def pull(image: str, username: str, password: str, *, ca_file: Path | str) -> PulledImage:
-    """Pull *image* (host[:port]/repository[:tag]) with a login; raise `PullError` when refused."""
+def pull(image: str, username: str, password: str, *, ca_file: Path | str, at: str = "") -> PulledImage:
+    """Pull *image* (host[:port]/repository[:tag]) with a login; raise `PullError` when refused.
+
+    Without *username* it is pulled anonymously. *at* is the address to connect to, if not the image's host.
+    """
     host, _, name = image.partition("/")
     repository, _, tag = name.partition(":")
     trust = ssl.create_default_context(cafile=str(ca_file))
+    _get = partial(_get_at, at)
 
     challenge = _get(trust, f"https://{host}/v2/", {}, step="challenge", expect=401)[0].get("www-authenticate", "")
     parameters = dict(PARAMETER.findall(challenge))
     query = urlencode({"service": parameters["service"], "scope": f"repository:{repository}:pull"})
     basic = base64.b64encode(f"{username}:{password}".encode()).decode()
-    _, answer = _get(trust, f"{parameters['realm']}?{query}", {"Authorization": f"Basic {basic}"}, step="token")
+    who = {"Authorization": f"Basic {basic}"} if username else {}
+    _, answer = _get(trust, f"{parameters['realm']}?{query}", who, step="token")
     bearer = {"Authorization": "Bearer " + json.loads(answer)["token"]}
 
     url = f"https://{host}/v2/{repository}"
@@ -68,13 +74,14 @@ def pull(image: str, username: str, password: str, *, ca_file: Path | str) -> Pu
     return PulledImage(digest, blobs)
 
 
-def _get(
-    trust: ssl.SSLContext, url: str, headers: dict[str, str], *, step: str, expect: int = 200
+def _get_at(
+    at: str, trust: ssl.SSLContext, url: str, headers: dict[str, str], *, step: str, expect: int = 200
 ) -> tuple[dict[str, str], bytes]:
     parts = urlsplit(url)
-    connection = http.client.HTTPSConnection(parts.netloc, timeout=TIMEOUT, context=trust)
+    connection = http.client.HTTPSConnection(at or parts.netloc, timeout=TIMEOUT, context=trust)
     try:
-        connection.request("GET", parts.path + (f"?{parts.query}" if parts.query else ""), headers=headers)
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        connection.request("GET", target, headers={"Host": parts.netloc, **headers})
         response = connection.getresponse()
         body = response.read()
         if response.status != expect:
@@ -99,7 +106,7 @@ def _check(step: str, content: bytes, digest: str) -> None:
 def main(image: str, ca_file: str) -> int:
     """Pull *image* with the login that a CredentialProviderResponse on stdin holds for its host."""
     logins = json.load(sys.stdin)["auth"]
-    login = logins.get(image.partition("/")[0])
+    login = next((logins[key] for key in sorted(logins, reverse=True) if f"{image}/".startswith(key)), None)
     if login is None:
         sys.stderr.write(f"no login for this host; there are logins for: {', '.join(logins) or 'none'}\n")
         return 1

@@ -97,16 +97,18 @@ class Registry:
         """Change a login for a bearer, as /auth?service=...&scope=... does."""
         login = self._login(request)
         # The login must be of the very instance that the challenge named.
-        if login is None or login.instance_id != here.id or dict(request.query).get("service") != here.service:
+        is_anonymous = not request.header("authorization") and bool(here.public)
+        is_good = is_anonymous or (login is not None and login.instance_id == here.id)
+        if not is_good or dict(request.query).get("service") != here.service:
             return _error(401, "UNAUTHORIZED", "authentication required")
         scopes = " ".join(value for name, value in request.query if name == "scope").split()
         asked = [SCOPE.fullmatch(scope) for scope in scopes]
-        may_pull = login.principal.may("cr:PullRepository", here.id)
-        repositories = frozenset(
-            scope["repository"] for scope in asked if scope and "pull" in scope["actions"].split(",") and may_pull
-        )
+        pulled = {scope["repository"] for scope in asked if scope and "pull" in scope["actions"].split(",")}
+        if login is None or not login.principal.may("cr:PullRepository", here.id):
+            pulled &= set(here.public)
+        repositories = frozenset(pulled)
         now = self.state.clock.now()
-        expires_at = min(now + self.bearer_life, login.expires_at)
+        expires_at = min(now + self.bearer_life, login.expires_at if login else now + self.bearer_life)
         token = secrets.token_urlsafe(60)
         with self.state.lock:
             self._bearers[token] = Bearer(here.id, repositories, expires_at)

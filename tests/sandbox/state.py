@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 ACCOUNT = "1234567890123456"
 EVERY_ACTION = frozenset({"cr:GetAuthorizationToken", "cr:ListInstanceEndpoint", "cr:PullRepository"})
+PERSONAL = "26842"
+"""What the Personal Edition's registry calls itself in a challenge, where Enterprise instances have their ID."""
 ALPHABET = string.ascii_letters + string.digits
 
 
@@ -58,7 +60,10 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Instance:
-    """An Enterprise Edition instance and the repositories in it (each holds the same small image)."""
+    """An instance and the repositories in it (each holds the same small image).
+
+    *public* repositories are for everyone, but not for those who show a login that is not good.
+    """
 
     id: str
     name: str
@@ -66,6 +71,16 @@ class Instance:
     account: str = ACCOUNT
     endpoints: tuple[Endpoint, ...] = ()
     repositories: tuple[str, ...] = ("team/app",)
+    public: tuple[str, ...] = ()
+
+    @classmethod
+    def personal(cls, region: str = "cn-hangzhou") -> Instance:
+        """Return the shared registry of the Personal Edition, with Alibaba Cloud's own public images."""
+        hosts = [f"registry{network}.{region}.aliyuncs.com" for network in ("", "-vpc", "-internal")]
+        endpoints = (Endpoint("internet", tuple((host, "SYSTEM") for host in hosts)),)
+        return cls(
+            PERSONAL, "", region, endpoints=endpoints, repositories=("team/app", "acs/pause"), public=("acs/pause",)
+        )
 
     @classmethod
     def usual(cls, instance_id: str, name: str = "sandbox", region: str = "cn-hangzhou") -> Instance:
