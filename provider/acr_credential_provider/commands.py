@@ -84,7 +84,6 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument(
         "--keys-directory",
         type=_absolute,
-        default="",
         metavar="DIR",
         help="write access keys that stand in the file into files in this folder, for root alone",
     )
@@ -158,7 +157,7 @@ def _convert(options: argparse.Namespace) -> int:
             f"{options.file} is not an acr-configuration",
             remedy="Native settings need no conversion: settings validate.",
         )
-    conversion = acr_configuration.convert(text, place=options.place, keys_directory=options.keys_directory)
+    conversion = acr_configuration.convert(text, place=options.place, keys_directory=options.keys_directory or "")
     judged = judge_conversion(conversion)
     _tell_all(options.file, conversion)
     if not isinstance(judged, ProviderSettings):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_LABEL = r"(?!xn--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 # Two letters and a name (cn-hangzhou, us-west-1, cn-shanghai-finance-1, cn-north-2-gov-1), or rus-west-1. Services that
 # have buckets and the like before such a label start it with three letters (oss-, img-, vpc-) or end it with -internal.
 _REGION = r"(?![a-z0-9-]*-(?:internal|vpc|intl)(?:\.|\Z))(?:[a-z]{2}|rus)(?:-[a-z0-9]+){1,4}"

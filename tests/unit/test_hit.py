@@ -175,3 +175,14 @@ def test_a_hit_loads_nothing_that_is_not_built_into_the_interpreter(options):
 
 
 PROVIDER = os.path.join(os.path.dirname(__file__), "../../provider")
+
+
+SHARED = "registry.cn-hangzhou.aliyuncs.com"
+
+
+def test_on_a_shared_host_a_hit_is_for_one_namespace_and_the_kubelet_keeps_it_for_one_image(options):
+    remember(options, host=f"{SHARED}/team")
+    answer = json.loads(answer_from_memo(ask(image=f"{SHARED}/team/app"), options))
+    assert answer["cacheKeyType"] == "Image"
+    for other in ("acs/pause", "team2/app", "team"):
+        assert answer_from_memo(ask(image=f"{SHARED}/{other}"), options) is None

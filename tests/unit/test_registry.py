@@ -1,5 +1,7 @@
 import pytest
-from acr_credential_provider.registry import EnterpriseHost, is_region
+from acr_credential_provider.hit import place
+from acr_credential_provider.image import place_of
+from acr_credential_provider.registry import EnterpriseHost, PersonalHost, SharedHost, is_region, recognise
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +21,48 @@ from hypothesis import strategies as st
 )
 def test_enterprise_hosts_are_recognised(host, recognised):
     assert EnterpriseHost.recognise(host) == recognised
+    assert recognise(host) == recognised
+    assert recognised.listed_as == host
+
+
+REGIONS = [
+    "cn-hangzhou",
+    "cn-wulanchabu",
+    "cn-hongkong",
+    "ap-southeast-1",
+    "us-west-1",
+    "eu-central-1",
+    "me-central-1",
+    "na-south-1",
+    "cn-hangzhou-finance",
+    "cn-shanghai-finance-1",
+    "cn-north-2-gov-1",
+    "cn-heyuan-acdr-1",
+    "rus-west-1",
+]
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_every_form_of_host_is_recognised_in_every_kind_of_region(region):
+    assert is_region(region)
+    forms = {
+        f"a-registry.{region}.cr.aliyuncs.com": EnterpriseHost("a", region, vpc=False),
+        f"a-registry-vpc.{region}.cr.aliyuncs.com": EnterpriseHost("a", region, vpc=True),
+        f"a-registry-vpc.distributed.{region}.cr.aliyuncs.com:65001": EnterpriseHost("a", region, vpc=True, p2p=True),
+        f"registry.{region}.aliyuncs.com": SharedHost(region, ""),
+        f"registry-vpc.{region}.aliyuncs.com": SharedHost(region, "vpc"),
+        f"registry-internal.{region}.aliyuncs.com": SharedHost(region, "internal"),
+        f"registry-intl.{region}.aliyuncs.com": SharedHost(region, "intl"),
+        f"registry-intl-vpc.{region}.aliyuncs.com": SharedHost(region, "intl-vpc"),
+        f"crpi-a1b2.{region}.personal.cr.aliyuncs.com": PersonalHost("crpi-a1b2", region, vpc=False),
+        f"crpi-a1b2-vpc.{region}.personal.cr.aliyuncs.com": PersonalHost("crpi-a1b2", region, vpc=True),
+    }
+    assert {host: recognise(host) for host in forms} == forms
+
+
+def test_the_p2p_host_is_another_door_of_the_vpcs():
+    host = EnterpriseHost.recognise("a-registry-vpc.distributed.cn-hangzhou.cr.aliyuncs.com:65001")
+    assert host.listed_as == "a-registry-vpc.cn-hangzhou.cr.aliyuncs.com"
 
 
 LOOK_ALIKES = [
@@ -61,7 +105,113 @@ LOOK_ALIKES = [
 
 @pytest.mark.parametrize("host", LOOK_ALIKES)
 def test_look_alikes_are_not_recognised(host):
-    assert EnterpriseHost.recognise(host) is None
+    assert recognise(host) is None
+
+
+SYSTEM = [
+    "a-registry.cn-hangzhou.cr.aliyuncs.com",
+    "a-registry-vpc.cn-hangzhou.cr.aliyuncs.com",
+    "a-registry-vpc.distributed.cn-hangzhou.cr.aliyuncs.com:65001",
+    "registry.cn-hangzhou.aliyuncs.com",
+    "registry-intl-vpc.ap-southeast-1.aliyuncs.com",
+    "crpi-a1b2.cn-hangzhou.personal.cr.aliyuncs.com",
+    "crpi-a1b2-vpc.cn-hangzhou.personal.cr.aliyuncs.com",
+]
+GAMES = {
+    "another domain behind it": lambda host: host.replace(".aliyuncs.com", ".aliyuncs.com.evil.example"),
+    "a longer top domain": lambda host: host.replace("aliyuncs.com", "aliyuncs.company"),
+    "a shorter one": lambda host: host.replace("aliyuncs.com", "aliyuncs.co"),
+    "another dot": lambda host: host.replace("aliyuncs.com", "aliyuncs-com"),
+    "a label before it": lambda host: "evil." + host,
+    "a trailing dot": lambda host: host.replace(".com", ".com."),
+    "upper case": str.upper,
+    "a capital": lambda host: host.replace("aliyuncs", "Aliyuncs"),
+    "userinfo": lambda host: "user@" + host,
+    "userinfo with a password": lambda host: "user:password@" + host,
+    "the usual port": lambda host: host.partition(":")[0] + ":443",
+    "another port": lambda host: host.partition(":")[0] + ":65002",
+    "a port with zeros": lambda host: host.partition(":")[0] + ":065001",
+    "no port but its colon": lambda host: host.partition(":")[0] + ":",
+    "a line end": lambda host: host + "\n",
+    "a NUL": lambda host: host + "\0",
+    "a space": lambda host: " " + host,
+    "a scheme": lambda host: "https://" + host,
+    "a path": lambda host: host + "/x",
+    "an empty label": lambda host: host.replace(".", "..", 1),
+    "a Cyrillic letter": lambda host: host.replace("a", "\u0430"),
+    "full-width letters": lambda host: host.replace("cn", "\uff43\uff4e").replace("ap-", "\uff41p-"),
+    "punycode": lambda host: "xn--" + host,
+    "a bucket": lambda host: host.replace("cn-hangzhou", "oss-cn-hangzhou").replace("ap-", "oss-ap-"),
+    "a bucket's internal host": lambda host: host.replace("-hangzhou", "-hangzhou-internal").replace("-1.", "-1-vpc."),
+    "an image service's bucket": lambda host: host.replace("cn-hangzhou", "img-cn-hangzhou").replace("ap-", "img-ap-"),
+    "no region": lambda host: host.replace(".cn-hangzhou", "").replace(".ap-southeast-1", ""),
+    "percent encoding": lambda host: host.replace(".", "%2e", 1),
+}
+
+
+@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("host", SYSTEM)
+def test_no_game_with_a_system_domain_is_taken_for_one(host, game):
+    assert recognise(host) is not None
+    played = GAMES[game](host)
+    assert played != host
+    assert recognise(played) is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "registry-cn-hangzhou.ack.aliyuncs.com",
+        "registry-cn-hangzhou-vpc.ack.aliyuncs.com",
+        "registry.aliyuncs.com",
+        "registry.cr.aliyuncs.com",
+        "registry.cn-hangzhou.cr.aliyuncs.com",
+        "myregistry.cn-hangzhou.aliyuncs.com",
+        "registry-vpc-intl.cn-hangzhou.aliyuncs.com",
+        "registry.cn-hangzhou.oss.aliyuncs.com",
+        "registry.cn-hangzhou.log.aliyuncs.com",
+        "dockerauth.cn-hangzhou.aliyuncs.com",
+        "cr.cn-hangzhou.aliyuncs.com",
+        "crpi-.cn-hangzhou.personal.cr.aliyuncs.com",
+        "crpi-a-b.cn-hangzhou.personal.cr.aliyuncs.com",
+        "a.cn-hangzhou.personal.cr.aliyuncs.com",
+        "crpi-a.cn-hangzhou.cr.aliyuncs.com",
+        "a-registry.distributed.cn-hangzhou.cr.aliyuncs.com:65001",
+        "a-registry-vpc.cn-hangzhou.cr.aliyuncs.com:65001",
+        "1.2.3.4",
+        "[::1]:65001",
+    ],
+)
+def test_other_hosts_of_alibaba_cloud_and_elsewhere_are_none_of_acrs(host):
+    assert recognise(host) is None
+
+
+@pytest.mark.parametrize("host", SYSTEM)
+def test_a_system_domain_inside_the_path_of_an_image_leads_nowhere(host):
+    assert recognise(place_of(f"docker.io/{host.partition(':')[0]}/team/app").partition("/")[0]) is None
+
+
+NETWORKS = st.sampled_from(["", "-vpc", "-internal", "-intl", "-intl-vpc"])
+NAMESPACES = st.text("abcdefghijklmnopqrstuvwxyz0123456789._-", min_size=1, max_size=20)
+
+
+@given(NETWORKS, st.sampled_from(REGIONS), NAMESPACES)
+def test_an_answer_for_a_shared_host_is_for_one_namespace(network, region, namespace):
+    """The fast lane's rule must cover all that the full rule calls shared."""
+    host = f"registry{network}.{region}.aliyuncs.com"
+    assert isinstance(recognise(host), SharedHost)
+    assert place(f"{host}/{namespace}/app") == place_of(f"{host}/{namespace}/app") == f"{host}/{namespace}"
+
+
+@given(st.text("abcr.-egisty", max_size=40), NAMESPACES)
+def test_any_host_that_is_shared_has_places(start, namespace):
+    host = start + ".aliyuncs.com"
+    if isinstance(recognise(host), SharedHost):
+        assert place(f"{host}/{namespace}/app") == f"{host}/{namespace}"
+
+
+def test_an_enterprise_host_has_one_place_for_all():
+    assert place("a-registry.cn-hangzhou.cr.aliyuncs.com/team/app") == "a-registry.cn-hangzhou.cr.aliyuncs.com"
 
 
 @given(st.text(), st.text())
@@ -84,7 +234,19 @@ def test_regions_have_the_shape_of_regions(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "cn", "oss-cn-hangzhou", "vpc-x", "CN-hangzhou", "cn-hangzhou.evil", "cn_hangzhou"]
+    "text",
+    [
+        "",
+        "cn",
+        "oss-cn-hangzhou",
+        "img-cn-hangzhou",
+        "cn-hangzhou-internal",
+        "cn-hangzhou\n",
+        "vpc-x",
+        "CN-hangzhou",
+        "cn-hangzhou.evil",
+        "cn_hangzhou",
+    ],
 )
 def test_other_words_are_no_regions(text):
     assert not is_region(text)

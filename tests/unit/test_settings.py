@@ -243,3 +243,95 @@ def test_the_published_schema_is_that_of_the_models():
         if "description" not in details and field not in ("apiVersion", "kind")
     ]
     assert undescribed == []
+
+
+LOGIN = "{kind: login, usernameFile: /u, passwordFile: /p}"
+ROLE = "{kind: nodeRole}"
+
+
+def registries(*lines):
+    head = "apiVersion: aliyun-acr-credential-provider/v1\nkind: ProviderSettings\nregistries:\n"
+    return head + "".join(f"- {{{line}}}\n" for line in lines)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (f"identity: {ROLE}",),
+        (f"instanceId: '', region: cn-hangzhou, identity: {ROLE}", f"region: cn-beijing, identity: {ROLE}"),
+        (f"namespaces: [a], identity: {ROLE}", f"namespaces: [b], identity: {ROLE}", f"identity: {ROLE}"),
+        (
+            f"domains: [registry.cn-hangzhou.aliyuncs.com], namespaces: [a], identity: {ROLE}",
+            f"domains: [registry.cn-hangzhou.aliyuncs.com], namespaces: [b], identity: {LOGIN}",
+        ),
+        (f"domains: [crpi-a.cn-hangzhou.personal.cr.aliyuncs.com, docker.example.com], identity: {LOGIN}",),
+        (f"instanceId: cri-a, region: cn-a, identity: {ROLE}", f"instanceId: cri-a, region: cn-b, identity: {ROLE}"),
+        (f"instanceId: cri-a, domains: ['a-registry-vpc.distributed.cn-b.cr.aliyuncs.com:65001'], identity: {ROLE}",),
+    ],
+)
+def test_editions_accounts_and_regions_go_together(lines):
+    assert isinstance(judge(registries(*lines)), ProviderSettings)
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem", "remedy"),
+    [
+        ((f"identity: {LOGIN}",), "line 4: registries[0].domains is missing: a login says nothing", "Add domains"),
+        (
+            (f"domains: [crpi-a.cn-hangzhou.personal.cr.aliyuncs.com], identity: {ROLE}",),
+            "line 4: registries[0].domains[0] belongs to the new Personal Edition",
+            "kind: login",
+        ),
+        (
+            (f"instanceId: cri-a, domains: [registry.cn-hangzhou.aliyuncs.com], identity: {ROLE}",),
+            "line 4: registries[0].domains[0] belongs to the Personal Edition",
+            "without instanceId",
+        ),
+        (
+            (f"domains: [a-registry.cn-hangzhou.cr.aliyuncs.com], identity: {ROLE}",),
+            "line 4: registries[0].domains[0] belongs to an instance of the Enterprise Edition",
+            "Add the instanceId",
+        ),
+        (
+            (f"instanceId: cri-a, region: cn-b, domains: [a-registry.cn-c.cr.aliyuncs.com], identity: {ROLE}",),
+            "line 4: registries[0].domains[0] is in cn-c, not in the registry's region",
+            "one of the two",
+        ),
+        (
+            (f"instanceId: cri-a, namespaces: [a], identity: {ROLE}",),
+            "line 4: registries[0].namespaces are for the Personal Edition",
+            "Remove",
+        ),
+        (
+            (f"namespaces: [a], domains: [a.example.com], identity: {ROLE}",),
+            "line 4: registries[0].domains[0] is not a shared host",
+            "namespaces",
+        ),
+        ((f"namespaces: [acs], identity: {ROLE}",), "line 4: registries[0].namespaces[0] holds Alibaba Cloud's", ""),
+        ((f"namespaces: [A/b], identity: {ROLE}",), "line 4: registries[0].namespaces[0] is not a namespace", ""),
+        (
+            (f"tokenDuration: 2h, identity: {ROLE}",),
+            "line 4: registries[0].tokenDuration has no meaning for the Personal Edition",
+            "Remove",
+        ),
+        (
+            (f"identity: {ROLE}", f"identity: {ROLE}"),
+            "line 5: registries[1] is claimed by a registry above too",
+            "namespaces",
+        ),
+        (
+            (f"namespaces: [a, b], identity: {ROLE}", f"namespaces: [b], identity: {ROLE}"),
+            "line 5: registries[1] is claimed by a registry above too",
+            "namespaces",
+        ),
+        (
+            (f"instanceId: cri-a, identity: {ROLE}", f"instanceId: cri-a, domains: [a.b], identity: {ROLE}"),
+            "line 5: registries[1].instanceId is claimed by a registry above too",
+            "Keep one",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_told_by_line_field_and_remedy(lines, problem, remedy):
+    (told,) = judge(registries(*lines))
+    assert str(told).startswith(problem)
+    assert remedy in told.remedy
