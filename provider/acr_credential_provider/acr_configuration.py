@@ -133,12 +133,12 @@ class Conversion:
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
 
     def drop(self, index: int) -> None:
-        """Take the registry *index* out of the document, and the key files that are its own."""
+        """Take the registry *index* out of the document, and the key files that none is left to need."""
         if self.document is not None:
-            gone = self.document["registries"].pop(index)
+            self.document["registries"].pop(index)
             self.origins.pop(index)
-            for path in gone["identity"].values():
-                self.secrets.pop(path, None)
+            needed = {path for each in self.document["registries"] for path in each["identity"].values()}
+            self.secrets = {path: secret for path, secret in self.secrets.items() if path in needed}
 
 
 class _WrongError(Exception):

@@ -335,6 +335,14 @@ def test_access_keys_go_into_files_one_pair_for_each_entry():
     assert "CANARY" not in repr(conversion) + repr(conversion.document) + repr(judged)
 
 
+def test_key_files_that_no_registry_is_left_to_need_are_not_written():
+    entry = "- instanceId: {}\n  customAccessKey: LTAI1\n  customAccessKeySecret: CANARY\n"
+    conversion = convert(info(entry.format("cri-a,cri-b") + entry.format("cri-b")), keys_directory="/k")
+    judge_conversion(conversion)
+    assert [each["instanceId"] for each in conversion.document["registries"]] == ["cri-a", "cri-b"]
+    assert list(conversion.secrets) == ["/k/cri-a-own-region-access-key-id", "/k/cri-a-own-region-access-key-secret"]
+
+
 def test_our_own_settings_are_never_taken_for_one():
     assert not is_one("apiVersion: aliyun-acr-credential-provider/v1\nregistries:\n- instanceId: cri-a\n")
     assert not is_one("registries:\n- instanceId: cri-a\n")
