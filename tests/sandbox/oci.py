@@ -1,4 +1,4 @@
-"""A small but whole OCI image: manifest, config and one layer, with true digests."""
+"""Small but whole OCI images: manifest, config and one layer, with true digests."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ import gzip
 import hashlib
 import io
 import json
+import platform
 import tarfile
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+BUSYBOX = Path("/bin/busybox")
+"""Debian's busybox-static."""
 
 
 def digest_of(content: bytes) -> str:
@@ -31,31 +37,81 @@ class OciImage:
         return digest_of(self.manifest)
 
 
+    def archive(self, name: str) -> bytes:
+        """Return it as a tar file in OCI layout, as `ctr images import` takes it, to be known as *name*."""
+        descriptor = _descriptor(MANIFEST_TYPE, self.manifest)
+        index = {
+            "schemaVersion": 2,
+            "manifests": [{**descriptor, "annotations": {"io.containerd.image.name": name}}],
+        }
+        blobs = {**self.blobs, self.digest: self.manifest}
+        files = {f"blobs/{digest.replace(':', '/')}": content for digest, content in blobs.items()}
+        layout = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}', "index.json": json.dumps(index).encode()}
+        return _tar({name: (content, 0o644) for name, content in {**layout, **files}.items()})
+
+
 @cache
 def small_image() -> OciImage:
-    """Build the image; the same bytes every time."""
-    layer = io.BytesIO()
-    content = b"Pulled from the ACR sandbox.\n"
-    with tarfile.open(fileobj=layer, mode="w") as tar:
-        entry = tarfile.TarInfo("hello.txt")
-        entry.size = len(content)
-        tar.addfile(entry, io.BytesIO(content))
-    unpacked = layer.getvalue()
-    packed = gzip.compress(unpacked, mtime=0)
+    """Build an image that holds one text and cannot run; the same bytes every time."""
+    return _image(_tar({"hello.txt": (b"Pulled from the ACR sandbox.\n", 0o644)}), {})
+
+
+@cache
+def runnable_image(name: str, program: Path = BUSYBOX) -> OciImage:
+    """Build an image that sleeps until it is killed; *program* is a static busybox.
+
+    Images of other *name*s have other digests but the same layer: pulling one more costs two small requests.
+    """
+    config = {
+        "Entrypoint": ["/bin/busybox", "sleep", "86400"],
+        "Labels": {"name": name},
+        "StopSignal": "SIGKILL",  # a first process has no handler for the usual one
+    }
+    return _image(_runnable_layer(program), config)
+
+
+@cache
+def _runnable_layer(program: Path) -> bytes:
+    return _tar({"bin/busybox": (program.read_bytes(), 0o755)})
+
+
+def _tar(files: dict[str, tuple[bytes, int]]) -> bytes:
+    """Return a tar file of *files*: by name, the content and the mode."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, (content, mode) in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            entry.mode = mode
+            tar.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
+
+
+@cache
+def _packed(layer: bytes) -> bytes:
+    return gzip.compress(layer, mtime=0)
+
+
+def _image(layer: bytes, runs: dict[str, Any]) -> OciImage:
+    packed = _packed(layer)
     config = json.dumps(
         {
-            "architecture": "amd64",
+            "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
             "os": "linux",
-            "config": {},
-            "rootfs": {"type": "layers", "diff_ids": [digest_of(unpacked)]},
+            "config": runs,
+            "rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]},
         }
     ).encode()
     manifest = json.dumps(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
-            "config": {"mediaType": CONFIG_TYPE, "digest": digest_of(config), "size": len(config)},
-            "layers": [{"mediaType": LAYER_TYPE, "digest": digest_of(packed), "size": len(packed)}],
+            "config": _descriptor(CONFIG_TYPE, config),
+            "layers": [_descriptor(LAYER_TYPE, packed)],
         }
     ).encode()
     return OciImage(manifest, {digest_of(config): config, digest_of(packed): packed})
+
+
+def _descriptor(kind: str, content: bytes) -> dict[str, Any]:
+    return {"mediaType": kind, "digest": digest_of(content), "size": len(content)}

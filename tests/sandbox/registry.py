@@ -129,7 +129,7 @@ class Registry:
             return self._challenge(request, instance, repository)
         if repository not in bearer.repositories or repository not in instance.repositories:
             return self._challenge(request, instance, repository, insufficient=True)
-        image = small_image()
+        image = instance.images.get(repository) or small_image()
         if content["kind"] == "manifests" and reference in (*TAGS, image.digest):
             return Response(200, image.manifest, MANIFEST_TYPE, {"Docker-Content-Digest": image.digest})
         if content["kind"] == "blobs" and reference in image.blobs:

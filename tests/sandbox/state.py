@@ -11,7 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .clock import SandboxClock
+    from .oci import OciImage
 
 ACCOUNT = "1234567890123456"
 EVERY_ACTION = frozenset({"cr:GetAuthorizationToken", "cr:ListInstanceEndpoint", "cr:PullRepository"})
@@ -60,7 +63,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Instance:
-    """An instance and the repositories in it (each holds the same small image).
+    """An instance and the repositories in it; each holds what *images* has for it, or else `small_image`.
 
     *public* repositories are for everyone, but not for those who show a login that is not good.
     """
@@ -72,6 +75,7 @@ class Instance:
     endpoints: tuple[Endpoint, ...] = ()
     repositories: tuple[str, ...] = ("team/app",)
     public: tuple[str, ...] = ()
+    images: Mapping[str, OciImage] = field(default_factory=dict, compare=False)
 
     @classmethod
     def personal(cls, region: str = "cn-hangzhou") -> Instance:
@@ -206,6 +210,11 @@ class CloudState:
                 if name in self._hosts:
                     return self._instances.get(self._hosts[name])
         return None
+
+    def addresses_of(self, instance_id: str) -> list[str]:
+        """Return every host[:port] that leads to the instance."""
+        with self.lock:
+            return [host for host, known in self._hosts.items() if known == instance_id]
 
     # What it handed out.
     def mint_login(self, key: AccessKey, instance_id: str, *, life: float) -> Login:

@@ -1,0 +1,132 @@
+"""Where the programs of a cluster come from, and which versions they are.
+
+Kubernetes and etcd: the folder in KUBEBUILDER_ASSETS (envtest's convention: etcd,
+kube-apiserver), the one in E2E_ASSETS (any of them), what `make e2e-assets` built, or the
+PATH. All others: the PATH, where the distribution's packages put them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+SOURCES = Path(__file__).resolve().parent / "assets"
+KUBERNETES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")
+PACKAGES = {
+    "etcd": "etcd-server",
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "containerd-shim-runc-v2": "containerd",
+    "runc": "runc",
+    "busybox": "busybox-static",
+    "ip": "iproute2",
+    "unshare": "util-linux",
+    "iptables": "iptables",
+}
+CNI = Path("/usr/lib/cni")
+CNI_PACKAGE = "containernetworking-plugins"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+ASK_VERSION = {"runc": "--version", "etcd": "--version", "busybox": "", "ip": "-V"}
+
+
+class MissingPartError(Exception):
+    """A program that a cluster is made of is not here; the text says how to get it."""
+
+
+def cache_folder() -> Path:
+    """Return where things built once are kept, outside the tree."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "aliyun-acr-credential-provider" / "e2e-assets"
+
+
+@dataclass(frozen=True)
+class Module:
+    """One Go module of ours below `SOURCES`, and the folder for what is built from it."""
+
+    name: str
+
+    @property
+    def source(self) -> Path:
+        return SOURCES / self.name
+
+    @property
+    def kubernetes_version(self) -> str:
+        """The version of k8s.io/kubernetes that it requires."""
+        found = re.search(r"^\s*(?:require )?k8s\.io/kubernetes (v\S+)", (self.source / "go.mod").read_text(), re.M)
+        assert found, f"{self.source}/go.mod requires no k8s.io/kubernetes"
+        return found[1]
+
+    @property
+    def built(self) -> Path:
+        """A folder that has another name as soon as one of the sources differs."""
+        digest = hashlib.sha256()
+        for path in sorted(self.source.iterdir()):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+        return cache_folder() / f"{self.name}-{self.kubernetes_version}-{digest.hexdigest()[:12]}"
+
+
+CLUSTER = Module("kubernetes")
+
+
+def lookups() -> list[Module]:
+    """Return the modules that hold one kubelet version's credential provider code each, oldest first."""
+    modules = [Module(path.name) for path in SOURCES.glob("lookup-*") if path.is_dir()]
+    return sorted(modules, key=lambda each: [int(part) for part in each.kubernetes_version[1:].split(".")])
+
+
+def find(name: str) -> Path:
+    """Return the program *name*; raise `MissingPartError`."""
+    folders = [os.environ.get("KUBEBUILDER_ASSETS"), os.environ.get("E2E_ASSETS"), CLUSTER.built]
+    if name in (*KUBERNETES, "etcd"):
+        for folder in folders:
+            if folder and os.access(path := Path(folder) / name, os.X_OK):
+                return path.resolve()
+    if found := shutil.which(name, path=PATH):
+        return Path(found)
+    raise MissingPartError(f"{name} is not here: {remedy(name)}")
+
+
+def remedy(name: str) -> str:
+    if name in PACKAGES:
+        return f"apt-get install --no-install-recommends {PACKAGES[name]}"
+    return "run `make e2e-assets`, or name a folder that has it in E2E_ASSETS"
+
+
+def missing_packages() -> list[str]:
+    """Return the packages whose programs are not here."""
+    missing = set()
+    for program, package in PACKAGES.items():
+        try:
+            find(program)
+        except MissingPartError:
+            missing.add(package)
+    if not (CNI / "ptp").exists():
+        missing.add(CNI_PACKAGE)
+    return sorted(missing)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One program as the report names it."""
+
+    name: str
+    version: str
+    origin: str
+
+
+@cache
+def part(name: str) -> Part:
+    path = find(name)
+    asked = [str(path), *filter(None, [ASK_VERSION.get(name, "--version")])]
+    said = subprocess.run(asked, capture_output=True, text=True, check=False)
+    found = re.search(r"v?(\d+\.\d+\.\d+\S*)", said.stdout + said.stderr)
+    origin = "package" if path.parent == Path(shutil.which(name, path=PATH) or "/").parent else "folder"
+    if path.parent == CLUSTER.built.resolve():
+        origin = "Go modules"
+    return Part(name, found[1].rstrip(",") if found else "?", origin)

@@ -1,0 +1,197 @@
+"""containerd and the kubelet on a node, with the plugin configured as on a real one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from sandbox.oci import runnable_image
+
+from . import node as machine
+from . import parts
+from .kube import KubeApi
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .node import Running
+    from .pki import Pki
+
+PAUSE = "e2e.invalid/pause:1"
+SOCKET = "/run/containerd/containerd.sock"
+KUBELET_PORT = 10250
+PLUGIN = "aliyun-acr-credential-provider"
+API_VERSION = "credentialprovider.kubelet.k8s.io/v1"
+MATCH_IMAGES = (
+    "*.*.cr.aliyuncs.com",
+    "registry.*.aliyuncs.com",
+    "registry-vpc.*.aliyuncs.com",
+    "images.example.com",
+)
+POD_NETWORK = "10.125.0.0/24"
+
+
+def provider_config(*arguments: str, match_images: tuple[str, ...] = MATCH_IMAGES) -> dict[str, Any]:
+    """Return a CredentialProviderConfig that runs the plugin with *arguments*."""
+    provider = {
+        "name": PLUGIN,
+        "apiVersion": API_VERSION,
+        "matchImages": list(match_images),
+        "defaultCacheDuration": "0s",
+        "args": list(arguments),
+    }
+    return {"apiVersion": "kubelet.config.k8s.io/v1", "kind": "CredentialProviderConfig", "providers": [provider]}
+
+
+class ContainerRuntime:
+    """containerd with runc and CNI; `map_host` tells it where a registry is."""
+
+    def __init__(self, node: machine.Node, logs: Path) -> None:
+        self._node = node
+        self._hosts = node.folder / "registries"
+        self._hosts.mkdir()
+        networks = node.folder / "networks"
+        networks.mkdir()
+        (networks / "10-e2e.conflist").write_text(json.dumps(_network()))
+        config = node.folder / "containerd.toml"
+        config.write_text(self._config(networks))
+        self._ctr = [str(parts.find("ctr")), f"--address={SOCKET}", "--namespace=k8s.io"]
+        service = node.start(
+            "containerd", [str(parts.find("containerd")), f"--config={config}"], log=logs / "containerd.log"
+        )
+        service.await_(lambda: node.run([*self._ctr, "version"], capture_output=True).returncode == 0)
+        # containerd pulls it itself, and never with a plugin's credentials.
+        self._node.output([*self._ctr, "images", "import", "-"], input=runnable_image("pause").archive(PAUSE))
+
+    def map_host(self, host: str, url: str, *, ca_file: Path) -> None:
+        """Send what is pulled from *host* to *url*; in force from the next pull on."""
+        folder = self._hosts / host
+        folder.mkdir(exist_ok=True)
+        (folder / "hosts.toml").write_text(
+            f'server = "https://{host}"\n[host."{url}"]\ncapabilities = ["pull", "resolve"]\nca = "{ca_file}"\n'
+        )
+
+    def images(self) -> dict[str, str]:
+        """Return the digests of the images that are here, by name."""
+        lines = self._node.output([*self._ctr, "images", "list"]).decode().splitlines()[1:]
+        return {name: digest for name, _, digest, *_ in (line.split() for line in lines)}
+
+    def _config(self, networks: Path) -> str:
+        return f"""
+version = 2
+root = "{self._node.folder}/containerd"
+state = "/run/containerd"
+[grpc]
+address = "{SOCKET}"
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{PAUSE}"
+# A machine that is a container itself may not lower it.
+restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = "{self._hosts}"
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "{parts.CNI}"
+conf_dir = "{networks}"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+default_runtime_name = "runc"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+BinaryName = "{parts.find("runc")}"
+SystemdCgroup = false
+"""
+
+
+def _network() -> dict[str, Any]:
+    ptp = {"type": "ptp", "ipam": {"type": "host-local", "ranges": [[{"subnet": POD_NETWORK}]], "dataDir": "/run/cni"}}
+    return {"cniVersion": "0.4.0", "name": "e2e", "plugins": [ptp]}
+
+
+class Kubelet:
+    """The kubelet; its plugin is a link that `use_plugin` turns, which is in force from the next exec on."""
+
+    def __init__(self, node: machine.Node, pki: Pki, server: str, logs: Path, *, arguments: tuple[str, ...]) -> None:
+        self._node = node
+        self._logs = logs
+        self._bin = node.folder / "plugins"
+        self._bin.mkdir()
+        providers = node.folder / "credential-providers.yaml"
+        providers.write_text(json.dumps(provider_config(*arguments)))
+        serving = pki.server("kubelet", machine.ADDRESS, machine.NAME)
+        resolv = node.folder / "resolv.conf"
+        resolv.write_text("nameserver 127.0.0.1\n")
+        settings = node.folder / "kubelet.yaml"
+        settings.write_text(json.dumps(_kubelet_config(node.folder, pki, str(serving.cert), str(serving.key))))
+        user = f"system:node:{machine.NAME}"
+        self._command = [
+            str(parts.find("kubelet")),
+            f"--config={settings}",
+            f"--kubeconfig={pki.kubeconfig(user, server, group='system:nodes')}",
+            f"--hostname-override={machine.NAME}",
+            f"--node-ip={machine.ADDRESS}",
+            f"--root-dir={node.folder / 'kubelet'}",
+            f"--cert-dir={node.folder / 'kubelet-certs'}",
+            f"--image-credential-provider-config={providers}",
+            f"--image-credential-provider-bin-dir={self._bin}",
+        ]
+        self._api = KubeApi(node, machine.ADDRESS, KUBELET_PORT, pki=pki)
+        self._running: Running | None = None
+        self.log = logs / "kubelet.log"
+
+    def start(self) -> None:
+        self._running = self._node.start("kubelet", self._command, log=self.log)
+        self._running.await_(lambda: self._api.is_ready("/healthz"))
+
+    def restart(self) -> None:
+        """End it as systemd does, and start it again: what it kept in memory is gone."""
+        assert self._running, "it was never started"
+        self._running.stop()
+        self.start()
+
+    def install(self, bundle: Path) -> Path:
+        """Put a copy of the frozen plugin at *bundle* beside the others; return its executable."""
+        target = self._node.folder / "bundles" / bundle.name
+        shutil.copytree(bundle, target, symlinks=True)
+        return target / bundle.name
+
+    def use_plugin(self, program: Path) -> None:
+        """Make *program* the plugin, from the next pull on."""
+        link = self._bin / f".{PLUGIN}.new"
+        link.symlink_to(program)
+        os.replace(link, self._bin / PLUGIN)
+
+    def plugin_runs(self) -> int:
+        """Return how often this kubelet ran the plugin since it started, by its own metrics."""
+        metrics = self._api.raw("GET", "/metrics").decode()
+        name = rf'^kubelet_credential_provider_plugin_duration_count{{plugin_name="{PLUGIN}"}} (\d+)$'
+        return sum(int(found[1]) for found in re.finditer(name, metrics, re.M))
+
+
+def _kubelet_config(folder: Path, pki: Pki, cert: str, key: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "address": machine.ADDRESS,
+        "containerRuntimeEndpoint": f"unix://{SOCKET}",
+        "authentication": {"anonymous": {"enabled": False}, "x509": {"clientCAFile": str(pki.ca_file)}},
+        "authorization": {"mode": "Webhook"},
+        "tlsCertFile": cert,
+        "tlsPrivateKeyFile": key,
+        "cgroupDriver": "cgroupfs",
+        "cgroupsPerQOS": False,
+        "enforceNodeAllocatable": [],
+        "failCgroupV1": False,
+        "failSwapOn": False,
+        "resolvConf": str(folder / "resolv.conf"),
+        "volumePluginDir": str(folder / "volume-plugins"),
+        # A test machine may be nearly full, and that is not what is tested.
+        "evictionHard": {"nodefs.available": "0%", "imagefs.available": "0%", "memory.available": "0%"},
+        "imageGCHighThresholdPercent": 100,
+        # Pulls must be able to come all at once: that is the herd that the plugin has to stand.
+        "serializeImagePulls": False,
+        "registryPullQPS": 0,
+        "eventRecordQPS": 0,
+    }
