@@ -32,9 +32,10 @@ def build(module: parts.Module, packages: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory(dir=parts.cache_folder(), prefix=".building-") as folder:
         for name, package in packages.items():
             began = time.monotonic()
-            command = ["go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", flags]
+            command = ["go", "build", "-mod=readonly", f"-modfile={module.mod_file}", f"-tags={module.tag}"]
+            command += ["-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", f"{folder}/{name}", package]
             subprocess.run(
-                ["nice", "-n", os.environ.get("E2E_NICE", "10"), *command, "-o", f"{folder}/{name}", package],
+                ["nice", "-n", os.environ.get("E2E_NICE", "10"), *command],
                 cwd=module.source,
                 env={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"},
                 check=True,

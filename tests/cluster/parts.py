@@ -47,9 +47,10 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True)
 class Module:
-    """One Go module of ours below `SOURCES`, and the folder for what is built from it."""
+    """A folder with a Go module of ours below `SOURCES`, one of its mod files, and what is built from both."""
 
     name: str
+    mod_file: str = "go.mod"
 
     @property
     def source(self) -> Path:
@@ -58,15 +59,21 @@ class Module:
     @property
     def kubernetes_version(self) -> str:
         """The version of k8s.io/kubernetes that it requires."""
-        found = re.search(r"^\s*(?:require )?k8s\.io/kubernetes (v\S+)", (self.source / "go.mod").read_text(), re.M)
-        assert found, f"{self.source}/go.mod requires no k8s.io/kubernetes"
+        found = re.search(r"^\s*(?:require )?k8s\.io/kubernetes (v\S+)", (self.source / self.mod_file).read_text(), re.M)
+        assert found, f"{self.source}/{self.mod_file} requires no k8s.io/kubernetes"
         return found[1]
+
+    @property
+    def tag(self) -> str:
+        """The build tag that tells this version's code from the others'."""
+        return "kubelet_" + "_".join(self.kubernetes_version[1:].split(".")[:2])
 
     @property
     def built(self) -> Path:
         """A folder that has another name as soon as one of the sources differs."""
         digest = hashlib.sha256()
-        for path in sorted(self.source.iterdir()):
+        sources = [*self.source.glob("*.go"), *self.source.glob(Path(self.mod_file).stem + ".*")]
+        for path in sorted(sources):
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
         return cache_folder() / f"{self.name}-{self.kubernetes_version}-{digest.hexdigest()[:12]}"
 
@@ -76,7 +83,7 @@ CLUSTER = Module("kubernetes")
 
 def lookups() -> list[Module]:
     """Return the modules that hold one kubelet version's credential provider code each, oldest first."""
-    modules = [Module(path.name) for path in SOURCES.glob("lookup-*") if path.is_dir()]
+    modules = [Module("lookup", path.name) for path in (SOURCES / "lookup").glob("*.mod")]
     return sorted(modules, key=lambda each: [int(part) for part in each.kubernetes_version[1:].split(".")])
 
 

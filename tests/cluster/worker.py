@@ -139,9 +139,12 @@ class Kubelet:
         ]
         self._api = KubeApi(node, machine.ADDRESS, KUBELET_PORT, pki=pki)
         self._running: Running | None = None
+        self.started = 0
+        """How often it was started."""
         self.log = logs / "kubelet.log"
 
     def start(self) -> None:
+        self.started += 1
         self._running = self._node.start("kubelet", self._command, log=self.log)
         self._running.await_(lambda: self._api.is_ready("/healthz"))
 

@@ -53,25 +53,24 @@ class OciImage:
 @cache
 def small_image() -> OciImage:
     """Build an image that holds one text and cannot run; the same bytes every time."""
-    return _image(_tar({"hello.txt": (b"Pulled from the ACR sandbox.\n", 0o644)}), {})
+    return _image([_tar({"hello.txt": (b"Pulled from the ACR sandbox.\n", 0o644)})], {})
 
 
 @cache
 def runnable_image(name: str, program: Path = BUSYBOX) -> OciImage:
     """Build an image that sleeps until it is killed; *program* is a static busybox.
 
-    Images of other *name*s have other digests but the same layer: pulling one more costs two small requests.
+    Images share the layer with the program, as images from one base do; the other one holds their *name*.
     """
     config = {
         "Entrypoint": ["/bin/busybox", "sleep", "86400"],
-        "Labels": {"name": name},
         "StopSignal": "SIGKILL",  # a first process has no handler for the usual one
     }
-    return _image(_runnable_layer(program), config)
+    return _image([_base_layer(program), _tar({"name.txt": (name.encode(), 0o644)})], config)
 
 
 @cache
-def _runnable_layer(program: Path) -> bytes:
+def _base_layer(program: Path) -> bytes:
     return _tar({"bin/busybox": (program.read_bytes(), 0o755)})
 
 
@@ -92,14 +91,15 @@ def _packed(layer: bytes) -> bytes:
     return gzip.compress(layer, mtime=0)
 
 
-def _image(layer: bytes, runs: dict[str, Any]) -> OciImage:
-    packed = _packed(layer)
+def _image(layers: list[bytes], runs: dict[str, Any]) -> OciImage:
+    """Put an image together of *layers* (tar files); *runs* is how it runs."""
+    packed = [_packed(layer) for layer in layers]
     config = json.dumps(
         {
             "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
             "os": "linux",
             "config": runs,
-            "rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]},
+            "rootfs": {"type": "layers", "diff_ids": [digest_of(layer) for layer in layers]},
         }
     ).encode()
     manifest = json.dumps(
@@ -107,10 +107,10 @@ def _image(layer: bytes, runs: dict[str, Any]) -> OciImage:
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
             "config": _descriptor(CONFIG_TYPE, config),
-            "layers": [_descriptor(LAYER_TYPE, packed)],
+            "layers": [_descriptor(LAYER_TYPE, layer) for layer in packed],
         }
     ).encode()
-    return OciImage(manifest, {digest_of(config): config, digest_of(packed): packed})
+    return OciImage(manifest, {digest_of(blob): blob for blob in (config, *packed)})
 
 
 def _descriptor(kind: str, content: bytes) -> dict[str, Any]:
