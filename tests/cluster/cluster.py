@@ -120,12 +120,16 @@ class Cluster:
 
         wait_until(is_ready, timeout=timeout, what="the node to be ready")
 
+    def next_number(self) -> int:
+        """Return a number that was not used before, for names."""
+        return next(self._numbers)
+
     # The cloud.
     def open_shop(
         self, name: str, *repositories: str, principal: Principal | None = None, public: frozenset[str] = frozenset()
     ) -> Shop:
         """Add an instance *name* with runnable images in *repositories*, reachable by its domains."""
-        number = next(self._numbers)
+        number = self.next_number()
         principal = principal or Principal(f"user-{number}")
         instance = Instance.usual(f"cri-{name}{number}", name=f"{name}{number}", region=REGION)
         images: dict[str, OciImage] = {each: runnable_image(f"{instance.name}/{each}") for each in repositories}
@@ -182,7 +186,7 @@ class Cluster:
     # Pods.
     def start_pod(self, image: str, **spec: Any) -> str:
         """Create a pod of *image* (pulled even if it is here) and return its name."""
-        name = f"pod-{next(self._numbers)}"
+        name = f"pod-{self.next_number()}"
         container = {"name": "app", "image": image, "imagePullPolicy": "Always"}
         document = {
             "apiVersion": "v1",

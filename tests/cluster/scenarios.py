@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ DEADLINE = 15.0
 """Seconds that the plugin gives itself for an answer (README)."""
 CALLS_OF_A_REFUSED_PULL = 2
 """The kubelet's first try and at most one more while the test looks on."""
+
+SAID = re.compile(r"exit status 1: error: (.+)\n\s*remedy: (.+)\n")
+"""The plugin's two lines as the kubelet logs them."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def a_wrong_key_is_told_with_its_remedy(cluster: Cluster) -> None:
     shop = cluster.open_shop("key", "team/app")
     cluster.sandbox.state.remove_key(shop.key.id)
     cluster.write_settings(cluster.entry(shop, *shop.hosts))
-    _is_refused(cluster, shop, problem="InvalidAccessKeyId", remedy="AccessKey")
+    _is_refused(cluster, shop, problem="InvalidAccessKeyId", remedy="Correct the access key")
 
 
 def a_cloud_that_is_down_stops_no_pull_while_a_token_lives(cluster: Cluster) -> None:
@@ -141,9 +145,9 @@ def a_cloud_that_is_down_stops_no_pull_while_a_token_lives(cluster: Cluster) -> 
     mark = cluster.now_in_kubelet_log
     pod = cluster.start_pod(shop.image("team/job"))
     assert "401" in cluster.refusal(pod)
-    log = cluster.kubelet_log(mark)
-    assert "503" in log
-    assert "remedy:" in log
+    said = SAID.findall(cluster.kubelet_log(mark))
+    assert said
+    assert all("503" in error for error, _ in said), said
 
     cluster.sandbox.state.token_life = None
     cluster.sandbox.faults.clear()
@@ -232,9 +236,9 @@ def _is_refused(cluster: Cluster, shop: Shop, *, problem: str, remedy: str) -> N
     pod = cluster.start_pod(shop.image("team/app"))
     events = cluster.refusal(pod)
     assert "401" in events, events
-    said = [line for line in cluster.kubelet_log(mark).splitlines() if "error: " in line]
-    assert any(problem in line for line in said), said
-    assert any("remedy: " in line and remedy in line.partition("remedy: ")[2] for line in said), said
+    said = SAID.findall(cluster.kubelet_log(mark))
+    assert said, "the kubelet's log holds what the plugin said"
+    assert all(problem in error and remedy in advice for error, advice in said), said
     assert shop.key.secret not in cluster.kubelet_log(mark)
     assert shop.image("team/app") not in cluster.runtime.images()
     assert cluster.tokens_asked(shop) <= CALLS_OF_A_REFUSED_PULL
