@@ -30,13 +30,15 @@ def build(module: parts.Module, packages: dict[str, str]) -> None:
     stamps = {"gitVersion": number, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
     flags = " ".join(["-s -w", *(f"-X {VERSION}.{key}={value}" for key, value in stamps.items())])
     with tempfile.TemporaryDirectory(dir=parts.cache_folder(), prefix=".building-") as folder:
+        # A build takes minutes; the checkout may change meanwhile.
+        source = shutil.copytree(module.source, Path(folder) / "source")
         for name, package in packages.items():
             began = time.monotonic()
             command = ["go", "build", "-mod=readonly", f"-modfile={module.mod_file}", f"-tags={module.tag}"]
             command += ["-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", f"{folder}/{name}", package]
             subprocess.run(
                 ["nice", "-n", os.environ.get("E2E_NICE", "10"), *command],
-                cwd=module.source,
+                cwd=source,
                 env={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"},
                 check=True,
             )
@@ -77,7 +79,7 @@ def _is_given(name: str) -> bool:
 
 
 def _say(text: str, file: object = None) -> None:
-    print(text, file=file or sys.stdout, flush=True)  # noqa: T201 - what it is for
+    print(text, file=file or sys.stdout, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Plugins that are broken on purpose, each in one way: what a real node makes of them shows what the tests are worth."""
+"""Plugins that are broken on purpose, each in one way: the tests are worth what they make of these."""
 
 from __future__ import annotations
 

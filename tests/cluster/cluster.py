@@ -7,7 +7,6 @@ import itertools
 import json
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import harness
@@ -22,6 +21,7 @@ from .pki import Pki
 from .worker import ContainerRuntime, Kubelet
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from sandbox.state import AccessKey

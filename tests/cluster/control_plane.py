@@ -23,7 +23,9 @@ def start(node: machine.Node, pki: Pki, logs: Path) -> KubeApi:
     data = node.folder / "etcd"
     data.mkdir(mode=0o700)
     # Nothing here has to survive a power cut, and every fsync costs the scenarios.
-    etcd = node.start("etcd", [str(parts.find("etcd")), f"--data-dir={data}", "--unsafe-no-fsync"], log=logs / "etcd.log")
+    etcd = node.start(
+        "etcd", [str(parts.find("etcd")), f"--data-dir={data}", "--unsafe-no-fsync"], log=logs / "etcd.log"
+    )
 
     tokens = pki.client("service-account-tokens")
     serving = pki.server("kube-apiserver", machine.ADDRESS, "127.0.0.1", "localhost", "kubernetes.default.svc")

@@ -9,6 +9,7 @@ killed) the kernel ends all others and drops every mount.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 import tempfile
 import time
@@ -74,6 +75,12 @@ class Node(NetworkNamespace):
             raise OSError("no namespaces to be had: it takes root, unshare (util-linux) and ip (iproute2)")
         self.pid = int(said)
         self.path = f"/proc/{self.pid}/ns/net"
+
+    @staticmethod
+    def sweep(folder: Path) -> None:
+        """Remove what is left of a node whose maker was killed: its *folder*, and its empty cgroups."""
+        Cgroup(folder.name).__exit__()
+        shutil.rmtree(folder, ignore_errors=True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

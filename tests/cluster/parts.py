@@ -59,7 +59,8 @@ class Module:
     @property
     def kubernetes_version(self) -> str:
         """The version of k8s.io/kubernetes that it requires."""
-        found = re.search(r"^\s*(?:require )?k8s\.io/kubernetes (v\S+)", (self.source / self.mod_file).read_text(), re.M)
+        text = (self.source / self.mod_file).read_text()
+        found = re.search(r"^\s*(?:require )?k8s\.io/kubernetes (v\S+)", text, re.MULTILINE)
         assert found, f"{self.source}/{self.mod_file} requires no k8s.io/kubernetes"
         return found[1]
 

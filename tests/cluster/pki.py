@@ -49,9 +49,7 @@ class Pki:
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "e2e", "cluster": {"server": server, "certificate-authority": str(self.ca_file)}}],
-            "users": [
-                {"name": user, "user": {"client-certificate": str(pair.cert), "client-key": str(pair.key)}}
-            ],
+            "users": [{"name": user, "user": {"client-certificate": str(pair.cert), "client-key": str(pair.key)}}],
             "contexts": [{"name": "e2e", "context": context}],
             "current-context": "e2e",
         }

@@ -91,7 +91,8 @@ def a_restarted_kubelet_finds_the_token_on_the_node(cluster: Cluster) -> None:
     cluster.kubelet.restart()
     _pulls(cluster, shop, "team/web")
     assert cluster.kubelet.plugin_runs() == 1, "the kubelet did ask the plugin"
-    assert cluster.sandbox.calls.count("GetAuthorizationToken") == before
+    calls = cluster.sandbox.calls.count("GetAuthorizationToken") - before
+    assert calls == 0, f"{calls} calls after the restart"
     assert cluster.tokens_asked(shop) == 1
 
 
@@ -166,7 +167,7 @@ def a_hung_cloud_delays_a_pod_with_its_own_secret_by_the_deadline_at_most(cluste
     assert cluster.digest_of(pod, timeout=60) == shop.digest("team/app")
     hung = cluster.calls("GetAuthorizationToken", shop)[0].time
     pulled = next(call.time for call in cluster.calls("registry.manifest", shop) if call.status == 200)
-    assert pulled - hung <= DEADLINE + 1.0
+    assert pulled - hung <= DEADLINE + 1.0, f"the pod was held up for {pulled - hung:.1f} s"
     assert pulled - hung > 1.0, "the plugin did wait for the cloud"
 
 

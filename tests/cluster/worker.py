@@ -170,7 +170,7 @@ class Kubelet:
         """Return how often this kubelet ran the plugin since it started, by its own metrics."""
         metrics = self._api.raw("GET", "/metrics").decode()
         name = rf'^kubelet_credential_provider_plugin_duration_count{{plugin_name="{PLUGIN}"}} (\d+)$'
-        return sum(int(found[1]) for found in re.finditer(name, metrics, re.M))
+        return sum(int(found[1]) for found in re.finditer(name, metrics, re.MULTILINE))
 
 
 def _kubelet_config(folder: Path, pki: Pki, cert: str, key: str) -> dict[str, Any]:

@@ -36,7 +36,6 @@ class OciImage:
     def digest(self) -> str:
         return digest_of(self.manifest)
 
-
     def archive(self, name: str) -> bytes:
         """Return it as a tar file in OCI layout, as `ctr images import` takes it, to be known as *name*."""
         descriptor = _descriptor(MANIFEST_TYPE, self.manifest)

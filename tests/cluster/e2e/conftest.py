@@ -1,0 +1,58 @@
+"""One cluster for all scenarios; each finds it without pods, faults, settings or a foreign plugin."""
+
+from __future__ import annotations
+
+import harness
+import pytest
+
+pytest.register_assert_rewrite("cluster")
+
+from cluster.cluster import Cluster  # noqa: E402 - its asserts are rewritten from here on
+from cluster.machine import left_as_it_was  # noqa: E402
+from cluster.report import Ran, Report  # noqa: E402
+
+BUILD = harness.ROOT / "build/e2e"
+REPORT = pytest.StashKey[Report]()
+
+
+def pytest_configure(config):
+    config.stash[REPORT] = Report()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if call.when == "call" or report.outcome != "passed":
+        item.config.stash[REPORT].ran.append(Ran(item.path.stem, item.name, report.outcome, call.duration))
+    if report.failed:
+        logs = "\n".join(map(str, sorted((BUILD / "logs").glob("*.log"))))
+        report.sections.append(("logs of the services", logs))
+    return report
+
+
+def pytest_sessionfinish(session):
+    BUILD.mkdir(parents=True, exist_ok=True)
+    (BUILD / "tested-with.md").write_text(session.config.stash[REPORT].text())
+
+
+@pytest.fixture(scope="session")
+def cluster_of_the_session(request):
+    with left_as_it_was(), Cluster(logs=BUILD / "logs") as cluster:
+        request.config.stash[REPORT].seconds_to_start = cluster.seconds_to_start
+        yield cluster
+
+
+@pytest.fixture
+def cluster(cluster_of_the_session):
+    cluster = cluster_of_the_session
+    yield cluster
+    cluster.delete_pods()
+    cluster.sandbox.faults.clear()
+    cluster.sandbox.state.token_life = None
+    cluster.settings_file.unlink(missing_ok=True)
+    cluster.kubelet.use_plugin(cluster.plugin)
+
+
+def pytest_collection_modifyitems(items):
+    """What needs no cluster comes first, so that a broken build is not told after minutes."""
+    items.sort(key=lambda item: "cluster" in item.fixturenames)
