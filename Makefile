@@ -95,3 +95,15 @@ schema: venv ## write the JSON Schema of the settings file again
 .PHONY: clean
 clean: ## remove everything that was built; the venv stays
 	rm -rf build dist
+
+.PHONY: e2e-assets
+e2e-assets: venv ## build what a cluster needs and nobody packages, once per version; kept outside of the tree
+	PYTHONPATH=tests $(PY) -m cluster.assets
+
+.PHONY: e2e
+e2e: venv freeze e2e-assets ## pull through the frozen plugin on a real cluster, as root; E2E_FULL=1 runs the long scenario in full
+	$(PY) -m pytest --verbose tests/cluster/e2e
+
+.PHONY: tested-with
+tested-with: e2e ## run the cluster tests and write down what they were run with
+	cp build/e2e/tested-with.md docs/tested-with.md
