@@ -1,7 +1,8 @@
 """Builds what no distribution packages: Kubernetes and the kubelets' credential provider code, from Go modules.
 
 `python -m cluster.assets` builds what is not built yet; the result outlives the checkout.
-GOFLAGS and the rest of Go's environment are honoured; E2E_NICE sets how nice it is (10).
+With --packages it only names the distribution's packages that are missing. GOFLAGS and the
+rest of Go's environment are honoured; E2E_NICE sets how nice it is (10).
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ def build(module: parts.Module, packages: dict[str, str]) -> None:
         built.rename(target)
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
+    if arguments == ["--packages"]:
+        _say(" ".join(parts.missing_packages()))
+        return 0
     if packages := parts.missing_packages():
         _say(f"error: this machine lacks: {' '.join(packages)}", file=sys.stderr)
         _say(
@@ -83,4 +87,4 @@ def _say(text: str, file: object = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -51,10 +51,11 @@ class Module:
 
     name: str
     mod_file: str = "go.mod"
+    sources: Path = SOURCES
 
     @property
     def source(self) -> Path:
-        return SOURCES / self.name
+        return self.sources / self.name
 
     @property
     def kubernetes_version(self) -> str:

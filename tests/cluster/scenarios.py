@@ -162,8 +162,8 @@ def a_hung_cloud_delays_a_pod_with_its_own_secret_by_the_deadline_at_most(cluste
     cluster.write_settings(cluster.entry(shop, *shop.hosts))
     cluster.sandbox.faults.add("GetAuthorizationToken", Hang())
     login = cluster.sandbox.state.mint_login(shop.key, shop.id, life=3600)
-    _create_secret(cluster, "own-login", shop.hosts[0], login.username, login.password)
-    pod = cluster.start_pod(shop.image("team/app"), imagePullSecrets=[{"name": "own-login"}])
+    secret = _create_secret(cluster, shop.hosts[0], login.username, login.password)
+    pod = cluster.start_pod(shop.image("team/app"), imagePullSecrets=[{"name": secret}])
     assert cluster.digest_of(pod, timeout=60) == shop.digest("team/app")
     hung = cluster.calls("GetAuthorizationToken", shop)[0].time
     pulled = next(call.time for call in cluster.calls("registry.manifest", shop) if call.status == 200)
@@ -245,7 +245,9 @@ def _is_refused(cluster: Cluster, shop: Shop, *, problem: str, remedy: str) -> N
     assert cluster.tokens_asked(shop) <= CALLS_OF_A_REFUSED_PULL
 
 
-def _create_secret(cluster: Cluster, name: str, host: str, username: str, password: str) -> None:
+def _create_secret(cluster: Cluster, host: str, username: str, password: str) -> str:
+    """Create an imagePullSecret and return its name."""
+    name = f"login-{cluster.next_number()}"
     auth = base64.b64encode(f"{username}:{password}".encode()).decode()
     config: dict[str, Any] = {"auths": {host: {"auth": auth}}}
     cluster.api.create(
@@ -258,3 +260,4 @@ def _create_secret(cluster: Cluster, name: str, host: str, username: str, passwo
             "data": {".dockerconfigjson": base64.b64encode(json.dumps(config).encode()).decode()},
         },
     )
+    return name

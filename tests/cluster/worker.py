@@ -118,8 +118,8 @@ class Kubelet:
         self._logs = logs
         self._bin = node.folder / "plugins"
         self._bin.mkdir()
-        providers = node.folder / "credential-providers.yaml"
-        providers.write_text(json.dumps(provider_config(*arguments)))
+        self._providers = node.folder / "credential-providers.yaml"
+        self.write_providers(provider_config(*arguments))
         serving = pki.server("kubelet", machine.ADDRESS, machine.NAME)
         resolv = node.folder / "resolv.conf"
         resolv.write_text("nameserver 127.0.0.1\n")
@@ -134,7 +134,7 @@ class Kubelet:
             f"--node-ip={machine.ADDRESS}",
             f"--root-dir={node.folder / 'kubelet'}",
             f"--cert-dir={node.folder / 'kubelet-certs'}",
-            f"--image-credential-provider-config={providers}",
+            f"--image-credential-provider-config={self._providers}",
             f"--image-credential-provider-bin-dir={self._bin}",
         ]
         self._api = KubeApi(node, machine.ADDRESS, KUBELET_PORT, pki=pki)
@@ -153,6 +153,10 @@ class Kubelet:
         assert self._running, "it was never started"
         self._running.stop()
         self.start()
+
+    def write_providers(self, config: dict[str, Any]) -> None:
+        """Write the CredentialProviderConfig; in force after a restart."""
+        self._providers.write_text(json.dumps(config))
 
     def install(self, bundle: Path) -> Path:
         """Put a copy of the frozen plugin at *bundle* beside the others; return its executable."""
