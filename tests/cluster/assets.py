@@ -23,8 +23,6 @@ VERSION = "k8s.io/component-base/version"
 def build(module: parts.Module, packages: dict[str, str]) -> None:
     """Build *packages* (by the program's name) of *module*, all of them or nothing."""
     target = module.built
-    if all((target / name).exists() for name in packages):
-        return
     parts.cache_folder().mkdir(parents=True, exist_ok=True)
     number = module.kubernetes_version
     major, minor = number[1:].split(".")[:2]
@@ -64,17 +62,29 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
-    if not shutil.which("go"):
-        _say("error: this machine lacks Go\nremedy: install it, or name a folder in E2E_ASSETS", file=sys.stderr)
+    missing = [(module, programs) for module, programs in _wanted() if not _is_built(module, programs)]
+    if missing and not shutil.which("go"):
+        _say("error: this machine lacks Go, and nothing is built yet", file=sys.stderr)
+        _say("remedy: install the Go that tests/cluster/assets/kubernetes/go.mod names, or newer", file=sys.stderr)
         return 1
-    if not all(_is_given(name) for name in parts.KUBERNETES):
-        build(parts.CLUSTER, {name: f"k8s.io/kubernetes/cmd/{name}" for name in parts.KUBERNETES})
-    for module in parts.lookups():
-        build(module, {"lookup": "."})
+    for module, programs in missing:
+        build(module, programs)
     for name in (*parts.KUBERNETES, "etcd", "containerd", "runc"):
         part = parts.part(name)
         _say(f"{part.name} {part.version} ({part.origin})")
     return 0
+
+
+def _wanted() -> list[tuple[parts.Module, dict[str, str]]]:
+    """Return what a whole run needs: modules, and by the programs' names which packages of them."""
+    wanted = [(module, {"lookup": "."}) for module in parts.lookups()]
+    if not all(_is_given(name) for name in parts.KUBERNETES):
+        wanted.insert(0, (parts.CLUSTER, {name: f"k8s.io/kubernetes/cmd/{name}" for name in parts.KUBERNETES}))
+    return wanted
+
+
+def _is_built(module: parts.Module, programs: dict[str, str]) -> bool:
+    return all((module.built / name).exists() for name in programs)
 
 
 def _is_given(name: str) -> bool:
