@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .cgroups import hierarchies
-from .node import SYSCTLS
+from .node import SYSCTLS, prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-PREFIX = "acr-e2e-"
 
 
 @dataclass(frozen=True)
@@ -34,11 +32,11 @@ class Machine:
             mounts=frozenset(Path("/proc/self/mountinfo").read_text().splitlines()),
             sysctls=tuple(_read(Path("/proc/sys") / name) for name in SYSCTLS),
             links=frozenset(os.listdir("/sys/class/net")),
-            cgroups=frozenset(str(path) for each in hierarchies() for path in each.own.glob(PREFIX + "*")),
+            cgroups=frozenset(str(path) for each in hierarchies() for path in each.own.glob(prefix() + "*")),
             folders=frozenset(
                 str(path)
                 for folder in ("/var/lib", "/run", "/var/log", "/etc/cni", "/tmp")
-                for name in ("kubelet", "containerd", "pods", "netns", PREFIX + "*")
+                for name in ("kubelet", "containerd", "pods", "netns", prefix() + "*")
                 for path in Path(folder).glob(name)
             ),
             programs=frozenset(_programs()),
@@ -47,7 +45,7 @@ class Machine:
 
 @contextmanager
 def left_as_it_was() -> Iterator[None]:
-    """Fail if this machine is not the same at the end as at the beginning."""
+    """Fail if this machine is not the same at the end as at the beginning; nodes of other processes don't count."""
     before = Machine.look()
     yield
     after = Machine.look()
@@ -58,7 +56,7 @@ def _programs() -> Iterator[int]:
     """Yield the process ids of everything that was started with a path of ours."""
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if f"/{PREFIX}".encode() in (entry / "cmdline").read_bytes():
+            if f"/{prefix()}".encode() in (entry / "cmdline").read_bytes():
                 yield int(entry.name)
 
 

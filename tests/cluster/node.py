@@ -9,6 +9,7 @@ killed) the kernel ends all others and drops every mount.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -41,6 +42,11 @@ NAMESPACES = ("--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup")
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
 
 
+def prefix() -> str:
+    """Return how the folders and cgroups of this process's nodes begin."""
+    return f"acr-e2e-{os.getpid()}-"
+
+
 class Node(NetworkNamespace):
     """The machine, up and empty, with a *folder* of its own; `start` runs programs on it.
 
@@ -59,7 +65,7 @@ class Node(NetworkNamespace):
 
     def _enter(self) -> None:
         # Not in the test's own folder: a path of a Unix socket has at most 107 bytes.
-        self.folder = Path(self._left.enter_context(tempfile.TemporaryDirectory(prefix="acr-e2e-")))
+        self.folder = Path(self._left.enter_context(tempfile.TemporaryDirectory(prefix=prefix())))
         self.folder.chmod(0o755)
         self._cgroup = self._left.enter_context(Cgroup(self.folder.name))
         self._programs: dict[str, Running] = {}
