@@ -67,7 +67,7 @@ class Report:
         for module, title in SECTIONS.items():
             rows = [each for each in self.ran if each.module == module]
             if rows:
-                lines += ["", f"## {title}", "", "| | | s |", "|---|---|--:|"]
+                lines += ["", f"## {title}", "", "| promise | | seconds |", "|---|---|--:|"]
                 lines += [f"| {each.words} | {each.outcome} | {each.seconds:.1f} |" for each in rows]
         return "\n".join(lines) + "\n"
 

@@ -174,6 +174,13 @@ class CloudState:
             self._nonces[key_id, nonce] = now + keep
             return True
 
+    def secrets(self) -> set[str]:
+        """Return everything that was ever secret here and must be in no log."""
+        with self.lock:
+            keys, logins = list(self._keys.values()), list(self._logins.values())
+        texts = {text for key in keys for text in (key.secret, key.security_token)}
+        return (texts | {login.password for login in logins}) - {""}
+
     # What there is.
     def add_instance(self, instance: Instance, *hosts: str) -> Instance:
         """Add or replace *instance*; its own domains and *hosts* (host[:port]) lead to it."""

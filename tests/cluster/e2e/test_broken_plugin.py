@@ -30,9 +30,9 @@ NOT_BLAMED = [
 ]
 
 
-def words(value):
-    """Name a case by the plugin and the scenario; the reason is not part of it."""
-    return getattr(value, "__name__", value if value in broken.BODIES else "")
+def names(cases):
+    """Name each case by what is broken and by the scenario."""
+    return [f"{name}-{scenario.__name__}" for name, scenario, *_ in cases]
 
 
 def use(name, cluster):
@@ -40,14 +40,14 @@ def use(name, cluster):
     cluster.kubelet.use_plugin(broken.write(name, plugin=cluster.plugin, folder=folder))
 
 
-@pytest.mark.parametrize(("name", "scenario", "reason"), CAUGHT, ids=words)
+@pytest.mark.parametrize(("name", "scenario", "reason"), CAUGHT, ids=names(CAUGHT))
 def test_a_broken_plugin_is_caught(name, scenario, reason, cluster):
     use(name, cluster)
     with pytest.raises(AssertionError, match=reason):
         scenario(cluster)
 
 
-@pytest.mark.parametrize(("name", "scenario"), NOT_BLAMED, ids=words)
+@pytest.mark.parametrize(("name", "scenario"), NOT_BLAMED, ids=names(NOT_BLAMED))
 def test_a_broken_plugin_is_not_blamed_for_what_it_does_right(name, scenario, cluster):
     use(name, cluster)
     scenario(cluster)

@@ -44,7 +44,7 @@ def lookup(request, sandbox, frozen, tmp_path):
     return lookup
 
 
-@pytest.mark.parametrize("api_version", API_VERSIONS)
+@pytest.mark.parametrize("api_version", API_VERSIONS, ids=lambda version: version.rpartition("/")[2])
 def test_a_kubelet_uses_the_login_that_we_give(lookup, sandbox, api_version):
     logins, log = lookup(*IMAGES, api_version=api_version)
     assert logins[0] == logins[1]
