@@ -126,7 +126,7 @@ class Cluster:
 
     # The cloud.
     def open_shop(
-        self, name: str, *repositories: str, principal: Principal | None = None, public: frozenset[str] = frozenset()
+        self, name: str, *repositories: str, principal: Principal | None = None, public: tuple[str, ...] = ()
     ) -> Shop:
         """Add an instance *name* with runnable images in *repositories*, reachable by its domains."""
         number = self.next_number()

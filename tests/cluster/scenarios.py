@@ -192,7 +192,7 @@ def repaired_settings_count_within_kubelet_cache(cluster: Cluster) -> None:
 def public_images_come_anonymously_while_the_plugin_fails(cluster: Cluster) -> None:
     """The plugin's failure leaves the list of logins empty, and so the kubelet asks without any."""
     repository = "acs/tool"
-    shop = cluster.open_shop("public", repository, "team/app", public=frozenset({repository}))
+    shop = cluster.open_shop("public", repository, "team/app", public=(repository,))
     host = "registry.cn-hangzhou.aliyuncs.com"
     cluster.map_host(host, shop)
     cluster.settings_file.unlink(missing_ok=True)

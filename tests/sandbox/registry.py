@@ -1,6 +1,6 @@
 """A registry with token authentication that only lets in logins this cloud minted, while they live.
 
-The image behind every name is the same; what is tested is who gets it.
+The image behind every name is the same unless an instance says otherwise; what is tested is who gets it.
 """
 
 from __future__ import annotations

@@ -1,15 +1,12 @@
 """The registry lets in who holds a living login of the very instance, and nobody else."""
 
 import base64
-import contextlib
-import http.client
 import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlencode
 
 import pytest
 from sandbox.oci import runnable_image, small_image
@@ -128,20 +125,6 @@ def test_who_may_not_pull_gets_a_bearer_that_opens_nothing(pull_with, sandbox):
 def test_an_unknown_repository_looks_like_a_forbidden_one(pull_with, login, sandbox):
     with pytest.raises(PullError, match="manifest: 401 insufficient_scope"):
         pull_with(login.username, login.password, image=f"{sandbox.registry.address}/team/secret")
-
-
-def test_what_is_public_is_pulled_without_a_login_and_nothing_beside_it(sandbox):
-    instance = replace(sandbox.instance, repositories=("team/app", "acs/tool"), public=frozenset({"acs/tool"}))
-    sandbox.state.add_instance(instance)
-
-    def granted(repository):
-        query = urlencode({"service": instance.service, "scope": f"repository:{repository}:pull"})
-        connection = http.client.HTTPSConnection(sandbox.registry.address, context=sandbox.client_context())
-        with contextlib.closing(connection):
-            connection.request("GET", f"/auth?{query}")
-            return connection.getresponse().status
-
-    assert (granted("acs/tool"), granted("team/app")) == (200, 401)
 
 
 def test_a_repository_may_hold_an_image_of_its_own(login, pull_with, sandbox, tmp_path):
