@@ -63,6 +63,7 @@ class Tools:
 
     *deadline* is for the cloud, *patience* for other processes' work on the same token.
     A token that will be due in *ahead* seconds is renewed as if it were due now.
+    *say_log_tag* is told what the system's log should know (`log.Log`), as far as it is known.
     """
 
     settings_path: str
@@ -73,6 +74,7 @@ class Tools:
     patience: Deadline
     say_stage: Callable[[str], object]
     ahead: float = 0.0
+    say_log_tag: Callable[[str], object] = str
 
 
 @contextmanager
@@ -85,6 +87,7 @@ def acquired(request: CredentialProviderRequest, *, digest: str, tools: Tools) -
     stamps = [stamp(MACHINE_ID), stamp(tools.settings_path)]
     tools.say_stage(f"reading {tools.settings_path}")
     settings = judged.load(tools.settings_path, memos=tools.memos, stamps=stamps)
+    tools.say_log_tag(settings.log)
     where = place_of(request.image)
     with Store(tools.store_folder) as store:
         cloud = _Cloud(settings, request=request, store=store, machine=stamps[0], tools=tools)
@@ -92,11 +95,15 @@ def acquired(request: CredentialProviderRequest, *, digest: str, tools: Tools) -
         if coverage.registry is None:
             yield _memo(digest, where, settings, stamps, kind=NOT_COVERED, due=coverage.until, dead=coverage.until)
             return
+        log_tag = _log_tag(settings, coverage.registry)
+        tools.say_log_tag(log_tag)
         identity = coverage.registry.identity
         if identity.kind == "login":
             login = read_login(identity.username_file, identity.password_file)
             auth = _auth(where, login.username, login.password)
-            yield _memo(digest, where, settings, stamps, kind=LOGIN, due=FOREVER, dead=FOREVER, auth=auth)
+            yield _memo(
+                digest, where, settings, stamps, kind=LOGIN, due=FOREVER, dead=FOREVER, auth=auth, log=log_tag
+            )
             return
         with cloud.token(coverage.registry) as (token, files):
             yield _memo(
@@ -108,6 +115,7 @@ def acquired(request: CredentialProviderRequest, *, digest: str, tools: Tools) -
                 due=token.due_at,
                 dead=token.dead_at,
                 auth=_auth(where, token.username, token.password),
+                log=log_tag,
             )
 
 
@@ -133,6 +141,7 @@ def _memo(  # noqa: PLR0913 - the parts of an answer
     due: float,
     dead: float,
     auth: dict[str, dict[str, str]] | None = None,
+    log: str = "",
 ) -> Memo:
     return Memo(
         digest=digest,
@@ -145,7 +154,13 @@ def _memo(  # noqa: PLR0913 - the parts of an answer
         longest=settings.kubelet_cache,
         stamps=stamps,
         answer=json.dumps(auth or {}, separators=(",", ":")),
+        log=log or settings.log,
     )
+
+
+def _log_tag(settings: ProviderSettings, registry: Registry) -> str:
+    """Return what the log is told of an answer: the level first, then which entry it came from."""
+    return f"{settings.log} entry={registry.instance_id or 'personal'} source={registry.identity.kind}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from .folders import prepare
 from .hit import question
 from .image import place_of
 from .locks import Locks, Queue
+from .log import Log
 from .memo import Memo, Memos, judge_time, stamp
 from .notes import Notes
 from .plugin import answer
@@ -24,6 +25,7 @@ from .watchdog import EndAfter, Reply, Stage, report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from .acquire import Tools
@@ -45,59 +47,86 @@ def main(arguments: list[str]) -> int:
     return run(arguments)
 
 
-def get_credentials(raw: bytes, options: dict[str, str], *, started: float, seconds: float) -> int:
+def get_credentials(  # noqa: PLR0913 - what the two protocols differ in is handed in
+    raw: bytes,
+    options: dict[str, str],
+    *,
+    started: float,
+    seconds: float,
+    reply: Reply | None = None,
+    tell: Callable[[CredentialProviderError], None] = report,
+) -> int:
     """Answer the request in *raw* where no fresh memo does; return the exit code.
 
     *started* is when the process began (monotonic clock) and *seconds* its deadline from then.
+    The answer goes to *reply*, by default stdout as it is; the error instead of one to *tell*.
     """
     os.umask(0o077)
     gc.disable()  # the process ends before there is anything to collect
     deadline = Deadline(started + seconds - time.monotonic())
-    reply, stage = Reply(), Stage()
+    reply, stage, log = reply or Reply(), Stage(), Log(started=started)
+
+    def fail(error: CredentialProviderError) -> None:
+        tell(error)
+        log.failed(error)
 
     def time_is_up() -> int:
         if reply.is_out:
-            return 0
-        report(_too_late(stage, seconds))
+            return reply.code
+        fail(_too_late(stage, seconds))
         return 1
 
     with EndAfter(deadline.remaining() - LAST_WORDS, time_is_up):
         try:
             request = CredentialProviderRequest.decode(raw)
-            _answer(request, options, deadline=deadline, reply=reply, stage=stage)
+            _answer(request, options, deadline=deadline, reply=reply, stage=stage, log=log)
         except CredentialProviderError as error:
-            report(error)
+            fail(error)
         except OSError:  # whoever asked is gone
-            report(CredentialProviderError("the answer could not be written to stdout", remedy="Keep stdout open."))
+            fail(CredentialProviderError("the answer could not be written to stdout", remedy="Keep stdout open."))
         except BaseException as error:  # noqa: BLE001 - its text may hold anything, so only its type is told
-            report(_unforeseen(error))
+            fail(_unforeseen(error))
         else:
-            return 0
-    return 0 if reply.is_out else 1
+            return reply.code
+    return reply.code if reply.is_out else 1
 
 
-def _answer(
-    request: CredentialProviderRequest, options: dict[str, str], *, deadline: Deadline, reply: Reply, stage: Stage
+def _answer(  # noqa: PLR0913 - where the parts are put together
+    request: CredentialProviderRequest,
+    options: dict[str, str],
+    *,
+    deadline: Deadline,
+    reply: Reply,
+    stage: Stage,
+    log: Log,
 ) -> None:
     settings, where = options["--settings"], place_of(request.image)
+    log.host = where
     digest = question(settings, where, request.asker)
     cache = _usable(options["--cache"])
     memos, locks = Memos(f"{cache}/memo"), Locks(f"{cache}/locks")
-    notes = Notes(memos, digest=digest, host=where, stamps=(stamp(settings),))
+    notes = Notes(memos, digest=digest, host=where, stamps=(stamp(settings),), log=log)
     patience = deadline.within(deadline.remaining() / 2)
     to_the_end = deadline.within(deadline.remaining() - 2 * LAST_WORDS)
 
     def say(memo: Memo) -> None:
-        reply(memo.response(request.api_version, now=judge_time(memo)))
+        now = judge_time(memo)
+        reply(memo.response(request.api_version, now=now))
+        log.answered(host=where, kind=memo.kind, cache=log.cache if now < memo.due else "due", tag=memo.log)
+
+    def say_stage(words: str) -> None:
+        stage.say(words)
+        log.stage(words)
 
     def tools(for_cloud: Deadline, for_others: Deadline) -> Tools:
         from .acquire import Tools  # noqa: PLC0415 - everything third-party, after all waiting
 
-        return Tools(settings, f"{cache}/store", memos, locks, for_cloud, for_others, stage.say)
+        return Tools(settings, f"{cache}/store", memos, locks, for_cloud, for_others, say_stage, say_log_tag=log.know)
 
     def acquire() -> AbstractContextManager[Memo]:
         from .acquire import acquired  # noqa: PLC0415
 
+        log.cache = "miss"
         return acquired(request, digest=digest, tools=tools(deadline.within(CLOUD), patience))
 
     def renew(living: Memo) -> AbstractContextManager[Memo]:
@@ -109,10 +138,11 @@ def _answer(
                 notes.keep_failure(_too_late(stage, RENEWAL))
             return 0
 
+        log.cache = "renewed"
         brief = tools(deadline.within(RENEWAL - LAST_WORDS), Deadline(0.0))
         return renewed(request, digest=digest, tools=brief, watchdog=EndAfter(RENEWAL, settle_for_the_living))
 
-    queue = Queue(locks, digest, patience=patience, to_the_end=to_the_end, say_stage=stage.say)
+    queue = Queue(locks, digest, patience=patience, to_the_end=to_the_end, say_stage=say_stage)
     answer(notes=notes, queue=queue, acquire=acquire, renew=renew, reply=say)
 
 

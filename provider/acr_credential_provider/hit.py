@@ -9,7 +9,7 @@ import posix
 from binascii import a2b_base64
 
 from .cpython import hexdigest, parse_json
-from .memo import Memos, judge_time
+from .memo import Memo, Memos, judge_time
 from .version import VERSION
 
 SETTINGS = "/etc/aliyun-acr-credential-provider/settings.yaml"
@@ -18,6 +18,7 @@ API_GROUP = "credentialprovider.kubelet.k8s.io/"
 API_VERSIONS = (API_GROUP + "v1", API_GROUP + "v1beta1", API_GROUP + "v1alpha1")
 LARGEST_REQUEST = 1 << 20  # bytes; a real one has at most a few thousand
 OPTIONS = ("--settings", "--cache")
+LOG_VARIABLE = b"ACR_CREDENTIAL_PROVIDER_LOG"
 
 
 def exec_options(arguments: list[str]) -> dict[str, str] | None:
@@ -97,6 +98,12 @@ def question(settings: str, where: str, asker: str) -> str:
 
 def answer_from_memo(raw: bytes, options: dict[str, str]) -> bytes | None:
     """Return the response to the request in *raw*, or None when the rest must see to it."""
+    found = fresh_memo(raw, options)
+    return None if found is None else found[0].response(found[1], now=judge_time(found[0]))
+
+
+def fresh_memo(raw: bytes, options: dict[str, str]) -> tuple[Memo, str] | None:
+    """Return the memo that answers the request in *raw*, and the apiVersion to answer in."""
     try:
         request: dict[str, object] = parse_json(raw.decode())  # type: ignore[assignment]
         api_version: str = request["apiVersion"]  # type: ignore[assignment]
@@ -110,11 +117,19 @@ def answer_from_memo(raw: bytes, options: dict[str, str]) -> bytes | None:
     memo = memos.recall(digest)
     if memo is None:
         return None
-    now = judge_time(memo)
-    if now >= memo.due:
+    if judge_time(memo) >= memo.due:
         return None
     memos.touch(digest)
-    return memo.response(api_version, now=now)
+    return memo, api_version
+
+
+def is_logged(tag: str) -> bool:
+    """Say whether a line may have to be logged about an answer with this *tag*; makes no system call.
+
+    The memo brings its tag along, the settings' level first: it is as true as the settings
+    file is unchanged, so the level is too. The environment may overrule it.
+    """
+    return bool(tag and not tag.startswith("off")) or LOG_VARIABLE in posix.environ
 
 
 def write_all(data: bytes, file: int = 1) -> None:

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FORMAT = "acr-memo 1"
+FORMAT = "acr-memo 2"
 LARGEST = 4 << 20  # bytes; an answer has about 700, the settings of a thousand registries half a million
 FOREVER = 1e12  # seconds since the epoch: after any token's death
 DUE_CACHE = 60  # seconds the kubelet may keep a token that should have been renewed
@@ -58,9 +58,11 @@ class Memo:
     response as JSON, or for a failure the error's class, problem and remedy in three lines.
     *host* is the place that the answer is for: a host, or HOST/NAMESPACE where accounts
     share a host. The kubelet then keeps it for that image alone.
+    *log* is what a line in the system's log says about the entry behind the answer, the
+    settings' level first (`log.Log`).
     """
 
-    __slots__ = ("answer", "dead", "digest", "due", "host", "kind", "longest", "stamps", "uptime", "written")
+    __slots__ = ("answer", "dead", "digest", "due", "host", "kind", "log", "longest", "stamps", "uptime", "written")
 
     def __init__(  # noqa: PLR0913 - a record, always built by name
         self,
@@ -75,6 +77,7 @@ class Memo:
         longest: float,
         stamps: "Iterable[str]",
         answer: str,
+        log: str = "",
     ) -> None:
         self.digest = digest
         self.kind = kind
@@ -86,21 +89,22 @@ class Memo:
         self.longest = longest
         self.stamps = tuple(stamps)
         self.answer = answer
+        self.log = log
 
     def encode(self) -> bytes:
         """Return the bytes of the memo's file."""
         times = f"{self.written!r} {self.uptime!r} {self.due!r} {self.dead!r} {self.longest!r}"
-        lines = (FORMAT, self.digest, self.kind, self.host, times, str(len(self.stamps)), *self.stamps)
+        lines = (FORMAT, self.digest, self.kind, self.host, times, self.log, str(len(self.stamps)), *self.stamps)
         return ("\n".join(lines) + "\n" + self.answer + "\nend\n").encode("utf-8", "surrogateescape")
 
     @classmethod
     def decode(cls, data: bytes) -> "Memo":
         """Read back `encode`; raise ``ValueError`` for anything torn or of another version."""
         lines = data.decode("utf-8", "surrogateescape").split("\n")
-        if len(lines) < 9 or lines[0] != FORMAT or lines[-2:] != ["end", ""]:
+        if len(lines) < 10 or lines[0] != FORMAT or lines[-2:] != ["end", ""]:
             raise ValueError("not a memo")
         written, uptime, due, dead, longest = map(float, lines[4].split(" "))
-        answer_from = 6 + int(lines[5])
+        answer_from = 7 + int(lines[6])
         return cls(
             digest=lines[1],
             kind=lines[2],
@@ -110,7 +114,8 @@ class Memo:
             due=due,
             dead=dead,
             longest=longest,
-            stamps=lines[6:answer_from],
+            log=lines[5],
+            stamps=lines[7:answer_from],
             answer="\n".join(lines[answer_from:-2]),
         )
 

@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .log import Log
+
 COOL_DOWN = (3.0, 7.0)
 """Seconds, drawn anew each time, for which a failure answers whoever asks the same."""
 THROTTLED_COOL_DOWN = (15.0, 30.0)
@@ -22,14 +24,16 @@ LONGEST_COOL_DOWN = 300.0
 class Notes:
     """The memos of the question *digest* about *host*. Nothing here ever raises.
 
-    *stamps* are of the files whose change makes a remembered failure worthless.
+    *stamps* are of the files whose change makes a remembered failure worthless. What was told
+    to *log* about a failure is remembered with it, for those who are told of it later.
     """
 
-    def __init__(self, memos: Memos, *, digest: str, host: str, stamps: Iterable[str]) -> None:
+    def __init__(self, memos: Memos, *, digest: str, host: str, stamps: Iterable[str], log: Log | None = None) -> None:
         self._memos = memos
         self._digest = digest
         self._host = host
         self._stamps = tuple(stamps)
+        self._log = log
 
     def living(self) -> Memo | None:
         """Return the answer that may still be given."""
@@ -44,6 +48,8 @@ class Notes:
         memo = self._memos.recall(self._digest, FAILED)
         if memo is None:
             return None
+        if self._log is not None:
+            self._log.tag = memo.log
         kind, problem, remedy = (memo.answer + "\n\n").split("\n")[:3]
         return recall_error(kind, problem, remedy)
 
@@ -74,6 +80,7 @@ class Notes:
                 dead=end,
                 longest=0.0,
                 stamps=self._stamps,
+                log=self._log.tag if self._log is not None else "",
                 answer="\n".join(" ".join(each.split()) for each in words),
             ),
             FAILED,

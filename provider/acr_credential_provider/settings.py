@@ -115,6 +115,10 @@ def _is_proxy(url: str) -> str:
     return url
 
 
+def _off_is_a_word(level: object) -> object:
+    return "off" if level is False else level  # YAML reads it as a boolean
+
+
 def _is_absolute(path: str) -> str:
     if not path.startswith("/") or "\n" in path or "\0" in path:
         raise ValueError("must be an absolute path")
@@ -133,6 +137,7 @@ ProxyUrl = Annotated[str, AfterValidator(_is_proxy)]
 AbsolutePath = Annotated[str, AfterValidator(_is_absolute)]
 Namespace = Annotated[str, AfterValidator(_is_namespace)]
 Region = Annotated[str, AfterValidator(_is_region)]
+LogLevel = Annotated[Literal["off", "error", "info", "debug"], BeforeValidator(_off_is_a_word)]
 RoleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 
@@ -298,6 +303,8 @@ class ProviderSettings(_Model):
     """The HTTP proxy to the cloud."""
     endpoints: Endpoints = Endpoints()
     """Other addresses of shared services."""
+    log: LogLevel = "off"
+    """What goes to the system's log (/dev/log): error is failures only, info a line for each answer."""
 
     @model_validator(mode="after")
     def _each_host_has_one_registry(self) -> ProviderSettings:

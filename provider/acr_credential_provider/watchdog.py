@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 
 class Reply:
-    """Stdout, for exactly one answer: the first one wins, whichever thread it comes from."""
+    """Stdout, for exactly one answer: the first one wins, whichever thread it comes from.
+
+    `code` is the exit code once it is out.
+    """
+
+    code = 0
 
     def __init__(self, file: int = 1) -> None:
         self._file = file
