@@ -21,7 +21,7 @@ from .cloud.personal import personal_token
 from .cloud.proxy import ProxySettings
 from .cloud.transport import Transport
 from .cpython import hexdigest
-from .errors import ConfigurationError, CredentialProviderError, IdentityUnavailableError
+from .errors import CloudUnreachableError, ConfigurationError, CredentialProviderError, IdentityUnavailableError
 from .image import place_of
 from .memo import FOREVER, LOGIN, NOT_COVERED, TOKEN, Memo, Memos, stamp, uptime
 from .notes import Notes
@@ -32,7 +32,7 @@ from .store import Store
 from .token import AuthorizationToken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from .deadline import Deadline
     from .locks import Locks
@@ -75,6 +75,7 @@ class Tools:
     say_stage: Callable[[str], object]
     ahead: float = 0.0
     say_log_tag: Callable[[str], object] = str
+    transport: Callable[..., Transport] = Transport
 
 
 @contextmanager
@@ -90,7 +91,7 @@ def acquired(request: CredentialProviderRequest, *, digest: str, tools: Tools) -
     tools.say_log_tag(settings.log)
     where = place_of(request.image)
     with Store(tools.store_folder) as store:
-        cloud = _Cloud(settings, request=request, store=store, machine=stamps[0], tools=tools)
+        cloud = Cloud(settings, request=request, store=store, machine=stamps[0], tools=tools)
         coverage = cloud.coverage(where)
         if coverage.registry is None:
             yield _memo(digest, where, settings, stamps, kind=NOT_COVERED, due=coverage.until, dead=coverage.until)
@@ -101,9 +102,7 @@ def acquired(request: CredentialProviderRequest, *, digest: str, tools: Tools) -
         if identity.kind == "login":
             login = read_login(identity.username_file, identity.password_file)
             auth = _auth(where, login.username, login.password)
-            yield _memo(
-                digest, where, settings, stamps, kind=LOGIN, due=FOREVER, dead=FOREVER, auth=auth, log=log_tag
-            )
+            yield _memo(digest, where, settings, stamps, kind=LOGIN, due=FOREVER, dead=FOREVER, auth=auth, log=log_tag)
             return
         with cloud.token(coverage.registry) as (token, files):
             yield _memo(
@@ -171,7 +170,21 @@ class Coverage:
     until: float = FOREVER
 
 
-class _Cloud:
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a token of one registry is come by: who asks, where, and what this node has of it already.
+
+    *endpoints* are base URLs in order of trial. *failure* is what went wrong a moment ago.
+    """
+
+    source: CredentialSource
+    region: str
+    endpoints: tuple[str, ...]
+    kept: AuthorizationToken | None
+    failure: CredentialProviderError | None
+
+
+class Cloud:
     """One request's way through the settings and the cloud."""
 
     def __init__(
@@ -188,7 +201,7 @@ class _Cloud:
         self._store = store
         self._machine = machine
         self._tools = tools
-        self._proxy = (
+        self.proxy = (
             ProxySettings(https_proxy=settings.proxy.https or "", no_proxy=settings.proxy.no_proxy)
             if settings.proxy
             else ProxySettings.from_environment()
@@ -202,18 +215,11 @@ class _Cloud:
         but only about hosts that look like it: a custom domain is known from the settings or
         from a list that an earlier pull brought.
         """
-        host, _, namespace = where.partition("/")
-        system = recognise(host)
-        is_shared = isinstance(system, SharedHost)
-        if is_shared and (not namespace or namespace in SYSTEM_NAMESPACES):
-            return Coverage(None)  # whatever login we had for it could only spoil the pull of a public image
-        candidates = [each for each in self._settings.registries if not is_shared or _may_have(each, namespace)]
-        # An entry that names the namespace goes before one that takes the rest.
-        candidates.sort(key=lambda each: not each.namespaces)
-        named = next((each for each in candidates if host in each.domains), None)
+        named, others = sort_out(where, self._settings.registries)
         if named is not None:
             return Coverage(named)
-        return self._listed(host, system, [each for each in candidates if not each.domains])
+        host = where.partition("/")[0]
+        return self._listed(host, recognise(host), others)
 
     def _listed(self, host: str, system: AcrHost | None, registries: list[Registry]) -> Coverage:
         """Say which of *registries*, all without domains, has *host*."""
@@ -221,7 +227,7 @@ class _Cloud:
         until = FOREVER
         for registry in registries:
             try:
-                if not self._may_be(registry, system):
+                if not may_be(registry, system) or (system is not None and self._region(registry) != system.region):
                     continue
                 if isinstance(system, SharedHost):
                     return Coverage(registry)
@@ -238,18 +244,25 @@ class _Cloud:
         self._raise_what_was_skipped()
         return Coverage(None, until)
 
-    def _may_be(self, registry: Registry, system: AcrHost | None) -> bool:
-        """Say whether *registry*, which has no domains, may be behind a host of this form."""
-        if isinstance(system, PersonalHost) or isinstance(system, SharedHost) == bool(registry.instance_id):
-            return False  # its own domains are named in the settings or not covered; and each edition has its own form
-        return system is None or self._region(registry) == system.region
-
     def _raise_what_was_skipped(self) -> None:
         """Raise the first thing that is wrong with the settings, if entries had to be left out of them."""
         skipped = getattr(self._settings, "skipped", ())
         if skipped:
             problem, remedy = skipped[0]
             raise ConfigurationError(f"{self._tools.settings_path}, {problem}", remedy=remedy)
+
+    def way(self, registry: Registry) -> Way:
+        """Return how a token of *registry* is come by; only the node's region may have to be asked for."""
+        source = self._source(registry)
+        name = self._name("token", registry, tuple(stamp(path) for path in source.files()))
+        region = self._region(registry)
+        return Way(
+            source=source,
+            region=region,
+            endpoints=self._endpoints(registry, region),
+            kept=self._kept_token(name),
+            failure=self._notes(name).failure(),
+        )
 
     @contextmanager
     def token(self, registry: Registry) -> Iterator[tuple[AuthorizationToken, tuple[str, ...]]]:
@@ -268,6 +281,9 @@ class _Cloud:
             if fresh is not kept:
                 self._store.put(f"token/{name}", asdict(fresh), until=fresh.dead_at)
 
+    def _notes(self, name: str) -> Notes:
+        return Notes(self._tools.memos, digest=name, host="", stamps=(stamp(self._tools.settings_path),))
+
     def _kept_token(self, name: str) -> AuthorizationToken | None:
         kept = self._store.get(f"token/{name}")
         try:
@@ -277,10 +293,10 @@ class _Cloud:
 
     def _fresh_token(self, registry: Registry, name: str, kept: AuthorizationToken | None) -> AuthorizationToken:
         """Ask ACR; a failure is remembered, and is not this pull's as long as *kept* lives."""
-        notes = Notes(self._tools.memos, digest=name, host="", stamps=(stamp(self._tools.settings_path),))
+        notes = self._notes(name)
         failure = notes.failure()
         if failure is None:
-            self._tools.say_stage(f"asking ACR for a token of {_called(registry)}")
+            self._tools.say_stage(f"asking ACR for a token of {called(registry)}")
             try:
                 return AuthorizationToken.from_grant(
                     self._grant(registry, brief=kept is not None),
@@ -317,7 +333,7 @@ class _Cloud:
             return self._api(registry, brief=brief).authorization_token(registry.instance_id, hours=hours)
         region = self._region(registry)
         return personal_token(
-            self._transport(BRIEF if brief else self._tools.deadline.remaining()),
+            self.transport(BRIEF if brief else self._tools.deadline.remaining()),
             self._credential(registry),
             region=region,
             endpoints=self._endpoints(registry, region),
@@ -326,7 +342,7 @@ class _Cloud:
     def _api(self, registry: Registry, *, brief: bool) -> AcrApi:
         region = self._region(registry)
         return AcrApi(
-            self._transport(BRIEF if brief else self._tools.deadline.remaining()),
+            self.transport(BRIEF if brief else self._tools.deadline.remaining()),
             self._credential(registry),
             region=region,
             endpoints=self._endpoints(registry, region),
@@ -336,7 +352,7 @@ class _Cloud:
         credential = self._source(registry).find(self._request)
         if credential is None:
             raise IdentityUnavailableError(
-                f"the identity of {_called(registry)} ({registry.identity.kind}) does not apply to this request",
+                f"the identity of {called(registry)} ({registry.identity.kind}) does not apply to this request",
                 remedy="Choose another identity for that registry in the settings.",
             )
         return FixedCredential(credential)
@@ -354,18 +370,21 @@ class _Cloud:
         return source_of(registry.identity, metadata=self._metadata)
 
     def _metadata(self, allow_v1: bool) -> MetadataService:
-        transport = self._transport(self._tools.deadline.remaining())
+        transport = self.transport(self._tools.deadline.remaining())
         return MetadataService(transport, endpoint=self._settings.endpoints.metadata, allow_v1=allow_v1)
 
-    def _transport(self, seconds: float) -> Transport:
-        return Transport(self._tools.deadline.within(seconds), proxy=self._proxy, ca_bundle=self._settings.ca_bundle)
+    def transport(self, seconds: float) -> Transport:
+        """Return a way out that ends after *seconds*, with the proxy and the authorities of the settings."""
+        return self._tools.transport(
+            self._tools.deadline.within(seconds), proxy=self.proxy, ca_bundle=self._settings.ca_bundle
+        )
 
     def _region(self, registry: Registry) -> str:
         region = registry.region or self._node_region()
         if region:
             return region
         raise ConfigurationError(
-            f"the settings name no region for {_called(registry)}, nor does the metadata service",
+            f"the settings name no region for {called(registry)}, nor does the metadata service",
             remedy="Add region: to that registry, for example region: cn-hangzhou.",
         )
 
@@ -378,7 +397,7 @@ class _Cloud:
         self._tools.say_stage("asking the metadata service for this node's region")
         try:
             region, life = self._metadata(self._may_use_metadata_v1()).region_id(), DAY
-        except CredentialProviderError:
+        except (IdentityUnavailableError, CloudUnreachableError):
             region, life = "", UNKNOWN_REGION_LIFE
         self._store.put(name, {"region": region}, until=time.time() + life)
         return region
@@ -395,10 +414,32 @@ class _Cloud:
         )
 
 
+def sort_out(where: str, registries: Iterable[Registry]) -> tuple[Registry | None, list[Registry]]:
+    """Return the registry whose settings name *where* (`hit.place`), if one does, and those that name no domains.
+
+    The latter are none where no login can be of use.
+    """
+    host, _, namespace = where.partition("/")
+    is_shared = isinstance(recognise(host), SharedHost)
+    if is_shared and (not namespace or namespace in SYSTEM_NAMESPACES):
+        return None, []  # whatever login we had for it could only spoil the pull of a public image
+    candidates = [each for each in registries if not is_shared or _may_have(each, namespace)]
+    # An entry that names the namespace goes before one that takes the rest.
+    candidates.sort(key=lambda each: not each.namespaces)
+    named = next((each for each in candidates if host in each.domains), None)
+    return named, [each for each in candidates if not each.domains]
+
+
+def may_be(registry: Registry, system: AcrHost | None) -> bool:
+    """Say whether *registry*, which has no domains, may be behind a host of this form, in whichever region."""
+    # Personal Edition's own domains are named in the settings or not covered; and each edition has its own form.
+    return not isinstance(system, PersonalHost) and isinstance(system, SharedHost) != bool(registry.instance_id)
+
+
 def _may_have(registry: Registry, namespace: str) -> bool:
     return not registry.namespaces or namespace in registry.namespaces
 
 
-def _called(registry: Registry) -> str:
+def called(registry: Registry) -> str:
     """Return what messages call *registry*."""
     return registry.instance_id or f"the Personal Edition in {registry.region or 'the region of this node'}"

@@ -1,4 +1,4 @@
-"""What operators type: settings validate|convert, cache show|clear|warm, --version, --help."""
+"""What operators type: explain, doctor, settings validate|convert, cache show|clear|warm, --version, --help."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ EXAMPLES = f"""examples:
   echo '{{"kind":"CredentialProviderRequest","apiVersion":"{API_VERSIONS[0]}",
     "image":"demo-registry.cn-hangzhou.cr.aliyuncs.com/team/app"}}' | {NAME}
 
+  {NAME} doctor demo-registry.cn-hangzhou.cr.aliyuncs.com/team/app:1.0
+  {NAME} explain demo-registry.cn-hangzhou.cr.aliyuncs.com/team/app
   {NAME} settings validate {SETTINGS}
   {NAME} cache show
   {NAME} cache warm --ahead 10m
@@ -72,6 +74,25 @@ def _parser() -> argparse.ArgumentParser:
     get = commands.add_parser("get-credentials", help="answer a CredentialProviderRequest (the default)")
     _add_paths(get)
     get.set_defaults(run=_from_a_terminal)
+
+    explain = commands.add_parser("explain", help="say which answer an image would get and why; asks nobody")
+    explain.add_argument("image", metavar="IMAGE")
+    _add_paths(explain)
+    explain.add_argument("--output", choices=("text", "json"), default="text")
+    explain.set_defaults(run=_explain)
+
+    doctor = commands.add_parser("doctor", help="try a pull's whole path and name the first broken step")
+    doctor.add_argument("image", metavar="IMAGE", nargs="?", default="")
+    _add_paths(doctor)
+    doctor.add_argument("--output", choices=("text", "json"), default="text")
+    doctor.add_argument("--host-root", metavar="DIR", type=_absolute, help="where the node's / is mounted, in a pod")
+    doctor.add_argument("--no-kubelet", action="store_true", help="leave the kubelet of this machine aside")
+    doctor.set_defaults(run=_doctor)
+
+    helper = commands.add_parser("docker-credential", help="answer docker's credential helper protocol")
+    helper.add_argument("verb", choices=("get", "list", "store", "erase", "version"))
+    _add_paths(helper)
+    helper.set_defaults(run=_docker_credential)
 
     settings = commands.add_parser("settings", help="check the settings file").add_subparsers(required=True)
     validate = settings.add_parser("validate", help="say all that is wrong with a settings file")
@@ -131,6 +152,36 @@ def _duration(text: str) -> float:
 def _from_a_terminal(_options: argparse.Namespace) -> int:
     sys.stderr.write(f"{NAME}: a CredentialProviderRequest is expected on stdin, not a terminal; see --help\n")
     return 2
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from . import explain  # noqa: PLC0415 - a pull's whole path, for this command alone
+
+    found = explain.explain(options.image, settings_path=options.settings, cache=options.cache)
+    as_json = options.output == "json"
+    print(json.dumps(explain.document(found), indent=2) if as_json else explain.text(found))  # noqa: T201
+    return {explain.FAILURE: 1, explain.NOTHING: 3}.get(found.answer, 0)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from . import doctor  # noqa: PLC0415 - a pull's whole path, for this command alone
+
+    examination = doctor.Examination(
+        options.image, settings=options.settings, cache=options.cache, wants_kubelet=not options.no_kubelet
+    )
+    if options.host_root:
+        doctor.enter(options.host_root)
+    findings = doctor.examine(examination.steps())
+    as_json = options.output == "json"
+    print(json.dumps(doctor.document(findings), indent=2) if as_json else doctor.text(findings))  # noqa: T201
+    return 1 if any(each.outcome == doctor.FAILED for each in findings) else 0
+
+
+def _docker_credential(options: argparse.Namespace) -> int:
+    from . import docker_helper  # noqa: PLC0415 - for this command alone
+
+    paths = {"--settings": options.settings, "--cache": options.cache}
+    return docker_helper.run(options.verb, paths, started=time.monotonic(), seconds=WARM_DEADLINE)
 
 
 def _validate(options: argparse.Namespace) -> int:

@@ -32,7 +32,7 @@ def dial(host: str, port: int, deadline: Deadline, *, resolver: Resolver = socke
     Addresses are tried a moment apart and not one after the other: a black hole behind the
     first one (IPv6 without a route out is common) must not use up the time of the others.
     """
-    waiting = _addresses(host, port, deadline, resolver)
+    waiting = addresses(host, port, deadline, resolver=resolver)
     stagger = min(_STAGGER, deadline.remaining() / (2 * len(waiting)))
     failure = errno.EHOSTUNREACH
     pending: list[socket.socket] = []
@@ -77,8 +77,13 @@ def _begin(found: tuple[Any, ...], failure: int) -> tuple[socket.socket | None, 
     return None, code
 
 
-def _addresses(host: str, port: int, deadline: Deadline, resolver: Resolver) -> list[tuple[Any, ...]]:
-    """Look *host* up in a thread: getaddrinfo cannot be interrupted, only no longer waited for."""
+def addresses(
+    host: str, port: int, deadline: Deadline, *, resolver: Resolver = socket.getaddrinfo
+) -> list[tuple[Any, ...]]:
+    """Look *host* up, as `socket.getaddrinfo` does, or raise OSError.
+
+    In a thread: getaddrinfo cannot be interrupted, only no longer waited for.
+    """
     found: list[list[tuple[Any, ...]] | OSError] = []
 
     def look_up() -> None:
