@@ -7,6 +7,7 @@ again, and nothing is written down.
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import subprocess
@@ -119,6 +120,9 @@ def document(findings: Iterable[Finding]) -> dict[str, Any]:
 
 def enter(root: str) -> None:
     """Make the host whose root is mounted at *root* the world: its files, its /proc, its resolv.conf."""
+    # This program is not there any more afterwards: what it loads late must be loaded now.
+    for codec in ("ascii", "idna", "latin-1", "unicode_escape", "utf-8-sig"):
+        codecs.lookup(codec)
     try:
         os.chroot(root)
         os.chdir("/")

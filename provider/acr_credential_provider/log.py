@@ -13,6 +13,8 @@ from .hit import LOG_VARIABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .errors import CredentialProviderError
 
 LEVELS = ("off", "error", "info", "debug")
@@ -33,13 +35,13 @@ class Log:
     `host` the registry, `cache` what the cache had to do with the answer, each as far as known.
     """
 
-    def __init__(self, *, started: float) -> None:
+    def __init__(self, *, started: float, environ: "Mapping[bytes, bytes]" = posix.environ) -> None:
         self.tag = ""
         self.host = ""
         self.cache = "shared"
         self._started = started
         self._is_told = False
-        forced, _, path = posix.environ.get(LOG_VARIABLE, b"").decode("utf-8", "replace").partition(":")
+        forced, _, path = environ.get(LOG_VARIABLE, b"").decode("utf-8", "replace").partition(":")
         self._forced = forced if forced in LEVELS else ""
         self._socket = path if path.startswith("/") else SOCKET
 

@@ -1,0 +1,124 @@
+"""Docker's credential helper protocol as literal bytes, by the helper's name and as a command."""
+
+import os
+import re
+
+import pytest
+from harness import HERE_ONLY, Program
+
+USAGE = b"usage: docker-credential-aliyun-acr get|list|store|erase|version\n"
+
+
+@pytest.fixture
+def helper(program, tmp_path):
+    """The program under the helper's name, as a symlink (or, from source, a wrapper) gives it."""
+    link = tmp_path / "docker-credential-aliyun-acr"
+    if len(program.command) == 1:
+        link.symlink_to(program.command[0])
+        command = (str(link),)
+    else:
+        start = f"import sys; sys.argv[0] = {str(link)!r}; from acr_credential_provider.__main__ import main"
+        command = (program.command[0], "-c", f"{start}; sys.exit(main())")
+    return Program(command, program.settings, program.cache)
+
+
+def call(helper, stdin, *words, **more):
+    environment = {
+        **os.environ,
+        **HERE_ONLY,
+        "ACR_CREDENTIAL_PROVIDER_SETTINGS": str(helper.settings),
+        "ACR_CREDENTIAL_PROVIDER_CACHE": str(helper.cache),
+        **more,
+    }
+    # A word at least, or the harness would add the kubelet's options.
+    return helper.run(stdin, *words, env=environment)
+
+
+@pytest.mark.parametrize("form", ["{}", "{}\n", "https://{}", "https://{}/", "https://{}/v2/", "http://{}/v1/"])
+def test_a_covered_server_gets_its_login_however_it_is_written(helper, sandbox, form):
+    server = form.format(sandbox.registry.address)
+    for _ in ("from the cloud", "from the memo"):
+        ended = call(helper, server.encode(), "get")
+        assert (ended.code, ended.stderr) == (0, b"")
+        secret = ended.document["Secret"]
+        assert ended.stdout.decode() == (
+            f'{{"ServerURL":"{server.strip()}","Username":"cr_temp_user","Secret":"{secret}"}}\n'
+        )
+    assert sandbox.calls.counts() == {"GetAuthorizationToken": 1}
+
+
+def test_kubelet_and_helper_share_one_token(helper, program, sandbox):
+    host = sandbox.registry.address
+    password = program.ask(f"{host}/team/app").login(host)[1]
+    assert call(helper, host.encode(), "get").document["Secret"] == password
+    assert sandbox.calls.count("GetAuthorizationToken") == 1
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        "https://index.docker.io/v1/",
+        "docker.io",
+        "other.example.com",
+        "127.0.0.1:1",
+        "localhost",
+        "a b.c",
+        "u@h.example",
+    ],
+)
+def test_a_server_that_is_not_covered_is_not_found_in_the_protocols_words(helper, sandbox, server):
+    for _ in ("judged by the settings", "remembered"):
+        ended = call(helper, server.encode(), "get")
+        assert (ended.code, ended.stdout, ended.stderr) == (1, b"credentials not found in native keychain\n", b"")
+    assert sandbox.calls.counts() == {}
+
+
+@pytest.mark.parametrize("stdin", [b"", b"\n", b"https:///v2/"])
+def test_no_server_is_told_in_the_protocols_words(helper, stdin):
+    ended = call(helper, stdin, "get")
+    assert (ended.code, ended.stdout, ended.stderr) == (1, b"no credentials server URL\n", b"")
+
+
+def test_a_failure_is_told_where_the_protocol_wants_it(helper, sandbox):
+    sandbox.state.remove_key(sandbox.key.id)
+    ended = call(helper, sandbox.registry.address.encode(), "get")
+    assert (ended.code, ended.stderr) == (1, b"")
+    error, remedy = ended.stdout.decode().splitlines()
+    assert re.match(r"error: GetAuthorizationToken for \S+ was refused \(InvalidAccessKeyId", error)
+    assert remedy.startswith("remedy: Correct the access key")
+
+
+@pytest.mark.parametrize(
+    ("verb", "code", "stdout"),
+    [
+        ("list", 0, b"{}\n"),
+        ("erase", 0, b""),
+        (
+            "store",
+            1,
+            b"this helper gets its logins from ACR by itself and stores none: no `login` is needed for that registry\n",
+        ),
+        ("nonsense", 1, USAGE),
+        ("--help", 1, USAGE),
+    ],
+)
+def test_the_other_verbs_are_answered(helper, sandbox, verb, code, stdout):
+    ended = call(helper, b'{"ServerURL":"x","Username":"u","Secret":"CANARYPASSWORD"}', verb)
+    assert (ended.code, ended.stdout, ended.stderr) == (code, stdout, b"")
+    assert not helper.cache.exists()
+
+
+def test_its_version_is_told(helper):
+    assert call(helper, b"", "version").stdout.startswith(b"docker-credential-aliyun-acr (aliyun-acr-credential-")
+
+
+def test_paths_that_are_not_absolute_are_refused(helper):
+    ended = call(helper, b"a.example.com", "get", ACR_CREDENTIAL_PROVIDER_CACHE="cache")
+    assert (ended.code, ended.stderr) == (1, b"")
+    assert b"must be absolute paths" in ended.stdout
+
+
+def test_it_is_a_command_too(program, sandbox):
+    paths = ("--settings", str(program.settings), "--cache", str(program.cache))
+    ended = program.run(sandbox.registry.address.encode(), "docker-credential", "get", *paths)
+    assert (ended.code, ended.document["Username"]) == (0, "cr_temp_user")

@@ -1,0 +1,458 @@
+"""The doctor names the step that is broken, whatever is: one break at a time, on a node in miniature."""
+
+import json
+import socket
+from pathlib import Path
+
+import harness
+import pytest
+from node import Node
+from sandbox.faults import Failure, Grant, Hang, Html, NotSuccess, Redirect, Reset, Throttle
+from sandbox.server import write_private
+from sandbox.state import Principal
+
+STEPS = [
+    "kubelet",
+    "kubelet flags",
+    "kubelet config",
+    "matchImages",
+    "plugin file",
+    "kubelet environment",
+    "settings",
+    "cache folder",
+    "entry",
+    "metadata service",
+    "identity",
+    "proxy",
+    "DNS",
+    "ACR endpoint",
+    "clock",
+    "hosts",
+    "token",
+    "registry login",
+    "plugin as the kubelet runs it",
+]
+BREAKS = {}
+
+
+def breaks(step, remedy, *, name=""):
+    """Note a way to break a node: the step that must be named, and words of its remedy."""
+
+    def note(way):
+        BREAKS[(name or way.__name__).replace("_", " ")] = (way, step, remedy)
+        return way
+
+    return note
+
+
+@pytest.fixture
+def world(sandbox, tmp_path):
+    return World(sandbox, tmp_path)
+
+
+class World:
+    def __init__(self, sandbox, folder):
+        self.sandbox, self.folder = sandbox, folder
+        self.document = sandbox.settings()
+        self.registry = self.document["registries"][0]
+        self.settings, self.cache = folder / "settings.yaml", folder / "cache"
+        self.image = sandbox.image
+        self.node = Node(folder, sandbox.image, self.settings, self.cache)
+        self.text = None
+
+    def doctor(self, way=harness.frozen, *words):
+        if self.document is not None:
+            self.settings.write_text(self.text or json.dumps(self.document))
+            self.settings.chmod(0o600)
+        self.arrange()
+        words = (self.image, *words) if self.image else words
+        ended = self.node.run(way(self.settings, self.cache), "doctor", "--output", "json", *words)
+        assert ended.stderr == b"", ended.stderr
+        return ended
+
+    def arrange(self):
+        """Do what must be done once the files are written."""
+
+
+# The kubelet.
+@breaks("kubelet", "Stop those")
+def two_kubelets(world):
+    world.node.kubelets = 2
+
+
+@breaks("kubelet flags", "Add --image-credential-provider-config=... and --image-credential-provider-bin-dir=...")
+def no_flags(world):
+    world.node.flags = ["--v=2"]
+
+
+@breaks("kubelet flags", "Add --image-credential-provider-bin-dir=...")
+def one_flag_only(world):
+    del world.node.flags[2:]
+
+
+@breaks("kubelet config", "restart the kubelet")
+def no_config_file(world):
+    world.node.config = None
+
+
+@breaks("kubelet config", "restart the kubelet")
+def config_with_an_unknown_field(world):
+    world.node.provider["matchImage"] = ["*"]
+
+
+@breaks("kubelet config", "restart the kubelet")
+def config_without_cache_duration(world):
+    world.node.provider["defaultCacheDuration"] = "1d"
+
+
+@breaks("kubelet config", "name: aliyun-acr-credential-provider")
+def another_provider_only(world):
+    world.node.provider["name"] = "ecr-credential-provider"
+
+
+@breaks("kubelet config", "--settings=/FILE")
+def args_that_are_not_understood(world):
+    world.node.provider["args"].append("--config=/etc/acr.yaml")
+
+
+@breaks("matchImages", "to its matchImages")
+def too_few_labels(world):
+    world.node.provider["matchImages"] = ["*.aliyuncs.com"]
+
+
+@breaks("matchImages", "to its matchImages")
+def a_glob_in_the_path(world):
+    world.node.provider["matchImages"] = [f"{world.sandbox.registry.address}/*"]
+
+
+@breaks("plugin file", "chmod 0755")
+def plugin_that_is_not_executable(world):
+    world.node.plugin.unlink()
+    world.node.plugin.write_bytes(b"\x7fELF")
+    world.node.plugin.chmod(0o644)
+
+
+@breaks("plugin file", "chmod go-w")
+def bin_dir_that_others_write(world):
+    world.node.bin_dir.chmod(0o777)
+
+
+# The node.
+@breaks("settings", "Install the settings at")
+def no_settings(world):
+    world.document = None
+
+
+@breaks("settings", "Check indentation")
+def wrong_indentation(world):
+    world.text = json.dumps(world.document)[:-20]
+
+
+@breaks("settings", "Correct its spelling")
+def misspelt_field(world):
+    world.registry["regionId"] = "cn-hangzhou"
+
+
+@breaks("settings", "chmod 0600")
+def settings_that_others_write(world):
+    world.arrange = lambda: world.settings.chmod(0o666)
+
+
+@breaks("cache folder", "remove it")
+def cache_that_others_write(world):
+    world.cache.mkdir()
+    world.cache.chmod(0o777)
+
+
+@breaks("cache folder", "--cache")
+def cache_that_is_a_file(world):
+    world.cache.write_text("")
+
+
+@breaks("entry", "to domains of registries[0]")
+def host_without_entry(world):
+    world.node.provider["matchImages"].append("127.0.0.1:1")
+    world.image = "127.0.0.1:1/team/app"
+
+
+@breaks("entry", "Correct region:")
+def host_of_another_region(world):
+    world.image = "sandbox-registry.cn-beijing.cr.aliyuncs.com/team/app"
+
+
+@breaks("metadata service", "nodeRole identity needs an ECS instance")
+def no_metadata_service(world):
+    world.registry["identity"] = {"kind": "nodeRole"}
+    world.document["endpoints"] = {"metadata": f"http://127.0.0.1:{free_port()}"}
+
+
+@breaks("identity", "Attach a RAM role")
+def no_role(world):
+    world.registry["identity"] = {"kind": "nodeRole"}
+    world.sandbox.node.role = None
+
+
+@breaks("identity", "Write one half of the access key")
+def no_key_file(world):
+    world.sandbox.key_secret_file.unlink()
+
+
+@breaks("identity", "chmod 0600")
+def key_file_that_others_read(world):
+    world.sandbox.key_secret_file.chmod(0o644)
+
+
+# The way to the cloud.
+@breaks("proxy", "start it")
+def proxy_that_is_down(world):
+    to_the_cloud_by_name(world)
+    world.document["proxy"] = {"https": f"http://127.0.0.1:{free_port()}"}
+
+
+@breaks("proxy", "HTTPS_PROXY in the kubelet's environment")
+def proxy_of_the_kubelet_that_is_down(world):
+    to_the_cloud_by_name(world)
+    world.node.environment["HTTPS_PROXY"] = f"http://127.0.0.1:{free_port()}"
+
+
+@breaks("DNS", "/etc/resolv.conf")
+def name_without_address(world):
+    world.registry["endpoints"] = {"acr": "https://acr.invalid"}
+
+
+@breaks("ACR endpoint", "security groups")
+def endpoint_that_refuses(world):
+    world.registry["endpoints"] = {"acr": f"https://127.0.0.1:{free_port()}"}
+
+
+@breaks("ACR endpoint", "security groups")
+def endpoint_that_hangs(world):
+    world.sandbox.faults.add("openapi", Hang("connect"))
+
+
+@breaks("ACR endpoint", "security groups")
+def endpoint_that_resets(world):
+    world.sandbox.faults.add("openapi", Reset("request"))
+
+
+@breaks("ACR endpoint", "captive portal")
+def captive_portal(world):
+    in_place_of_acr(world, Html())
+
+
+@breaks("ACR endpoint", "captive portal")
+def redirect(world):
+    in_place_of_acr(world, Redirect("https://127.0.0.1:1/"))
+
+
+@breaks("ACR endpoint", "caBundle")
+def authority_that_is_not_trusted(world):
+    world.document["caBundle"] = "/etc/ssl/certs/ca-certificates.crt"
+
+
+@breaks("clock", "chrony or ntp")
+def clock_behind(world):
+    world.sandbox.clock.skew = 1200.0
+
+
+@breaks("clock", "chrony or ntp")
+def clock_ahead(world):
+    world.sandbox.clock.skew = -1200.0
+
+
+@breaks("hosts", "instanceId")
+def host_that_acr_does_not_list(world):
+    del world.registry["domains"]
+    world.image = "other-registry.cn-hangzhou.cr.aliyuncs.com/team/app"
+
+
+# ACR.
+@breaks("token", "unknown or disabled")
+def key_that_was_removed(world):
+    world.sandbox.state.remove_key(world.sandbox.key.id)
+
+
+@breaks("token", "does not belong to this access key id")
+def the_wrong_half(world):
+    world.sandbox.key_secret_file.write_text("another")
+
+
+@breaks("token", "cr:GetAuthorizationToken")
+def no_policy(world):
+    key = world.sandbox.state.add_key(Principal("nobody", actions=frozenset()))
+    world.sandbox.key_id_file.write_text(key.id)
+    world.sandbox.key_secret_file.write_text(key.secret)
+
+
+@breaks("token", "instanceId or region")
+def instance_of_another_account(world):
+    world.registry["instanceId"] = "cri-nobodys"
+
+
+@breaks("token", "state Running")
+def instance_that_is_stopped(world):
+    world.sandbox.faults.add("GetAuthorizationToken", NotSuccess())
+
+
+@breaks("token", "Wait")
+def throttled(world):
+    world.sandbox.faults.add("GetAuthorizationToken", Throttle(retry_after_ms=60_000))
+
+
+@breaks("token", "status page")
+def server_failure(world):
+    world.sandbox.faults.add("GetAuthorizationToken", Failure(503))
+
+
+@breaks("token", "support")
+def token_that_expired_on_arrival(world):
+    world.sandbox.faults.add("GetAuthorizationToken", Grant(expiry="past"))
+
+
+# The registry.
+@breaks("registry login", "one instance only")
+def token_service_that_refuses(world):
+    world.sandbox.faults.add("registry.auth", Failure(401))
+
+
+@breaks("registry login", "nothing stands in its place")
+def something_else_in_the_registrys_place(world):
+    world.sandbox.faults.add("registry.v2", Html())
+
+
+@breaks("registry login", "cr:PullRepository")
+def no_right_to_pull(world):
+    key = world.sandbox.state.add_key(Principal("half", actions=frozenset({"cr:GetAuthorizationToken"})))
+    world.sandbox.key_id_file.write_text(key.id)
+    world.sandbox.key_secret_file.write_text(key.secret)
+
+
+@breaks("registry login", "Correct the image's name or tag")
+def no_such_tag(world):
+    world.image = world.image.replace(":latest", ":gone")
+
+
+@breaks("plugin as the kubelet runs it", "Check this node's routes")
+def plugin_that_is_not_ours(world):
+    world.node.plugin.unlink()
+    world.node.plugin.write_text("#!/bin/sh\necho '{}'\n")
+    world.node.plugin.chmod(0o755)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+def in_place_of_acr(world, answer):
+    """Let another server with the right certificate answer."""
+    world.registry["endpoints"] = {"acr": world.sandbox.registry.url}
+    world.sandbox.faults.add("registry.unknown", answer)
+
+
+def to_the_cloud_by_name(world):
+    """Loopback is never reached by a proxy."""
+    world.registry["endpoints"] = {"acr": "https://cr.example.com"}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_the_first_broken_step_is_named_with_its_remedy(world, name):
+    way, step, remedy = BREAKS[name]
+    way(world)
+    ended = world.doctor()
+    found = ended.document["steps"]
+    assert [each["name"] for each in found] == STEPS
+    failed = [each for each in found if each["outcome"] == "failed"]
+    assert [each["name"] for each in failed] == [step], found
+    assert remedy in failed[0]["remedy"]
+    at = STEPS.index(step)
+    assert {each["outcome"] for each in found[:at]} <= {"ok", "skipped"}
+    assert {each["outcome"] for each in found[at + 1 :]} <= {"not tried"}
+    assert (ended.code, ended.document["healthy"]) == (1, False)
+    assert world.sandbox.key.secret.encode() not in ended.stdout
+
+
+WAYS = {"source": harness.source, "frozen": harness.frozen}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_on_a_healthy_node_every_step_is_ok(world, way):
+    ended = world.doctor(WAYS[way])
+    outcomes = {each["name"]: each["outcome"] for each in ended.document["steps"]}
+    assert {name for name, outcome in outcomes.items() if outcome == "skipped"} == {
+        "metadata service",
+        "proxy",
+        "hosts",
+    }
+    assert set(outcomes.values()) == {"ok", "skipped"}
+    assert (ended.code, ended.document["healthy"]) == (0, True)
+
+
+@pytest.mark.parametrize("name", ["too few labels", "misspelt field", "no policy", "clock behind"])
+def test_from_source_the_same_step_is_named(world, name):
+    way, step, _ = BREAKS[name]
+    way(world)
+    found = world.doctor(harness.source).document["steps"]
+    assert [each["name"] for each in found if each["outcome"] == "failed"] == [step]
+
+
+def test_the_nodes_role_and_the_hosts_that_acr_lists_are_tried(world):
+    world.registry["identity"] = {"kind": "nodeRole"}
+    del world.registry["region"]
+    ended = world.doctor()
+    outcomes = {each["name"]: each["outcome"] for each in ended.document["steps"]}
+    assert outcomes["metadata service"] == "ok"
+    assert ended.code == 0
+
+
+def test_without_an_image_the_first_entry_is_tried(world):
+    world.image = ""
+    ended = world.doctor()
+    assert (ended.code, ended.document["healthy"]) == (0, True)
+
+
+def test_where_no_kubelet_is_seen_the_rest_is_tried_all_the_same(world):
+    world.node.kubelets = 0
+    ended = world.doctor()
+    assert ended.document["steps"][0] == {
+        "name": "kubelet",
+        "outcome": "skipped",
+        "seen": "none is to be seen here (in a pod: hostPID and --host-root)",
+    }
+    assert ended.document["steps"][-2]["outcome"] == "ok"
+    assert ended.code == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("endpoint", [None, "https://acr.invalid"], ids=["healthy", "broken"])
+def test_from_a_pod_the_hosts_files_are_what_counts(sandbox, way, tmp_path, endpoint):
+    """The program itself is not below the host's root: what it needs it has loaded before it goes there."""
+    root, folder = tmp_path / "host", Path("/etc/acr")
+    below = root / "etc/acr"
+    for name in ("etc/acr", "var/cache", "proc", "dev"):
+        (root / name).mkdir(parents=True)
+    document = sandbox.settings()
+    identity = document["registries"][0]["identity"]
+    for key, file in (("accessKeyIdFile", sandbox.key_id_file), ("accessKeySecretFile", sandbox.key_secret_file)):
+        write_private(below / file.name, file.read_bytes())
+        identity[key] = str(folder / file.name)
+    write_private(below / "ca.pem", sandbox.ca_file.read_bytes())
+    document["caBundle"] = str(folder / "ca.pem")
+    document["registries"][0]["endpoints"]["acr"] = endpoint or sandbox.openapi.url
+    write_private(below / "settings.yaml", json.dumps(document).encode())
+    program = WAYS[way](folder / "settings.yaml", Path("/var/cache/acr"))
+    paths = ("--settings", str(program.settings), "--cache", str(program.cache))
+    ended = program.run(b"", "doctor", sandbox.image, "--host-root", str(root), "--output", "json", *paths)
+    assert ended.stderr == b""
+    failed = [each["name"] for each in ended.document["steps"] if each["outcome"] == "failed"]
+    assert failed == (["DNS"] if endpoint else []), ended.stdout
+    assert (root / "var/cache/acr").is_dir()
+
+
+def test_a_root_that_cannot_be_entered_is_told(frozen, sandbox):
+    ended = frozen.run(b"", "doctor", sandbox.image, "--host-root", "/nowhere")
+    assert (ended.code, ended.stdout) == (1, b"")
+    assert ended.stderr.decode() == (
+        "error: cannot enter /nowhere: No such file or directory\n"
+        "remedy: Mount the host's / there, and run as root with CAP_SYS_CHROOT.\n"
+    )
