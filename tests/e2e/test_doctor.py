@@ -413,7 +413,7 @@ def test_without_an_image_the_first_entry_is_tried(world):
 
 def test_where_no_kubelet_is_seen_the_rest_is_tried_all_the_same(world):
     world.node.kubelets = 0
-    ended = world.doctor()
+    ended = world.doctor(harness.frozen, "--settings", str(world.settings), "--cache", str(world.cache))
     assert ended.document["steps"][0] == {
         "name": "kubelet",
         "outcome": "skipped",

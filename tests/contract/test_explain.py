@@ -1,0 +1,164 @@
+"""What explain and the doctor print, word for word, and that explain asks nobody."""
+
+import json
+import re
+
+import pytest
+
+
+def paths(program):
+    return ("--settings", str(program.settings), "--cache", str(program.cache))
+
+
+def explain(program, image, *words):
+    return program.run(b"", "explain", image, *words, *paths(program))
+
+
+def settings(program, **changes):
+    document = json.loads(program.settings.read_text())
+    document["registries"][0] |= changes
+    document["registries"][0] = {name: value for name, value in document["registries"][0].items() if value is not None}
+    program.settings.write_text(json.dumps(document))
+
+
+def test_a_covered_image_is_told_its_entry_and_what_a_pull_would_ask(program, sandbox):
+    ended = explain(program, sandbox.image)
+    assert (ended.code, ended.stderr) == (0, b"")
+    assert ended.stdout.decode() == (
+        f"image     {sandbox.image}\n"
+        "answer    token\n"
+        "why       registries[0].domains has this host\n"
+        "entry     registries[0]: cri-sandbox000000001\n"
+        "region    cn-hangzhou (from settings)\n"
+        f"identity  accessKey ({sandbox.key_id_file}, {sandbox.key_secret_file})\n"
+        f"endpoints {sandbox.openapi.url}\n"
+        "kept      answer of this host: none\n"
+        "kept      token in the store: none\n"
+        f"would ask GetAuthorizationToken for cri-sandbox000000001 at {sandbox.openapi.url}\n"
+    )
+    assert sandbox.calls.counts() == {}
+    assert not program.cache.exists(), "nothing is written"
+
+
+def test_after_a_pull_nobody_would_be_asked(program, sandbox):
+    host = sandbox.registry.address
+    program.ask(f"{host}/team/app")
+    found = explain(program, sandbox.image, "--output", "json").document
+    states = {kept["what"]: kept["state"] for kept in found["kept"]}
+    assert states == {"answer of this host": "fresh: a token", "token in the store": "fresh"}
+    assert "wouldAsk" not in found
+    program.settings.write_text(program.settings.read_text() + "\n")
+    found = explain(program, sandbox.image, "--output", "json").document
+    states = {kept["what"]: kept["state"] for kept in found["kept"]}
+    assert states["answer of this host"] == "outdated: a file that it depended on has changed"
+    assert states["token in the store"] == "fresh"
+    assert sandbox.calls.count("GetAuthorizationToken") == 1
+
+
+def test_a_due_and_a_dead_token_are_told_apart(program, sandbox):
+    sandbox.state.token_life = 3.0
+    program.ask(f"{sandbox.registry.address}/team/app")
+    seen = set()
+    for _ in range(40):
+        found = explain(program, sandbox.image, "--output", "json").document
+        seen.add(found["kept"][0]["state"].partition(":")[0])
+        if "dead" in seen:
+            break
+    assert "dead" in seen
+    assert seen <= {"fresh", "due", "dead"}
+
+
+def test_a_remembered_failure_is_what_a_pull_would_be_told(program, sandbox):
+    sandbox.state.remove_key(sandbox.key.id)
+    assert program.ask(f"{sandbox.registry.address}/team/app").code == 1
+    found = explain(program, sandbox.image, "--output", "json").document
+    (failure,) = (kept for kept in found["kept"] if kept["what"] == "failure of this host")
+    assert "InvalidAccessKeyId" in failure["state"]
+    assert 0 <= failure["seconds"] <= 7
+
+
+def test_a_host_that_only_acr_can_place_is_told_which_call_comes_first(program, sandbox):
+    settings(program, domains=None)
+    ended = explain(program, "sandbox-registry.cn-hangzhou.cr.aliyuncs.com/team/app")
+    assert ended.code == 0
+    told = ended.stdout.decode()
+    assert "answer    ask first\n" in told
+    assert "name no domains: registries[0]\n" in told
+    assert f"would ask ListInstanceEndpoint {sandbox.openapi.url}/\n" in told
+    assert sandbox.calls.counts() == {}
+
+
+def test_a_region_that_only_the_metadata_service_knows_is_told(program, sandbox):
+    settings(program, region=None)
+    ended = explain(program, sandbox.image)
+    assert re.search(rf"would ask PUT {sandbox.metadata.url}/latest/api/token\n", ended.stdout.decode())
+    assert sandbox.calls.counts() == {}
+    program.ask(f"{sandbox.registry.address}/team/app")
+    asked = sandbox.calls.counts()
+    assert "region    cn-hangzhou (from this node's)\n" in explain(program, sandbox.image).stdout.decode()
+    assert sandbox.calls.counts() == asked
+
+
+@pytest.mark.parametrize(
+    ("image", "why"),
+    [
+        ("docker.io/library/busybox", "docker.io is in no entry's domains"),
+        ("demo-registry.cn-beijing.cr.aliyuncs.com/a/b", "no entry is in cn-beijing"),
+        ("demo-registry.oss-cn-hangzhou.aliyuncs.com/a/b", "has not the form of a registry"),
+        ("docker.io/demo-registry.cn-hangzhou.cr.aliyuncs.com/a", "docker.io is in no entry's domains"),
+    ],
+)
+def test_a_host_that_is_not_covered_ends_with_3_and_why(program, sandbox, image, why):
+    ended = explain(program, image)
+    assert (ended.code, ended.stderr) == (3, b"")
+    assert why in ended.stdout.decode()
+    assert "would ask nobody" in ended.stdout.decode()
+    assert sandbox.calls.counts() == {}
+
+
+@pytest.mark.parametrize("command", ["explain", "doctor"])
+def test_what_is_no_image_is_told_in_two_lines(program, command):
+    ended = program.run(b"", command, "team/app", *paths(program))
+    assert (ended.code, ended.stdout) == (1, b"")
+    assert ended.stderr.startswith(b"error: the image 'team/app' does not start with a registry host\nremedy: ")
+
+
+def test_the_doctor_says_each_step_in_a_line(program, sandbox):
+    ended = program.run(b"", "doctor", sandbox.image, "--no-kubelet", *paths(program))
+    assert (ended.code, ended.stderr) == (0, b"")
+    host = sandbox.registry.address
+    assert ended.stdout.decode() == (
+        "skipped    kubelet: not wanted\n"
+        "skipped    kubelet flags: no kubelet\n"
+        "skipped    kubelet config: no kubelet\n"
+        "skipped    matchImages: no kubelet\n"
+        "skipped    plugin file: no kubelet\n"
+        "skipped    kubelet environment: no kubelet\n"
+        f"ok         settings: {program.settings}, 1 registries\n"
+        f"ok         cache folder: {program.cache}\n"
+        f"ok         entry: registries[0] (cri-sandbox000000001) has {host}\n"
+        "skipped    metadata service: not needed: the identity is accessKey and the region is in the settings\n"
+        f"ok         identity: accessKey: an access key from {sandbox.key_id_file}, {sandbox.key_secret_file}\n"
+        "skipped    proxy: none is set\n"
+        "ok         DNS: 127.0.0.1\n"
+        f"ok         ACR endpoint: {sandbox.openapi.url} answers\n"
+        "ok         clock: right\n"
+        "skipped    hosts: the settings name the host\n"
+        "ok         token: of cri-sandbox000000001, usable for 59 min\n"
+        f"ok         registry login: {host} accepted the login, and {host} has team/app:latest\n"
+        "skipped    plugin as the kubelet runs it: no kubelet\n"
+    )
+    assert sorted(each.name for each in program.cache.iterdir()) == ["locks", "memo", "store"]
+    assert not [each for each in program.cache.rglob("*") if each.is_file()], "the token it got is not kept"
+
+
+def test_a_broken_step_is_told_with_its_remedy_below(program, sandbox):
+    sandbox.key_secret_file.unlink()
+    ended = program.run(b"", "doctor", "--no-kubelet", *paths(program))
+    assert (ended.code, ended.stderr) == (1, b"")
+    told = ended.stdout.decode()
+    assert (
+        f"failed     identity: {sandbox.key_secret_file} does not exist\n"
+        f"           remedy: Write one half of the access key into {sandbox.key_secret_file}.\n"
+        "not tried  proxy\n"
+    ) in told
