@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 
 from .cli import get_credentials
 from .hit import API_VERSIONS, CACHE, SETTINGS, fresh_memo, is_logged, read_request, write_all
@@ -43,7 +44,11 @@ def main(arguments: list[str], *, started: float, seconds: float) -> int:
 def run(verb: str, options: dict[str, str], *, started: float, seconds: float) -> int:
     """Carry out *verb*; return the exit code. *options* and the times are as in `cli.get_credentials`."""
     if verb == "get":
-        return _get(read_request(), options, started=started, seconds=seconds)
+        signal.signal(signal.SIGALRM, _stdin_hangs)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        server = read_request()
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        return _get(server, options, started=started, seconds=seconds)
     if verb == "list":
         _write("{}")  # which hosts there are is not known before they are asked for
         return 0
@@ -123,6 +128,11 @@ def _fresh_memo(request: bytes, options: dict[str, str]) -> Memo | None:
 def _may_be_ours(host: str) -> bool:
     """Say whether *host* can be a registry at all: for what cannot, not being found is the whole answer."""
     return ("." in host or ":" in host) and not any(each.isspace() or each in "@%?#\\" for each in host)
+
+
+def _stdin_hangs(_signal_number: int, _frame: object) -> None:
+    _write("error: the server's name on stdin did not end\nremedy: close stdin after it, as docker does")
+    os._exit(1)
 
 
 def _tell(error: CredentialProviderError) -> None:

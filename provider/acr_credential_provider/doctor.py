@@ -259,7 +259,13 @@ class Examination:
         kubelet, provider = self._our_provider()
         path = f"{kubelet.bin_dir}/{provider.name}"
         target = os.path.realpath(path)
-        seen = os.stat(target)
+        try:
+            seen = os.stat(target)
+        except OSError:
+            raise ConfigurationError(
+                f"{path} is not there" + (f" (it leads to {target})" if target != path else ""),
+                remedy="Install the program there again; the kubelet does not start without it.",
+            ) from None
         if not os.access(target, os.X_OK) or not seen.st_mode & 0o111:
             raise ConfigurationError(f"{target} is not executable", remedy=f"Run: chmod 0755 {target}")
         for each in (kubelet.bin_dir, target):
@@ -276,7 +282,8 @@ class Examination:
         options = exec_options(list(provider.args))
         if options is not None:
             self._settings_path, self._cache = options["--settings"], options["--cache"]
-        if _network_of(kubelet.pid) != _network_of(os.getpid()):
+        theirs, ours = _network_of(str(kubelet.pid)), _network_of("self")
+        if theirs and ours and theirs != ours:
             raise ConfigurationError(
                 "this runs in another network than the kubelet, so what it reaches says nothing about the kubelet",
                 remedy="Run the pod with hostNetwork: true, or on the node itself.",
@@ -523,7 +530,7 @@ def _is_this_program(path: str) -> bool:
     return os.path.basename(target) == NAME or os.path.basename(path) == NAME or target == os.path.realpath(sys.argv[0])
 
 
-def _network_of(pid: int) -> str:
+def _network_of(pid: str) -> str:
     try:
         return os.readlink(f"/proc/{pid}/ns/net")
     except OSError:  # not ours to see: nothing to compare

@@ -122,3 +122,9 @@ def test_it_is_a_command_too(program, sandbox):
     paths = ("--settings", str(program.settings), "--cache", str(program.cache))
     ended = program.run(sandbox.registry.address.encode(), "docker-credential", "get", *paths)
     assert (ended.code, ended.document["Username"]) == (0, "cr_temp_user")
+
+
+def test_a_stdin_that_never_ends_is_told_before_long(helper):
+    with helper.start("get") as process:
+        assert process.wait(timeout=20) == 1
+        assert process.stdout.read().startswith(b"error: the server's name on stdin did not end")

@@ -8,6 +8,7 @@ import harness
 import pytest
 from node import Node
 from sandbox.faults import Failure, Grant, Hang, Html, NotSuccess, Redirect, Reset, Throttle
+from sandbox.netns import NetworkNamespace
 from sandbox.server import write_private
 from sandbox.state import Principal
 
@@ -130,6 +131,12 @@ def plugin_that_is_not_executable(world):
     world.node.plugin.unlink()
     world.node.plugin.write_bytes(b"\x7fELF")
     world.node.plugin.chmod(0o644)
+
+
+@breaks("plugin file", "Install the program there again")
+def plugin_that_is_gone(world):
+    world.node.plugin.unlink()
+    world.node.plugin.symlink_to("/nowhere/aliyun-acr-credential-provider")
 
 
 @breaks("plugin file", "chmod go-w")
@@ -370,6 +377,41 @@ def test_the_first_broken_step_is_named_with_its_remedy(world, name):
     assert {each["outcome"] for each in found[at + 1 :]} <= {"not tried"}
     assert (ended.code, ended.document["healthy"]) == (1, False)
     assert world.sandbox.key.secret.encode() not in ended.stdout
+
+
+VPC, PUBLIC = (f"https://{name}.cn-hangzhou.aliyuncs.com" for name in ("cr-vpc", "cr"))
+HOSTS = "127.0.0.1 localhost cr.cn-hangzhou.aliyuncs.com\n{vpc} cr-vpc.cn-hangzhou.aliyuncs.com\n"
+WITH_HOSTS = 'mount --bind "$1" /etc/hosts; shift; exec "$@"'
+
+
+@pytest.mark.parametrize(
+    ("network", "vpc", "address", "broken", "told"),
+    [
+        ("auto", "127.0.0.1", "127.0.0.1", [], f"{VPC} answers; {PUBLIC} answers"),
+        ("auto", "127.0.0.9", "127.0.0.1", [], f"connect to {VPC[8:]}:443 was refused; {PUBLIC} answers"),
+        (
+            *("auto", "127.0.0.9", "127.0.0.8", ["ACR endpoint"]),
+            f"connect to {VPC[8:]}:443 was refused; connect to {PUBLIC[8:]}:443 was refused",
+        ),
+        ("vpc", "127.0.0.9", "127.0.0.1", ["ACR endpoint"], f"connect to {VPC[8:]}:443 was refused"),
+    ],
+    ids=["both answer", "the public one answers", "neither", "only the VPC may be used"],
+)
+def test_the_vpc_and_the_public_endpoint_are_both_tried(sandbox, frozen, tmp_path, network, vpc, address, broken, told):
+    with NetworkNamespace() as namespace:
+        sandbox.listen_in(namespace)
+        namespace.call(lambda: sandbox.openapi.listen(address, 443))
+        document = sandbox.settings()
+        document["registries"][0] |= {"identity": {"kind": "nodeRole"}, "endpoints": {}, "network": network}
+        document["endpoints"] = {}
+        frozen.settings.write_text(json.dumps(document))
+        (tmp_path / "hosts").write_text(HOSTS.format(vpc=vpc))
+        words = ["unshare", "--mount", "sh", "-ec", WITH_HOSTS, "sh", str(tmp_path / "hosts")]
+        paths = ("--settings", str(frozen.settings), "--cache", str(frozen.cache), "--no-kubelet", "--output", "json")
+        ended = frozen.run(b"", "doctor", sandbox.image, *paths, under=tuple(namespace.command(words)))
+    steps = {each["name"]: each for each in ended.document["steps"]}
+    assert [name for name, each in steps.items() if each["outcome"] == "failed"] == broken, steps
+    assert steps["ACR endpoint"]["problem" if broken else "seen"] == told
 
 
 WAYS = {"source": harness.source, "frozen": harness.frozen}
