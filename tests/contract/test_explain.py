@@ -29,8 +29,8 @@ def test_a_covered_image_is_told_its_entry_and_what_a_pull_would_ask(program, sa
         "answer    token\n"
         "why       registries[0].domains has this host\n"
         "entry     registries[0]: cri-sandbox000000001\n"
-        "region    cn-hangzhou (from settings)\n"
         f"identity  accessKey ({sandbox.key_id_file}, {sandbox.key_secret_file})\n"
+        "region    cn-hangzhou (from settings)\n"
         f"endpoints {sandbox.openapi.url}\n"
         "kept      answer of this host: none\n"
         "kept      token in the store: none\n"
@@ -88,6 +88,32 @@ def test_a_host_that_only_acr_can_place_is_told_which_call_comes_first(program, 
     assert sandbox.calls.counts() == {}
 
 
+def login_of_its_own(sandbox, program, tmp_path):
+    """Let the entry be one with a login in files, good at the registry."""
+    login = sandbox.state.mint_login(sandbox.key, sandbox.instance.id, life=3600.0)
+    for name, content in (("username", login.username), ("password", login.password)):
+        (tmp_path / name).write_text(content)
+        (tmp_path / name).chmod(0o600)
+    files = {"usernameFile": str(tmp_path / "username"), "passwordFile": str(tmp_path / "password")}
+    settings(program, instanceId=None, region=None, endpoints=None, identity={"kind": "login", **files})
+    return login
+
+
+def test_a_login_in_files_is_explained_and_tried_without_the_cloud(program, sandbox, tmp_path):
+    login = login_of_its_own(sandbox, program, tmp_path)
+    told = explain(program, sandbox.image).stdout.decode()
+    assert f"identity  login ({tmp_path}/username, {tmp_path}/password)\n" in told
+    assert told.endswith("would ask nobody\n")
+    ended = program.run(b"", "doctor", sandbox.image, "--no-kubelet", "--output", "json", *paths(program))
+    outcomes = {step["name"]: step["outcome"] for step in ended.document["steps"]}
+    assert (outcomes["identity"], outcomes["token"], outcomes["registry login"]) == ("ok", "skipped", "ok")
+    assert login.password.encode() not in ended.stdout
+    sandbox.state.revoke_logins()
+    ended = program.run(b"", "doctor", sandbox.image, "--no-kubelet", "--output", "json", *paths(program))
+    assert [step["name"] for step in ended.document["steps"] if step["outcome"] == "failed"] == ["registry login"]
+    assert not [name for name in sandbox.calls.counts() if not name.startswith("registry.")]
+
+
 def test_a_region_that_only_the_metadata_service_knows_is_told(program, sandbox):
     settings(program, region=None)
     ended = explain(program, sandbox.image)
@@ -137,7 +163,7 @@ def test_the_doctor_says_each_step_in_a_line(program, sandbox):
         f"ok         settings: {program.settings}, 1 registries\n"
         f"ok         cache folder: {program.cache}\n"
         f"ok         entry: registries[0] (cri-sandbox000000001) has {host}\n"
-        "skipped    metadata service: not needed: the identity is accessKey and the region is in the settings\n"
+        "skipped    metadata service: not needed by the identity accessKey, nor for the region\n"
         f"ok         identity: accessKey: an access key from {sandbox.key_id_file}, {sandbox.key_secret_file}\n"
         "skipped    proxy: none is set\n"
         "ok         DNS: 127.0.0.1\n"

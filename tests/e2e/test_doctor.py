@@ -385,7 +385,7 @@ WITH_HOSTS = 'mount --bind "$1" /etc/hosts; shift; exec "$@"'
 
 
 @pytest.mark.parametrize(
-    ("network", "vpc", "address", "broken", "told"),
+    "case",
     [
         ("auto", "127.0.0.1", "127.0.0.1", [], f"{VPC} answers; {PUBLIC} answers"),
         ("auto", "127.0.0.9", "127.0.0.1", [], f"connect to {VPC[8:]}:443 was refused; {PUBLIC} answers"),
@@ -397,7 +397,8 @@ WITH_HOSTS = 'mount --bind "$1" /etc/hosts; shift; exec "$@"'
     ],
     ids=["both answer", "the public one answers", "neither", "only the VPC may be used"],
 )
-def test_the_vpc_and_the_public_endpoint_are_both_tried(sandbox, frozen, tmp_path, network, vpc, address, broken, told):
+def test_the_vpc_and_the_public_endpoint_are_both_tried(sandbox, frozen, tmp_path, case):
+    network, vpc, address, broken, told = case
     with NetworkNamespace() as namespace:
         sandbox.listen_in(namespace)
         namespace.call(lambda: sandbox.openapi.listen(address, 443))

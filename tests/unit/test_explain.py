@@ -49,6 +49,21 @@ def named(region="cn-hangzhou", *domains):
         ),
         ("images.example.com", [named("cn-hangzhou", "image.example.com")], "in no entry's", "custom domain", "image."),
         ("docker.io", ["region: cn-hangzhou"], "in no entry's", "Nothing, if", ""),
+        (
+            "crpi-a1b2.cn-hangzhou.personal.cr.aliyuncs.com",
+            ["region: cn-hangzhou"],
+            "grants no tokens",
+            "kind: login",
+            "",
+        ),
+        (
+            "registry.cn-hangzhou.aliyuncs.com/team",
+            ["region: cn-hangzhou"],
+            "no entry is for the Personal Edition in cn-hangzhou",
+            "without instanceId",
+            "",
+        ),
+        ("registry.cn-hangzhou.aliyuncs.com/acs", ["region: cn-hangzhou"], "public", "Nothing, if", ""),
     ],
 )
 def test_each_host_that_is_not_covered_is_told_why_and_what_comes_nearest(host, entries, why, remedy, nearest):
