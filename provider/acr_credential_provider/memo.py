@@ -187,7 +187,7 @@ class Memos:
         """
         self._check_folder()
         path = self.path(memo.digest, suffix)
-        draft = f"{path}.{posix.getpid()}"
+        draft = f"{path}.{posix.urandom(8).hex()}"  # not the pid: containers that share the folder have the same ones
         flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
         file = posix.open(draft, flags, 0o600)
         try:
@@ -217,9 +217,11 @@ class Memos:
             return
 
     def _check_folder(self) -> None:
-        folder = posix.lstat(self.folder)
-        if folder.st_uid != posix.geteuid() or folder.st_mode & TYPE_AND_OTHERS_WRITE != IS_FOLDER:
-            raise ValueError("the folder is not ours alone")
+        # The one above too: who can write there can put another folder in this one's place.
+        for path in (self.folder, self.folder.rpartition("/")[0]):
+            folder = posix.lstat(path)
+            if folder.st_uid != posix.geteuid() or folder.st_mode & TYPE_AND_OTHERS_WRITE != IS_FOLDER:
+                raise ValueError("the folder is not ours alone")
 
 
 def uptime() -> float:
