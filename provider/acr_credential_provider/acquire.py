@@ -11,6 +11,7 @@ import random
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from . import judged
@@ -26,6 +27,7 @@ from .image import place_of
 from .memo import FOREVER, LOGIN, NOT_COVERED, TOKEN, Memo, Memos, stamp, uptime
 from .notes import Notes
 from .registry import SYSTEM_NAMESPACES, EnterpriseHost, PersonalHost, SharedHost, recognise
+from .roots import Roots
 from .sources.choose import source_of
 from .sources.login import read_login
 from .store import Store
@@ -343,7 +345,12 @@ class _Cloud:
         return MetadataService(transport, endpoint=self._settings.endpoints.metadata, allow_v1=allow_v1)
 
     def _transport(self, seconds: float) -> Transport:
-        return Transport(self._tools.deadline.within(seconds), proxy=self._proxy, ca_bundle=self._settings.ca_bundle)
+        return Transport(
+            self._tools.deadline.within(seconds),
+            proxy=self._proxy,
+            ca_bundle=self._settings.ca_bundle,
+            roots=partial(Roots, self._tools.memos),
+        )
 
     def _region(self, registry: Registry) -> str:
         region = registry.region or self._node_region()
