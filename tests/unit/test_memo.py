@@ -146,7 +146,7 @@ def test_a_memo_is_recalled_while_it_lives(memos):
 
 
 def test_a_dead_memo_is_not_recalled(memos):
-    memos.remember(living())
+    memos.remember(memo())
     assert memos.recall(DIGEST) is None
 
 
