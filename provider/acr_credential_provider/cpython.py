@@ -63,6 +63,11 @@ def parse_json(text: str) -> object:
     return value
 
 
+def checksum(data: bytes) -> str:
+    """Return the SHA-256 of *data* in hex."""
+    return sha256(data).hexdigest()
+
+
 def hexdigest(text: str) -> str:
     """Return the SHA-256 of *text* in hex: the name of a memo, never a password's hash."""
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

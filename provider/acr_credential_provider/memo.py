@@ -11,12 +11,15 @@ Part of the fast lane: only modules that are built into the interpreter.
 import posix
 import time
 
+from .cpython import checksum
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FORMAT = "acr-memo 1"
+FORMAT = "acr-memo 2"
 LARGEST = 4 << 20  # bytes; an answer has about 700, the settings of a thousand registries half a million
+SUM = 64  # bytes at the end: the checksum of all before
 FOREVER = 1e12  # seconds since the epoch: after any token's death
 DUE_CACHE = 60  # seconds the kubelet may keep a token that should have been renewed
 CLOCK_STEP = 2.0  # seconds a clock may be set back before what was written by it is distrusted
@@ -91,13 +94,15 @@ class Memo:
         """Return the bytes of the memo's file."""
         times = f"{self.written!r} {self.uptime!r} {self.due!r} {self.dead!r} {self.longest!r}"
         lines = (FORMAT, self.digest, self.kind, self.host, times, str(len(self.stamps)), *self.stamps)
-        return ("\n".join(lines) + "\n" + self.answer + "\nend\n").encode("utf-8", "surrogateescape")
+        body = ("\n".join(lines) + "\n" + self.answer + "\n").encode("utf-8", "surrogateescape")
+        return body + checksum(body).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> "Memo":
-        """Read back `encode`; raise ``ValueError`` for anything torn or of another version."""
-        lines = data.decode("utf-8", "surrogateescape").split("\n")
-        if len(lines) < 9 or lines[0] != FORMAT or lines[-2:] != ["end", ""]:
+        """Read back `encode`; raise ``ValueError`` for anything torn, damaged or of another version."""
+        body, checked = data[:-SUM], data[-SUM:]
+        lines = body.decode("utf-8", "surrogateescape").split("\n")
+        if len(lines) < 8 or lines[0] != FORMAT or checked != checksum(body).encode():
             raise ValueError("not a memo")
         written, uptime, due, dead, longest = map(float, lines[4].split(" "))
         answer_from = 6 + int(lines[5])
@@ -111,7 +116,7 @@ class Memo:
             dead=dead,
             longest=longest,
             stamps=lines[6:answer_from],
-            answer="\n".join(lines[answer_from:-2]),
+            answer="\n".join(lines[answer_from:-1]),
         )
 
     def is_true_of(self, digest: str) -> bool:
