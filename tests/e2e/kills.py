@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from sandbox import AcrSandbox
 
 LANES = 3
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)
+AFTER = 0.3
 LONGEST = 0.8  # seconds until the kill: a cold run takes half of that
 LIVING_AGAIN = 10.0
 
@@ -56,7 +58,11 @@ def _kill(program, sandbox, draw) -> str:
     process.stdin.write(harness.request(image_of(sandbox)))
     process.stdin.close()
     process.stdin = None
-    time.sleep(LONGEST * draw.random() ** 2)
+    if draw.random() < AFTER:  # in the midst of what is written once the answer is out
+        select.select([process.stdout], [], [], 15)
+        time.sleep(0.01 * draw.random())
+    else:
+        time.sleep(LONGEST * draw.random() ** 2)
     process.send_signal(draw.choice(SIGNALS))
     try:
         out, err = process.communicate(timeout=30)
