@@ -80,6 +80,10 @@ lint: venv ## style, types, and imports that only go down
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+.PHONY: soak
+soak: venv freeze ## random kills for MINUTES (default 10), not part of the tests
+	$(PY) -m pytest -q -s tests/soak
+
 .PHONY: bench
 bench: venv freeze freeze-untrimmed freeze-plain ## measure the figures that the design promises; writes build/bench.json
 	PYTHONPATH=tests $(PY) tests/bench/bench.py

@@ -1,7 +1,7 @@
 """Where the program starts: the fast lane first, the rest only when it must.
 
-The imports inside `main` are the one door between the two: behind it are argparse,
-threads, pydantic and the cloud, none of which a cache hit may pay for.
+The imports inside `_answer_or_operate` are the one door between the two: behind it are
+argparse, threads, pydantic and the cloud, none of which a cache hit may pay for.
 """
 
 import _signal  # type: ignore[import-not-found]  # the C half of signal, without enum
@@ -14,6 +14,14 @@ from .memo import judge_time
 
 DEADLINE = 15
 """Seconds for the whole answer, far below the 60 after which the kubelet kills us."""
+LIMITS = b"remedy: look at this process's limits (open files, tasks, memory); if they are wide, report it\n"
+STDIN_HANGS = (
+    b"error: the request on stdin did not end within 15 s\n"
+    b"remedy: close stdin after the CredentialProviderRequest, as the kubelet does\n"
+)
+NOT_WRITTEN = (
+    b"error: the answer could not be written to stdout\nremedy: Keep stdout open and read it, as the kubelet does.\n"
+)
 
 
 def is_docker_helper(program: str) -> bool:
@@ -27,8 +35,16 @@ def is_docker_helper(program: str) -> bool:
 
 def main() -> int:
     """Answer the kubelet, or an operator; return the exit code."""
-    started = time.monotonic()
-    arguments = sys.argv[1:]
+    _fill_standard_files()
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # Python's own way to end is a traceback
+    try:
+        return _answer_or_operate(time.monotonic(), sys.argv[1:])
+    except Exception as error:  # noqa: BLE001 - its text may hold anything, so only its type is told
+        _say(b"error: unforeseen " + type(error).__name__.encode() + b"\n" + LIMITS)
+        return 1
+
+
+def _answer_or_operate(started: float, arguments: list[str]) -> int:
     options = exec_options(arguments)
     if options is None and is_docker_helper(sys.argv[0]):
         from .docker_helper import main as help_docker  # noqa: PLC0415
@@ -40,20 +56,25 @@ def main() -> int:
         return operate(arguments)
     _signal.signal(_signal.SIGALRM, _stdin_hangs)
     _signal.alarm(DEADLINE)
-    raw = read_request()
-    _signal.alarm(0)
+    try:
+        raw = read_request()
+    except OSError:  # closed; the rest says that nothing came
+        raw = b""
+    _signal.signal(_signal.SIGALRM, _stdout_hangs)
     try:
         found = fresh_memo(raw, options)
         answer = None if found is None else found[0].response(found[1], now=judge_time(found[0]))
     except Exception:  # noqa: BLE001 - whatever surprised the fast lane, the rest can tell what it is
         found = answer = None
     if found is None or answer is None:
+        _signal.alarm(0)
         from .cli import get_credentials  # noqa: PLC0415
 
         return get_credentials(raw, options, started=started, seconds=DEADLINE)
     try:
         write_all(answer)
-    except OSError:  # whoever asked is gone; there is no one left to tell
+    except OSError:
+        _say(NOT_WRITTEN)
         return 1
     memo = found[0]
     if is_logged(memo.log):
@@ -63,13 +84,39 @@ def main() -> int:
     return 0
 
 
+def _fill_standard_files() -> None:
+    """Put something useless where stdin, stdout or stderr are closed.
+
+    Else the next file that is opened would take their number, and what is meant for stdout
+    (a token) or stderr would be written into a lock or a memo.
+    """
+    for file in (0, 1, 2):
+        try:
+            posix.fstat(file)
+        except OSError:
+            posix.open("/", posix.O_RDONLY)  # is there everywhere, and can neither be read nor written
+
+
 def _stdin_hangs(_signal_number: int, _frame: object) -> None:
-    write_all(
-        b"error: the request on stdin did not end within 15 s\n"
-        b"remedy: close stdin after the CredentialProviderRequest, as the kubelet does\n",
-        file=2,
-    )
+    _end(STDIN_HANGS)
+
+
+def _stdout_hangs(_signal_number: int, _frame: object) -> None:
+    _end(NOT_WRITTEN)
+
+
+def _end(words: bytes) -> None:
+    _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
+    _signal.alarm(1)  # for a stderr that nobody reads either
+    _say(words)
     posix._exit(1)  # noqa: SLF001 - the documented way to end at once
+
+
+def _say(words: bytes) -> None:
+    try:
+        write_all(words, file=2)
+    except OSError:
+        return
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import random
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from . import judged
@@ -26,6 +27,7 @@ from .image import place_of
 from .memo import FOREVER, LOGIN, NOT_COVERED, TOKEN, Memo, Memos, stamp, uptime
 from .notes import Notes
 from .registry import SYSTEM_NAMESPACES, EnterpriseHost, PersonalHost, SharedHost, recognise
+from .roots import Roots
 from .sources.choose import source_of
 from .sources.login import read_login
 from .store import Store
@@ -376,7 +378,10 @@ class Cloud:
     def transport(self, seconds: float) -> Transport:
         """Return a way out that ends after *seconds*, with the proxy and the authorities of the settings."""
         return self._tools.transport(
-            self._tools.deadline.within(seconds), proxy=self.proxy, ca_bundle=self._settings.ca_bundle
+            self._tools.deadline.within(seconds),
+            proxy=self.proxy,
+            ca_bundle=self._settings.ca_bundle,
+            roots=partial(Roots, self._tools.memos),
         )
 
     def _region(self, registry: Registry) -> str:

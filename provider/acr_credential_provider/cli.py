@@ -21,7 +21,8 @@ from .memo import Memo, Memos, judge_time, stamp
 from .notes import Notes
 from .plugin import answer
 from .protocol import CredentialProviderRequest
-from .watchdog import EndAfter, Reply, Stage, report
+from .sweep import sweep
+from .watchdog import EndAfter, NobodyReadsError, Reply, Stage, report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def main(arguments: list[str]) -> int:
     """Carry out an operator's command; return the exit code."""
     from .commands import run  # noqa: PLC0415 - argparse and all it loads, which no pull needs
 
+    os.umask(0o077)
     return run(arguments)
 
 
@@ -71,24 +73,22 @@ def get_credentials(  # noqa: PLR0913 - what the two protocols differ in is hand
         log.failed(error)
 
     def time_is_up() -> int:
-        if reply.is_out:
+        if reply.is_out(LAST_WORDS / 2):
             return reply.code
-        fail(_too_late(stage, seconds))
+        fail(_NOT_WRITTEN if reply.is_begun else _too_late(stage, seconds))
         return 1
 
-    with EndAfter(deadline.remaining() - LAST_WORDS, time_is_up):
-        try:
+    try:
+        with EndAfter(deadline.remaining() - LAST_WORDS, time_is_up):
             request = CredentialProviderRequest.decode(raw)
             _answer(request, options, deadline=deadline, reply=reply, stage=stage, log=log)
-        except CredentialProviderError as error:
-            fail(error)
-        except OSError:  # whoever asked is gone
-            fail(CredentialProviderError("the answer could not be written to stdout", remedy="Keep stdout open."))
-        except BaseException as error:  # noqa: BLE001 - its text may hold anything, so only its type is told
-            fail(_unforeseen(error))
-        else:
-            return reply.code
-    return reply.code if reply.is_out else 1
+    except CredentialProviderError as error:
+        fail(error)
+    except NobodyReadsError:
+        fail(_NOT_WRITTEN)
+    except BaseException as error:  # noqa: BLE001 - its text may hold anything, so only its type is told
+        fail(_unforeseen(error))
+    return reply.code if reply.is_out() else 1
 
 
 def _answer(  # noqa: PLR0913 - where the parts are put together
@@ -133,10 +133,10 @@ def _answer(  # noqa: PLR0913 - where the parts are put together
         from .acquire import renewed  # noqa: PLC0415
 
         def settle_for_the_living() -> int:
-            if not reply.is_out:
+            if not reply.is_begun:
                 say(living)
                 notes.keep_failure(_too_late(stage, RENEWAL))
-            return 0
+            return 0 if reply.is_out(LAST_WORDS) else 1
 
         log.cache = "renewed"
         brief = tools(deadline.within(RENEWAL - LAST_WORDS), Deadline(0.0))
@@ -144,6 +144,7 @@ def _answer(  # noqa: PLR0913 - where the parts are put together
 
     queue = Queue(locks, digest, patience=patience, to_the_end=to_the_end, say_stage=say_stage)
     answer(notes=notes, queue=queue, acquire=acquire, renew=renew, reply=say)
+    sweep(cache, locks)
 
 
 def _usable(cache: str) -> str:
@@ -166,6 +167,14 @@ def _too_late(stage: Stage, seconds: float) -> DeadlineExceededError:
 
 
 def _unforeseen(error: BaseException) -> CredentialProviderError:
+    why = f" ({os.strerror(error.errno)})" if isinstance(error, OSError) and error.errno else ""
     return CredentialProviderError(
-        f"unforeseen {type(error).__name__}", remedy="Report it, with this version and the command that shows it."
+        f"unforeseen {type(error).__name__}{why}",
+        remedy="Look at this process's limits (open files, tasks, memory); if they are wide, "
+        "report it with this version and the command that shows it.",
     )
+
+
+_NOT_WRITTEN = CredentialProviderError(
+    "the answer could not be written to stdout", remedy="Keep stdout open and read it, as the kubelet does."
+)

@@ -16,7 +16,7 @@ from .hit import API_VERSIONS, CACHE, SETTINGS, fresh_memo, is_logged, read_requ
 from .log import Log
 from .memo import judge_time
 from .version import VERSION
-from .watchdog import Reply
+from .watchdog import NobodyReadsError, Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _get(raw: bytes, options: dict[str, str], *, started: float, seconds: float)
     if memo is not None:
         try:
             reply(memo.response(API_VERSIONS[0], now=judge_time(memo)))
-        except OSError:  # whoever asked is gone
+        except NobodyReadsError:
             return 1
         if is_logged(memo.log):
             Log(started=started).answered(host=memo.host, kind=memo.kind, cache="hit", tag=memo.log)

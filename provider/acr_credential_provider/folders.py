@@ -16,14 +16,24 @@ def prepare(cache: str) -> None:
     Raises `CacheUnsafeError` when one of them is another user's, or no folder, or can be
     written by others; ``OSError`` when the disk is full or read-only.
     """
+    trouble: OSError | None = None
     for folder in (cache, *(f"{cache}/{name}" for name in NAMES)):
         try:
-            os.mkdir(folder, 0o700)
-        except FileExistsError:
-            pass
-        except FileNotFoundError:
-            os.makedirs(folder, 0o700)
-        _check(folder)
+            _make(folder)
+            _check(folder)
+        except OSError as error:  # the others are looked at all the same: what is there is going to be used
+            trouble = error
+    if trouble is not None:
+        raise trouble
+
+
+def _make(folder: str) -> None:
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        os.makedirs(folder, 0o700)
 
 
 def _check(folder: str) -> None:

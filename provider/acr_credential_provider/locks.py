@@ -1,8 +1,8 @@
 """Who may go first: locks between processes of this node, each wait with an end.
 
-All are ``flock``s on files that are never removed (removing one while another process
-opens it would let two in), so the kernel frees them when their holder dies, however it
-dies, and hands them on first come, first served.
+All are ``flock``s, so the kernel frees them when their holder dies, however it dies, and
+hands them on first come, first served. A lock's file is removed by its holder only, and
+who then gets the lock of a removed file starts over, so that never two are let in.
 """
 
 from __future__ import annotations
@@ -70,16 +70,23 @@ class Lock:
         self._file: int | None = None
 
     def __enter__(self) -> bool:
-        try:
-            file = _open(self._path)
-        except OSError:  # no folder, read-only, full: answering alone beats not answering
-            return True
-        if _try_lock(file) or (self._seconds > 0 and _wait_for_lock(file, self._seconds)):
-            self._file = file
-            return True
-        if self._seconds <= 0:
-            os.close(file)  # else the thread that waited does
-        return False
+        until = time.monotonic() + self._seconds
+        while True:
+            try:
+                file = _open(self._path)
+            except OSError:  # no folder, read-only, full: answering alone beats not answering
+                return True
+            seconds = until - time.monotonic()
+            if not _try_lock(file):
+                if seconds <= 0:
+                    os.close(file)
+                    return False
+                if not _wait_for_lock(file, seconds):
+                    return False  # the thread that waited closes it
+            if os.fstat(file).st_nlink:
+                self._file = file
+                return True
+            os.close(file)  # swept away while we waited
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:

@@ -11,12 +11,15 @@ Part of the fast lane: only modules that are built into the interpreter.
 import posix
 import time
 
+from .cpython import checksum
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FORMAT = "acr-memo 2"
 LARGEST = 4 << 20  # bytes; an answer has about 700, the settings of a thousand registries half a million
+SUM = 64  # bytes at the end: the checksum of all before
 FOREVER = 1e12  # seconds since the epoch: after any token's death
 DUE_CACHE = 60  # seconds the kubelet may keep a token that should have been renewed
 CLOCK_STEP = 2.0  # seconds a clock may be set back before what was written by it is distrusted
@@ -95,13 +98,15 @@ class Memo:
         """Return the bytes of the memo's file."""
         times = f"{self.written!r} {self.uptime!r} {self.due!r} {self.dead!r} {self.longest!r}"
         lines = (FORMAT, self.digest, self.kind, self.host, times, self.log, str(len(self.stamps)), *self.stamps)
-        return ("\n".join(lines) + "\n" + self.answer + "\nend\n").encode("utf-8", "surrogateescape")
+        body = ("\n".join(lines) + "\n" + self.answer + "\n").encode("utf-8", "surrogateescape")
+        return body + checksum(body).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> "Memo":
-        """Read back `encode`; raise ``ValueError`` for anything torn or of another version."""
-        lines = data.decode("utf-8", "surrogateescape").split("\n")
-        if len(lines) < 10 or lines[0] != FORMAT or lines[-2:] != ["end", ""]:
+        """Read back `encode`; raise ``ValueError`` for anything torn, damaged or of another version."""
+        body, checked = data[:-SUM], data[-SUM:]
+        lines = body.decode("utf-8", "surrogateescape").split("\n")
+        if len(lines) < 9 or lines[0] != FORMAT or checked != checksum(body).encode():
             raise ValueError("not a memo")
         written, uptime, due, dead, longest = map(float, lines[4].split(" "))
         answer_from = 7 + int(lines[6])
@@ -116,7 +121,7 @@ class Memo:
             longest=longest,
             log=lines[5],
             stamps=lines[7:answer_from],
-            answer="\n".join(lines[answer_from:-2]),
+            answer="\n".join(lines[answer_from:-1]),
         )
 
     def is_true_of(self, digest: str) -> bool:
@@ -192,7 +197,7 @@ class Memos:
         """
         self._check_folder()
         path = self.path(memo.digest, suffix)
-        draft = f"{path}.{posix.getpid()}"
+        draft = f"{path}.{posix.urandom(8).hex()}"  # not the pid: containers that share the folder have the same ones
         flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
         file = posix.open(draft, flags, 0o600)
         try:
@@ -222,9 +227,11 @@ class Memos:
             return
 
     def _check_folder(self) -> None:
-        folder = posix.lstat(self.folder)
-        if folder.st_uid != posix.geteuid() or folder.st_mode & TYPE_AND_OTHERS_WRITE != IS_FOLDER:
-            raise ValueError("the folder is not ours alone")
+        # The one above too: who can write there can put another folder in this one's place.
+        for path in (self.folder, self.folder.rpartition("/")[0]):
+            folder = posix.lstat(path)
+            if folder.st_uid != posix.geteuid() or folder.st_mode & TYPE_AND_OTHERS_WRITE != IS_FOLDER:
+                raise ValueError("the folder is not ours alone")
 
 
 def uptime() -> float:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 LARGEST = 1 << 20
 """Bytes. A settings file with a thousand registries has a quarter of this."""
 
+DEEPEST = 20
+"""Levels of nesting; settings have five."""
+
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 _DURATION = re.compile(r"(?:[0-9]+[hms])+", re.ASCII)
 
@@ -370,6 +373,7 @@ def judge(text: str) -> ProviderSettings | list[Problem]:
 
 def _document(text: str) -> dict[Any, Any] | Problem:
     try:
+        _refuse_depth(text)
         document = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - it is a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -455,6 +459,15 @@ def read(path: str) -> str:
     raise ConfigurationError(f"{path} is not UTF-8 text", remedy="Save it as UTF-8.")
 
 
+def _refuse_depth(text: str) -> None:
+    """Raise ``yaml.YAMLError`` when *text* is nested deeper than settings ever are: the C parser would overflow."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise yaml.MarkedYAMLError(problem_mark=event.start_mark)  # type: ignore[arg-type]  # the C parser's own
+
+
 class _RepeatedKeyError(yaml.constructor.ConstructorError):
     pass
 
@@ -465,7 +478,7 @@ class _StrictLoader(yaml.CSafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
-            if key.value in seen and isinstance(key, yaml.ScalarNode):
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
                 raise _RepeatedKeyError(None, None, "repeated key", key.start_mark)
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
         return super().construct_mapping(node, deep=deep)

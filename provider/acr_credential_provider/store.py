@@ -56,6 +56,7 @@ class Store:
     """Values by name, each with a time after which it is not given out any more."""
 
     def __init__(self, folder: str) -> None:
+        self._folder = folder
         self._cache = _open(folder)
 
     def __enter__(self) -> Self:
@@ -75,9 +76,10 @@ class Store:
                 clock=time.time(), uptime=uptime(), written=record["written"], written_uptime=record["uptime"]
             )
             value: dict[str, Any] | None = record["value"] if now < record["until"] else None
-        except (sqlite3.Error, OSError, ValueError, TypeError, KeyError):
+        except Exception as error:  # noqa: BLE001 - whatever is in there, it is no reason to fail a pull
+            self._give_up_if_spoilt(error)
             return None
-        return value
+        return value if isinstance(value, dict) else None
 
     def put(self, name: str, value: dict[str, Any], *, until: float) -> None:
         """Keep *value* under *name* until the local time *until* (seconds since the epoch)."""
@@ -87,13 +89,23 @@ class Store:
         record = json.dumps({"written": now, "uptime": uptime(), "until": until, "value": value})
         try:
             self._cache.set(name, record, expire=max(until - now, 0.0))
-        except (sqlite3.Error, OSError):
-            return
+        except Exception as error:  # noqa: BLE001 - full, read-only, locked, damaged: the answer is out already
+            self._give_up_if_spoilt(error)
 
     def clear(self) -> None:
-        """Forget everything."""
-        if self._cache is not None:
-            self._cache.clear()
+        """Forget everything, if need be by removing the file from under another process."""
+        try:
+            if self._cache is not None:
+                self._cache.clear()
+                return
+        except Exception:  # noqa: BLE001 - what can't be cleared can be removed
+            self._cache = None
+        _throw_away(self._folder)
+
+    def _give_up_if_spoilt(self, error: Exception) -> None:
+        if isinstance(error, sqlite3.Error) and _is_spoilt(error):
+            self._cache = None
+            _throw_away(self._folder)
 
 
 def _open(folder: str) -> diskcache.Cache | None:
@@ -109,15 +121,33 @@ def _open(folder: str) -> diskcache.Cache | None:
             eviction_policy="none",
             sqlite_journal_mode="delete",  # no -shm and -wal files to go stale beside it
             sqlite_mmap_size=0,
+            sqlite_synchronous=0,  # what a power cut may spoil is only a cache; a dozen syncs would delay each pull
         )
-    except sqlite3.OperationalError:  # locked, read-only or full: another time
+    except (OSError, diskcache.Timeout):
         return None
-    except sqlite3.DatabaseError:  # not a database any more: the next run starts a new one
-        for name in ("cache.db", "cache.db-journal"):
-            _remove(f"{folder}/{name}")
+    except Exception as error:  # noqa: BLE001 - diskcache also trips over what the file says of itself
+        if _is_spoilt(error):  # the next run starts a new one
+            _throw_away(folder)
         return None
-    except (OSError, ValueError, TypeError, diskcache.Timeout):
-        return None
+
+
+def _is_spoilt(error: Exception) -> bool:
+    """Say whether the file is to blame: damaged, no database, or another version's."""
+    if isinstance(error, sqlite3.Error):
+        # Not locked, read-only or full: that passes. The first byte is the code without its details.
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _SPOILT
+    return True
+
+
+_SPOILT = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_NOTADB)
+
+
+def _throw_away(folder: str) -> None:
+    for name in ("cache.db", "cache.db-journal"):
+        try:
+            os.unlink(f"{folder}/{name}")
+        except OSError:
+            continue
 
 
 def _probe(path: str) -> None:
@@ -128,10 +158,3 @@ def _probe(path: str) -> None:
         connection.execute("ROLLBACK")
     finally:
         connection.close()
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        return

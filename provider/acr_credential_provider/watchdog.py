@@ -7,6 +7,7 @@ beside the work, and when the time is over it says what must be said and ends th
 from __future__ import annotations
 
 import os
+import select
 from _thread import allocate_lock, start_new_thread
 
 from .hit import write_all
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .errors import CredentialProviderError
+
+PATIENCE_WITH_STDERR = 100
+"""Milliseconds."""
+LONGEST_LINE = 2000
+"""Bytes. A pipe that polls as writable takes 4096 without making us wait."""
+
+
+class NobodyReadsError(Exception):
+    """The answer could not be written. Not a failure of the pull's question, so never remembered as one."""
 
 
 class Reply:
@@ -29,16 +39,29 @@ class Reply:
     def __init__(self, file: int = 1) -> None:
         self._file = file
         self._once = allocate_lock()
+        self._in_writing = allocate_lock()
+        self._in_writing.acquire()
 
     def __call__(self, answer: bytes) -> None:
-        """Write *answer*, unless one is out already; raise ``OSError`` when nobody reads it."""
+        """Write *answer*, unless another was begun already; raise `NobodyReadsError`."""
         if self._once.acquire(blocking=False):
-            write_all(answer, self._file)
+            try:
+                write_all(answer, self._file)
+            except OSError:
+                raise NobodyReadsError from None
+            self._in_writing.release()
 
     @property
-    def is_out(self) -> bool:
-        """Say whether an answer was given."""
+    def is_begun(self) -> bool:
+        """Say whether an answer has been begun: whole, in writing, or failed."""
         return self._once.locked()
+
+    def is_out(self, seconds: float = 0.0) -> bool:
+        """Say whether a whole answer is out; one that is in writing has *seconds* to end."""
+        if not self.is_begun or not self._in_writing.acquire(timeout=seconds):
+            return False
+        self._in_writing.release()
+        return True
 
 
 class Stage:
@@ -78,13 +101,17 @@ class EndAfter:
 
 
 def report(error: CredentialProviderError) -> None:
-    """Say *error* and its remedy on stderr, a line each."""
-    lines = f"error: {_one_line(error.problem)}\nremedy: {_one_line(error.remedy)}\n"
+    """Say *error* and its remedy on stderr, a line each; a stderr that nobody reads is left alone."""
+    lines = _line("error", error.problem) + _line("remedy", error.remedy)
     try:
-        os.write(2, lines.encode("utf-8", "backslashreplace"))
+        waiting = select.poll()
+        waiting.register(2, select.POLLOUT)
+        if waiting.poll(PATIENCE_WITH_STDERR):
+            os.write(2, lines)
     except OSError:
         return
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _line(what: str, text: str) -> bytes:
+    """Return one line, so short that two of them fit into a pipe that has any room."""
+    return f"{what}: {' '.join(text.split())}".encode("utf-8", "backslashreplace")[:LONGEST_LINE] + b"\n"

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Self
 
 import harness
+from acr_credential_provider.cloud.trust import KNOWN_PLACES
 from sandbox import AcrSandbox
 from sandbox.faults import Delay, Failure, Hang
 
@@ -31,12 +32,14 @@ UNTRIMMED = ROOT / "build/untrimmed/aliyun-acr-credential-provider/aliyun-acr-cr
 ROUNDS = 21
 HERD = 100
 IDENTITIES = 30
+MEMOS = 10_000
+REGISTRIES = 1_000
 MIB = 1024 * 1024
 
 
 def main() -> int:
     figures: dict[str, float] = {}
-    for part in (one_at_a_time, herd, refused_herd, identities, due_and_hung, sizes):
+    for part in (one_at_a_time, growth, herd, refused_herd, identities, due_and_hung, sizes):
         figures |= part()
     rows = table(figures)
     (ROOT / "build/bench.json").write_text(json.dumps({name: round(figures[name], 3) for name in figures}, indent=2))
@@ -56,6 +59,10 @@ def table(f: dict[str, float]) -> list[tuple[str, float, float, bool]]:
         ("first miss on a node / bare python3, CPU", f["first_miss_cpu_ms"] / f["bare_python_cpu_ms"], 30),
         ("hit, peak MiB", f["hit_peak_mib"], 15),
         ("miss, peak MiB", f["miss_peak_mib"], 52),
+        ("hit among 10,000 memos, 1,000 registries / hit, wall", f["crowded_hit_ms"] / f["lone_hit_ms"], 1.1),
+        ("the same, CPU", f["crowded_hit_cpu_ms"] / f["lone_hit_cpu_ms"], 1.1),
+        ("miss with 1,000 registries / miss, CPU", f["crowded_miss_cpu_ms"] / f["lone_miss_cpu_ms"], 1.3),
+        ("miss with the system's CA bundle / miss, CPU", f["bundle_miss_cpu_ms"] / f["lone_miss_cpu_ms"], 1.1),
         ("100 cold pulls: calls", f["herd_calls"], 1),
         ("100 cold pulls: last answer / first miss", f["herd_wall_over_miss"], 5),
         ("100 cold pulls: PSS of all, MiB", f["herd_pss_mib"], 600),
@@ -123,6 +130,60 @@ def one_at_a_time() -> dict[str, float]:
         wall, cpu, peak = (statistics.median(each) for each in zip(*runs, strict=True))
         figures |= {f"{name}_ms": wall * 1e3, f"{name}_cpu_ms": cpu * 1e3, f"{name}_peak_mib": peak / 1024}
     return figures
+
+
+def growth() -> dict[str, float]:
+    """A hit and a miss among many memos and registries, and a miss that trusts a whole distribution's CAs."""
+    with Scene() as scene:
+        stdin = scene.folder / "request"
+        stdin.write_bytes(harness.request(scene.image))
+        settings = scene.sandbox.settings()
+        (ours,) = settings["registries"]
+        others = [
+            {**ours, "instanceId": f"cri-other{number:06d}", "domains": [f"registry-{number}.example.com"]}
+            for number in range(REGISTRIES - 1)
+        ]
+        bundle = scene.folder / "bundle.pem"
+        bundle.write_bytes(_system_bundle() + scene.sandbox.ca_file.read_bytes())
+        variants = {
+            "lone": settings,
+            "crowded": {**settings, "registries": [*others, ours]},
+            "bundle": {**settings, "caBundle": str(bundle)},
+        }
+        commands = {}
+        for name, document in variants.items():
+            path = scene.folder / f"{name}.yaml"
+            path.write_text(json.dumps(document))
+            path.chmod(0o600)
+            cache = scene.folder / name
+            commands[name] = ([str(harness.FROZEN), "--settings", str(path), "--cache", str(cache)], str(stdin), [])
+        _measure({"crowded": commands["crowded"]})  # makes its folders
+        (memo,) = (scene.folder / "crowded/memo").glob("*.memo")
+        for number in range(MEMOS):
+            other = memo.with_name(f"{number:064x}.memo")
+            other.write_bytes(memo.read_bytes())
+            other.chmod(0o600)
+        runs = {f"{name}_hit": each for name, each in _measure(commands).items()}
+        scene.sandbox.state.token_life = 1.0
+        for name in variants:
+            for each in (scene.folder / name / "memo").glob("*.memo"):
+                if not each.name.startswith("0" * 40):
+                    each.unlink()
+            shutil.rmtree(scene.folder / name / "store")
+        # The first one after the pause finds cold caches; that is to be none of them.
+        turns = {"bare": (BARE, os.devnull, []), **commands, "pause": (["/bin/sleep", "1"], os.devnull, [])}
+        runs |= {f"{name}_miss": each for name, each in _measure(turns, warm_up=2).items() if name in variants}
+        assert scene.sandbox.calls.count("GetAuthorizationToken") >= 3 * ROUNDS
+    figures: dict[str, float] = {}
+    for name, each in runs.items():
+        wall, cpu, _ = (statistics.median(column) for column in zip(*each, strict=True))
+        figures |= {f"{name}_ms": wall * 1e3, f"{name}_cpu_ms": cpu * 1e3}
+    return figures
+
+
+def _system_bundle() -> bytes:
+    """Return the CA bundle of the distribution we are on."""
+    return next(Path(place).read_bytes() for place in KNOWN_PLACES if Path(place).is_file())
 
 
 def _all_of(cache: Path) -> list[str]:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 
@@ -132,3 +133,27 @@ def test_who_waits_at_the_gate_to_the_end_is_not_admitted(locks, tmp_path):
     queue = locks.admission(slots=2, at_the_gate=Deadline(0.2), for_a_slot=Deadline(5))
     with another_process(tmp_path, gate), queue as admitted:
         assert not admitted
+
+
+def test_a_lock_whose_file_was_swept_away_keeps_the_next_one_out_all_the_same(locks, tmp_path):
+    """Who waited for the removed file starts over with the new one, where somebody may be by then."""
+    with another_process(tmp_path, TOKEN) as remover:
+        outcome = []
+        waiter = threading.Thread(target=lambda: outcome.append(_hold_for_a_moment(tmp_path)))
+        waiter.start()
+        time.sleep(0.3)  # for it to wait
+        (tmp_path / "token.lock").unlink()
+        with another_process(tmp_path, TOKEN) as newcomer:
+            remover.kill()
+            remover.wait()
+            time.sleep(0.3)
+            assert outcome == []
+            newcomer.kill()
+            newcomer.wait()
+            waiter.join(10)
+    assert outcome == [True]
+
+
+def _hold_for_a_moment(folder):
+    with Locks(str(folder)).hold("token", patience=Deadline(10)) as held:
+        return held and (folder / "token.lock").exists()

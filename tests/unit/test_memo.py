@@ -181,6 +181,25 @@ def test_a_memo_that_others_could_read_or_write_is_not_recalled(memos, mode):
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o777], ids=oct)
+def test_below_a_folder_that_others_can_write_nothing_is_believed(memos, mode):
+    memos.remember(living())
+    os.chmod(os.path.dirname(memos.folder), mode)
+    try:
+        assert memos.recall(DIGEST) is None
+        with pytest.raises(ValueError, match="not ours alone"):
+            memos.remember(living())
+    finally:
+        os.chmod(os.path.dirname(memos.folder), 0o700)
+
+
+def test_the_draft_of_a_killed_writer_is_in_nobodys_way(memos):
+    """A container's processes all have the same few pids."""
+    open(f"{memos.path(DIGEST)}.{os.getpid()}", "w").close()
+    memos.remember(living())
+    assert memos.recall(DIGEST) is not None
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777], ids=oct)
 def test_nothing_is_recalled_from_or_written_to_a_folder_that_others_can_write(memos, mode):
     memos.remember(living())
     os.chmod(memos.folder, mode)

@@ -129,3 +129,87 @@ def test_only_root_can_read_the_store(folder):
     finally:
         os.umask(old)
     assert {os.stat(os.path.join(folder, name)).st_mode & 0o077 for name in os.listdir(folder)} == {0}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP TABLE Cache; CREATE TABLE Cache (other)",
+        "DROP TABLE Settings; CREATE TABLE Settings (other)",
+        "UPDATE Settings SET value = 'unheard of' WHERE key LIKE '%policy%' OR key LIKE 'sqlite%'",
+        "INSERT INTO Settings VALUES ('disk_unknown', 1)",
+        "PRAGMA writable_schema = 1; UPDATE sqlite_master SET sql = 'nonsense'",
+    ],
+)
+def test_the_store_of_another_version_serves_or_gives_way_to_a_new_one(folder, change):
+    with Store(folder) as store:
+        store.put("a", {"b": 1}, until=LATER)
+    with sqlite3.connect(f"{folder}/cache.db") as db:
+        db.executescript(change)
+    db.close()
+    for _ in range(2):
+        with Store(folder) as store:
+            store.put("a", {"b": 2}, until=LATER)
+    with Store(folder) as store:
+        assert store.get("a") == {"b": 2}
+
+
+def test_damage_anywhere_in_the_file_is_no_error_and_heals(folder):
+    with Store(folder) as store:
+        for number in range(50):
+            store.put(f"a{number}", {"b": "c" * 200}, until=LATER)
+    with open(f"{folder}/cache.db", "rb") as file:
+        whole = file.read()
+    for place in range(0, len(whole), 997):
+        with open(f"{folder}/cache.db", "wb") as file:
+            file.write(whole[:place] + b"\xa5" * 64 + whole[place + 64 :])
+        for _ in range(3):
+            with Store(folder) as store:
+                for number in range(0, 50, 7):
+                    assert store.get(f"a{number}") in (None, {"b": "c" * 200}, {"b": 1}), place
+                    store.put(f"a{number}", {"b": 1}, until=LATER)
+        with Store(folder) as store:
+            assert store.get("a49") == {"b": 1}, place
+
+
+def test_what_is_locked_after_it_was_opened_is_empty_for_now(folder):
+    with Store(folder) as store:
+        store.put("a", {"b": 1}, until=LATER)
+        command = [sys.executable, "-c", HOLDER, f"{folder}/cache.db"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+            assert holder.stdout.readline() == b"held\n"
+            assert store.get("a") is None
+            store.put("a", {"b": 2}, until=LATER)
+            holder.kill()
+        assert store.get("a") == {"b": 1}
+
+
+def test_what_a_killed_process_had_not_finished_is_undone(folder):
+    """A hot journal: half of a transaction is in the file, and what was there before is beside it."""
+    with Store(folder) as store:
+        store.put("a", {"b": 1}, until=LATER)
+    half = """
+import os, signal, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.executescript("PRAGMA cache_size = 1; PRAGMA cache_spill = 1; BEGIN IMMEDIATE")
+db.execute("UPDATE Cache SET value = 'torn'")
+for _ in range(200): db.execute("INSERT INTO Cache (key, raw, value) VALUES (hex(randomblob(9)), 1, randomblob(3000))")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", half, f"{folder}/cache.db"], check=False)
+    assert os.path.getsize(f"{folder}/cache.db-journal") > 0
+    with Store(folder) as store:
+        assert store.get("a") == {"b": 1}
+
+
+def test_forgetting_everything_works_on_a_locked_store_too(folder):
+    with Store(folder) as store:
+        store.put("a", {"b": 1}, until=LATER)
+    command = [sys.executable, "-c", HOLDER, f"{folder}/cache.db"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with Store(folder) as store:
+            store.clear()
+        holder.kill()
+    with Store(folder) as store:
+        assert store.get("a") is None

@@ -34,12 +34,16 @@ class HopError(CloudUnreachableError):
 
     `elsewhere`: another endpoint may be reached although this one was not.
     `again`: the same endpoint may do better a moment later.
+    `untrusted`: more certificates to trust might help.
     """
 
-    def __init__(self, problem: str, *, remedy: str, elsewhere: bool = False, again: bool = False) -> None:
+    def __init__(
+        self, problem: str, *, remedy: str, elsewhere: bool = False, again: bool = False, untrusted: bool = False
+    ) -> None:
         super().__init__(problem, remedy=remedy)
         self.elsewhere = elsewhere
         self.again = again
+        self.untrusted = untrusted
 
 
 def explain(  # noqa: PLR0911  # a table, read from the particular to the general
@@ -97,6 +101,7 @@ def _certificate(code: int, *, where: str, bundle: str) -> HopError:
             f"the TLS certificate of {where} is {_NOT_IN_TIME[code]} by this node's clock",
             remedy=CHECK_CLOCK,
             elsewhere=True,
+            untrusted=True,  # it may be a root that is over, with a newer one of its name beside it
         )
     if code in _WRONG_NAME:
         return HopError(f"the TLS certificate of {where} is for another host", remedy=CHECK_MIDDLEBOX, elsewhere=True)
@@ -108,4 +113,5 @@ def _certificate(code: int, *, where: str, bundle: str) -> HopError:
             "(caBundle in the settings, or SSL_CERT_FILE); else update the ca-certificates package."
         ),
         elsewhere=True,
+        untrusted=True,
     )

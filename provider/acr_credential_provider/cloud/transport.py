@@ -14,15 +14,16 @@ from acr_credential_provider.errors import ConfigurationError, DeadlineExceededE
 from .dial import dial
 from .failures import CHECK_MIDDLEBOX, CHECK_NETWORK, HopError, explain
 from .proxy import ProxySettings, is_loopback
-from .trust import find_ca_bundle, tls_context
+from .trust import Trust, find_ca_bundle
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
     from acr_credential_provider.deadline import Deadline
+    from acr_credential_provider.roots import Roots
 
     from .dial import Resolver
     from .proxy import Proxy
@@ -72,10 +73,11 @@ class Transport:
     """Sends single requests; never follows a redirect, never waits past *deadline*.
 
     *proxy* and *ca_bundle* (a path) come from the settings; ``None`` leaves them to the
-    environment and to what the distribution has.
+    environment and to what the distribution has. *roots* makes the memory of what a CA
+    bundle's certificates were needed for.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has its default
         self,
         deadline: Deadline,
         *,
@@ -83,14 +85,15 @@ class Transport:
         ca_bundle: str | None = None,
         bounds: Bounds | None = None,
         resolver: Resolver = socket.getaddrinfo,
+        roots: Callable[[str], Roots] | None = None,
     ) -> None:
         self._deadline = deadline
         self._proxy = ProxySettings.from_environment() if proxy is None else proxy
         self._ca_bundle = ca_bundle
         self._bounds = Bounds() if bounds is None else bounds
         self._resolver = resolver
-        self._tls: ssl.SSLContext | None = None
-        self._bundle = ""
+        self._roots = roots
+        self._trust: Trust | None = None
 
     def time_left(self) -> float:
         """Return the seconds that requests may still take."""
@@ -104,22 +107,34 @@ class Transport:
         """
         target = _Target.parse(request.url)
         proxy = None if request.direct or not target.tls else self._proxy.proxy_for(target.host, target.port)
-        if target.tls and self._tls is None:
-            self._bundle = find_ca_bundle(self._ca_bundle)
-            self._tls = tls_context(self._bundle)
+        trust = self._trusted() if target.tls else None
+        outcome = self._try(request, target, proxy, trust)
+        if isinstance(outcome, HopError) and outcome.untrusted and trust is not None and trust.widen():
+            # Nothing was sent yet; the one certificate that did last time does not any more.
+            outcome = self._try(request, target, proxy, trust)
+        # An outcome and not an exception: raised in there, the foreign one would ride along as its context.
+        if isinstance(outcome, HopError):
+            raise outcome
+        return outcome
+
+    def _try(
+        self, request: HttpRequest, target: _Target, proxy: Proxy | None, trust: Trust | None
+    ) -> HttpResponse | HopError:
+        tls = trust.context_for(target.host) if trust is not None else None
         seconds = min(request.bound or self._bounds.hop, self.time_left())
         if not seconds:
             raise DeadlineExceededError(
                 f"no time was left to call {target.name}",
                 remedy="Look for slow DNS or a slow network on this node, or raise the deadline.",
             )
-        # An outcome and not an exception: raised in here, the foreign one would ride along as its context.
-        outcome = _Hop(target, proxy, self._deadline.within(seconds), seconds).run(
-            request, connect=self._bounds.connect, tls=self._tls, bundle=self._bundle, resolver=self._resolver
-        )
-        if isinstance(outcome, HopError):
-            raise outcome
-        return outcome
+        hop = _Hop(target, proxy, self._deadline.within(seconds), seconds)
+        return hop.run(request, connect=self._bounds.connect, tls=tls, trust=trust, resolver=self._resolver)
+
+    def _trusted(self) -> Trust:
+        if self._trust is None:
+            bundle = find_ca_bundle(self._ca_bundle)
+            self._trust = Trust(bundle, self._roots(bundle) if self._roots is not None else None)
+        return self._trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +186,13 @@ class _Hop:
         self._seconds = seconds
 
     def run(
-        self, request: HttpRequest, *, connect: float, tls: ssl.SSLContext | None, bundle: str, resolver: Resolver
+        self,
+        request: HttpRequest,
+        *,
+        connect: float,
+        tls: ssl.SSLContext | None,
+        trust: Trust | None,
+        resolver: Resolver,
     ) -> HttpResponse | HopError:
         """Return the answer, or why there is none; raises nothing that came from outside."""
         sock: socket.socket | None = None
@@ -185,14 +206,16 @@ class _Hop:
                 if refusal:
                     return refusal
             self._where = self._target.name
-            if self._target.tls and tls:
+            if tls and trust:
                 self._doing = "the TLS handshake with"
                 sock.settimeout(_seconds(self._deadline))  # OpenSSL's handshake holds it as a whole
                 # Bytes, because a str would load the IDNA codec for nothing.
                 sock = tls.wrap_socket(sock, server_hostname=self._target.host.encode("ascii"))
+                trust.learn(self._target.host, sock)
             self._doing = "the call to"
             return self._exchange(sock, request)
         except Exception as error:  # noqa: BLE001  # nothing foreign leaves: each class is told in our own words
+            bundle = trust.bundle if trust else ""
             return explain(error, doing=self._doing, where=self._where, bundle=bundle, seconds=self._seconds)
         finally:
             if sock:

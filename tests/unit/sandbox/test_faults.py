@@ -209,13 +209,12 @@ def test_a_reset_is_a_true_reset(sandbox, place):
     sandbox.faults.add("metadata", Reset(place))
 
     # Without TLS: OpenSSL tells its callers of an end where the kernel said reset.
-    with socket.create_connection(sandbox.metadata.addresses[0]) as client:
-        client.sendall(b"GET /latest/meta-data/region-id HTTP/1.1\r\nHost: x\r\n\r\n")
-        with pytest.raises(ConnectionResetError):
-            read_to_end(client)
+    with socket.create_connection(sandbox.metadata.addresses[0]) as client, pytest.raises(ConnectionResetError):
+        ask_and_read_to_end(client)
 
 
-def read_to_end(client):
+def ask_and_read_to_end(client):
+    client.sendall(b"GET /latest/meta-data/region-id HTTP/1.1\r\nHost: x\r\n\r\n")
     while client.recv(1000):
         pass
 

@@ -1,0 +1,89 @@
+"""Kills the program at random points, over and over, and says what must hold all the same."""
+
+from __future__ import annotations
+
+import random
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import harness
+from conftest import write_settings
+from e2e.adversity import assert_answered, assert_no_token, assert_whole, image_of
+from sandbox import AcrSandbox
+
+LANES = 3
+SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)
+AFTER = 0.3
+LONGEST = 0.8  # seconds until the kill: a cold run takes half of that
+LIVING_AGAIN = 10.0
+
+
+def kill_at_random(runs: int, seed: int) -> dict[str, int]:
+    """Kill *runs* runs in a few lanes; return how many were killed before and after their answer was out."""
+    with ThreadPoolExecutor(LANES) as pool:
+        lanes = [pool.submit(_lane, runs // LANES, f"{seed}/{lane}") for lane in range(LANES)]
+        counts = [lane.result() for lane in lanes]
+    return {name: sum(each[name] for each in counts) for name in counts[0]}
+
+
+def _lane(runs: int, seed: str) -> dict[str, int]:
+    draw = random.Random(seed)
+    folder = Path(tempfile.mkdtemp(prefix="acr-kills-"))
+    counts = {"killed before": 0, "killed after": 0, "ended first": 0}
+    try:
+        with AcrSandbox() as sandbox:
+            program = harness.frozen(write_settings(folder, sandbox.settings()), folder / "cache")
+            for run in range(runs):
+                _forget(program.cache, draw.choice(("nothing", "nothing", "memos", "memos", "all")))
+                counts[_kill(program, sandbox, draw)] += 1
+                if run % 3 == 2:
+                    ended = program.ask(image_of(sandbox))
+                    assert_answered(ended, sandbox)
+                    assert ended.seconds < LIVING_AGAIN, (seed, run, ended.seconds)
+            drafts = [each.name for each in (program.cache / "memo").glob("*.memo.*")]
+            assert_no_token(program.cache, sandbox, but=(".memo", "cache.db", "cache.db-journal", *drafts))
+    finally:
+        shutil.rmtree(folder)
+    return counts
+
+
+def _kill(program, sandbox, draw) -> str:
+    process = program.start()
+    process.stdin.write(harness.request(image_of(sandbox)))
+    process.stdin.close()
+    process.stdin = None
+    if draw.random() < AFTER:  # in the midst of what is written once the answer is out
+        select.select([process.stdout], [], [], 15)
+        time.sleep(0.01 * draw.random())
+    else:
+        time.sleep(LONGEST * draw.random() ** 2)
+    process.send_signal(draw.choice(SIGNALS))
+    try:
+        out, err = process.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    assert err == b""
+    assert process.returncode in (0, *(-number for number in SIGNALS))
+    if out:
+        assert_whole(out, sandbox)
+    elif process.returncode == 0:
+        raise AssertionError("exit code 0 without an answer")
+    if process.returncode == 0:
+        return "ended first"
+    return "killed after" if out else "killed before"
+
+
+def _forget(cache: Path, what: str) -> None:
+    if what != "nothing":
+        for memo in (cache / "memo").glob("*.memo"):
+            memo.unlink()
+    if what == "all":
+        for each in (cache / "store").glob("*"):
+            each.unlink(missing_ok=True)
