@@ -15,6 +15,8 @@ import yaml
 from .problem import Problem
 
 _DEEPEST = 8
+_SAFE_DEPTH = 20
+"""Levels of nesting that the C parser is given; settings have five."""
 _ODD_SPACES = "\u00a0\u2002\u2003\u2007\u2009\u202f\u3000"
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 _QUOTES = "\u201c\u201d\u201e\uff02\u2018\u2019\uff07"
@@ -180,6 +182,7 @@ def parse(text: str, *, first_line: int = 1) -> Spot:
             raise UnreadableError(
                 Problem(alias.start_mark.line + first_line, "a value", problem, 'Put it in quotes: "*".')
             )
+        refuse_depth(text)
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark.line if error.problem_mark else 0
@@ -189,6 +192,15 @@ def parse(text: str, *, first_line: int = 1) -> Spot:
     else:
         return _spot(node, first_line, _DEEPEST) if node else Spot(first_line, "")
     raise outcome
+
+
+def refuse_depth(text: str) -> None:
+    """Raise ``yaml.YAMLError`` when *text* is nested deeper than settings ever are: the C parser would overflow."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _SAFE_DEPTH:
+            raise yaml.MarkedYAMLError(problem_mark=event.start_mark)  # type: ignore[arg-type]  # the C parser's own
 
 
 def _is_alias(event: yaml.Event) -> bool:

@@ -91,6 +91,9 @@ def test_settings_that_are_no_file_are_named(frozen, sandbox, what, tmp_path):
         (b"a: " * 100_000, "not YAML"),
         (b"{a: " * 100_000, "not YAML"),
         (b"- " * 100_000, ""),
+        (b"acr-registry-info: |\n" + b"  " + b"- " * 100_000, ""),
+        (b"acr-registry-info: |\n" + b"  " + b"[" * 100_000, ""),
+        (b"acr-registry-info: " + b"{a: " * 100_000, ""),
         (b"a: &a [" + b"*a," * 1000 + b"]", ""),
         (b"&a {*a : 1}", ""),
         (b"!!python/object/apply:os.system ['echo CANARY']", ""),
@@ -102,7 +105,7 @@ def test_settings_that_are_no_file_are_named(frozen, sandbox, what, tmp_path):
         (b"- a", "not a mapping"),
         (b"42", "not a mapping"),
     ],
-    ids=range(20),
+    ids=range(23),
 )
 def test_settings_that_hold_nothing_useful_are_named(frozen, sandbox, content, words):
     frozen.settings.write_bytes(content)
