@@ -217,6 +217,8 @@ class Cloud:
         but only about hosts that look like it: a custom domain is known from the settings or
         from a list that an earlier pull brought.
         """
+        if is_better_without_login(where):
+            return Coverage(None)
         named, others = sort_out(where, self._settings.registries)
         if named is not None:
             return Coverage(named)
@@ -419,15 +421,21 @@ class Cloud:
         )
 
 
+def is_better_without_login(where: str) -> bool:
+    """Say whether a login for *where* (`hit.place`), whichever it is, could only spoil the pull of a public image."""
+    host, _, namespace = where.partition("/")
+    return isinstance(recognise(host), SharedHost) and (not namespace or namespace in SYSTEM_NAMESPACES)
+
+
 def sort_out(where: str, registries: Iterable[Registry]) -> tuple[Registry | None, list[Registry]]:
     """Return the registry whose settings name *where* (`hit.place`), if one does, and those that name no domains.
 
     The latter are none where no login can be of use.
     """
+    if is_better_without_login(where):
+        return None, []
     host, _, namespace = where.partition("/")
     is_shared = isinstance(recognise(host), SharedHost)
-    if is_shared and (not namespace or namespace in SYSTEM_NAMESPACES):
-        return None, []  # whatever login we had for it could only spoil the pull of a public image
     candidates = [each for each in registries if not is_shared or _may_have(each, namespace)]
     # An entry that names the namespace goes before one that takes the rest.
     candidates.sort(key=lambda each: not each.namespaces)
