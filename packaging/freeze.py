@@ -27,8 +27,9 @@ import importlib, pkgutil, sys
 sys.path[:0] = sys.argv[1:]
 import alibabacloud_cr20181201.client, alibabacloud_credentials.client, diskcache, pydantic, yaml
 import acr_credential_provider
+not_on_nodes = ("acr_credential_provider.sources.managed_role", "acr_credential_provider.sources.profile")
 for module in pkgutil.walk_packages(acr_credential_provider.__path__, "acr_credential_provider."):
-    if ".pull_secrets" not in module.name and not module.name.endswith("__main__"):
+    if ".pull_secrets" not in module.name and not module.name.endswith("__main__") and module.name not in not_on_nodes:
         importlib.import_module(module.name)
 """
 

@@ -7,6 +7,7 @@ admitted to do heavy work.
 from __future__ import annotations
 
 import json
+import math
 import random
 import time
 from contextlib import contextmanager
@@ -22,12 +23,20 @@ from .cloud.personal import personal_token
 from .cloud.proxy import ProxySettings
 from .cloud.transport import Transport
 from .cpython import hexdigest
-from .errors import CloudUnreachableError, ConfigurationError, CredentialProviderError, IdentityUnavailableError
+from .errors import (
+    CloudUnreachableError,
+    ConfigurationError,
+    CredentialProviderError,
+    IdentityUnavailableError,
+    RegistryRefusedError,
+    RoleRefusedError,
+)
 from .image import place_of
 from .memo import FOREVER, LOGIN, NOT_COVERED, TOKEN, Memo, Memos, stamp, uptime
 from .notes import Notes
 from .registry import SYSTEM_NAMESPACES, EnterpriseHost, PersonalHost, SharedHost, recognise
 from .roots import Roots
+from .sessions import Sessions
 from .sources.choose import source_of
 from .sources.login import read_login
 from .store import Store
@@ -36,6 +45,8 @@ from .token import AuthorizationToken
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from .cloud.credential import CloudCredential
+    from .cloud.sts import StsApi
     from .deadline import Deadline
     from .locks import Locks
     from .protocol import CredentialProviderRequest
@@ -48,6 +59,8 @@ if TYPE_CHECKING:
 MACHINE_ID = "/etc/machine-id"
 """A cache that was cloned with the disk of another node is worth nothing: this file tells."""
 
+HOUR = 3600.0
+MOST_HOURS = 24
 DAY = 86400.0
 UNKNOWN_REGION_LIFE = 3600.0
 """Seconds after which a node whose metadata service did not answer is asked again."""
@@ -203,6 +216,14 @@ class Cloud:
         self._store = store
         self._machine = machine
         self._tools = tools
+        self._sessions = Sessions(
+            store=store,
+            locks=tools.locks,
+            memos=tools.memos,
+            patience=tools.patience,
+            machine=machine,
+            stamps=(stamp(tools.settings_path),),
+        )
         self.proxy = (
             ProxySettings(https_proxy=settings.proxy.https or "", no_proxy=settings.proxy.no_proxy)
             if settings.proxy
@@ -257,11 +278,10 @@ class Cloud:
 
     def way(self, registry: Registry) -> Way:
         """Return how a token of *registry* is come by; only the node's region may have to be asked for."""
-        source = self._source(registry)
-        name = self._name("token", registry, tuple(stamp(path) for path in source.files()))
+        _, name = self._asked("token", registry)
         region = self._region(registry)
         return Way(
-            source=source,
+            source=self._source(registry),
             region=region,
             endpoints=self._endpoints(registry, region),
             kept=self._kept_token(name),
@@ -271,10 +291,8 @@ class Cloud:
     @contextmanager
     def token(self, registry: Registry) -> Iterator[tuple[AuthorizationToken, tuple[str, ...]]]:
         """Yield a living token of *registry* and the stamps of the files it depended on."""
-        source = self._source(registry)
-        files = tuple(stamp(path) for path in source.files())
-        name = self._name("token", registry, files)
-        with self._tools.locks.hold(name, patience=self._tools.patience) as held:
+        files, name = self._asked("token", registry)
+        with self._tools.locks.hold(name, patience=self._tools.patience) as held, self._sessions:
             kept = self._kept_token(name)
             # Not held: another process is renewing it, and a living token is good enough meanwhile.
             if kept is not None and not (held and kept.is_due(time.time() + self._tools.ahead)):
@@ -311,15 +329,16 @@ class Cloud:
             except CredentialProviderError as error:
                 failure = error
                 notes.keep_failure(error)
+                if isinstance(error, RegistryRefusedError | RoleRefusedError):
+                    self._sessions.distrust()
         if kept is not None:
             return kept
         raise failure
 
     def _domains(self, registry: Registry, *, may_ask: bool) -> tuple[list[str], float]:
         """Return the hosts that ACR lists for *registry* and until when that is believed."""
-        files = tuple(stamp(path) for path in self._source(registry).files())
-        name = self._name("domains", registry, files)
-        with self._tools.locks.hold(name, patience=self._tools.patience):
+        _, name = self._asked("domains", registry)
+        with self._tools.locks.hold(name, patience=self._tools.patience), self._sessions:
             kept = self._store.get(f"domains/{name}")
             if kept is not None:
                 return kept["domains"], kept["until"]
@@ -333,12 +352,11 @@ class Cloud:
 
     def _grant(self, registry: Registry, *, brief: bool) -> AuthorizationGrant:
         if registry.instance_id:
-            hours = int(registry.token_duration // 3600)
-            return self._api(registry, brief=brief).authorization_token(registry.instance_id, hours=hours)
+            return self._api(registry, brief=brief).authorization_token(registry.instance_id, hours=_hours(registry))
         region = self._region(registry)
         return personal_token(
             self.transport(BRIEF if brief else self._tools.deadline.remaining()),
-            self._credential(registry),
+            self._credential(registry, brief=brief),
             region=region,
             endpoints=self._endpoints(registry, region),
         )
@@ -347,18 +365,15 @@ class Cloud:
         region = self._region(registry)
         return AcrApi(
             self.transport(BRIEF if brief else self._tools.deadline.remaining()),
-            self._credential(registry),
+            self._credential(registry, brief=brief),
             region=region,
             endpoints=self._endpoints(registry, region),
         )
 
-    def _credential(self, registry: Registry) -> FixedCredential:
-        credential = self._source(registry).find(self._request)
+    def _credential(self, registry: Registry, *, brief: bool) -> FixedCredential:
+        credential = self._source(registry, brief=brief).find(self._request)
         if credential is None:
-            raise IdentityUnavailableError(
-                f"the identity of {called(registry)} ({registry.identity.kind}) does not apply to this request",
-                remedy="Choose another identity for that registry in the settings.",
-            )
+            raise _does_not_apply(registry)
         return FixedCredential(credential)
 
     def _endpoints(self, registry: Registry, region: str) -> tuple[str, ...]:
@@ -368,14 +383,31 @@ class Cloud:
             return acr_endpoints(region, vpc_first=True)[:1]
         return acr_endpoints(region, vpc_first=registry.network == "auto" and self._node_region() == region)
 
-    def _source(self, registry: Registry) -> CredentialSource:
-        if registry.identity.kind == "login":  # only its own domains lead to it, and those are never looked up
-            raise IdentityUnavailableError("a login is not an identity of the cloud", remedy="Report this.")
-        return source_of(registry.identity, metadata=self._metadata)
+    def _source(self, registry: Registry, *, brief: bool = False) -> CredentialSource:
+        return source_of(registry.identity, registry.assume_role, cloud=_ForSources(self, registry, brief))
 
-    def _metadata(self, allow_v1: bool) -> MetadataService:
+    def metadata(self, *, allow_v1: bool) -> MetadataService:
+        """Return the metadata service."""
         transport = self.transport(self._tools.deadline.remaining())
         return MetadataService(transport, endpoint=self._settings.endpoints.metadata, allow_v1=allow_v1)
+
+    def sts(self, registry: Registry, named: str, *, brief: bool) -> StsApi:
+        """Return STS: where the settings say, else *named*, else the nearest."""
+        from .cloud.sts import StsApi, sts_endpoints  # noqa: PLC0415 - for those alone who have roles to assume
+
+        override = self._settings.endpoints.sts or named
+        if override:
+            endpoints: tuple[str, ...] = (override,)
+        else:
+            own = self._node_region()
+            near = sts_endpoints(own or registry.region or "", vpc_first=bool(own) and registry.network != "public")
+            endpoints = near[:1] if registry.network == "vpc" else near
+        self._tools.say_stage(f"asking STS for a role's session for {called(registry)}")
+        return StsApi(self.transport(BRIEF if brief else self._tools.deadline.remaining()), endpoints=endpoints)
+
+    def keep(self, key: str, fetch: Callable[[], CloudCredential]) -> CloudCredential:
+        """Return the session that is kept under *key*, or a new one."""
+        return self._sessions.keep(key, fetch)
 
     def transport(self, seconds: float) -> Transport:
         """Return a way out that ends after *seconds*, with the proxy and the authorities of the settings."""
@@ -403,7 +435,7 @@ class Cloud:
             return str(kept["region"])
         self._tools.say_stage("asking the metadata service for this node's region")
         try:
-            region, life = self._metadata(self._may_use_metadata_v1()).region_id(), DAY
+            region, life = self.metadata(allow_v1=self._may_use_metadata_v1()).region_id(), DAY
         except (IdentityUnavailableError, CloudUnreachableError):
             region, life = "", UNKNOWN_REGION_LIFE
         self._store.put(name, {"region": region}, until=time.time() + life)
@@ -412,13 +444,51 @@ class Cloud:
     def _may_use_metadata_v1(self) -> bool:
         return any(getattr(each.identity, "allow_metadata_v1", False) for each in self._settings.registries)
 
-    def _name(self, what: str, registry: Registry, files: tuple[str, ...]) -> str:
-        """Return the name of *registry*'s token: who asks for what, on which machine."""
-        identity = repr(sorted(vars(registry.identity).items()))
+    def _asked(self, what: str, registry: Registry) -> tuple[tuple[str, ...], str]:
+        """Return the stamps of the files that decide who asks, and the name of what is asked for.
+
+        The name says who asks for what, on which machine. A request that must be refused is
+        refused here, before any call.
+        """
+        source = self._source(registry)
+        who = source.who(self._request)
+        if who is None:
+            raise _does_not_apply(registry)
+        files = tuple(stamp(path) for path in source.files())
         region = registry.region or "own"
-        return hexdigest(
-            "\n".join((what, registry.instance_id, region, identity, self._request.asker, self._machine, *files))
-        )
+        return files, hexdigest("\n".join((what, registry.instance_id, region, who.key, self._machine, *files)))
+
+
+@dataclass(frozen=True, slots=True)
+class _ForSources:
+    """The cloud as the sources of one registry see it."""
+
+    cloud: Cloud
+    registry: Registry
+    brief: bool
+
+    def metadata(self, *, allow_v1: bool) -> MetadataService:
+        return self.cloud.metadata(allow_v1=allow_v1)
+
+    def sts(self, named: str = "") -> StsApi:
+        return self.cloud.sts(self.registry, named, brief=self.brief)
+
+    def keep(self, key: str, fetch: Callable[[], CloudCredential]) -> CloudCredential:
+        return self.cloud.keep(key, fetch)
+
+
+def _does_not_apply(registry: Registry) -> IdentityUnavailableError:
+    return IdentityUnavailableError(
+        f"the identity of {called(registry)} ({registry.identity.kind}) does not apply to this request",
+        remedy="Choose another identity for that registry in the settings.",
+    )
+
+
+def _hours(registry: Registry) -> int:
+    """Return the life to ask for in hours; without a word on it that of the last session, in which it ends anyway."""
+    session = registry.assume_role[-1] if registry.assume_role else registry.identity
+    seconds = registry.token_duration or getattr(session, "session_duration", None) or HOUR
+    return min(math.ceil(seconds / HOUR), MOST_HOURS)
 
 
 def is_better_without_login(where: str) -> bool:

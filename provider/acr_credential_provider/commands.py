@@ -21,7 +21,7 @@ from .locks import Locks
 from .memo import FAILED, FOREVER, TOKEN, Memo, Memos, judge_time
 from .notes import Notes
 from .protocol import CredentialProviderRequest
-from .settings import PartlyUsable, ProviderSettings, judge, judge_conversion, parse_duration, read
+from .settings import PartlyUsable, ProviderSettings, judge, judge_conversion, judge_for, parse_duration, read
 from .version import VERSION
 from .watchdog import report
 
@@ -192,6 +192,8 @@ def _validate(options: argparse.Namespace) -> int:
         _tell_all(options.file, conversion)
     else:
         judged = judge(text)
+        if isinstance(judged, ProviderSettings) and options.place:
+            judged = judge_for(options.place, judged, text) or judged
         if not isinstance(judged, ProviderSettings):
             _tell_problems(options.file, judged)
     if not isinstance(judged, ProviderSettings):

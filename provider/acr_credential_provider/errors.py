@@ -43,6 +43,14 @@ class IdentityUnavailableError(CredentialProviderError):
     """The identity that the settings ask for cannot be had on this node."""
 
 
+class TokenRefusedError(IdentityUnavailableError):
+    """The request's ServiceAccount token or annotation can't be used, as was seen before any call.
+
+    It costs next to nothing, and whoever starts pods can make any number of different ones,
+    so it is not remembered.
+    """
+
+
 class RoleRefusedError(CredentialProviderError):
     """STS would not let the identity assume the role."""
 

@@ -19,6 +19,8 @@ API_VERSIONS = (API_GROUP + "v1", API_GROUP + "v1beta1", API_GROUP + "v1alpha1")
 LARGEST_REQUEST = 1 << 20  # bytes; a real one has at most a few thousand
 OPTIONS = ("--settings", "--cache")
 LOG_VARIABLE = b"ACR_CREDENTIAL_PROVIDER_LOG"
+ROLE_ANNOTATION = "pod-identity.alibabacloud.com/role-name"
+"""The one annotation of a ServiceAccount that an answer depends on."""
 
 
 def exec_options(arguments: list[str]) -> dict[str, str] | None:
@@ -68,8 +70,8 @@ def identity(request: dict[str, object]) -> str:
     kubernetes: dict[str, dict[str, str]] = claims["kubernetes.io"]  # type: ignore[assignment]
     account = kubernetes["serviceaccount"]
     annotations: dict[str, str] = request.get("serviceAccountAnnotations") or {}  # type: ignore[assignment]
-    asked = sorted(annotations.items())
-    return repr((kubernetes["namespace"], account["name"], account["uid"], claims["iss"], claims["aud"], asked))
+    role = annotations.get(ROLE_ANNOTATION)
+    return repr((kubernetes["namespace"], account["name"], account["uid"], claims["iss"], claims["aud"], role))
 
 
 def place(image: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from .errors import CredentialProviderError, ThrottledError, recall_error
+from .errors import CredentialProviderError, ThrottledError, TokenRefusedError, recall_error
 from .memo import FAILED, LOGIN, Memo, Memos, judge_time, uptime
 
 TYPE_CHECKING = False
@@ -66,6 +66,8 @@ class Notes:
 
     def keep_failure(self, error: CredentialProviderError) -> None:
         """Remember *error* for a moment, so that a herd of pulls does not repeat it."""
+        if isinstance(error, TokenRefusedError):
+            return
         now = time.time()
         words = (type(error).__name__, error.problem, error.remedy)
         end = now + _cool_down(error)

@@ -8,6 +8,7 @@ models judge what comes out.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -126,6 +127,21 @@ def _is_absolute(path: str) -> str:
     return path
 
 
+def _policy(policy: object) -> str:
+    """Return *policy*, a mapping or its JSON, as STS wants it."""
+    try:
+        document = json.loads(policy) if isinstance(policy, str) else policy
+        text = json.dumps(document, separators=(",", ":"))
+    except (ValueError, TypeError, RecursionError):
+        raise ValueError("is not a RAM policy; write it as a mapping") from None
+    if not isinstance(document, dict) or set(document) != {"Version", "Statement"} or document["Version"] != "1":
+        raise ValueError('is not a RAM policy; it has Version: "1" and a Statement')
+    if len(text) > _LARGEST_POLICY:
+        raise ValueError("is larger than the 2048 characters that STS takes")
+    return text
+
+
+_LARGEST_POLICY = 2048
 _DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": "^([0-9]+[hms])+$"})
 _Duration = Annotated[float, BeforeValidator(parse_duration), _DURATION_SCHEMA]
 KubeletCache = Annotated[_Duration, _between(0, 24 * 3600, "at most 24h")]
@@ -139,6 +155,16 @@ AbsolutePath = Annotated[str, AfterValidator(_is_absolute)]
 Namespace = Annotated[str, AfterValidator(_is_namespace)]
 Region = Annotated[str, AfterValidator(_is_region)]
 LogLevel = Annotated[Literal["off", "error", "info", "debug"], BeforeValidator(_off_is_a_word)]
+SessionDuration = Annotated[_Duration, _between(3600, 12 * 3600, "from 1h to 12h")]
+RoleArn = Annotated[str, Field(pattern=r"^acs:ram::[0-9]{1,32}:role/[A-Za-z0-9._-]{1,64}$")]
+OidcProviderArn = Annotated[str, Field(pattern=r"^acs:ram::[0-9]{1,32}:oidc-provider/[A-Za-z0-9._-]{1,128}$")]
+ServiceAccountPattern = Annotated[str, Field(pattern=r"^[a-z0-9.*-]{1,253}/[a-z0-9.*-]{1,253}$")]
+KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+Audience = Annotated[str, Field(pattern=r"^[!-~]{1,255}$")]
+Issuer = Annotated[str, Field(pattern=r"^https://[!-~]{1,255}$")]
+SessionPolicy = Annotated[
+    str, BeforeValidator(_policy), WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "string"}]})
+]
 RoleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 
@@ -182,7 +208,123 @@ class LoginIdentity(_Model):
     """File with the password (console: access credential of the instance)."""
 
 
-Identity = Annotated[NodeRoleIdentity | AccessKeyIdentity | LoginIdentity, Field(discriminator="kind")]
+class StsIdentity(_Model):
+    """A session of a RAM role, in three files that something else renews; read anew when they change."""
+
+    kind: Literal["sts"]
+    access_key_id_file: AbsolutePath
+    """File with the session's AccessKey ID."""
+    access_key_secret_file: AbsolutePath
+    """File with the session's AccessKey secret."""
+    security_token_file: AbsolutePath
+    """File with the session's security token."""
+
+
+class RoleOfServiceAccounts(_Model):
+    """The RAM role of some ServiceAccounts."""
+
+    service_accounts: Annotated[tuple[ServiceAccountPattern, ...], Field(strict=False, min_length=1)]
+    """``NAMESPACE/NAME`` of each, ``*`` for any part of it."""
+    role_name: RoleName
+    """Name of the role, in the account of the OIDC provider."""
+
+
+class ServiceAccountIdentity(_Model):
+    """The ServiceAccount of the pod: the kubelet hands us its token (Kubernetes 1.34 and newer)."""
+
+    kind: Literal["serviceAccount"]
+    oidc_provider_arn: OidcProviderArn
+    """ARN of the cluster's OIDC provider, ``acs:ram::ACCOUNT:oidc-provider/NAME``; it says the account too."""
+    roles: Annotated[tuple[RoleOfServiceAccounts, ...], Field(strict=False, max_length=5000)] = ()
+    """Who has which role; the first that fits. Others have that of their annotation
+    ``pod-identity.alibabacloud.com/role-name``."""
+    without_role: Literal["deny", "nodeRole"] = "deny"
+    """What those get who have no role, and pods without a ServiceAccount token."""
+    audience: Audience = "sts.aliyuncs.com"
+    """Audience that the token must be for."""
+    issuer: Issuer | None = None
+    """Issuer that the token must be of; for a provider ``ack-rrsa-CLUSTER`` it is known by the cluster's ID."""
+    session_duration: SessionDuration = 3600.0
+    """Life of the role's session; at most the role's own maximum."""
+
+
+class RrsaIdentity(_Model):
+    """A ServiceAccount's token in a file, exchanged for a role (RRSA).
+
+    What is left out is taken from the environment that ack-pod-identity-webhook gives its pods.
+    """
+
+    kind: Literal["rrsa"]
+    role_arn: RoleArn | None = None
+    """ARN of the role; without it ``ALIBABA_CLOUD_ROLE_ARN``."""
+    oidc_provider_arn: OidcProviderArn | None = None
+    """ARN of the cluster's OIDC provider; without it ``ALIBABA_CLOUD_OIDC_PROVIDER_ARN``."""
+    token_file: AbsolutePath | None = None
+    """The token; without it ``ALIBABA_CLOUD_OIDC_TOKEN_FILE``."""
+    audience: Audience = "sts.aliyuncs.com"
+    """Audience that the token must be for."""
+    issuer: Issuer | None = None
+    """Issuer that the token must be of; for a provider ``ack-rrsa-CLUSTER`` it is known by the cluster's ID."""
+    session_duration: SessionDuration = 3600.0
+    """Life of the role's session; at most the role's own maximum."""
+
+
+class ManagedRoleIdentity(_Model):
+    """AliyunCSManagedAcrRole of a managed ACK cluster, by the add-on token that the control plane renews."""
+
+    kind: Literal["managedRole"]
+    token_file: AbsolutePath = "/var/addon/token-config"  # noqa: S105 - a path
+    """Where the Secret's key ``addon.token.config`` is mounted."""
+    secret_name: KubernetesName = "addon.aliyuncsmanagedacrrole.token"  # noqa: S105 - a name
+    """The Secret in kube-system that is mounted there."""
+
+
+class AddonSecretIdentity(_Model):
+    """The AccessKey of a registered cluster, in the Secret that its add-ons share."""
+
+    kind: Literal["addonSecret"]
+    directory: AbsolutePath = "/var/alibaba-addon-secret"
+    """Where the Secret's keys ``access-key-id`` and ``access-key-secret`` are mounted."""
+    secret_name: KubernetesName = "alibaba-addon-secret"  # noqa: S105 - a name
+    """The Secret in kube-system that is mounted there."""
+
+
+class ProfileIdentity(_Model):
+    """A profile of the ``aliyun`` command line, for people at a shell."""
+
+    kind: Literal["profile"]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._@-]{1,64}$")] | None = None
+    """Name of the profile; without it the current one."""
+    file: AbsolutePath | None = None
+    """The command line's configuration; without it ``~/.aliyun/config.json``."""
+
+
+Identity = Annotated[
+    NodeRoleIdentity
+    | AccessKeyIdentity
+    | StsIdentity
+    | ServiceAccountIdentity
+    | RrsaIdentity
+    | ManagedRoleIdentity
+    | AddonSecretIdentity
+    | ProfileIdentity
+    | LoginIdentity,
+    Field(discriminator="kind"),
+]
+KINDS = ("nodeRole", "accessKey", "sts", "serviceAccount", "rrsa", "managedRole", "addonSecret", "profile", "login")
+
+
+class AssumedRole(_Model):
+    """One hop of a chain: a role that the identity before it assumes."""
+
+    role_arn: RoleArn
+    """ARN of the role, ``acs:ram::ACCOUNT:role/NAME``; of any account."""
+    session_duration: SessionDuration = 3600.0
+    """Life of the role's session; at most the role's own maximum."""
+    external_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=,.@:/-]{2,1224}$")] | None = None
+    """What the role's trust policy wants as sts:ExternalId."""
+    policy: SessionPolicy | None = None
+    """RAM policy that narrows what the session may do."""
 
 
 class _ContradictionError(ValueError):
@@ -216,10 +358,13 @@ class Registry(_Model):
     They tell two accounts in one region apart."""
     identity: Identity
     """Whose cloud credentials ask ACR."""
+    assume_role: Annotated[tuple[AssumedRole, ...], Field(strict=False, max_length=5)] = ()
+    """Roles that the identity assumes, one after the other; the last one asks ACR."""
     refresh_before: RefreshBefore = 900.0
     """How long before its expiry a token is renewed, at most half its life."""
-    token_duration: TokenDuration = 3600.0
-    """Life of the tokens to ask for, in whole hours; ACR may grant less."""
+    token_duration: TokenDuration | None = None
+    """Life of the tokens to ask for, in whole hours; ACR may grant less. Without it an hour, or the life
+    of the session that asks."""
     network: Literal["auto", "vpc", "public"] = "auto"
     """How ACR's OpenAPI is reached; auto is the VPC first in the node's own region."""
     endpoints: RegistryEndpoints = RegistryEndpoints()
@@ -233,6 +378,10 @@ class Registry(_Model):
                 "is missing: a login says nothing about hosts",
                 "Add domains: [HOST], the host of the images.",
                 "domains",
+            )
+        if is_login and self.assume_role:
+            raise _ContradictionError(
+                "has no meaning for a login, which asks nothing of the cloud", "Remove it.", "assumeRole"
             )
         if not self.instance_id and not is_login and "token_duration" in self.model_fields_set:
             raise _ContradictionError(
@@ -287,6 +436,8 @@ class Endpoints(_Model):
 
     metadata: MetadataEndpoint = "http://100.100.100.200"
     """Base URL of the ECS metadata service."""
+    sts: Endpoint | None = None
+    """Base URL of STS, in place of the one that is nearest to the node."""
 
 
 class ProviderSettings(_Model):
@@ -354,6 +505,47 @@ def load(path: str) -> ProviderSettings:
     first, more = judged[0], len(judged) - 1
     others = f" (and {more} more: see `settings validate {path}`)" if more else ""
     raise ConfigurationError(f"{path}, {first}{others}", remedy=first.remedy)
+
+
+PLACES = ("node", "controller")
+_NOT_AT = {  # place and kind -> why not, and what works there instead
+    ("node", "managedRole"): ("the kubelet may not read that Secret", "Use nodeRole or serviceAccount."),
+    ("node", "addonSecret"): (
+        "the kubelet may not read that Secret",
+        "Use accessKey, with its values in files that only root can read.",
+    ),
+    ("node", "profile"): ("it is for people at a shell", "Use nodeRole, serviceAccount or accessKey."),
+    ("controller", "serviceAccount"): ("only the kubelet has the pods' tokens", "Use rrsa."),
+    ("controller", "profile"): ("it is for people at a shell", "Use rrsa or managedRole."),
+}
+_RRSA_FIELDS = ("role_arn", "oidc_provider_arn", "token_file")
+
+
+def judge_for(place: str, settings: ProviderSettings, text: str) -> list[Problem]:
+    """Return what *settings*, read from *text*, ask for that a *place* (one of `PLACES`) cannot hold."""
+    root = yaml.compose(text, Loader=yaml.CSafeLoader)
+    problems = []
+    for index, registry in enumerate(settings.registries):
+        identity = registry.identity
+        steps: list[Any] = ["registries", index, "identity"]
+        field = f"registries[{index}].identity"
+        refusal = _NOT_AT.get((place, identity.kind))
+        if refusal:
+            why, alternative = refusal
+            problem = f"{identity.kind} does not work on a {place}: {why}"
+            problems.append(Problem(_line(root, [*steps, "kind"]), f"{field}.kind", problem, alternative))
+        elif place == "node" and isinstance(identity, RrsaIdentity):
+            problems += [
+                Problem(
+                    _line(root, steps),
+                    f"{field}.{to_camel(name)}",
+                    "is missing: no webhook sets it in a kubelet's environment",
+                    "Add it, with a token file that something on this host renews; or use serviceAccount.",
+                )
+                for name in _RRSA_FIELDS
+                if getattr(identity, name) is None
+            ]
+    return problems
 
 
 def judge(text: str) -> ProviderSettings | list[Problem]:
@@ -477,7 +669,7 @@ _SAID_BETTER = {  # pydantic's error type: problem and remedy, where its own wor
     "missing": ("is missing", "Add it."),
     "extra_forbidden": ("is not a known field", "Correct its spelling or remove it."),
     "union_tag_invalid": ("has a kind that is not known", "Use kind: {expected_tags}."),
-    "union_tag_not_found": ("has no kind", "Add kind: nodeRole, kind: accessKey or kind: login."),
+    "union_tag_not_found": ("has no kind", f"Add one of kind: {', '.join(KINDS)}."),
     "string_type": ("is not a string", "Put the value in quotes."),
     "string_pattern_mismatch": ("does not have the form it should", "Write it in the form {pattern}."),
     "literal_error": ("is none of the values it may have", "Use {expected}."),
@@ -495,7 +687,9 @@ def _problem(error: Any, root: yaml.Node | None) -> Problem:
 
 def _told(error: Any) -> tuple[tuple[str, str], list[str | int]]:
     """Return problem and remedy of a validation *error*, and the steps to its field."""
-    steps = [step for step in error["loc"] if step not in ("nodeRole", "accessKey", "login")]
+    # The kind that pydantic puts between an identity and its field is no level of the file.
+    where = error["loc"]
+    steps = [step for at, step in enumerate(where) if not (at and where[at - 1] == "identity" and step in KINDS)]
     kind = error["type"]
     if kind in _SAID_BETTER:
         problem, remedy = _SAID_BETTER[kind]

@@ -7,7 +7,7 @@ so that a busy minute of the machine hits all commands alike.
 from __future__ import annotations
 
 import ast
-import base64
+import dataclasses
 import json
 import os
 import shutil
@@ -22,6 +22,7 @@ from typing import Self
 
 import harness
 from acr_credential_provider.cloud.trust import KNOWN_PLACES
+from guide import as_service_accounts
 from sandbox import AcrSandbox
 from sandbox.faults import Delay, Failure, Hang
 
@@ -39,7 +40,7 @@ MIB = 1024 * 1024
 
 def main() -> int:
     figures: dict[str, float] = {}
-    for part in (one_at_a_time, growth, herd, refused_herd, identities, due_and_hung, sizes):
+    for part in (one_at_a_time, growth, herd, refused_herd, identities, token_mode, due_and_hung, sizes):
         figures |= part()
     rows = table(figures)
     (ROOT / "build/bench.json").write_text(json.dumps({name: round(figures[name], 3) for name in figures}, indent=2))
@@ -69,6 +70,8 @@ def table(f: dict[str, float]) -> list[tuple[str, float, float, bool]]:
         ("100 refused pulls: calls", f["refused_herd_calls"], 2),
         ("100 refused pulls: last one told after, s", f["refused_herd_wall_s"], 5),
         ("30 identities: not answered", IDENTITIES - f["identities_answered"], 0),
+        ("hit in token mode / plain hit, wall", f["pod_hit_ms"] / f["plain_hit_ms"], 1.3),
+        ("miss with two STS hops / plain miss, CPU", f["two_hops_miss_cpu_ms"] / f["plain_miss_cpu_ms"], 1.4),
         ("due token, hung cloud: answer after, s", f["due_hung_wall_s"], 3.5),
         ("plugin bundle, MB", f["bundle_mb"], 35),
     ]
@@ -250,10 +253,11 @@ def refused_herd() -> dict[str, float]:
 def identities() -> dict[str, float]:
     """30 ServiceAccounts at once, each with a token of its own to get."""
     with Scene() as scene:
+        ask = as_service_accounts(scene.sandbox, scene.program.settings)
         began = time.monotonic()
         processes = [scene.program.start() for _ in range(IDENTITIES)]
         for number, process in enumerate(processes):
-            process.stdin.write(harness.request(scene.image, serviceAccountToken=_token(f"app-{number}")))
+            process.stdin.write(ask(f"app-{number}"))
             process.stdin.close()
             process.stdin = None
         answers = [process.communicate()[0] for process in processes]
@@ -264,10 +268,46 @@ def identities() -> dict[str, float]:
         return {"identities_answered": answered, "identities_wall_s": wall}
 
 
-def _token(name: str) -> str:
-    account = {"namespace": "team", "serviceaccount": {"name": name, "uid": f"uid-{name}"}}
-    claims = {"iss": "https://issuer", "aud": ["sts.aliyuncs.com"], "kubernetes.io": account}
-    return "e30." + base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=") + ".c2ln"
+def token_mode() -> dict[str, float]:
+    """A hit with a ServiceAccount's token beside a plain one; a miss with two hops through STS beside one without."""
+    with Scene() as plain, Scene() as pods:
+        ask = as_service_accounts(pods.sandbox, pods.program.settings)
+        for scene, raw in ((plain, harness.request(plain.image)), (pods, ask("app"))):
+            (scene.folder / "request").write_bytes(raw)
+        settings = json.loads(pods.program.settings.read_text())
+        _add_second_hop(pods.sandbox, settings)
+        pods.program.settings.write_text(json.dumps(settings))
+
+        def plugin(scene: Scene, cache: str) -> list[str]:
+            settings = scene.program.settings
+            return [str(harness.FROZEN), "--settings", str(settings), "--cache", str(scene.folder / cache)]
+
+        runs = _measure(
+            {
+                "bare_python": (BARE, os.devnull, []),
+                "plain_hit": (plugin(plain, "hit"), str(plain.folder / "request"), []),
+                "pod_hit": (plugin(pods, "hit"), str(pods.folder / "request"), []),
+                "plain_miss": (plugin(plain, "miss"), str(plain.folder / "request"), _all_of(plain.folder / "miss")),
+                "two_hops_miss": (plugin(pods, "miss"), str(pods.folder / "request"), _all_of(pods.folder / "miss")),
+            }
+        )
+    figures: dict[str, float] = {}
+    for name in ("plain_hit", "pod_hit", "plain_miss", "two_hops_miss"):
+        wall, cpu, _ = (statistics.median(each) for each in zip(*runs[name], strict=True))
+        figures |= {f"{name}_ms": wall * 1e3, f"{name}_cpu_ms": cpu * 1e3}
+    return figures
+
+
+def _add_second_hop(sandbox: AcrSandbox, settings: dict) -> None:
+    assume = {"Version": "1", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    first = sandbox.state.find_role("acs:ram::1234567890123456:role/pull")
+    sandbox.state.add_role(dataclasses.replace(first, policies=(assume,)))
+    trust = {
+        "Version": "1",
+        "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"RAM": [first.arn]}}],
+    }
+    second = sandbox.state.add_role(dataclasses.replace(first, name="second", trust=trust))
+    settings["registries"][0]["assumeRole"] = [{"roleArn": second.arn}]
 
 
 def due_and_hung() -> dict[str, float]:

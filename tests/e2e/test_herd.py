@@ -1,12 +1,12 @@
 """Many pulls at once: one call to the cloud, and everybody hears the truth."""
 
-import base64
 import json
 import os
 import signal
 import time
 
 import pytest
+from guide import as_service_accounts
 from harness import request
 from sandbox.faults import Delay, Failure, Throttle
 
@@ -91,25 +91,26 @@ def test_two_hosts_of_one_instance_share_one_call(frozen, sandbox):
     assert sandbox.calls.counts() == {"GetAuthorizationToken": 1}
 
 
-def service_account_token(name):
-    claims = {
-        "iss": "https://issuer",
-        "aud": ["sts.aliyuncs.com"],
-        "kubernetes.io": {"namespace": "team", "serviceaccount": {"name": name, "uid": f"uid-{name}"}},
-    }
-    return "e30." + base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=") + ".c2ln"
-
-
 def test_thirty_identities_at_once_each_get_a_token_of_their_own(frozen, sandbox):
+    ask = as_service_accounts(sandbox, frozen.settings)
     processes = [frozen.start() for _ in range(30)]
     for number, process in enumerate(processes):
-        process.stdin.write(request(image_of(sandbox), serviceAccountToken=service_account_token(f"app-{number}")))
+        process.stdin.write(ask(f"app-{number}"))
         process.stdin.close()
         process.stdin = None
     answers = [process.communicate(timeout=60) for process in processes]
     assert [process.returncode for process in processes] == [0] * 30, [err for _, err in answers]
     passwords = {json.loads(out)["auth"][sandbox.registry.address]["password"] for out, _ in answers}
     assert len(passwords) == sandbox.calls.count("GetAuthorizationToken") == 30
+    assert sandbox.calls.count("AssumeRoleWithOIDC") == 30
+
+
+def test_service_accounts_share_the_token_of_an_identity_that_is_the_nodes(frozen, sandbox):
+    cluster = sandbox.add_cluster()
+    for name in ("one", "two"):
+        raw = request(image_of(sandbox), serviceAccountToken=cluster.token("team", name))
+        assert frozen.run(raw).code == 0
+    assert sandbox.calls.counts() == {"GetAuthorizationToken": 1}
 
 
 def test_a_pull_that_was_stopped_while_it_asked_does_not_stop_the_others(frozen, sandbox):

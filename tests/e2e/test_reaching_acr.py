@@ -2,14 +2,17 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 from sandbox.netns import NetworkNamespace
-from sandbox.state import Instance
+from sandbox.state import Instance, Role
 
 HOSTS = """127.0.0.1 localhost
 {vpc} cr-vpc.cn-hangzhou.aliyuncs.com
 127.0.0.1 cr.cn-hangzhou.aliyuncs.com
+{vpc_of_sts} sts-vpc.cn-hangzhou.aliyuncs.com
+127.0.0.5 sts.cn-hangzhou.aliyuncs.com
 """
 WITH_HOSTS = 'mount --bind "$1" /etc/hosts; shift; exec "$@"'
 
@@ -20,6 +23,7 @@ def node(sandbox, program, tmp_path):
     with NetworkNamespace() as namespace:
         sandbox.listen_in(namespace)
         namespace.call(lambda: sandbox.openapi.listen("127.0.0.1", 443))
+        namespace.call(lambda: sandbox.sts.listen("127.0.0.5", 443))
         settings = sandbox.settings()
         settings["registries"][0] |= {"identity": {"kind": "nodeRole"}, "endpoints": {}}
         settings["endpoints"] = {}
@@ -31,9 +35,9 @@ class Node:
         self.namespace, self.program, self.settings, self.hosts = namespace, program, settings, hosts
         self.registry = settings["registries"][0]
 
-    def ask(self, image, *, vpc="127.0.0.1"):
+    def ask(self, image, *, vpc="127.0.0.1", vpc_of_sts="127.0.0.5"):
         self.program.settings.write_text(json.dumps(self.settings))
-        self.hosts.write_text(HOSTS.format(vpc=vpc))
+        self.hosts.write_text(HOSTS.format(vpc=vpc, vpc_of_sts=vpc_of_sts))
         under = self.namespace.command(["unshare", "--mount", "sh", "-ec", WITH_HOSTS, "sh", str(self.hosts)])
         return self.program.ask(image, under=tuple(under))
 
@@ -195,3 +199,32 @@ def test_a_clock_that_is_far_off_is_named_with_its_remedy(program, sandbox):
     assert (ended.code, ended.stdout) == (1, b"")
     assert b"clock" in ended.stderr
     assert b"ntp" in ended.stderr.lower() or b"chrony" in ended.stderr
+
+
+def with_a_role_to_assume(node, sandbox):
+    """Let the node's role assume another one, and its settings say so."""
+    allow = {"Effect": "Allow", "Action": "*"}
+    asker = sandbox.node.role
+    trust = {"Version": "1", "Statement": [{**allow, "Principal": {"RAM": [asker.arn.lower()]}}]}
+    everything = {"Version": "1", "Statement": [{**allow, "Resource": "*"}]}
+    sandbox.node.role = replace(asker, policies=(everything,))
+    role = sandbox.state.add_role(Role("other", trust, policies=(everything,)))
+    node.registry["assumeRole"] = [{"roleArn": role.arn}]
+
+
+@pytest.mark.parametrize("vpc_of_sts", ["127.0.0.5", "127.0.0.9"], ids=["VPC", "public, the VPC's refuses"])
+def test_the_nearest_sts_is_asked_for_a_role(node, sandbox, vpc_of_sts):
+    with_a_role_to_assume(node, sandbox)
+    ended = node.ask(image_of(sandbox), vpc_of_sts=vpc_of_sts)
+    assert (ended.code, ended.stderr) == (0, b"")
+    assert sandbox.calls.count("AssumeRole") == 1
+
+
+def test_an_sts_that_may_be_reached_by_vpc_only_is_not_asked_in_public(node, sandbox):
+    with_a_role_to_assume(node, sandbox)
+    node.registry["network"] = "vpc"
+    assert node.ask(image_of(sandbox)).code == 0
+    node.program.run(b"", "cache", "clear", "--cache", str(node.program.cache))
+    ended = node.ask(image_of(sandbox), vpc_of_sts="127.0.0.9")
+    assert (ended.code, ended.stdout) == (1, b"")
+    assert b"sts-vpc.cn-hangzhou.aliyuncs.com" in ended.stderr

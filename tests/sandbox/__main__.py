@@ -22,6 +22,7 @@ GUIDE = """\
 ACR sandbox: one instance, one access key, one node. Nothing of it is real.
 
 OpenAPI    {openapi}
+STS        {sts}
 metadata   {metadata}
 registry   {registry}   (image {image})
 control    {control}   (GET /calls, POST /faults, PATCH /clock ...; see tests/sandbox/control.py)
@@ -63,7 +64,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--plain-http", action="store_true", help="serve the OpenAPI without TLS")
     parser.add_argument("--hardened", action="store_true", help="metadata answers only to requests with a token")
     parser.add_argument("--token-life", type=float, metavar="SECONDS", help="life of every registry login")
-    for server in ("openapi", "registry", "metadata", "control"):
+    for server in ("openapi", "sts", "registry", "metadata", "control"):
         parser.add_argument(f"--{server}-port", type=int, default=0, metavar="PORT", help="default: any free port")
     parser.add_argument("command", nargs="*", metavar="COMMAND", help="run this in a network namespace, then stop")
     return parser.parse_args(argv)
@@ -75,7 +76,9 @@ def main(argv: list[str]) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    ports = {server: getattr(options, f"{server}_port") for server in ("openapi", "registry", "metadata", "control")}
+    ports = {
+        server: getattr(options, f"{server}_port") for server in ("openapi", "sts", "registry", "metadata", "control")
+    }
     with AcrSandbox(directory=options.directory, plain_http=options.plain_http, ports=ports) as sandbox:
         sandbox.state.token_life = options.token_life
         sandbox.node.hardened = options.hardened

@@ -65,7 +65,9 @@ def _instance(key: AccessKey, parameters: Mapping[str, str], state: CloudState, 
     if not instance_id:
         raise RefusedError(400, "MissingInstanceId", "InstanceId is mandatory for this action.")
     instance = state.find_instance(instance_id, account=key.principal.account)
-    if not key.principal.may(action, instance.id if instance else ""):
+    # Only the list of endpoints is asked of an instance; a token is of the account, as ACR's RAM reference has it.
+    resource = "*" if action == "cr:GetAuthorizationToken" or instance is None else instance.arn
+    if not key.principal.may(action, instance.id if instance else "", resource=resource):
         raise _denied(key, action)
     return instance
 

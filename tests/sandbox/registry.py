@@ -104,9 +104,12 @@ class Registry:
         scopes = " ".join(value for name, value in request.query if name == "scope").split()
         asked = [SCOPE.fullmatch(scope) for scope in scopes]
         pulled = {scope["repository"] for scope in asked if scope and "pull" in scope["actions"].split(",")}
-        if login is None or not login.principal.may("cr:PullRepository", here.id):
-            pulled &= set(here.public)
-        repositories = frozenset(pulled)
+        repositories = frozenset(
+            each
+            for each in pulled
+            if each in here.public
+            or (login and login.principal.may("cr:PullRepository", here.id, resource=here.repository_arn(each)))
+        )
         now = self.state.clock.now()
         expires_at = min(now + self.bearer_life, login.expires_at if login else now + self.bearer_life)
         token = secrets.token_urlsafe(60)

@@ -19,9 +19,11 @@ from .control import Control
 from .faults import FaultBook
 from .listener import Listener
 from .metadata import Metadata
+from .oidc import OidcIssuer, OidcProvider
 from .openapi import OpenApi
 from .registry import Registry
-from .state import CloudState, Instance, Principal
+from .state import ACCOUNT, CloudState, Instance, Principal
+from .sts import Sts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +36,9 @@ LOOPBACK = "127.0.0.1"
 METADATA_ADDRESS = ("100.100.100.200", 80)
 INSTANCE_ID = "cri-sandbox000000001"
 REGION = "cn-hangzhou"
+CLUSTER = "c0123456789abcdef0123456789abcdef"
+ISSUER = f"https://oidc-ack-{REGION}.oss-{REGION}.aliyuncs.com/{CLUSTER}"
+PROVIDER_ARN = f"acs:ram::{ACCOUNT}:oidc-provider/ack-rrsa-{CLUSTER}"
 
 
 class AcrSandbox:
@@ -74,14 +79,16 @@ class AcrSandbox:
         self.node = Metadata(self.state, region_id=REGION)
         self.registry_app = Registry(self.state)
         gateway, control = OpenApi(self.state), Control(self)
-        apps: tuple[App, ...] = (gateway, self.registry_app, self.node, control)
+        self.sts_app = Sts(self.state)
+        apps: tuple[App, ...] = (gateway, self.sts_app, self.registry_app, self.node, control)
         self.faults = FaultBook((operation for app in apps for operation in app.operations), (app.name for app in apps))
         self.openapi = self._listener(gateway, tls=not plain_http)
+        self.sts = self._listener(self.sts_app, tls=not plain_http)
         self.registry = self._listener(self.registry_app, tls=True)
         self.metadata = self._listener(self.node, tls=False)
         # Its own log, so that asking for the calls is not one of them.
         self.control = Listener(control, clock=self.clock, faults=self.faults, calls=CallLog())
-        self._listeners = (self.openapi, self.registry, self.metadata, self.control)
+        self._listeners = (self.openapi, self.sts, self.registry, self.metadata, self.control)
 
     def __enter__(self) -> Self:
         try:
@@ -105,6 +112,12 @@ class AcrSandbox:
             listener.close()
         if self._temporary:
             self._temporary.cleanup()
+
+    def add_cluster(self, url: str = ISSUER, arn: str = PROVIDER_ARN) -> OidcIssuer:
+        """Add a cluster with RRSA: an issuer of ServiceAccount tokens, registered as the OIDC provider *arn*."""
+        issuer = OidcIssuer(url, now=self.clock.now)
+        self.state.add_oidc_provider(OidcProvider(arn, url, keys=issuer.keys))
+        return issuer
 
     def add_registry(self, instance: Instance, address: str) -> str:
         """Add *instance* with a registry of its own on another loopback *address*; return its host:port."""
@@ -160,13 +173,14 @@ class AcrSandbox:
                 }
             ],
             "caBundle": str(self.ca_file),
-            "endpoints": {"metadata": self.metadata.url},
+            "endpoints": {"metadata": self.metadata.url, "sts": self.sts.url},
         }
 
     def document(self) -> dict[str, Any]:
         """Return where everything is; no secret, but the files that hold them."""
         return {
             "openapi": self.openapi.url,
+            "sts": self.sts.url,
             "metadata": self.metadata.url,
             "registry": self.registry.address,
             "control": self.control.url,
@@ -192,7 +206,7 @@ class AcrSandbox:
         domains = {domain for endpoint in self.instance.endpoints for domain, _ in endpoint.domains}
         gateways = {f"{host}.{REGION}.aliyuncs.com" for host in ("cr", "cr-vpc", "sts", "sts-vpc")}
         loopback = {*(f"127.0.0.{last}" for last in range(1, 10)), "::1", "localhost"}
-        certificate = self._ca.issue_cert(*sorted({*domains, *gateways, *loopback, *names}))
+        certificate = self._ca.issue_cert(*sorted({*domains, *gateways, "sts.aliyuncs.com", *loopback, *names}))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certificate.configure_cert(context)
         return context

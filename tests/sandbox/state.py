@@ -8,13 +8,16 @@ import secrets
 import string
 import threading
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from . import ram
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .clock import SandboxClock
     from .oci import OciImage
+    from .oidc import OidcProvider
 
 ACCOUNT = "1234567890123456"
 EVERY_ACTION = frozenset({"cr:GetAuthorizationToken", "cr:ListInstanceEndpoint", "cr:PullRepository"})
@@ -29,16 +32,47 @@ def random_text(length: int) -> str:
 
 @dataclass(frozen=True)
 class Principal:
-    """Who acts, and what RAM allows it. *instances* None means all of the account's."""
+    """Who acts, and what RAM allows it. *instances* None means all of the account's.
+
+    *policies*, when given, are RAM policy documents and decide instead of *actions* and
+    *instances*; a *session_policy* narrows whatever they allow.
+    """
 
     name: str
     kind: str = "SubUser"
     account: str = ACCOUNT
     actions: frozenset[str] = EVERY_ACTION
     instances: frozenset[str] | None = None
+    policies: tuple[dict[str, Any], ...] | None = field(default=None, hash=False)
+    session_policy: dict[str, Any] | None = field(default=None, hash=False)
+    session_name: str = ""
 
-    def may(self, action: str, instance_id: str = "") -> bool:
+    def may(self, action: str, instance_id: str = "", *, resource: str = "*") -> bool:
+        """Say whether RAM allows *action* on *resource* (an ARN, "*" for actions that have none)."""
+        if self.session_policy is not None and not ram.allows([self.session_policy], action, resource):
+            return False
+        if self.policies is not None:
+            return ram.allows(self.policies, action, resource)
         return action in self.actions and (self.instances is None or not instance_id or instance_id in self.instances)
+
+    @property
+    def arn(self) -> str:
+        return f"acs:ram::{self.account}:{'user' if self.kind == 'SubUser' else 'role'}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Role:
+    """A RAM role: who may assume it, for how long (seconds), and what it may then do."""
+
+    name: str
+    trust: dict[str, Any] = field(hash=False)
+    account: str = ACCOUNT
+    policies: tuple[dict[str, Any], ...] = field(default=(), hash=False)
+    max_session_duration: int = 3600
+
+    @property
+    def arn(self) -> str:
+        return f"acs:ram::{self.account}:role/{self.name}"
 
 
 @dataclass(frozen=True)
@@ -100,6 +134,13 @@ class Instance:
         )
 
     @property
+    def arn(self) -> str:
+        return f"acs:cr:{self.region}:{self.account}:instance/{self.id}"
+
+    def repository_arn(self, repository: str) -> str:
+        return f"acs:cr:{self.region}:{self.account}:repository/{self.id}/{repository}"
+
+    @property
     def service(self) -> str:
         """The service that its registry names in a challenge."""
         return f"registry.aliyuncs.com:{self.region}:china:{self.id}"
@@ -132,6 +173,8 @@ class CloudState:
         self._instances: dict[str, Instance] = {}
         self._hosts: dict[str, str] = {}
         self._logins: dict[str, Login] = {}
+        self._roles: dict[str, Role] = {}
+        self._oidc_providers: dict[str, OidcProvider] = {}
         self._nonces: dict[tuple[str, str], float] = {}
 
     # Who may call.
@@ -159,9 +202,37 @@ class CloudState:
             self._keys[key.id] = key
         return key
 
+    def add_role(self, role: Role) -> Role:
+        """Add or replace *role*; sessions that it gave are judged as they were."""
+        with self.lock:
+            self._roles[role.arn.lower()] = role
+        return role
+
+    def find_role(self, arn: str) -> Role | None:
+        with self.lock:
+            return self._roles.get(arn.lower())
+
+    def add_oidc_provider(self, provider: OidcProvider) -> OidcProvider:
+        with self.lock:
+            self._oidc_providers[provider.arn] = provider
+        return provider
+
+    def remove_oidc_provider(self, arn: str) -> None:
+        with self.lock:
+            self._oidc_providers.pop(arn, None)
+
+    def find_oidc_provider(self, arn: str) -> OidcProvider | None:
+        with self.lock:
+            return self._oidc_providers.get(arn)
+
     def find_key(self, key_id: str) -> AccessKey | None:
         with self.lock:
             return self._keys.get(key_id)
+
+    def all_keys(self) -> list[AccessKey]:
+        """Return every key and session there is: what no text may ever show."""
+        with self.lock:
+            return list(self._keys.values())
 
     def use_nonce(self, key_id: str, nonce: str, *, keep: float) -> bool:
         """Remember *nonce* for *keep* seconds; say whether it was new."""

@@ -6,7 +6,14 @@ import sys
 import time
 
 import pytest
-from acr_credential_provider.hit import API_VERSIONS, answer_from_memo, exec_options, identity, question
+from acr_credential_provider.hit import (
+    API_VERSIONS,
+    ROLE_ANNOTATION,
+    answer_from_memo,
+    exec_options,
+    identity,
+    question,
+)
 from acr_credential_provider.memo import TOKEN, Memo, Memos, uptime
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,8 +101,14 @@ def test_each_service_account_has_a_memo_of_its_own(options):
     assert answer_from_memo(ask(), options) is None
     assert answer_from_memo(ask(serviceAccountToken=service_account_token(**{"kubernetes.io": other})), options) is None
     assert answer_from_memo(ask(serviceAccountToken=service_account_token(aud=["else"])), options) is None
-    annotated = ask(serviceAccountToken=service_account_token(), serviceAccountAnnotations={"role": "other"})
+    annotated = ask(serviceAccountToken=service_account_token(), serviceAccountAnnotations={ROLE_ANNOTATION: "other"})
     assert answer_from_memo(annotated, options) is None
+
+
+def test_no_annotation_but_the_roles_has_a_say(options):
+    remember(options, asker=identity({"serviceAccountToken": service_account_token()}))
+    annotated = ask(serviceAccountToken=service_account_token(), serviceAccountAnnotations={"role": "x" * 100_000})
+    assert answer_from_memo(annotated, options)
 
 
 @given(st.binary())

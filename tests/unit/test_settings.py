@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from acr_credential_provider.errors import ConfigurationError
-from acr_credential_provider.settings import ProviderSettings, judge, load, parse_duration
+from acr_credential_provider.settings import KINDS, ProviderSettings, judge, judge_for, load, parse_duration
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,7 +49,7 @@ def test_good_settings_are_read_with_their_defaults():
         None,
         (),
         900,
-        3600,
+        None,
         "auto",
     )
     assert settings.endpoints.metadata == "http://100.100.100.200"
@@ -335,3 +335,123 @@ def test_what_does_not_go_together_is_told_by_line_field_and_remedy(lines, probl
     (told,) = judge(registries(*lines))
     assert str(told).startswith(problem)
     assert remedy in told.remedy
+
+
+PROVIDER = "acs:ram::1234:oidc-provider/ack-rrsa-c1"
+ROLE_ARN = "acs:ram::1234:role/pull"
+IDENTITIES = {
+    "nodeRole": {},
+    "accessKey": {"accessKeyIdFile": "/id", "accessKeySecretFile": "/secret"},
+    "sts": {"accessKeyIdFile": "/id", "accessKeySecretFile": "/secret", "securityTokenFile": "/token"},
+    "serviceAccount": {"oidcProviderArn": PROVIDER, "roles": [{"serviceAccounts": ["a*/b"], "roleName": "r"}]},
+    "rrsa": {"roleArn": ROLE_ARN, "oidcProviderArn": PROVIDER, "tokenFile": "/token"},
+    "managedRole": {},
+    "addonSecret": {},
+    "profile": {"name": "me"},
+    "login": {"usernameFile": "/u", "passwordFile": "/p"},
+}
+
+
+def settings_with(identity, **registry):
+    document = {
+        "apiVersion": "aliyun-acr-credential-provider/v1",
+        "kind": "ProviderSettings",
+        "registries": [{"instanceId": "cri-1", "identity": identity, **registry}],
+    }
+    return json.dumps(document, indent=1)
+
+
+def test_every_kind_of_identity_can_be_written():
+    assert set(IDENTITIES) == set(KINDS)
+    for kind, fields in IDENTITIES.items():
+        more = {"domains": ["a.example"]} if kind == "login" else {"assumeRole": [{"roleArn": ROLE_ARN}]}
+        judged = judge(settings_with({"kind": kind, **fields}, **more))
+        assert isinstance(judged, ProviderSettings), (kind, judged)
+
+
+@pytest.mark.parametrize(
+    ("place", "kind", "alternative"),
+    [
+        ("node", "nodeRole", None),
+        ("node", "accessKey", None),
+        ("node", "sts", None),
+        ("node", "serviceAccount", None),
+        ("node", "rrsa", None),
+        ("node", "managedRole", "nodeRole or serviceAccount"),
+        ("node", "addonSecret", "accessKey"),
+        ("node", "profile", "nodeRole"),
+        ("controller", "nodeRole", None),
+        ("controller", "accessKey", None),
+        ("controller", "sts", None),
+        ("controller", "serviceAccount", "rrsa"),
+        ("controller", "rrsa", None),
+        ("controller", "managedRole", None),
+        ("controller", "addonSecret", None),
+        ("controller", "profile", "rrsa or managedRole"),
+    ],
+)
+def test_a_place_refuses_what_it_cannot_hold_and_names_what_it_can(place, kind, alternative):
+    text = settings_with({"kind": kind, **IDENTITIES[kind]})
+    problems = judge_for(place, judge(text), text)
+    if alternative is None:
+        assert problems == []
+    else:
+        (problem,) = problems
+        assert problem.field == "registries[0].identity.kind"
+        assert text.splitlines()[problem.line - 1].strip().startswith('"kind"')
+        assert f"does not work on a {place}" in problem.problem
+        assert alternative in problem.remedy
+
+
+def test_rrsa_on_a_node_needs_what_no_webhook_gives_a_kubelet():
+    text = settings_with({"kind": "rrsa", "roleArn": ROLE_ARN})
+    assert [each.field for each in judge_for("node", judge(text), text)] == [
+        "registries[0].identity.oidcProviderArn",
+        "registries[0].identity.tokenFile",
+    ]
+    assert judge_for("controller", judge(text), text) == []
+
+
+@pytest.mark.parametrize(
+    ("hop", "field"),
+    [
+        ({"roleArn": "pull"}, "roleArn"),
+        ({"roleArn": "acs:ram::1:user/x"}, "roleArn"),
+        ({"roleArn": ROLE_ARN + "\n"}, "roleArn"),
+        ({"roleArn": ROLE_ARN, "sessionDuration": "59m"}, "sessionDuration"),
+        ({"roleArn": ROLE_ARN, "sessionDuration": "13h"}, "sessionDuration"),
+        ({"roleArn": ROLE_ARN, "sessionDuration": 3600}, "sessionDuration"),
+        ({"roleArn": ROLE_ARN, "externalId": "a b"}, "externalId"),
+        ({"roleArn": ROLE_ARN, "policy": {"Statement": []}}, "policy"),
+        ({"roleArn": ROLE_ARN, "policy": "no json"}, "policy"),
+        ({"roleArn": ROLE_ARN, "policy": {"Version": "1", "Statement": ["x" * 2048]}}, "policy"),
+        ({"roleArn": ROLE_ARN, "else": 1}, "else"),
+        ({}, "roleArn"),
+    ],
+    ids=range(12),
+)
+def test_a_hop_that_sts_would_refuse_is_refused_with_its_place(hop, field):
+    (problem,) = judge(settings_with({"kind": "nodeRole"}, assumeRole=[{"roleArn": ROLE_ARN}, hop]))
+    assert problem.field == f"registries[0].assumeRole[1].{field}"
+
+
+def test_a_session_policy_is_written_as_a_mapping_or_as_its_json():
+    policy = {"Version": "1", "Statement": [{"Effect": "Allow", "Action": "cr:*", "Resource": "*"}]}
+    for written in (policy, json.dumps(policy)):
+        judged = judge(settings_with({"kind": "nodeRole"}, assumeRole=[{"roleArn": ROLE_ARN, "policy": written}]))
+        assert json.loads(judged.registries[0].assume_role[0].policy) == policy
+
+
+def test_a_field_that_has_the_name_of_a_kind_keeps_it():
+    (problem,) = judge(
+        settings_with({"kind": "nodeRole"}).replace('"registries"', '"endpoints": {"sts": "x"}, "registries"')
+    )
+    assert problem.field == "endpoints.sts"
+    (problem,) = judge(settings_with({"kind": "sts", **IDENTITIES["accessKey"]}))
+    assert problem.field == "registries[0].identity.securityTokenFile"
+
+
+def test_a_login_assumes_no_role():
+    login = {"kind": "login", **IDENTITIES["login"]}
+    (problem,) = judge(settings_with(login, domains=["a.example"], assumeRole=[{"roleArn": ROLE_ARN}]))
+    assert problem.field == "registries[0].assumeRole"

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 from typing import TYPE_CHECKING, Any
 
-from acr_credential_provider.errors import RegistryRefusedError, ThrottledError
+from acr_credential_provider.errors import CredentialProviderError, RegistryRefusedError, ThrottledError
 from acr_credential_provider.token import LONGEST_LIFE, AuthorizationGrant
 
 from .failures import CHECK_MIDDLEBOX, CHECK_NETWORK, HopError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .transport import HttpResponse
 
@@ -52,11 +53,26 @@ _REMEDIES = (  # the beginning of a code, in lower case -> what to do; the first
 )
 
 
-def read(response: HttpResponse, *, call: str, now: float) -> Mapping[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a service's refusal becomes: an error of its own, with a remedy for each code."""
+
+    refusal: type[CredentialProviderError]
+    remedy: Callable[[str], str]
+
+
+def _acr_remedy(code: str) -> str:
+    return next((text for start, text in _REMEDIES if code.lower().startswith(start)), _OTHER)
+
+
+ACR = Service(RegistryRefusedError, _acr_remedy)
+
+
+def read(response: HttpResponse, *, call: str, now: float, service: Service = ACR) -> Mapping[str, Any]:
     """Return the members of the answer's object, or raise what it means.
 
     *call* names the call in errors, *now* is the node's clock (seconds since the epoch).
-    Raises `ThrottledError`, `RegistryRefusedError`, or `HopError` when it is no answer of ACR.
+    Raises `ThrottledError`, the *service*'s own refusal, or `HopError` when it is no answer of that service.
     """
     body = _decode(response.body)
     status = f"HTTP {response.status}"
@@ -72,9 +88,8 @@ def read(response: HttpResponse, *, call: str, now: float) -> Mapping[str, Any]:
     if body is None:
         raise _not_json(response, call)
     if code.lower().startswith("invalidtimestamp"):
-        raise RegistryRefusedError(f"{call} was refused ({named}){_skew(response, now)}", remedy=_CLOCK)
-    remedy = next((text for start, text in _REMEDIES if code.lower().startswith(start)), _OTHER)
-    raise RegistryRefusedError(f"{call} was refused ({named})", remedy=remedy)
+        raise service.refusal(f"{call} was refused ({named}){_skew(response, now)}", remedy=_CLOCK)
+    raise service.refusal(f"{call} was refused ({named})", remedy=service.remedy(code))
 
 
 _LATER_OR_REGION = "Try again; if it stays, look at the status page of Alibaba Cloud for this region."

@@ -1,4 +1,4 @@
-"""Makes a signed request of an API call: the official signature, in our own envelope."""
+"""Makes a request of an API call: the official signature, or none, in our own envelope."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from acr_credential_provider.version import VERSION
 
@@ -65,4 +65,38 @@ def sign(endpoint: str, params: Any, query: Mapping[str, str], credential: ICred
         method=params.method,
         url=f"{endpoint.rstrip('/')}{params.pathname}" + (f"?{parameters}" if parameters else ""),
         headers={**headers, "authorization": authorization},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RpcCall:
+    """An RPC call as `sign` wants it described, where no official client does so."""
+
+    action: str
+    version: str
+    method: str = "POST"
+    pathname: str = "/"
+
+
+def anonymous(
+    endpoint: str, call: RpcCall, query: Mapping[str, str], *, form: Mapping[str, str], now: float
+) -> HttpRequest:
+    """Return the unsigned request for *call*: what *form* holds goes into the body, where no log keeps it."""
+    parameters = {
+        **query,
+        "Action": call.action,
+        "Version": call.version,
+        "Format": "JSON",
+        "Timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
+        "SignatureNonce": secrets.token_hex(16),
+    }
+    return HttpRequest(
+        method=call.method,
+        url=f"{endpoint.rstrip('/')}{call.pathname}?{urlencode(parameters, quote_via=quote, safe='~')}",
+        headers={
+            "accept": "application/json",
+            "content-type": "application/x-www-form-urlencoded",
+            "user-agent": _USER_AGENT,
+        },
+        body=urlencode(form, quote_via=quote, safe="~").encode("ascii"),
     )

@@ -1,12 +1,18 @@
-"""The one contract of all credential sources."""
+"""The one contract of all credential sources, and what they are given to work with."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from acr_credential_provider.cloud.credential import CloudCredential
+    from acr_credential_provider.cloud.metadata import MetadataService
+    from acr_credential_provider.cloud.sts import StsApi
     from acr_credential_provider.protocol import CredentialProviderRequest
+
+    from .who import Who
 
 
 class CredentialSource(Protocol):
@@ -15,6 +21,12 @@ class CredentialSource(Protocol):
     What it finds is an official ``ICredentials``; `FixedCredential` makes it the
     ``ICredentialsProvider`` that the official client signs with.
     """
+
+    def who(self, request: CredentialProviderRequest | None) -> Who | None:
+        """Return whose credentials `find` would return; None, or an error, where it would be so too.
+
+        Nothing is called for it, so a request that must be refused is refused here, first.
+        """
 
     def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:
         """Return credentials, or ``None`` when this source does not apply to *request*.
@@ -26,3 +38,16 @@ class CredentialSource(Protocol):
 
     def files(self) -> tuple[str, ...]:
         """Return the paths whose content decides what `find` returns, whether or not they exist."""
+
+
+class Cloud(Protocol):
+    """What sources reach the cloud and this node's memory with."""
+
+    def metadata(self, *, allow_v1: bool) -> MetadataService:
+        """Return the metadata service of this node."""
+
+    def sts(self, named: str = "") -> StsApi:
+        """Return STS: where the settings say, else at *named* (a base URL), else the nearest."""
+
+    def keep(self, key: str, fetch: Callable[[], CloudCredential]) -> CloudCredential:
+        """Return the session that is kept under *key*, or what *fetch* brings, which is kept then."""

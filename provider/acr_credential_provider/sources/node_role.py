@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .who import Who
+
 if TYPE_CHECKING:
     from acr_credential_provider.cloud.credential import CloudCredential
     from acr_credential_provider.cloud.metadata import MetadataService
@@ -20,6 +22,10 @@ class NodeRoleSource:
 
     metadata: MetadataService
     role: str = ""
+
+    def who(self, request: CredentialProviderRequest | None) -> Who | None:  # noqa: ARG002  # the same for all
+        """Return the node."""
+        return Who.node("nodeRole", self.role)
 
     def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:  # noqa: ARG002  # the same for all
         """Return the role's session, or raise `IdentityUnavailableError`."""

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 
 from acr_credential_provider.errors import IdentityUnavailableError
 
-_LARGEST = 4096
+USUAL_SIZE = 4096
+"""Bytes; a key or password has a hundredth of this."""
+FOR_OWNER_ALONE = 0o077
+"""Permission bits that a file with a secret must not have on a node."""
+NOT_WRITTEN_BY_OTHERS = 0o022
+"""The same in a volume of one pod, whose files a group of that pod may have to read."""
+
+_WORD = re.compile(rb"[!-~]+")  # printable ASCII without spaces: it goes into a header
 
 
-def read_private(path: str, *, what: str) -> bytes:
+def read_word(path: str, *, what: str, largest: int = USUAL_SIZE, forbidden: int = FOR_OWNER_ALONE) -> str:
+    """Return the one word in the file at *path*; parameters and errors as `read_private`."""
+    word = read_private(path, what=what, largest=largest, forbidden=forbidden)
+    if not _WORD.fullmatch(word):
+        raise IdentityUnavailableError(
+            f"{path} holds more than {what}",
+            remedy=f"Write the bare value into {path}: one line, no name before it, no quotes, no base64.",
+        )
+    return word.decode("ascii")
+
+
+def read_private(path: str, *, what: str, largest: int = USUAL_SIZE, forbidden: int = FOR_OWNER_ALONE) -> bytes:
     """Return what is in the file at *path*, *what* it should be, without the white space around it.
 
     Raises `IdentityUnavailableError` naming the file and the fix when it is absent, empty,
-    or could be read or changed by others than root.
+    larger than *largest* bytes, or has one of the *forbidden* permission bits.
     """
-    outcome = _content(path, what)
+    outcome = _content(path, what, largest, forbidden)
     if isinstance(outcome, IdentityUnavailableError):
         raise outcome
     word = outcome.strip()
@@ -25,7 +44,7 @@ def read_private(path: str, *, what: str) -> bytes:
     return word
 
 
-def _content(path: str, what: str) -> bytes | IdentityUnavailableError:
+def _content(path: str, what: str, largest: int, forbidden: int) -> bytes | IdentityUnavailableError:
     """Return what is in *path*, or why it must not be used.
 
     Symlinks are followed, since a mounted Secret is made of them; what was opened is what
@@ -39,26 +58,28 @@ def _content(path: str, what: str) -> bytes | IdentityUnavailableError:
     except (OSError, ValueError):
         return IdentityUnavailableError(f"{path} cannot be opened", remedy=f"Make {path} a file that root can read.")
     try:
-        return _judged(path, os.fstat(descriptor), what) or os.read(descriptor, _LARGEST)
+        return _judged(path, os.fstat(descriptor), what, largest, forbidden) or os.read(descriptor, largest)
     except OSError:
         return IdentityUnavailableError(f"{path} cannot be read", remedy=f"Make {path} a file that root can read.")
     finally:
         os.close(descriptor)
 
 
-def _judged(path: str, found: os.stat_result, what: str) -> IdentityUnavailableError | None:
+def _judged(
+    path: str, found: os.stat_result, what: str, largest: int, forbidden: int
+) -> IdentityUnavailableError | None:
     if not stat.S_ISREG(found.st_mode):
         return IdentityUnavailableError(f"{path} is not a regular file", remedy=f"Make {path} a regular file.")
     if found.st_uid not in {0, os.geteuid()}:
         return IdentityUnavailableError(
             f"{path} belongs to user {found.st_uid}, who could put another one there", remedy=f"chown root {path}"
         )
-    if stat.S_IMODE(found.st_mode) & 0o077:
+    if stat.S_IMODE(found.st_mode) & forbidden:
         return IdentityUnavailableError(
             f"{path} can be used by others than its owner (mode {stat.S_IMODE(found.st_mode):04o})",
             remedy=f"chmod 0600 {path} (a mounted Secret: defaultMode: 0400)",
         )
-    if found.st_size > _LARGEST:
+    if found.st_size > largest:
         return IdentityUnavailableError(
             f"{path} is too large ({found.st_size} bytes)", remedy=f"Write {what} into {path}, and nothing else."
         )

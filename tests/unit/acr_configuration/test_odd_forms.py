@@ -163,7 +163,7 @@ PROBLEMS = {
     "a tab": ("data:\n\tacr-registry-info: x\n", 2, "", "is indented with a tab"),
     "no space after an unknown key's colon": ("data:\n  note:x\n  acr-registry-info: |\n", 2, "", "has no space after"),
     "something else than YAML": ("acr-configuration: [unclosed\n", 1, "", "is not YAML"),
-    "nested too deep": ("acr-registry-info: " + "[" * 20 + "]" * 20, 1, "", "is nested too deep"),
+    "nested too deep": ("acr-registry-info: " + "[" * 12 + "]" * 12, 1, "", "is nested too deep"),
     "another kind": ("kind: Secret\ndata:\n  acr-registry-info: x\n", 1, "kind", "is not ConfigMap"),
     "a word for data": ("kind: ConfigMap\ndata: x\n", 2, "data", "is not a mapping"),
     "a placeholder in brackets": (info("- instanceId: <cri-instanceId>"), 3, "[0].instanceId", "placeholder"),

@@ -14,6 +14,7 @@ import pytest
 from sandbox import AcrSandbox
 
 VERSION = "2018-12-01"
+VERSIONS = {"openapi": VERSION, "sts": "2015-04-01"}
 
 
 @dataclass
@@ -45,14 +46,15 @@ class ApiCaller:
     clock_error: float = 0  # seconds that the caller's clock is ahead of the cloud's
     nonce: str = ""  # sent with every call, where a new one belongs
 
-    def call(self, action="GetAuthorizationToken", key=None, change=None, unsigned=(), **parameters):
+    def call(self, action="GetAuthorizationToken", key=None, change=None, unsigned=(), service="openapi", **parameters):
         """Send *action*; *change* replaces headers after signing, *unsigned* leaves headers out of the signature."""
         key = key or self.sandbox.key
+        listener = getattr(self.sandbox, service)
         parameters = parameters or {"InstanceId": self.sandbox.instance.id}
         headers = {
-            "host": self.sandbox.openapi.address,
+            "host": listener.address,
             "x-acs-action": action,
-            "x-acs-version": VERSION,
+            "x-acs-version": VERSIONS[service],
             "x-acs-date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.sandbox.clock.now() + self.clock_error)),
             "x-acs-signature-nonce": self.nonce or uuid.uuid4().hex,
             "x-acs-content-sha256": hashlib.sha256(b"").hexdigest(),
@@ -70,7 +72,7 @@ class ApiCaller:
         )
         headers |= change or {}
         return send_request(
-            f"{self.sandbox.openapi.url}/?{urlencode(parameters)}",
+            f"{listener.url}/?{urlencode(parameters)}",
             method="POST",
             headers=headers,
             tls=self.sandbox.client_context(),

@@ -8,19 +8,24 @@ from unit.cloud.safety import CANARY, is_clean
 
 
 class SourceContract:
-    """The stage is set by three fixtures.
+    """The stage is set by fixtures.
 
     `working`: a source that finds credentials with the canary as their secret.
+    `asked`: the request that all are asked with, None by default.
     `failing`: sources that apply and cannot deliver; each may have met the canary.
     `silent`: sources that do not apply, possibly none.
     """
 
     @pytest.fixture
+    def asked(self):
+        return None
+
+    @pytest.fixture
     def silent(self):
         return []
 
-    def test_what_it_finds_is_an_official_credential(self, working):
-        found = working.find(None)
+    def test_what_it_finds_is_an_official_credential(self, working, asked):
+        found = working.find(asked)
 
         assert isinstance(found, ICredentials)
         assert isinstance(FixedCredential(found), ICredentialsProvider)
@@ -29,19 +34,31 @@ class SourceContract:
         assert CANARY in found.get_access_key_secret()
         assert found.get_provider_name() in {"static_ak", "static_sts"}
 
-    def test_no_secret_is_in_the_repr_of_source_or_credentials(self, working):
-        assert CANARY not in repr(working) + repr(FixedCredential(working.find(None))) + str(working.find(None))
+    def test_no_secret_is_in_the_repr_of_source_or_credentials(self, working, asked):
+        found = working.find(asked)
 
-    def test_what_applies_and_fails_raises_and_never_becomes_nothing_or_another(self, failing):
+        assert CANARY not in repr(working) + repr(FixedCredential(found)) + str(found)
+        assert CANARY not in repr(working.who(asked))
+
+    def test_who_it_would_find_is_told_the_same_each_time_and_fits_a_session_name(self, working, asked):
+        who = working.who(asked)
+
+        assert who == working.who(asked)
+        assert who.key
+        assert 2 <= len(who.session) <= 64
+        assert set(who.session) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.@_-")
+
+    def test_what_applies_and_fails_raises_and_never_becomes_nothing_or_another(self, failing, asked):
         assert failing
         for source in failing:
             with pytest.raises(CredentialProviderError) as caught:
-                source.find(None)
+                source.find(asked)
             assert caught.value.remedy
             assert is_clean(caught.value)
 
-    def test_what_does_not_apply_finds_nothing(self, silent):
-        assert [source.find(None) for source in silent] == [None] * len(silent)
+    def test_what_does_not_apply_finds_nothing_and_nobody(self, silent, asked):
+        assert [source.find(asked) for source in silent] == [None] * len(silent)
+        assert [source.who(asked) for source in silent] == [None] * len(silent)
 
     def test_the_files_it_depends_on_are_told_without_reading_them(self, working, failing):
         for source in [working, *failing]:

@@ -1,0 +1,206 @@
+"""STS: sessions of RAM roles, asked for with a key (AssumeRole) or with a cluster's token (AssumeRoleWithOIDC).
+
+Both are sent by our own transport. An OIDC token is as good as a password while it lives,
+so it travels in the body: the official packages put it into the URL, which proxies log.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from acr_credential_provider.errors import ConfigurationError, RoleRefusedError
+
+from .answers import Service, read, server_time
+from .credential import CloudCredential
+from .retry import ask
+from .signing import RpcCall, anonymous, sign
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from .transport import HttpRequest, HttpResponse, Transport
+
+VERSION = "2015-04-01"
+_REGION = re.compile(r"[a-z]{2,3}(-[a-z0-9]+)+")
+_HEADER_TEXT = re.compile(r"[!-~]{1,16384}")
+_LONGEST_SESSION = 13 * 3600.0
+_GLOBAL = "https://sts.aliyuncs.com"
+_SERVED_BY = {"cn-hangzhou-finance": "cn-hangzhou"}
+"""Regions without an STS of their own name."""
+_REPORT = "Try again; if it stays, report it to Alibaba Cloud support with the time of the call."
+
+
+def sts_endpoints(region: str, *, vpc_first: bool) -> tuple[str, ...]:
+    """Return the base URLs of STS for a caller in *region* ("" where that is not known), in order of trial.
+
+    Any STS gives sessions of any account's roles, so the nearest is asked; the global one
+    comes last, for the few regions that have none of their own.
+
+    >>> sts_endpoints("cn-hangzhou", vpc_first=True)[:2]
+    ('https://sts-vpc.cn-hangzhou.aliyuncs.com', 'https://sts.cn-hangzhou.aliyuncs.com')
+    >>> sts_endpoints("", vpc_first=True)
+    ('https://sts.aliyuncs.com',)
+    """
+    if not region:
+        return (_GLOBAL,)
+    if not _REGION.fullmatch(region):
+        raise ConfigurationError(
+            f"{region!r} is not a region", remedy="Write the region's id, for example cn-hangzhou."
+        )
+    served = _SERVED_BY.get(region, region)
+    public = (f"https://sts.{served}.aliyuncs.com", _GLOBAL)
+    return (f"https://sts-vpc.{served}.aliyuncs.com", *public) if vpc_first else public
+
+
+@dataclass(frozen=True, slots=True)
+class WantedRole:
+    """The role that a session is asked of; *seconds* is the session's life, *policy* (JSON) narrows it.
+
+    *session_name* is what RAM's audit logs will show: 2 to 64 of ``[A-Za-z0-9.@_-]``.
+    """
+
+    arn: str
+    session_name: str
+    seconds: int = 3600
+    policy: str = ""
+    external_id: str = field(default="", repr=False)
+
+
+class StsApi:
+    """STS at *endpoints* (base URLs in order of trial).
+
+    All calls raise `RoleRefusedError` when STS says no, `ThrottledError` when it says
+    later, and `CloudUnreachableError` when nothing usable came within the transport's deadline.
+    """
+
+    def __init__(
+        self, transport: Transport, *, endpoints: Sequence[str], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._transport = transport
+        self._endpoints = tuple(endpoints)
+        self._clock = clock
+
+    def assume_role(self, role: WantedRole, *, caller: CloudCredential) -> CloudCredential:
+        """Return a session of *role*, asked for by *caller*."""
+        query = _parameters(role)
+        if role.policy:
+            query["Policy"] = role.policy
+        if role.external_id:
+            query["ExternalId"] = role.external_id
+        call = RpcCall("AssumeRole", VERSION)
+        service = Service(RoleRefusedError, lambda code: _key_remedy(code, role))
+        return self._session(
+            role, call, lambda endpoint, now: sign(endpoint, call, query, caller, now=now), service=service
+        )
+
+    def assume_role_with_oidc(
+        self, role: WantedRole, *, provider_arn: str, token: str, subject: str = ""
+    ) -> CloudCredential:
+        """Return a session of *role* for the holder of the OIDC *token*; *subject* only serves the error."""
+        query = _parameters(role) | {"OIDCProviderArn": provider_arn}
+        form = {"OIDCToken": token} | ({"Policy": role.policy} if role.policy else {})
+        call = RpcCall("AssumeRoleWithOIDC", VERSION)
+        service = Service(RoleRefusedError, lambda code: _oidc_remedy(code, role, provider_arn, subject))
+        return self._session(
+            role, call, lambda endpoint, now: anonymous(endpoint, call, query, form=form, now=now), service=service
+        )
+
+    def _session(
+        self, role: WantedRole, call: RpcCall, request: Callable[[str, float], HttpRequest], *, service: Service
+    ) -> CloudCredential:
+        words = f"{call.action} of {role.arn}"
+
+        def attempt(endpoint: str) -> CloudCredential | None:
+            now = self._clock()
+            response = self._transport.send(request(endpoint, now))
+            return _credential(read(response, call=words, now=now, service=service), response, now=now)
+
+        found = ask(self._endpoints, attempt, time_left=self._transport.time_left)
+        if found is None:
+            raise RoleRefusedError(f"the answer to {words} holds no living session", remedy=_REPORT)
+        return found
+
+
+def _parameters(role: WantedRole) -> dict[str, str]:
+    return {"RoleArn": role.arn, "RoleSessionName": role.session_name, "DurationSeconds": str(role.seconds)}
+
+
+def _credential(body: Mapping[str, Any], response: HttpResponse, *, now: float) -> CloudCredential | None:
+    """Return the session in *body*, None for one that is not whole or not alive by STS's own clock."""
+    try:
+        values = body["Credentials"]
+        expiry = datetime.fromisoformat(values["Expiration"])
+        date = server_time(response)
+        expires_in = expiry.timestamp() - (now if date is None else date)
+        parts = [values[name] for name in ("AccessKeyId", "AccessKeySecret", "SecurityToken")]
+        is_whole = all(isinstance(part, str) and _HEADER_TEXT.fullmatch(part) for part in parts)
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return None
+    if not (is_whole and expiry.tzinfo and 0 < expires_in <= _LONGEST_SESSION):
+        return None
+    return CloudCredential(*parts, expires_in)
+
+
+def _key_remedy(code: str, role: WantedRole) -> str:
+    """Return what to do about AssumeRole's refusal *code*."""
+    if code.lower().startswith(("nopermission", "forbidden")):
+        return (
+            f"Two things are needed: a RAM policy with sts:AssumeRole on {role.arn} for the identity that asks, and "
+            f"that identity (or its account) as a principal in the trust policy of {role.arn}"
+            + (", whose condition on sts:ExternalId must equal externalId." if role.external_id else ".")
+        )
+    return _common_remedy(code, role)
+
+
+def _oidc_remedy(code: str, role: WantedRole, provider_arn: str, subject: str) -> str:
+    """Return what to do about AssumeRoleWithOIDC's refusal *code*."""
+    who = subject or "the ServiceAccount"
+    remedies = {
+        "authenticationfail.oidctoken.expired": (
+            "Correct this node's clock (chrony or ntp); a token of the kubelet is otherwise renewed in time."
+        ),
+        "authenticationfail.oidctoken.audiencenotmatch": (
+            f"Add the token's audience to the client IDs of {provider_arn}, or ask for its audience "
+            "(serviceAccountTokenAudience in the kubelet's CredentialProviderConfig)."
+        ),
+        "authenticationfail.oidctoken.issuernotmatch": (
+            f"Name the OIDC provider of this very cluster: {provider_arn} has another issuer than the token."
+        ),
+        "authenticationfail.oidctoken.issuerconfigurationbroken": (
+            f"Check that the issuer URL of {provider_arn} serves /.well-known/openid-configuration to the Internet."
+        ),
+        "authenticationfail.nopermission": (
+            f"Look whether {provider_arn} is registered in RAM (if not, switch RRSA on in the cluster's security "
+            f"settings), and let the trust policy of {role.arn} allow it: as the principal Federated, with conditions "
+            f"on oidc:iss, oidc:aud (sts.aliyuncs.com) and oidc:sub that fit {who}."
+        ),
+    }
+    if code.lower().startswith("authenticationfail.oidctoken"):
+        other = "Name the OIDC provider of this very cluster: its keys did not sign the token."
+        return remedies.get(code.lower(), other)
+    return remedies.get(code.lower()) or _common_remedy(code, role)
+
+
+def _common_remedy(code: str, role: WantedRole) -> str:
+    start = code.lower()
+    known = (
+        ("entitynotexist.role", f"Create the role {role.arn}, or correct its name and account in the settings."),
+        (
+            "invalidparameter.durationseconds",
+            f"Raise the maximum session duration of {role.arn} to {role.seconds} s, or lower sessionDuration.",
+        ),
+        (
+            "invalidparameter.policy",
+            "Correct the session policy (assumeRole.policy): a RAM policy, at most 2048 bytes.",
+        ),
+        ("invalidparameter.rolearn", "Write the role as acs:ram::ACCOUNT:role/NAME."),
+        ("invalidaccesskeyid", "Correct the access key in the settings' files: this id is unknown or disabled in RAM."),
+        ("signaturedoesnotmatch", "Correct the access key secret: it does not belong to this access key id."),
+        ("invalidsecuritytoken", "The session that asks is expired or not whole: try again, or renew its source."),
+    )
+    other = "Look the code up in the error codes of STS, and check the identity and assumeRole in the settings."
+    return next((remedy for beginning, remedy in known if start.startswith(beginning)), other)

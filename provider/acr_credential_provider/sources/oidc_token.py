@@ -1,0 +1,126 @@
+"""A Kubernetes ServiceAccount token as far as it can be judged without its keys: STS does the rest.
+
+What STS would refuse anyway is refused here, where the reason can be told and no call is
+made. Nothing read here is believed: it only chooses what to ask for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from binascii import a2b_base64
+from dataclasses import dataclass, field
+from typing import Any
+
+from acr_credential_provider.errors import TokenRefusedError
+
+AUDIENCE = "sts.aliyuncs.com"
+LARGEST = 20000  # characters; STS takes no longer ones
+_FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
+_SUBJECT = re.compile(r"system:serviceaccount:([a-z0-9.-]{1,253}):([a-z0-9.-]{1,253})", re.ASCII)
+_ACK_PROVIDER = re.compile(r"acs:ram::\d+:oidc-provider/ack-rrsa-(?P<cluster>[A-Za-z0-9]+)", re.ASCII)
+_LEEWAY = 60.0
+"""Seconds that a token may be from the future: the node's clock and the API server's differ."""
+
+_AUDIENCE_REMEDY = (
+    "Ask for tokens of that audience: serviceAccountTokenAudience in the kubelet's CredentialProviderConfig, "
+    "audience of the projected volume elsewhere."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OidcToken:
+    """One token and its claims; *expires_at* and *not_before* are seconds since the epoch."""
+
+    text: str = field(repr=False)
+    issuer: str
+    audiences: tuple[str, ...]
+    namespace: str
+    name: str
+    uid: str
+    expires_at: float
+    not_before: float
+
+    @property
+    def subject(self) -> str:
+        """The ``sub`` claim: what a role's trust policy names."""
+        return f"system:serviceaccount:{self.namespace}:{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> OidcToken:
+        """Read *text*, white space around it aside; raise `TokenRefusedError` for what is no such token."""
+        text = text.strip()
+        found = _parsed(text) if len(text) <= LARGEST and _FORM.fullmatch(text) else None
+        if found is None:
+            raise TokenRefusedError(
+                "the ServiceAccount token is not a signed token of a Kubernetes cluster",
+                remedy="Check where it comes from: tokenAttributes in the kubelet's CredentialProviderConfig, "
+                "or the file that the settings name.",
+            )
+        return found
+
+    def check(self, *, audience: str, issuer: str | None, provider_arn: str, now: float) -> None:
+        """Raise `TokenRefusedError` unless the token is meant for STS, of that *issuer*, and alive at *now*.
+
+        Without an *issuer* that of an ACK cluster is known by its end: the cluster's ID, which
+        is in *provider_arn* too.
+        """
+        who = f"the token of ServiceAccount {self.namespace}/{self.name}"
+        if audience not in self.audiences:
+            raise TokenRefusedError(f"{who} is not for the audience {audience}", remedy=_AUDIENCE_REMEDY)
+        ack = _ACK_PROVIDER.fullmatch(provider_arn)
+        same_cluster = self.issuer.rstrip("/").endswith("/" + ack["cluster"]) if ack else True
+        if not (self.issuer == issuer if issuer else same_cluster):
+            raise TokenRefusedError(
+                f"{who} was issued by another cluster than {issuer or provider_arn} stands for",
+                remedy="Correct oidcProviderArn and issuer in the settings: they must be this cluster's "
+                "(ACK console: cluster information, security and auditing).",
+            )
+        if now >= self.expires_at or now < self.not_before - _LEEWAY:
+            when = f"expired {now - self.expires_at:.0f} s ago" if now >= self.expires_at else "is not valid yet"
+            raise TokenRefusedError(
+                f"{who} {when} by this node's clock",
+                remedy="Correct this node's clock (chrony or ntp); if it is right, restart the kubelet, which renews "
+                "such tokens.",
+            )
+
+
+def _parsed(text: str) -> OidcToken | None:
+    head, body, _ = text.split(".")
+    try:
+        header, claims = _decoded(head), _decoded(body)
+        subject = _SUBJECT.fullmatch(claims["sub"])
+        kubernetes = claims.get("kubernetes.io") or {}
+        account = kubernetes.get("serviceaccount") or {}
+        audiences = [claims["aud"]] if isinstance(claims["aud"], str) else claims["aud"]
+        is_right = (
+            str(header["alg"]).startswith(("RS", "ES", "PS"))
+            and subject is not None
+            # What chose the memo must be whom STS will see.
+            and kubernetes.get("namespace", subject[1]) == subject[1]
+            and account.get("name", subject[2]) == subject[2]
+            and all(isinstance(each, str) for each in audiences)
+            and isinstance(claims["iss"], str)
+        )
+        if not is_right or subject is None:
+            return None
+        return OidcToken(
+            text=text,
+            issuer=claims["iss"],
+            audiences=tuple(audiences),
+            namespace=subject[1],
+            name=subject[2],
+            uid=str(account.get("uid", "")),
+            expires_at=float(claims["exp"]),
+            not_before=float(claims.get("nbf", 0)),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+        return None
+
+
+def _decoded(part: str) -> dict[str, Any]:
+    padded = part.translate(str.maketrans("-_", "+/")) + "=" * (-len(part) % 4)
+    value = json.loads(a2b_base64(padded.encode("ascii")))
+    if not isinstance(value, dict):
+        raise TypeError
+    return value

@@ -1,0 +1,52 @@
+"""An STS session from three files that something else on the node renews."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from acr_credential_provider.cloud.credential import CloudCredential
+from acr_credential_provider.errors import IdentityUnavailableError
+from acr_credential_provider.memo import stamp
+
+from .private_file import read_word
+from .who import Who
+
+if TYPE_CHECKING:
+    from acr_credential_provider.protocol import CredentialProviderRequest
+
+_LARGEST = 16384
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StsSessionSource:
+    """A session whose three parts are in a file each, read anew at each `find`.
+
+    It applies to every request: the settings chose this identity. How long the session
+    lives is not in the files; ACR and STS say so in what they grant.
+    """
+
+    id_file: str
+    secret_file: str
+    token_file: str
+
+    def who(self, request: CredentialProviderRequest | None) -> Who | None:  # noqa: ARG002  # the same for all
+        """Return the owner of what is in the files, whoever that is."""
+        return Who.node("sts", *self.files())
+
+    def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:  # noqa: ARG002  # the same for all
+        """Return the session, or raise `IdentityUnavailableError` naming the file and the fix."""
+        for _ in range(_TRIES):
+            before = [stamp(path) for path in self.files()]
+            parts = [read_word(path, what="one part of the session", largest=_LARGEST) for path in self.files()]
+            if before == [stamp(path) for path in self.files()]:
+                return CloudCredential(*parts)
+        raise IdentityUnavailableError(
+            f"the files of the session ({self.id_file} and others) keep changing while they are read",
+            remedy="Renew them less often, and replace each by rename.",
+        )
+
+    def files(self) -> tuple[str, ...]:
+        """Return the three paths."""
+        return (self.id_file, self.secret_file, self.token_file)

@@ -1,0 +1,102 @@
+import time
+from types import SimpleNamespace
+
+import pytest
+from acr_credential_provider.errors import IdentityUnavailableError, RoleRefusedError, TokenRefusedError
+from acr_credential_provider.sources.node_role import NodeRoleSource
+from acr_credential_provider.sources.service_account import ServiceAccountSource
+from unit.cloud.safety import CANARY
+from unit.sources.contract import SourceContract
+from unit.sources.stage import ISSUER, NODE, PROVIDER, FakeCloud, FakeMetadata, request, token
+
+
+def source(cloud=None, **changes):
+    return ServiceAccountSource(cloud or FakeCloud(), **{"provider_arn": PROVIDER, **changes})
+
+
+def rule(*patterns, role):
+    return SimpleNamespace(service_accounts=patterns, role_name=role)
+
+
+class TestServiceAccount(SourceContract):
+    @pytest.fixture
+    def asked(self):
+        return request(token(note=CANARY))
+
+    @pytest.fixture
+    def working(self):
+        return source()
+
+    @pytest.fixture
+    def failing(self):
+        refused = RoleRefusedError("refused", remedy="trust it")
+        return [
+            source(FakeCloud(refused)),
+            source(provider_arn="acs:ram::1111:oidc-provider/ack-rrsa-cother"),
+            source(issuer="https://another"),
+            source(audience="another"),
+            source(clock=lambda: time.time() + 7200),
+        ]
+
+
+def test_without_a_pull_it_does_not_apply():
+    assert source().find(None) is None
+    assert source().who(None) is None
+
+
+@pytest.mark.parametrize(
+    ("rules", "annotation", "role"),
+    [
+        ((), "mine", "mine"),
+        ((rule("team/app", role="ours"),), "mine", "ours"),
+        ((rule("other/*", role="theirs"), rule("*/app", role="ours")), None, "ours"),
+        ((rule("team/*", role="first"), rule("team/app", role="second")), None, "first"),
+        ((rule("team/ap", role="prefix"), rule("*team/app?", role="odd")), "mine", "mine"),
+    ],
+)
+def test_the_first_rule_that_fits_names_the_role_else_the_annotation(rules, annotation, role):
+    cloud = FakeCloud()
+    source(cloud, rules=rules).find(request(token(), role=annotation))
+    assert [wanted.arn for wanted, _ in cloud.service.asked] == [f"acs:ram::1111:role/{role}"]
+
+
+@pytest.mark.parametrize("asked", [request(), request(token(), role=None)], ids=["no token", "no role"])
+def test_who_has_no_role_is_refused_unless_the_settings_give_the_nodes(asked):
+    with pytest.raises(IdentityUnavailableError, match=r"no RAM role|no ServiceAccount token"):
+        source().find(asked)
+    lenient = source(without_role=NodeRoleSource(FakeMetadata()))
+    assert lenient.find(asked) is NODE
+    assert lenient.who(asked).key == NodeRoleSource(FakeMetadata()).who(None).key
+
+
+def test_a_wrong_token_is_refused_even_where_no_token_would_do():
+    lenient = source(without_role=NodeRoleSource(FakeMetadata()))
+    for asked in (request(token(aud=["else"]), role=None), request("e30.e30.c2ln", role=None)):
+        with pytest.raises(TokenRefusedError):
+            lenient.who(asked)
+
+
+def test_everything_that_tells_identities_apart_is_in_the_key():
+    keys = {
+        source(**changes).who(request(token(**claims), role=role)).key
+        for changes, claims, role in [
+            ({}, {}, "pull"),
+            ({}, {"uid": "u-2"}, "pull"),
+            ({}, {"namespace": "other"}, "pull"),
+            ({}, {"name": "other"}, "pull"),
+            ({}, {}, "other"),
+            ({"provider_arn": PROVIDER.replace("1111", "2222")}, {}, "pull"),
+            ({"provider_arn": "acs:ram::1111:oidc-provider/mine"}, {"iss": "https://mine"}, "pull"),
+            ({"seconds": 7200}, {}, "pull"),
+        ]
+    }
+    assert len(keys) == 8
+    assert source().who(request(token(jti="1"))) == source().who(request(token(jti="2")))
+
+
+def test_an_issuer_that_the_settings_name_must_be_the_tokens_own():
+    custom = source(provider_arn="acs:ram::1111:oidc-provider/mine", issuer="https://mine")
+    assert custom.find(request(token(iss="https://mine")))
+    with pytest.raises(TokenRefusedError, match="another cluster"):
+        custom.find(request(token(iss="https://mine.example")))
+    assert source(issuer=ISSUER).find(request(token()))
