@@ -175,6 +175,7 @@ def flattened(text: str, repairer: Repairer) -> str | None:
 def parse(text: str, *, first_line: int = 1) -> Spot:
     """Return what *text* holds, every scalar as text; raise `UnreadableError`."""
     try:
+        refuse_depth(text)  # first: what parsing deep flows takes grows with the square of their depth
         alias = next((each for each in yaml.parse(text, Loader=yaml.CSafeLoader) if _is_alias(each)), None)
         if alias is not None and alias.start_mark is not None:
             # Expanding them could also take for ever.
@@ -182,8 +183,9 @@ def parse(text: str, *, first_line: int = 1) -> Spot:
             raise UnreadableError(
                 Problem(alias.start_mark.line + first_line, "a value", problem, 'Put it in quotes: "*".')
             )
-        refuse_depth(text)
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
+    except TooDeepError as error:
+        outcome = UnreadableError(_too_deep(error.line + first_line))
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark.line if error.problem_mark else 0
         outcome = UnreadableError(_why(text.split("\n"), at, first_line))
@@ -194,13 +196,25 @@ def parse(text: str, *, first_line: int = 1) -> Spot:
     raise outcome
 
 
+class TooDeepError(yaml.YAMLError):
+    """Nested deeper than the C parser may be given; *line* counts from 0."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__()
+        self.line = line
+
+
 def refuse_depth(text: str) -> None:
-    """Raise ``yaml.YAMLError`` when *text* is nested deeper than settings ever are: the C parser would overflow."""
+    """Raise `TooDeepError` when *text* is nested deeper than settings ever are: the C parser would overflow."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _SAFE_DEPTH:
-            raise yaml.MarkedYAMLError(problem_mark=event.start_mark)  # type: ignore[arg-type]  # the C parser's own
+            raise TooDeepError(event.start_mark.line if event.start_mark else 0)
+
+
+def _too_deep(line: int) -> Problem:
+    return Problem(line, "", "is nested too deep", "Copy the documented sample again.")
 
 
 def _is_alias(event: yaml.Event) -> bool:
@@ -210,7 +224,7 @@ def _is_alias(event: yaml.Event) -> bool:
 def _spot(node: yaml.Node, first_line: int, depth: int) -> Spot:
     line = node.start_mark.line + first_line
     if not depth:
-        raise UnreadableError(Problem(line, "", "is nested too deep", "Copy the documented sample again."))
+        raise UnreadableError(_too_deep(line))
     if isinstance(node, yaml.SequenceNode):
         return Spot(line, [_spot(item, first_line, depth - 1) for item in node.value])
     if isinstance(node, yaml.MappingNode):

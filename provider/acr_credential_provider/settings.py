@@ -30,7 +30,7 @@ from pydantic.alias_generators import to_camel
 from . import acr_configuration
 from .errors import ConfigurationError, InvalidImageError
 from .image import registry_of
-from .loose_yaml import refuse_depth
+from .loose_yaml import TooDeepError, refuse_depth
 from .problem import Problem
 from .registry import SYSTEM_NAMESPACES, EnterpriseHost, PersonalHost, SharedHost, is_region, recognise
 
@@ -570,6 +570,8 @@ def _document(text: str) -> dict[Any, Any] | Problem:
         if isinstance(error, _RepeatedKeyError):
             return Problem(line, "", "repeats a key of the same mapping", "Keep one of the two.")
         return Problem(line, "", "is not YAML", "Check indentation, quotes, and the space after each colon.")
+    except TooDeepError as error:
+        return Problem(error.line + 1, "", "is nested too deep", "Check indentation, and close what is opened.")
     except (yaml.YAMLError, RecursionError, ValueError):
         return Problem(1, "", "is not YAML", "Save the file as plain UTF-8 text.")
     if isinstance(document, dict):
