@@ -13,7 +13,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import judged
 from .cloud.acr import AcrApi, acr_endpoints
@@ -22,11 +22,13 @@ from .cloud.metadata import MetadataService
 from .cloud.personal import personal_token
 from .cloud.proxy import ProxySettings
 from .cloud.transport import Transport
+from .coverage import Coverage, Hosts, cover
 from .cpython import hexdigest
 from .errors import (
     CloudUnreachableError,
     ConfigurationError,
     CredentialProviderError,
+    DeadlineExceededError,
     IdentityUnavailableError,
     RegistryRefusedError,
     RoleRefusedError,
@@ -34,7 +36,6 @@ from .errors import (
 from .image import place_of
 from .memo import FOREVER, LOGIN, NOT_COVERED, TOKEN, Memo, Memos, stamp, uptime
 from .notes import Notes
-from .registry import SYSTEM_NAMESPACES, EnterpriseHost, PersonalHost, SharedHost, recognise
 from .roots import Roots
 from .sessions import Sessions
 from .sources.choose import source_of
@@ -43,18 +44,19 @@ from .store import Store
 from .token import AuthorizationToken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from .cloud.credential import CloudCredential
     from .cloud.sts import StsApi
     from .deadline import Deadline
     from .locks import Locks
     from .protocol import CredentialProviderRequest
-    from .registry import AcrHost
     from .settings import ProviderSettings, Registry
     from .sources.interface import CredentialSource
     from .token import AuthorizationGrant
     from .watchdog import EndAfter
+
+Answer = TypeVar("Answer")
 
 MACHINE_ID = "/etc/machine-id"
 """A cache that was cloned with the disk of another node is worth nothing: this file tells."""
@@ -62,8 +64,8 @@ MACHINE_ID = "/etc/machine-id"
 HOUR = 3600.0
 MOST_HOURS = 24
 DAY = 86400.0
-UNKNOWN_REGION_LIFE = 3600.0
-"""Seconds after which a node whose metadata service did not answer is asked again."""
+UNKNOWN_REGION_LIFE = 30.0
+"""Seconds after which a metadata service that did not answer is asked again: it may have been a hiccup."""
 UNSURE = 300.0
 """Seconds for which "not covered" is believed when an endpoint list not yet known might say otherwise."""
 
@@ -178,14 +180,6 @@ def _log_tag(settings: ProviderSettings, registry: Registry) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
-    """The registry whose token is for a host, or None and how long that may be believed."""
-
-    registry: Registry | None
-    until: float = FOREVER
-
-
-@dataclass(frozen=True, slots=True)
 class Way:
     """How a token of one registry is come by: who asks, where, and what this node has of it already.
 
@@ -231,50 +225,15 @@ class Cloud:
         )
 
     def coverage(self, where: str) -> Coverage:
-        """Say which registry of the settings has the images at *where* (`hit.place`).
-
-        A registry with ``domains`` has those and no others. Of one without, the Personal
-        Edition has the shared hosts of its region; for the Enterprise Edition ACR is asked,
-        but only about hosts that look like it: a custom domain is known from the settings or
-        from a list that an earlier pull brought.
-        """
-        if is_better_without_login(where):
-            return Coverage(None)
-        named, others = sort_out(where, self._settings.registries)
-        if named is not None:
-            return Coverage(named)
-        host = where.partition("/")[0]
-        return self._listed(host, recognise(host), others)
-
-    def _listed(self, host: str, system: AcrHost | None, registries: list[Registry]) -> Coverage:
-        """Say which of *registries*, all without domains, has *host*."""
-        failures: list[CredentialProviderError] = []
-        until = FOREVER
-        for registry in registries:
-            try:
-                if not may_be(registry, system) or (system is not None and self._region(registry) != system.region):
-                    continue
-                if isinstance(system, SharedHost):
-                    return Coverage(registry)
-                enterprise = system if isinstance(system, EnterpriseHost) else None
-                domains, known_until = self._domains(registry, may_ask=enterprise is not None)
-            except CredentialProviderError as failure:
-                failures.append(failure)
-                continue
-            if host in domains or (enterprise is not None and enterprise.listed_as in domains):
-                return Coverage(registry)
-            until = min(until, known_until)
-        if failures:
-            raise failures[0]
-        self._raise_what_was_skipped()
-        return Coverage(None, until)
-
-    def _raise_what_was_skipped(self) -> None:
-        """Raise the first thing that is wrong with the settings, if entries had to be left out of them."""
-        skipped = getattr(self._settings, "skipped", ())
-        if skipped:
-            problem, remedy = skipped[0]
-            raise ConfigurationError(f"{self._tools.settings_path}, {problem}", remedy=remedy)
+        """Say which registry of the settings has the images at *where* (`hit.place`)."""
+        return cover(
+            where,
+            self._settings,
+            region_of=self._region,
+            known=self._known_hosts,
+            ask=self._asked_hosts,
+            unsure_until=time.time() + UNSURE,
+        )
 
     def way(self, registry: Registry) -> Way:
         """Return how a token of *registry* is come by; only the node's region may have to be asked for."""
@@ -298,7 +257,11 @@ class Cloud:
             if kept is not None and not (held and kept.is_due(time.time() + self._tools.ahead)):
                 yield kept, files
                 return
-            fresh = self._fresh_token(registry, name, kept)
+            try:
+                fresh = self._fresh_token(registry, name, kept)
+            except CredentialProviderError as error:
+                error.stamps = files
+                raise
             yield fresh, files
             if fresh is not kept:
                 self._store.put(f"token/{name}", asdict(fresh), until=fresh.dead_at)
@@ -307,92 +270,106 @@ class Cloud:
         return Notes(self._tools.memos, digest=name, host="", stamps=(stamp(self._tools.settings_path),))
 
     def _kept_token(self, name: str) -> AuthorizationToken | None:
-        kept = self._store.get(f"token/{name}")
+        kept = self._store.get(f"token/{name}", times=("due_at", "dead_at"))
         try:
             return AuthorizationToken(**kept) if kept else None
         except TypeError:  # another version's
             return None
 
     def _fresh_token(self, registry: Registry, name: str, kept: AuthorizationToken | None) -> AuthorizationToken:
-        """Ask ACR; a failure is remembered, and is not this pull's as long as *kept* lives."""
-        notes = self._notes(name)
-        failure = notes.failure()
-        if failure is None:
-            self._tools.say_stage(f"asking ACR for a token of {called(registry)}")
-            try:
-                return AuthorizationToken.from_grant(
-                    self._grant(registry, brief=kept is not None),
-                    now=time.time(),
-                    refresh_before=registry.refresh_before,
-                    jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
-                )
-            except CredentialProviderError as error:
-                failure = error
-                notes.keep_failure(error)
-                if isinstance(error, RegistryRefusedError | RoleRefusedError):
-                    self._sessions.distrust()
-        if kept is not None:
+        """Ask ACR; a failure is not this pull's as long as *kept* lives."""
+        self._tools.say_stage(f"asking ACR for a token of {called(registry)}")
+        seconds = self._tools.deadline.remaining() if kept is None else BRIEF
+        try:
+            return AuthorizationToken.from_grant(
+                self._remembering(name, lambda: self._grant(registry, seconds)),
+                now=time.time(),
+                refresh_before=registry.refresh_before,
+                jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
+            )
+        except CredentialProviderError:
+            if kept is None:
+                raise
             return kept
-        raise failure
 
-    def _domains(self, registry: Registry, *, may_ask: bool) -> tuple[list[str], float]:
-        """Return the hosts that ACR lists for *registry* and until when that is believed."""
+    def _known_hosts(self, registry: Registry) -> Hosts | None:
+        """Return the hosts that ACR listed for *registry* within the last day, if this node ever asked."""
+        _, name = self._asked("domains", registry)
+        return self._kept_hosts(name)
+
+    def _asked_hosts(self, registry: Registry, still_to_ask: int) -> Hosts:
+        """Ask ACR for the hosts of *registry*, leaving time for as many others as are *still_to_ask*."""
         _, name = self._asked("domains", registry)
         with self._tools.locks.hold(name, patience=self._tools.patience), self._sessions:
-            kept = self._store.get(f"domains/{name}")
-            if kept is not None:
-                return kept["domains"], kept["until"]
-            if not may_ask:
-                return [], time.time() + UNSURE
+            hosts = self._kept_hosts(name)
+            if hosts is not None:
+                return hosts
             self._tools.say_stage(f"asking ACR for the domains of {registry.instance_id}")
-            domains = list(self._api(registry, brief=False).registry_domains(registry.instance_id))
-            until = time.time() + DAY * random.uniform(0.9, 1.0)  # noqa: S311 - spreads load
-            self._store.put(f"domains/{name}", {"domains": domains, "until": until}, until=until)
-            return domains, until
+            seconds = self._tools.deadline.remaining() / still_to_ask
+            names = self._remembering(name, lambda: self._api(registry, seconds).registry_domains(registry.instance_id))
+            hosts = Hosts(names, time.time() + DAY * random.uniform(0.9, 1.0))  # noqa: S311 - spreads load
+            self._store.put(f"domains/{name}", {"domains": list(names), "until": hosts.until}, until=hosts.until)
+            return hosts
 
-    def _grant(self, registry: Registry, *, brief: bool) -> AuthorizationGrant:
+    def _kept_hosts(self, name: str) -> Hosts | None:
+        kept = self._store.get(f"domains/{name}", times=("until",))
+        return Hosts(kept["domains"], kept["until"]) if kept else None
+
+    def _remembering(self, name: str, ask: Callable[[], Answer]) -> Answer:
+        """Return what *ask* brings, or raise its failure: the one of a moment ago, or a new one that is remembered."""
+        notes = self._notes(name)
+        failure = notes.failure()
+        if failure is not None:
+            raise failure
+        try:
+            return ask()
+        except CredentialProviderError as error:
+            notes.keep_failure(error)
+            if isinstance(error, RegistryRefusedError | RoleRefusedError):
+                self._sessions.distrust()
+            raise
+
+    def _grant(self, registry: Registry, seconds: float) -> AuthorizationGrant:
         if registry.instance_id:
-            return self._api(registry, brief=brief).authorization_token(registry.instance_id, hours=_hours(registry))
-        region = self._region(registry)
-        return personal_token(
-            self.transport(BRIEF if brief else self._tools.deadline.remaining()),
-            self._credential(registry, brief=brief),
-            region=region,
-            endpoints=self._endpoints(registry, region),
-        )
+            return self._api(registry, seconds).authorization_token(registry.instance_id, hours=_hours(registry))
+        return personal_token(**self._way_to_acr(registry, seconds))
 
-    def _api(self, registry: Registry, *, brief: bool) -> AcrApi:
-        region = self._region(registry)
-        return AcrApi(
-            self.transport(BRIEF if brief else self._tools.deadline.remaining()),
-            self._credential(registry, brief=brief),
-            region=region,
-            endpoints=self._endpoints(registry, region),
-        )
+    def _api(self, registry: Registry, seconds: float) -> AcrApi:
+        return AcrApi(**self._way_to_acr(registry, seconds))
 
-    def _credential(self, registry: Registry, *, brief: bool) -> FixedCredential:
-        credential = self._source(registry, brief=brief).find(self._request)
+    def _way_to_acr(self, registry: Registry, seconds: float) -> dict[str, Any]:
+        """Return what both editions' APIs are called with, for at most *seconds*."""
+        region = self._region(registry)
+        credential = self._source(registry, seconds).find(self._request)
         if credential is None:
             raise _does_not_apply(registry)
-        return FixedCredential(credential)
+        return {
+            "transport": self.transport(seconds),
+            "credentials": FixedCredential(credential),
+            "region": region,
+            "endpoints": self._endpoints(registry, region),
+        }
 
     def _endpoints(self, registry: Registry, region: str) -> tuple[str, ...]:
         if registry.endpoints.acr:
             return (registry.endpoints.acr,)
         if registry.network == "vpc":
             return acr_endpoints(region, vpc_first=True)[:1]
-        return acr_endpoints(region, vpc_first=registry.network == "auto" and self._node_region() == region)
+        own = self._node_region() if registry.network == "auto" else ""
+        if registry.network == "auto" and not own:  # it could not be found out: the VPC's may still be the only way
+            return acr_endpoints(region, vpc_first=True)[::-1]
+        return acr_endpoints(region, vpc_first=own == region)
 
-    def _source(self, registry: Registry, *, brief: bool = False) -> CredentialSource:
-        return source_of(registry.identity, registry.assume_role, cloud=_ForSources(self, registry, brief))
+    def _source(self, registry: Registry, seconds: float = math.inf) -> CredentialSource:
+        return source_of(registry.identity, registry.assume_role, cloud=_ForSources(self, registry, seconds))
 
-    def metadata(self, *, allow_v1: bool) -> MetadataService:
-        """Return the metadata service."""
-        transport = self.transport(self._tools.deadline.remaining())
+    def metadata(self, seconds: float, *, allow_v1: bool) -> MetadataService:
+        """Return the metadata service, to be asked for at most *seconds*."""
+        transport = self.transport(seconds)
         return MetadataService(transport, endpoint=self._settings.endpoints.metadata, allow_v1=allow_v1)
 
-    def sts(self, registry: Registry, named: str, *, brief: bool) -> StsApi:
-        """Return STS: where the settings say, else *named*, else the nearest."""
+    def sts(self, registry: Registry, named: str, seconds: float) -> StsApi:
+        """Return STS: where the settings say, else *named*, else the nearest; for at most *seconds*."""
         from .cloud.sts import StsApi, sts_endpoints  # noqa: PLC0415 - for those alone who have roles to assume
 
         override = self._settings.endpoints.sts or named
@@ -403,7 +380,7 @@ class Cloud:
             near = sts_endpoints(own or registry.region or "", vpc_first=bool(own) and registry.network != "public")
             endpoints = near[:1] if registry.network == "vpc" else near
         self._tools.say_stage(f"asking STS for a role's session for {called(registry)}")
-        return StsApi(self.transport(BRIEF if brief else self._tools.deadline.remaining()), endpoints=endpoints)
+        return StsApi(self.transport(seconds), endpoints=endpoints)
 
     def keep(self, key: str, fetch: Callable[[], CloudCredential]) -> CloudCredential:
         """Return the session that is kept under *key*, or a new one."""
@@ -434,8 +411,11 @@ class Cloud:
         if kept is not None:
             return str(kept["region"])
         self._tools.say_stage("asking the metadata service for this node's region")
+        metadata = self.metadata(math.inf, allow_v1=self._may_use_metadata_v1())
         try:
-            region, life = self.metadata(allow_v1=self._may_use_metadata_v1()).region_id(), DAY
+            region, life = metadata.region_id(), DAY
+        except DeadlineExceededError:  # says something about us, nothing about the service
+            return ""
         except (IdentityUnavailableError, CloudUnreachableError):
             region, life = "", UNKNOWN_REGION_LIFE
         self._store.put(name, {"region": region}, until=time.time() + life)
@@ -456,7 +436,9 @@ class Cloud:
             raise _does_not_apply(registry)
         files = tuple(stamp(path) for path in source.files())
         region = registry.region or "own"
-        return files, hexdigest("\n".join((what, registry.instance_id, region, who.key, self._machine, *files)))
+        asked_for = repr((registry.token_duration, registry.refresh_before, registry.endpoints.acr, registry.network))
+        parts = (what, registry.instance_id, region, asked_for, who.key, self._machine, *files)
+        return files, hexdigest("\n".join(parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -465,13 +447,13 @@ class _ForSources:
 
     cloud: Cloud
     registry: Registry
-    brief: bool
+    seconds: float
 
     def metadata(self, *, allow_v1: bool) -> MetadataService:
-        return self.cloud.metadata(allow_v1=allow_v1)
+        return self.cloud.metadata(self.seconds, allow_v1=allow_v1)
 
     def sts(self, named: str = "") -> StsApi:
-        return self.cloud.sts(self.registry, named, brief=self.brief)
+        return self.cloud.sts(self.registry, named, self.seconds)
 
     def keep(self, key: str, fetch: Callable[[], CloudCredential]) -> CloudCredential:
         return self.cloud.keep(key, fetch)
@@ -489,38 +471,6 @@ def _hours(registry: Registry) -> int:
     session = registry.assume_role[-1] if registry.assume_role else registry.identity
     seconds = registry.token_duration or getattr(session, "session_duration", None) or HOUR
     return min(math.ceil(seconds / HOUR), MOST_HOURS)
-
-
-def is_better_without_login(where: str) -> bool:
-    """Say whether a login for *where* (`hit.place`), whichever it is, could only spoil the pull of a public image."""
-    host, _, namespace = where.partition("/")
-    return isinstance(recognise(host), SharedHost) and (not namespace or namespace in SYSTEM_NAMESPACES)
-
-
-def sort_out(where: str, registries: Iterable[Registry]) -> tuple[Registry | None, list[Registry]]:
-    """Return the registry whose settings name *where* (`hit.place`), if one does, and those that name no domains.
-
-    The latter are none where no login can be of use.
-    """
-    if is_better_without_login(where):
-        return None, []
-    host, _, namespace = where.partition("/")
-    is_shared = isinstance(recognise(host), SharedHost)
-    candidates = [each for each in registries if not is_shared or _may_have(each, namespace)]
-    # An entry that names the namespace goes before one that takes the rest.
-    candidates.sort(key=lambda each: not each.namespaces)
-    named = next((each for each in candidates if host in each.domains), None)
-    return named, [each for each in candidates if not each.domains]
-
-
-def may_be(registry: Registry, system: AcrHost | None) -> bool:
-    """Say whether *registry*, which has no domains, may be behind a host of this form, in whichever region."""
-    # Personal Edition's own domains are named in the settings or not covered; and each edition has its own form.
-    return not isinstance(system, PersonalHost) and isinstance(system, SharedHost) != bool(registry.instance_id)
-
-
-def _may_have(registry: Registry, namespace: str) -> bool:
-    return not registry.namespaces or namespace in registry.namespaces
 
 
 def called(registry: Registry) -> str:

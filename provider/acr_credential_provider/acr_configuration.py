@@ -17,7 +17,7 @@ from .problem import Problem
 from .registry import PersonalHost, is_region
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 Place = Literal["node", "controller"]
 
@@ -131,14 +131,36 @@ class Conversion:
     changes: list[Change] = field(default_factory=list)
     notes: list[Change] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    doubtful_hosts: set[str] = field(default_factory=set)
+    """Hosts of the entries that are not in the document."""
+    personal_in_doubt: bool = False
+    """Whether one of those entries may be of the Personal Edition."""
 
     def drop(self, index: int) -> None:
         """Take the registry *index* out of the document, and the key files that none is left to need."""
         if self.document is not None:
-            self.document["registries"].pop(index)
+            dropped = self.document["registries"].pop(index)
             self.origins.pop(index)
+            self.doubtful_hosts |= set(dropped.get("domains", ()))
+            self.personal_in_doubt |= not dropped.get("instanceId")
             needed = {path for each in self.document["registries"] for path in each["identity"].values()}
             self.secrets = {path: secret for path, secret in self.secrets.items() if path in needed}
+
+
+_HOST_LIKE = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+(?::\d{1,5})?", re.ASCII)
+
+
+def _words(spot: Spot) -> Iterator[str]:
+    """Yield every text in *spot*, whichever shape it has."""
+    if isinstance(spot.value, dict):
+        for key, inner in spot.value.items():
+            yield str(key)
+            yield from _words(inner)
+    elif isinstance(spot.value, list):
+        for inner in spot.value:
+            yield from _words(inner)
+    else:
+        yield str(spot.value)
 
 
 class _WrongError(Exception):
@@ -410,16 +432,23 @@ class _Reader:
         if not isinstance(entry.value, dict):
             remedy = "Write instanceId: ... with a space after the colon, the other keys below it."
             self._result.problems.append(Problem(entry.line, name, "is not an instance but a plain word", remedy))
+            self._doubt(entry)
             return []
         before = len(self._result.problems)
         keys = self._named(entry.value, _ENTRY_KEYS, f"{name}.")
-        if len(self._result.problems) > before:
-            return []
-        try:
-            return self._entry(name, entry, keys)
-        except _WrongError as error:
-            self._result.problems += error.problems
-            return []
+        if len(self._result.problems) == before:
+            try:
+                return self._entry(name, entry, keys)
+            except _WrongError as error:
+                self._result.problems += error.problems
+        self._doubt(entry)
+        return []
+
+    def _doubt(self, entry: Spot) -> None:
+        """Note what an *entry* that can't be used may have been for: nobody else may answer in its place."""
+        words = " ".join(_words(entry))
+        self._result.doubtful_hosts |= set(_HOST_LIKE.findall(words.lower()))
+        self._result.personal_in_doubt |= "cri-" not in words
 
     def _entry(self, name: str, entry: Spot, keys: dict[str, tuple[str, Spot]]) -> list[dict[str, Any]]:
         texts = {key: self._text(*found) for key, found in keys.items() if key != "domains"}

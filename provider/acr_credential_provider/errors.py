@@ -21,6 +21,10 @@ class CredentialProviderError(Exception):
         super().__init__(problem)
         self.problem = problem
         self.remedy = remedy
+        self.cool_down: float | None = None
+        """Seconds for which it holds still, if another process met it and we only read of it."""
+        self.stamps: tuple[str, ...] = ()
+        """Stamps (`memo.stamp`) of the files whose change may cure it, beside the settings."""
 
 
 class InvalidRequestError(CredentialProviderError):

@@ -13,7 +13,8 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from .acquire import MACHINE_ID, Cloud, Tools, called, may_be, sort_out
+from . import coverage
+from .acquire import MACHINE_ID, Cloud, Tools, called
 from .cloud.transport import Transport
 from .deadline import Deadline
 from .errors import CredentialProviderError
@@ -192,16 +193,11 @@ def _ask_first(
 
 def candidates(where: str, registries: Sequence[Registry]) -> list[int]:
     """Return the indexes of the entries that *where* (`hit.place`) may belong to, as far as the settings tell."""
-    named, others = sort_out(where, registries)
-    if named is not None:
-        return [registries.index(named)]
     system = recognise(where.partition("/")[0])
-    if system is None:
-        return []
     return [
         registries.index(each)
-        for each in others
-        if may_be(each, system) and (each.region or system.region) == system.region
+        for each in coverage.candidates(where, registries)
+        if each.domains or (system is not None and (each.region or system.region) == system.region)
     ]
 
 

@@ -51,7 +51,9 @@ class Notes:
         if self._log is not None:
             self._log.tag = memo.log
         kind, problem, remedy = (memo.answer + "\n\n").split("\n")[:3]
-        return recall_error(kind, problem, remedy)
+        error = recall_error(kind, problem, remedy)
+        error.cool_down = memo.dead - judge_time(memo)
+        return error
 
     def keep(self, memo: Memo, *, asked: float | None = None) -> None:
         """Remember *memo*, and that all is well again; *asked* is when a pull last wanted it, if not now.
@@ -81,7 +83,7 @@ class Notes:
                 due=end,
                 dead=end,
                 longest=0.0,
-                stamps=self._stamps,
+                stamps=(*self._stamps, *error.stamps),
                 log=self._log.tag if self._log is not None else "",
                 answer="\n".join(" ".join(each.split()) for each in words),
             ),
@@ -96,6 +98,8 @@ class Notes:
 
 
 def _cool_down(error: CredentialProviderError) -> float:
+    if error.cool_down is not None:  # told on, not met again
+        return error.cool_down
     if not isinstance(error, ThrottledError):
         return _between(*COOL_DOWN)
     return max(min(error.retry_after, LONGEST_COOL_DOWN), _between(*THROTTLED_COOL_DOWN))

@@ -96,7 +96,7 @@ class Sessions:
         return session
 
     def _kept(self, name: str) -> CloudCredential | None:
-        kept = self._store.get(f"session/{name}")
+        kept = self._store.get(f"session/{name}", times=("ends",))
         try:
             return (
                 CloudCredential(kept["id"], kept["secret"], kept["token"], kept["ends"] - time.time()) if kept else None

@@ -400,6 +400,8 @@ class Registry(_Model):
             raise _ContradictionError(
                 "is not a shared host, so that namespaces mean nothing there", "Remove it, or the namespaces.", *steps
             )
+        if system is None and isinstance(recognise(host.partition(":")[0]), SharedHost):
+            raise _ContradictionError("is a shared host with a port, and those have none", "Remove the port.", *steps)
         if is_login or system is None:
             return
         if isinstance(system, PersonalHost):
@@ -495,6 +497,10 @@ class PartlyUsable(ProviderSettings):
     """What can be used of an acr-configuration, and (problem, remedy) of each entry that can't."""
 
     skipped: Annotated[tuple[tuple[str, str], ...], Field(strict=False)] = ()
+    doubtful_hosts: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Hosts that stand in those entries: no other entry may answer for them."""
+    personal_in_doubt: bool = False
+    """Whether one of them may be of the Personal Edition, and so have any of its shared hosts."""
 
 
 def load(path: str) -> ProviderSettings:
@@ -603,7 +609,12 @@ def judge_conversion(conversion: Conversion) -> ProviderSettings | list[Problem]
             if not conversion.problems:
                 return settings
             skipped = [(str(each), each.remedy) for each in conversion.problems]
-            return PartlyUsable.model_validate(conversion.document | {"skipped": skipped})
+            doubts = {
+                "skipped": skipped,
+                "doubtfulHosts": sorted(conversion.doubtful_hosts),
+                "personalInDoubt": conversion.personal_in_doubt,
+            }
+            return PartlyUsable.model_validate(conversion.document | doubts)
         wrong = {_refuse(each, conversion) for each in found}
         if None in wrong:
             break

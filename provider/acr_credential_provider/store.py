@@ -12,12 +12,15 @@ import json
 import os
 import sqlite3
 import time
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import diskcache
 from diskcache.core import MODE_RAW, MODE_TEXT
 
 from .memo import believable, uptime
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PROBE = 0.25
 """Seconds to wait for another process's lock; diskcache itself would wait for up to 60."""
@@ -66,8 +69,12 @@ class Store:
         if self._cache is not None:
             self._cache.close()
 
-    def get(self, name: str) -> dict[str, Any] | None:
-        """Return the living value under *name*, or None."""
+    def get(self, name: str, *, times: Sequence[str] = ()) -> dict[str, Any] | None:
+        """Return the living value under *name*, or None.
+
+        Its fields *times* are local times; they are moved as far as the clock was set back
+        since, so that they still say how much is left.
+        """
         if self._cache is None:
             return None
         try:
@@ -76,6 +83,8 @@ class Store:
                 clock=time.time(), uptime=uptime(), written=record["written"], written_uptime=record["uptime"]
             )
             value: dict[str, Any] | None = record["value"] if now < record["until"] else None
+            if value is not None:
+                value |= {field: value[field] - (now - time.time()) for field in times}
         except Exception as error:  # noqa: BLE001 - whatever is in there, it is no reason to fail a pull
             self._give_up_if_spoilt(error)
             return None

@@ -68,6 +68,27 @@ def test_after_throttling_the_cool_down_is_longer_and_as_acr_says(memos, retry_a
     assert least <= memo.dead - memo.written <= most + 0.01
 
 
+def test_a_failure_that_was_only_read_of_is_not_remembered_for_longer(memos):
+    first = notes_of(memos)
+    first.keep_failure(ThrottledError("slow down", remedy="wait", retry_after=60.0))
+    told_on = first.failure()
+    other = Notes(memos, digest="e" * 64, host="other.example.com", stamps=())
+    other.keep_failure(told_on)
+    ends = [memos.read(memos.path(digest, FAILED)).dead for digest in (DIGEST, "e" * 64)]
+    assert ends[1] == pytest.approx(ends[0], abs=0.5)
+
+
+def test_a_failure_ends_with_a_change_of_the_files_that_it_names(memos, tmp_path):
+    key = tmp_path / "key"
+    key.write_text("wrong")
+    error = RegistryRefusedError("no", remedy="yes")
+    error.stamps = (stamp(str(key)),)
+    notes_of(memos).keep_failure(error)
+    assert notes_of(memos).failure() is not None
+    key.write_text("repaired")
+    assert notes_of(memos).failure() is None
+
+
 def test_a_change_of_the_settings_ends_a_failure_at_once(memos, tmp_path):
     settings = tmp_path / "settings.yaml"
     settings.write_text("wrong")

@@ -1,3 +1,4 @@
+import json
 import os
 import pickle
 import sqlite3
@@ -23,6 +24,22 @@ def test_a_value_is_given_out_until_its_time_is_over(folder):
         store.put("lives", {"a": 1}, until=LATER)
         store.put("is over", {"a": 1}, until=time.time() - 1)
         assert (store.get("lives"), store.get("is over"), store.get("absent")) == ({"a": 1}, None, None)
+
+
+def test_a_clock_set_back_does_not_make_a_kept_time_later(folder):
+    """Ten minutes pass, then the clock is set back by five: five of them would be won."""
+    with Store(folder) as store:
+        store.put("token", {"due_at": LATER, "name": "x"}, until=LATER)
+    with sqlite3.connect(f"{folder}/cache.db") as db:
+        (record,) = db.execute("SELECT value FROM Cache").fetchone()
+        kept = json.loads(record)
+        kept["uptime"] -= 600.0
+        kept["written"] -= 300.0
+        db.execute("UPDATE Cache SET value = ?", (json.dumps(kept),))
+    db.close()
+    with Store(folder) as store:
+        value = store.get("token", times=("due_at",))
+    assert value["due_at"] == pytest.approx(LATER - 300.0, abs=1.0)
 
 
 def test_values_outlive_the_process(folder):

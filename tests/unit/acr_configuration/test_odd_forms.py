@@ -308,6 +308,17 @@ def test_one_bad_entry_does_not_cost_the_others():
     assert isinstance(judged, PartlyUsable)
     assert [each.instance_id for each in judged.registries] == ["cri-shop", "cri-lab"]
     assert judged.skipped[0][0].startswith("line 5: acr-registry-info[1].instanceId still holds")
+    assert not judged.personal_in_doubt
+
+
+def test_what_a_bad_entry_may_have_been_for_is_noted():
+    entry = (
+        "- instanceId: ''\n  regionId: cn-hangzhou\n  domains: a.example.com,b.example.com\n  customAccessKey: LTAI1\n"
+    )
+    judged = judge_conversion(convert(info(ENTRY + entry)))
+    assert isinstance(judged, PartlyUsable)
+    assert {"a.example.com", "b.example.com"} <= set(judged.doubtful_hosts)
+    assert judged.personal_in_doubt
 
 
 def test_what_belongs_to_the_controller_is_said_so():
