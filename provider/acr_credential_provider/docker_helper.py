@@ -3,6 +3,10 @@
 Those run ``docker-credential-NAME get`` with a server on stdin; a symlink of that name to
 this program is all they need. Protocol: github.com/docker/docker-credential-helpers, where
 an error is what stdout holds when the exit code is not 0.
+
+Clients ask by host and never say for which image. On the Personal Edition's shared hosts,
+where entries of the settings name their namespaces, that is too little to choose a login
+by: there the helper's answer is "not found", and the client goes on without one.
 """
 
 from __future__ import annotations
@@ -29,6 +33,9 @@ NO_SERVER = "no credentials server URL"
 """The same, for an empty question."""
 PLACES = {"--settings": "ACR_CREDENTIAL_PROVIDER_SETTINGS", "--cache": "ACR_CREDENTIAL_PROVIDER_CACHE"}
 """Environment variables for what a helper, which gets no options, needs to know."""
+READERS = ("get", "store", "erase")
+"""The verbs whose clients write to stdin. What they write is read even where it is of no use: a pipe that
+nobody reads would end them."""
 USAGE = "usage: docker-credential-aliyun-acr get|list|store|erase|version"
 
 
@@ -43,23 +50,18 @@ def main(arguments: list[str], *, started: float, seconds: float) -> int:
 
 def run(verb: str, options: dict[str, str], *, started: float, seconds: float) -> int:
     """Carry out *verb*; return the exit code. *options* and the times are as in `cli.get_credentials`."""
+    said = _read(seconds) if verb in READERS else b""
     if verb == "get":
-        signal.signal(signal.SIGALRM, _stdin_hangs)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        server = read_request()
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        return _get(server, options, started=started, seconds=seconds)
+        return _get(said, options, started=started, seconds=seconds)
     if verb == "list":
         _write("{}")  # which hosts there are is not known before they are asked for
         return 0
     if verb == "store":
-        read_request()
         return _refuse(
             "this helper gets its logins from ACR by itself and stores none: no `login` is needed for that registry"
         )
     if verb == "erase":
-        read_request()  # after `logout`: there is nothing of the user's to forget
-        return 0
+        return 0  # after `logout`: there is nothing of the user's to forget
     if verb == "version":
         _write(f"docker-credential-aliyun-acr (aliyun-acr-credential-provider) {VERSION}")
         return 0
@@ -130,8 +132,22 @@ def _may_be_ours(host: str) -> bool:
     return ("." in host or ":" in host) and not any(each.isspace() or each in "@%?#\\" for each in host)
 
 
+def _read(seconds: float) -> bytes:
+    """Return what the client says on stdin, which must end within *seconds*; nothing when stdin is closed."""
+    signal.signal(signal.SIGALRM, _stdin_hangs)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        return read_request()
+    except OSError:
+        return b""
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+
 def _stdin_hangs(_signal_number: int, _frame: object) -> None:
-    _write("error: the server's name on stdin did not end\nremedy: close stdin after it, as docker does")
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(1)  # for a stdout that nobody reads either
+    _write("error: what the client writes to stdin did not end\nremedy: close stdin after it, as docker does")
     os._exit(1)
 
 

@@ -1,5 +1,6 @@
 """Docker's credential helper protocol as literal bytes, by the helper's name and as a command."""
 
+import json
 import os
 import re
 
@@ -22,7 +23,7 @@ def helper(program, tmp_path):
     return Program(command, program.settings, program.cache)
 
 
-def call(helper, stdin, *words, **more):
+def call(helper, stdin, *words, under=(), **more):
     environment = {
         **os.environ,
         **HERE_ONLY,
@@ -31,7 +32,7 @@ def call(helper, stdin, *words, **more):
         **more,
     }
     # A word at least, or the harness would add the kubelet's options.
-    return helper.run(stdin, *words, env=environment)
+    return helper.run(stdin, *words, env=environment, under=under)
 
 
 @pytest.mark.parametrize("form", ["{}", "{}\n", "https://{}", "https://{}/", "https://{}/v2/", "http://{}/v1/"])
@@ -124,7 +125,29 @@ def test_it_is_a_command_too(program, sandbox):
     assert (ended.code, ended.document["Username"]) == (0, "cr_temp_user")
 
 
-def test_a_stdin_that_never_ends_is_told_before_long(helper):
-    with helper.start("get") as process:
+@pytest.mark.parametrize("verb", ["get", "store", "erase"])
+def test_a_stdin_that_never_ends_is_told_before_long(helper, verb):
+    with helper.start(verb) as process:
         assert process.wait(timeout=20) == 1
-        assert process.stdout.read().startswith(b"error: the server's name on stdin did not end")
+        assert process.stdout.read().startswith(b"error: what the client writes to stdin did not end")
+
+
+@pytest.mark.parametrize(
+    ("verb", "code", "stdout"),
+    [("get", 1, b"no credentials server URL\n"), ("store", 1, b"this helper gets its logins"), ("erase", 0, b"")],
+)
+def test_a_closed_stdin_is_an_empty_one(helper, verb, code, stdout):
+    ended = call(helper, None, verb, under=("sh", "-c", 'exec "$@" <&-', "sh"))
+    assert (ended.code, ended.stderr) == (code, b"")
+    assert ended.stdout.startswith(stdout)
+
+
+def test_where_entries_share_a_host_by_namespaces_a_host_alone_finds_no_login(helper, sandbox):
+    document = sandbox.settings()
+    document["registries"] = [
+        {"region": "cn-hangzhou", "namespaces": ["team"], "identity": document["registries"][0]["identity"]}
+    ]
+    helper.settings.write_text(json.dumps(document))
+    ended = call(helper, b"https://registry.cn-hangzhou.aliyuncs.com/v2/", "get")
+    assert (ended.code, ended.stdout, ended.stderr) == (1, b"credentials not found in native keychain\n", b"")
+    assert sandbox.calls.counts() == {}
