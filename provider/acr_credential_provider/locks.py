@@ -25,11 +25,17 @@ def _open(path: str) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
-def _try_lock(file: int) -> bool:
+def _lock(file: int, how: int) -> bool:
+    """Lock *file*; return False if another has it.
+
+    Some file systems have no locks (ENOSYS), or none left (ENOLCK): there nobody waits.
+    """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, how)
     except BlockingIOError:
         return False
+    except OSError:
+        return True
     return True
 
 
@@ -44,10 +50,7 @@ def _wait_for_lock(file: int, seconds: float) -> bool:
     state = allocate_lock()  # taken by whichever comes first: the lock, or the end of patience
 
     def wait() -> None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:
-            return
+        _lock(file, fcntl.LOCK_EX)
         if state.acquire(blocking=False):
             won.release()
         else:
@@ -77,7 +80,7 @@ class Lock:
             except OSError:  # no folder, read-only, full: answering alone beats not answering
                 return True
             seconds = until - time.monotonic()
-            if not _try_lock(file):
+            if not _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 if seconds <= 0:
                     os.close(file)
                     return False
