@@ -22,7 +22,7 @@ from .notes import Notes
 from .plugin import answer
 from .protocol import CredentialProviderRequest
 from .sweep import sweep
-from .watchdog import EndAfter, NobodyReadsError, Reply, Stage, report
+from .watchdog import EndAfter, NobodyReadsError, Reply, Stage, note, report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _usable(cache: str) -> str:
     try:
         prepare(cache)
     except CacheUnsafeError as error:
-        report(error)  # and go on without: the pull must not fail
+        note(error)  # and go on without: the pull must not fail
         return NOWHERE
     except OSError:  # full or read-only: what is there can still be read
         return cache

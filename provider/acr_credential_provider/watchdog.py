@@ -102,7 +102,15 @@ class EndAfter:
 
 def report(error: CredentialProviderError) -> None:
     """Say *error* and its remedy on stderr, a line each; a stderr that nobody reads is left alone."""
-    lines = _line("error", error.problem) + _line("remedy", error.remedy)
+    _tell(_line("error", error.problem) + _line("remedy", error.remedy))
+
+
+def note(error: CredentialProviderError) -> None:
+    """Say on stderr, in one line, what did not keep us from going on: error and remedy are of what did."""
+    _tell(_line("note", f"{error.problem}. {error.remedy}"))
+
+
+def _tell(lines: bytes) -> None:
     try:
         waiting = select.poll()
         waiting.register(2, select.POLLOUT)

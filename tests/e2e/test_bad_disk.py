@@ -1,5 +1,6 @@
 """Whatever is wrong with the cache folder, the pull gets its token, and nobody else's hands are in it."""
 
+import errno
 import hashlib
 import os
 import pickle
@@ -61,7 +62,9 @@ def test_a_folder_that_is_not_ours_alone_is_neither_read_nor_written(frozen, san
         assert_whole(ended.stdout, sandbox)
         if name in ("", "memo"):
             # A memo that is good hides what is wrong with the other folders, which it does not need.
-            assert f"error: the cache folder {frozen.cache}".encode() in ended.stderr
+            note, *more = ended.stderr.decode().splitlines()
+            assert note.startswith(f"note: the cache folder {frozen.cache}")
+            assert not more
             assert sandbox.calls.count("GetAuthorizationToken") == calls + 1 + turn
     assert files_in(content) == before
 
@@ -79,6 +82,38 @@ def test_a_folder_that_others_can_write_is_not_used_by_a_miss_either(frozen, san
     assert str(frozen.cache / name).encode() in ended.stderr
     assert files_in(frozen.cache) == before
     assert sandbox.calls.count("GetAuthorizationToken") == 2
+
+
+@needs_root
+def test_a_failure_beside_an_unsafe_folder_is_still_one_error_with_one_remedy(frozen, sandbox):
+    frozen.cache.mkdir(mode=0o777)
+    frozen.cache.chmod(0o777)
+    sandbox.state.remove_key(sandbox.key.id)
+    ended = frozen.ask(image_of(sandbox))
+    assert [line.partition(":")[0] for line in ended.stderr.decode().splitlines()] == ["note", "error", "remedy"]
+    assert b"InvalidAccessKeyId" in ended.stderr
+
+
+NO_LOCKS = """
+import ctypes, os, platform, struct, sys
+number = {"x86_64": 73, "aarch64": 32}[platform.machine()]
+code = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x50000 | int(sys.argv[1])), (0x06, 0, 0, 0x7FFF0000)]
+program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *each) for each in code))
+filter = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code), ctypes.addressof(program)))
+prctl = ctypes.CDLL(None, use_errno=True).prctl
+assert prctl(38, 1, 0, 0, 0) == 0 and prctl(22, 2, filter, 0, 0) == 0, os.strerror(ctypes.get_errno())
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Runs a program to which flock says argv[1]: a seccomp filter (linux/seccomp.h, linux/filter.h)."""
+
+
+@pytest.mark.parametrize("why", ["ENOLCK", "ENOSYS", "EOPNOTSUPP"])
+def test_where_files_cannot_be_locked_nobody_waits_and_no_pull_fails(frozen, sandbox, why):
+    under = (sys.executable, "-c", NO_LOCKS, str(getattr(errno, why)))
+    assert_answered(frozen.ask(image_of(sandbox), under=under), sandbox)
+    for ended in frozen.ask_together([image_of(sandbox)] * 3, under=under):
+        assert_answered(ended, sandbox)
+        assert ended.seconds < 5
 
 
 @needs_mounts
