@@ -59,7 +59,20 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:  # a pager that was closed; Python must not try to flush into it again
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    except OSError as error:
+        report(_of_the_disk(error))
+        return 1
     return code
+
+
+def _of_the_disk(error: OSError) -> CredentialProviderError:
+    """Return what an operator should know of *error*: which path, and what the system said about it."""
+    where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else "this command's output"
+    why = os.strerror(error.errno) if error.errno else type(error).__name__
+    return ConfigurationError(
+        f"cannot work on {where}: {why}",
+        remedy="Run it as the user whose file that is (root, on a node), on a disk that is writable and has space.",
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -237,16 +250,21 @@ def _tell_problems(file: str, problems: Iterable[Problem]) -> None:
 
 def _write_private(path: str, content: str) -> None:
     """Put *content* into the file at *path*, new and for its owner alone, in place of the one before."""
-    draft = f"{path}.{os.getpid()}"
+    draft = f"{path}.{os.urandom(8).hex()}"
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(file, "w") as opened:
-            opened.write(content + "\n")
-        os.replace(draft, path)
+        try:
+            with os.fdopen(file, "w") as opened:
+                opened.write(content + "\n")
+            os.replace(draft, path)
+        except OSError:
+            os.unlink(draft)  # a secret, or the half of one
+            raise
     except OSError as error:
         outcome = ConfigurationError(
-            f"cannot write {path}: {os.strerror(error.errno or 0)}", remedy="Name another folder with --keys-directory."
+            f"cannot write {path}: {os.strerror(error.errno or 0)}",
+            remedy="Name a folder with --keys-directory that this user may write, on a disk with space.",
         )
     else:
         return
@@ -293,6 +311,10 @@ def _memos(cache: str) -> Iterator[tuple[Memo, float]]:
 
 
 def _clear(options: argparse.Namespace) -> int:
+    try:
+        os.lstat(options.cache)
+    except FileNotFoundError:  # nothing is remembered, and nothing to forget it in has to be made
+        return 0
     prepare(options.cache)
     for path in Path(options.cache, "memo").iterdir():
         path.unlink(missing_ok=True)

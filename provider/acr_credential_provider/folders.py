@@ -22,7 +22,7 @@ def prepare(cache: str) -> None:
             _make(folder)
             _check(folder)
         except OSError as error:  # the others are looked at all the same: what is there is going to be used
-            trouble = error
+            trouble = trouble or error
     if trouble is not None:
         raise trouble
 

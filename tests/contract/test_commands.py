@@ -1,0 +1,50 @@
+"""What operators' commands do where the disk will not have it: one error and one remedy, no secret left behind."""
+
+import json
+import os
+
+import pytest
+from e2e.adversity import NOT_ROOT, assert_told
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+NO_SPACE = ("prlimit", "--fsize=8")  # every file ends after 8 bytes, as on a full disk; pipes do not
+
+
+def test_clearing_a_cache_that_is_not_there_makes_none(program):
+    ended = program.run(b"", "cache", "clear", "--cache", str(program.cache))
+    assert (ended.code, ended.stdout, ended.stderr) == (0, b"", b"")
+    assert not program.cache.exists()
+
+
+def test_what_is_in_the_way_of_clearing_is_named(program, sandbox):
+    assert program.ask(sandbox.image).code == 0
+    (program.cache / "memo/subfolder").mkdir()
+    assert_told(program.run(b"", "cache", "clear", "--cache", str(program.cache)), "memo/subfolder: Is a directory")
+
+
+@needs_root
+@pytest.mark.parametrize("words", [("clear",), ("warm",)])
+def test_a_user_who_may_not_is_told_which_path_and_why(program, words):
+    folder = program.cache.parent / "roots"
+    folder.mkdir(mode=0o700)
+    ended = program.run(b"", "cache", *words, "--cache", str(folder / "cache"), under=NOT_ROOT)
+    assert_told(ended, f"{folder}/cache: Permission denied", "Run it as the user whose file that is (root")
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_key_that_does_not_fit_on_the_disk_leaves_no_half_of_it(program, tmp_path, full):
+    secret = "CANARYSECRET" * 4
+    configuration = tmp_path / "acr-configuration.yaml"
+    entry = {"regionId": "cn-hangzhou", "customAccessKey": "LTAI5tExample0000000", "customAccessKeySecret": secret}
+    configuration.write_text(json.dumps({"data": {"acr-registry-info": json.dumps([entry])}}))
+    configuration.chmod(0o600)
+    keys = tmp_path / "keys"
+    words = ("settings", "convert", str(configuration), "--keys-directory", str(keys))
+    ended = program.run(b"", *words, under=NO_SPACE if full else ())
+    found = [each.read_text() for each in keys.iterdir()]
+    assert len(found) == (0 if full else 2), ended.stderr
+    if full:
+        assert b"error: cannot write" in ended.stderr
+        assert b"File too large" in ended.stderr
+        assert ended.code == 1
+    assert secret.encode() not in ended.stdout + ended.stderr
