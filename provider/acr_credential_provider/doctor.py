@@ -1,8 +1,9 @@
 """Walks a pull's path for real, step by step, and names the first step that is broken.
 
 Each step is a name and a function that returns what it saw, or raises. It uses the same
-parts as a pull; only what this node remembers is left aside, so that everything is asked
-again, and nothing is written down.
+parts as a pull, in a cache of nobody's, so that all is asked again and no answer of its own
+is kept. It makes the node's cache folder if that is absent, as a pull does; and the plugin,
+run as the kubelet runs it, remembers what it always does.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -304,12 +306,10 @@ class Examination:
         remedy = f"Make {self._cache} a folder on a disk that is writable and has space, or name another with --cache."
         try:
             prepare(self._cache)
-            draft = f"{self._cache}/memo/doctor.{os.getpid()}"
-            with open(draft, "xb") as file:
+            with TemporaryFile(dir=f"{self._cache}/memo") as file:  # without a name: a kill leaves nothing
                 file.write(bytes(4096))
                 file.flush()
                 os.fsync(file.fileno())
-            os.unlink(draft)
         except OSError as error:
             problem = f"nothing can be kept in {self._cache}: {os.strerror(error.errno or 0)}"
         else:
