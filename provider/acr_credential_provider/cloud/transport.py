@@ -125,7 +125,7 @@ class Transport:
         if not seconds:
             raise DeadlineExceededError(
                 f"no time was left to call {target.name}",
-                remedy="Look for slow DNS or a slow network on this node, or raise the deadline.",
+                remedy="Look for slow DNS or a slow network on this node.",
             )
         hop = _Hop(target, proxy, self._deadline.within(seconds), seconds)
         return hop.run(request, connect=self._bounds.connect, tls=tls, trust=trust, resolver=self._resolver)
