@@ -48,7 +48,8 @@ class Report:
     began: float = field(default_factory=time.monotonic)
 
     def text(self) -> str:
-        system = f"{_system()}, kernel {platform.release()}, {platform.machine()}, {os.cpu_count()} CPUs"
+        kernel = platform.release().partition("-")[0]  # what follows is its builder's name for it
+        system = f"{_system()}, kernel {kernel}, {platform.machine()}, {os.cpu_count()} CPUs"
         minutes, seconds = divmod(round(time.monotonic() - self.began), 60)
         lines = [
             "# Tested with",

@@ -24,7 +24,7 @@ def sdk_import(environ: MutableMapping[str, str] | None = None) -> Iterator[None
     """Set aside what the SDKs read at import; put it back and silence their loggers at the end.
 
     >>> import os
-    >>> environ = {"DEBUG": "sdk", "ALIBABA_CLOUD_ROLE_ARN": "acs:ram::1:role/x", "HOME": "/root"}
+    >>> environ = {"DEBUG": "sdk", "ALIBABA_CLOUD_ROLE_ARN": "acs:ram::1:role/x", "HOME": "/home/me"}
     >>> with sdk_import(environ):
     ...     sorted(environ)
     ['HOME']
