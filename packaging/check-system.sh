@@ -25,6 +25,8 @@ need git has git
 need iproute2 has ip
 need util-linux has unshare
 need openssl has openssl
+need skopeo has skopeo
+need buildah has buildah
 need ca-certificates test -e /etc/ssl/certs
 
 if [ -n "$missing" ]; then

@@ -6,9 +6,16 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
+from acr_credential_provider import docker_helper
+from acr_credential_provider.hit import LOG_VARIABLE
+from acr_credential_provider.kubelet_flags import mismatch
+from acr_credential_provider.log import LEVELS
+from acr_credential_provider.notes import COOL_DOWN, LONGEST_COOL_DOWN
 from acr_credential_provider.settings import ProviderSettings, judge
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
 
 
 def blocks(language):
@@ -49,7 +56,74 @@ def test_its_policy_is_complete():
     ]
 
 
-@pytest.mark.parametrize("command", ["settings validate", "cache show", "cache clear", "cache warm"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "demo-registry.cn-hangzhou.cr.aliyuncs.com",
+        "demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com",
+        "images.example.com",
+        "registry.cn-hangzhou.aliyuncs.com",
+        "registry-vpc.cn-hangzhou.aliyuncs.com",
+        "registry-internal.cn-hangzhou.aliyuncs.com",
+        "registry-intl.ap-southeast-1.aliyuncs.com",
+        "registry-intl-vpc.ap-southeast-1.aliyuncs.com",
+        "crpi-a1b2.cn-hangzhou.personal.cr.aliyuncs.com",
+        "crpi-a1b2-vpc.cn-hangzhou.personal.cr.aliyuncs.com",
+        "demo-registry-vpc.distributed.cn-hangzhou.cr.aliyuncs.com:65001",
+    ],
+)
+def test_one_of_its_patterns_matches_each_kind_of_host_as_the_kubelet_does(host):
+    config, more = (yaml.safe_load(text) for text in blocks("yaml") if "matchImages" in text)
+    patterns = config["providers"][0]["matchImages"] + more["matchImages"]
+    matching = [pattern for pattern in patterns if not mismatch(pattern, f"{host}/team/app")]
+    assert len(matching) == 1
+
+
+def test_its_credential_helper_is_found_by_the_name_in_the_clients_file():
+    helpers = json.loads(blocks("json")[1])["credHelpers"]
+    assert set(helpers.values()) == {"aliyun-acr"}
+    assert docker_helper.USAGE.startswith("usage: docker-credential-aliyun-acr ")
+    assert blocks("sh")[0].rstrip().endswith("/docker-credential-aliyun-acr")
+
+
+def test_each_environment_variable_it_names_is_read():
+    known = {*docker_helper.PLACES.values(), LOG_VARIABLE.decode()}
+    assert set(re.findall(r"ACR_CREDENTIAL_PROVIDER_\w+", README)) == known
+
+
+def test_the_times_of_a_repair_are_the_programs():
+    assert "`kubeletCache` (5 minutes unless" in README
+    assert ProviderSettings.model_fields["kubelet_cache"].default == 5 * 60
+    assert "after throttling for up to 5 minutes" in README
+    assert (LONGEST_COOL_DOWN, COOL_DOWN[1] < 10) == (5 * 60, True)
+
+
+def test_its_log_levels_exist():
+    assert "`log: info` in the settings (or `error`, `debug`)" in README
+    assert set(LEVELS) == {"off", "error", "info", "debug"}
+
+
+def test_each_page_it_links_is_there():
+    pages = [page for page in re.findall(r"\]\(([^)]+)\)", README) if "://" not in page]
+    assert {"docs/identities.md", "docs/tested-with.md"} <= set(pages)
+    assert [page for page in pages if not (ROOT / page).exists()] == []
+
+
+def test_its_packages_are_those_that_the_system_is_checked_for():
+    (line,) = re.findall(r"apt-get install --no-install-recommends ((?:.*\\\n)*.*)", README)
+    checked = re.findall(r"^need (\S+)", (ROOT / "packaging/check-system.sh").read_text(), re.MULTILINE)
+    named = set(line.replace("\\", "").split())
+    assert named == {"libpython3-dev" if "libpython" in each else each for each in checked}
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?m)(?:^    |`)make ([a-z][a-z0-9-]*)", README))))
+def test_each_target_it_names_exists(target):
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "command", ["doctor", "explain", "settings validate", "cache show", "cache clear", "cache warm"]
+)
 def test_each_command_it_names_exists(program, command):
     assert command in README
     assert program.run(b"", *command.split(), "--help").code == 0
