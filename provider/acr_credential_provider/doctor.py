@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -56,6 +57,21 @@ MOST_SKEW = 14 * 60.0
 """Seconds. ACR refuses signatures that are off by 15 minutes."""
 PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
 _RESTART_KUBELET = "systemctl restart kubelet"
+_LOADED_LATE = (
+    "acr_credential_provider.cloud.sts",
+    "acr_credential_provider.sources.access_key",
+    "acr_credential_provider.sources.assumed_role",
+    "acr_credential_provider.sources.managed_role",
+    "acr_credential_provider.sources.node_role",
+    "acr_credential_provider.sources.oidc_token",
+    "acr_credential_provider.sources.private_file",
+    "acr_credential_provider.sources.profile",
+    "acr_credential_provider.sources.rrsa",
+    "acr_credential_provider.sources.service_account",
+    "acr_credential_provider.sources.sts_session",
+    "certifi",
+)
+"""Modules that a pull imports only when it uses them."""
 
 
 class SkippedError(Exception):
@@ -125,6 +141,11 @@ def enter(root: str) -> None:
     # This program is not there any more afterwards: what it loads late must be loaded now.
     for codec in ("ascii", "idna", "latin-1", "unicode_escape", "utf-8-sig"):
         codecs.lookup(codec)
+    for module in _LOADED_LATE:
+        try:
+            import_module(module)
+        except ImportError:  # what this installation does without, no step will miss
+            continue
     try:
         os.chroot(root)
         os.chdir("/")

@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import harness
@@ -499,3 +501,28 @@ def test_a_root_that_cannot_be_entered_is_told(frozen, sandbox):
         "error: cannot enter /nowhere: No such file or directory\n"
         "remedy: Mount the host's / there, and run as root with CAP_SYS_CHROOT.\n"
     )
+
+
+def test_a_disk_that_takes_nothing_is_told_and_keeps_nothing_of_the_try(world):
+    world.settings.write_text(json.dumps(world.document))
+    world.settings.chmod(0o600)
+    words = ("--no-kubelet", "--settings", str(world.settings), "--cache", str(world.cache), world.image)
+    program = harness.frozen(world.settings, world.cache)
+    ended = program.run(b"", "doctor", "--output", "json", *words, under=("prlimit", "--fsize=8"))
+    (failed,) = (each for each in ended.document["steps"] if each["outcome"] == "failed")
+    assert failed["name"] == "cache folder"
+    assert failed["problem"].startswith(f"nothing can be kept in {world.cache}: File too large")
+    assert [*(world.cache / "memo").iterdir()] == []
+
+
+def test_all_that_knows_an_identity_is_loaded_before_this_program_is_out_of_sight():
+    code = """
+import sys; from pathlib import Path
+from acr_credential_provider import doctor, sources
+doctor.enter("/")
+folder = Path(sources.__file__).parent
+files = {each.stem for each in folder.glob("*.py")} - {"__init__", "interface"}  # the latter is types alone
+print(*(files - {name.rpartition(".")[2] for name in sys.modules}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
