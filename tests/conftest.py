@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import harness
+import hypothesis
 import pytest
 from sandbox import AcrSandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+# No time limit for an example: a busy machine is not a broken promise. In CI the examples are always the same.
+hypothesis.settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("project")
 
 WAYS = {"source": harness.source, "frozen": harness.frozen}
 

@@ -193,15 +193,15 @@ class Memos:
     def remember(self, memo: Memo, suffix: str = "memo") -> None:
         """Put *memo* in place of the one before it; raise ``OSError`` when the disk won't have it.
 
-        Raises ``ValueError`` when the folder is not ours alone.
+        Raises ``ValueError`` when the folder is not ours alone, or for text that no file can hold.
         """
+        data = memo.encode()
         self._check_folder()
         path = self.path(memo.digest, suffix)
         draft = f"{path}.{posix.urandom(8).hex()}"  # not the pid: containers that share the folder have the same ones
         flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
         file = posix.open(draft, flags, 0o600)
         try:
-            data = memo.encode()
             try:
                 if posix.write(file, data) != len(data):
                     raise OSError("the disk is full")

@@ -47,7 +47,7 @@ def test_a_memo_reads_back_as_it_was_written():
     }
 
 
-LINE = st.text(st.characters(exclude_characters="\n"), max_size=50)
+LINE = st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=50)
 TIME = st.floats(allow_nan=False, allow_infinity=False)
 
 
@@ -64,6 +64,12 @@ def test_any_memo_reads_back_as_it_was_written(host, times, stamps, answer):
     )
     again = Memo.decode(whole.encode())
     assert all(getattr(again, name) == getattr(whole, name) for name in Memo.__slots__)
+
+
+def test_a_path_that_no_file_can_have_makes_no_memo(memos):
+    with pytest.raises(ValueError):
+        memos.remember(living(stamps=("absent /\ud800",)))
+    assert os.listdir(memos.folder) == []
 
 
 @given(username=st.text(min_size=1), password=st.text(min_size=1), version=st.sampled_from(API_VERSIONS))
