@@ -229,6 +229,7 @@ class Cloud:
         return cover(
             where,
             self._settings,
+            path=self._tools.settings_path,
             region_of=self._region,
             known=self._known_hosts,
             ask=self._asked_hosts,

@@ -49,6 +49,7 @@ def cover(  # noqa: PLR0913 - what is asked, and the four ways to know more
     where: str,
     settings: ProviderSettings,
     *,
+    path: str,
     region_of: RegionOf,
     known: KnownHosts,
     ask: AskedHosts,
@@ -60,13 +61,14 @@ def cover(  # noqa: PLR0913 - what is asked, and the four ways to know more
     has the shared hosts of its region; for the Enterprise Edition ACR is asked (*ask*, told
     how many may have to be asked still), but only about hosts that look like it: a custom
     domain is known from the settings or from a list that an earlier pull brought (*known*).
-    One registry's failure does not hide another's match.
+    One registry's failure does not hide another's match. *path* is where the settings are,
+    for the words of an error.
     """
     if is_better_without_login(where):
         return Coverage(None)
     host, _, namespace = where.partition("/")
     system = recognise(host)
-    _refuse_doubt(host, system, settings)
+    _refuse_doubt(host, system, settings, path)
     if isinstance(system, SharedHost):
         return _shared(host, namespace, system, settings.registries, region_of)
     named = next((each for each in settings.registries if host in each.domains), None)
@@ -78,7 +80,7 @@ def cover(  # noqa: PLR0913 - what is asked, and the four ways to know more
     if coverage.registry is None and failures:
         raise failures[0]
     if coverage.registry is None:
-        _raise_first(settings)  # an entry that could not be read may have had it
+        _raise_first(settings, path)  # an entry that could not be read may have had it
     return coverage
 
 
@@ -181,18 +183,18 @@ def _may_be(registry: Registry, system: AcrHost | None) -> bool:
     return bool(registry.instance_id) and not isinstance(system, PersonalHost)
 
 
-def _refuse_doubt(host: str, system: AcrHost | None, settings: ProviderSettings) -> None:
+def _refuse_doubt(host: str, system: AcrHost | None, settings: ProviderSettings, path: str) -> None:
     """Raise what is wrong with an entry that had to be left out, if *host* may have been its.
 
     Else another entry, and so another identity, would answer in its place.
     """
     is_doubtful = host in getattr(settings, "doubtful_hosts", ())
     if is_doubtful or (isinstance(system, SharedHost) and getattr(settings, "personal_in_doubt", False)):
-        _raise_first(settings)
+        _raise_first(settings, path)
 
 
-def _raise_first(settings: ProviderSettings) -> None:
+def _raise_first(settings: ProviderSettings, path: str) -> None:
     skipped = getattr(settings, "skipped", ())
     if skipped:
         problem, remedy = skipped[0]
-        raise ConfigurationError(f"the settings, {problem}", remedy=remedy)
+        raise ConfigurationError(f"{path}, {problem}", remedy=remedy)

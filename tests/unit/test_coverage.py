@@ -28,7 +28,9 @@ class Cloud:
         self.own, self.knows, self.lists, self.asked = own, known or {}, lists or {}, []
 
     def cover(self, where, given):
-        coverage = cover(where, given, region_of=self.region_of, known=self.known, ask=self.ask, unsure_until=5.0)
+        coverage = cover(
+            where, given, path="/s", region_of=self.region_of, known=self.known, ask=self.ask, unsure_until=5.0
+        )
         return None if coverage.registry is None else given.registries.index(coverage.registry), coverage.until
 
     def region_of(self, registry):
