@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 Place = Literal["node", "controller"]
+_Switch = Literal["on", "off", "not set", "unreadable"]
 
 API_VERSION = "aliyun-acr-credential-provider/v1"
 USUAL_THRESHOLD = 900.0
@@ -94,7 +95,12 @@ _PLACEHOLDER = re.compile(
     r"|user\w*rolearn$|^acs:ram::[a-z]",
     re.IGNORECASE,
 )
-_ARN = re.compile(r"acs:ram::\d{5,32}:(?P<kind>role|oidc-provider)/[\w.@-]{1,128}", re.ASCII)
+_ARNS = {  # of each kind, as the models want it
+    "role": re.compile(r"acs:ram::\d{5,32}:role/[\w.-]{1,64}", re.ASCII),
+    "oidc-provider": re.compile(r"acs:ram::\d{5,32}:oidc-provider/[\w.-]{1,128}", re.ASCII),
+}
+_ARTICLES = {"role": "a role", "oidc-provider": "an OIDC provider"}
+_RRSA_KEYS = ("rrsaRoleARN", "rrsaOIDCProviderRoleARN")
 _INSTANCE = re.compile(r"cri-[a-z0-9]{1,60}", re.ASCII)
 _GO_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|s))+", re.ASCII)
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -248,7 +254,7 @@ class _Reader:
         self._result = result
         self._place = place
         self._keys_directory = keys_directory.rstrip("/")
-        self._rrsa = False
+        self._rrsa: _Switch = "not set"
         self._threshold = USUAL_THRESHOLD
 
     def read(self, data: dict[str, Spot]) -> None:
@@ -279,7 +285,7 @@ class _Reader:
         }
         if any(each["identity"]["kind"] == "nodeRole" for each in self._result.document["registries"]):
             self._note(
-                info, "entries without a key of their own ask as the RAM role of the node (tokenMode workerRole)"
+                info, "entries without a key of their own start from the RAM role of the node (tokenMode workerRole)"
             )
 
     def _named(self, found: dict[str, Spot], keys: dict[str, str], prefix: str) -> dict[str, tuple[str, Spot]]:
@@ -340,13 +346,19 @@ class _Reader:
         self._note(spot, f"{name} {_CONTROLLER}")
 
     def _switch_rrsa(self, name: str, spot: Spot) -> None:
+        self._rrsa = "unreadable"  # unless it turns out otherwise below
         value = spot.value
         if not (isinstance(value, str) and value.strip().lower() in _TRUE | _FALSE):
             members = self._mapping(name, spot)
+            odd = next((key for key in members if key != "enable"), None)
+            if odd is not None:
+                remedy = "Write enable: true or enable: false, and nothing else."
+                raise _WrongError(Problem(members[odd].line, name, "holds another key than enable", remedy))
             value = members.get("enable", Spot(spot.line, "")).value
         if not isinstance(value, str) or value.strip().lower() not in _TRUE | _FALSE:
             raise _WrongError(Problem(spot.line, name, "is neither on nor off", "Write enable: true or enable: false."))
-        self._rrsa = value.strip().lower() in _TRUE
+        word = value.strip().lower()
+        self._rrsa = "on" if word in _TRUE else "off" if word else "not set"
 
     def _set_threshold(self, name: str, spot: Spot) -> None:
         text = self._text(name, spot)
@@ -462,15 +474,18 @@ class _Reader:
         if domains := self._domains(*keys["domains"]) if "domains" in keys else []:
             common["domains"] = domains
         instances = self._instances(name, entry, keys, texts, has_domains=bool(domains))
-        secrets, identity = self._identity(keys, texts, f"{instances[0] or 'personal'}-{region or 'own-region'}")
-        common["identity"] = identity
+        self._check_roles(keys, texts)
+        label = f"{instances[0] or 'personal'}-{region or 'own-region'}"
+        secrets, common["identity"] = self._identity(entry, keys, texts, label, is_personal=not instances[0])
+        if role := texts.get("assumeRoleARN"):
+            common["assumeRole"] = [{"roleArn": role} | self._session(texts)]
         if self._threshold != USUAL_THRESHOLD:
             common["refreshBefore"] = f"{self._threshold:.0f}s"
         self._result.secrets |= secrets
         origin = Origin(
             name,
             entry.line,
-            {native: (key, keys[key][1].line) for native, key in _BECAME.items() if key in keys},
+            {native: (key, keys[key][1].line) for key, native in _BECAME.items() if key in keys},
         )
         self._result.origins += [origin] * len(instances)
         return [({"instanceId": each} if each else {}) | common for each in instances]
@@ -525,33 +540,77 @@ class _Reader:
         return list(dict.fromkeys(hosts))
 
     def _identity(
-        self, keys: dict[str, tuple[str, Spot]], texts: dict[str, str], label: str
+        self, entry: Spot, keys: dict[str, tuple[str, Spot]], texts: dict[str, str], label: str, *, is_personal: bool
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """Return the key files to write and the native identity; raise `_WrongError` for what a node cannot be yet."""
-        self._check_roles(keys, texts)
-        key_id, secret = texts.get("customAccessKey", ""), texts.get("customAccessKeySecret", "")
-        asks_rrsa = self._rrsa or None
-        chained = next((key for key in ("rrsaRoleARN", "rrsaOIDCProviderRoleARN") if texts.get(key)), None)
-        if chained and not self._rrsa:
-            self._note(keys[chained][1], f"{keys[chained][0]} is not in use while rrsa is not enabled")
-            chained = None
-        where = "to a node" if self._place == "node" else "to native settings"
-        if chained or asks_rrsa:
-            found = keys[chained] if chained else next(iter(keys.values()), (_REGISTRIES, Spot(1, "")))
-            remedy = (
-                "RRSA roles are for pods: leave this instance to aliyun-acr-credential-helper, or switch rrsa off and "
-                "give the node's RAM role the rights, or use an access key of that account."
-            )
-            raise self._wrong(found, f"asks for RRSA, which cannot come along {where}", remedy)
+        """Return the key files to write and the native identity of an *entry*; raise `_WrongError` if it has none.
+
+        The documentation has three ways to another account's instance, and an entry has one of
+        them: RRSA, a role that the node's own assumes, or the key of a user of that account.
+        """
+        key = next((each for each in ("customAccessKey", "customAccessKeySecret") if texts.get(each)), None)
+        if self._rrsa == "unreadable":
+            raise self._wrong(_first(entry, keys), "depends on rrsa, which is wrong itself", "Correct rrsa.")
+        if self._rrsa == "on":
+            if key is not None:
+                remedy = "Remove the key, or switch rrsa off: it leaves no other way."
+                raise self._wrong(keys[key], "contradicts rrsa, which is enabled for all entries", remedy)
+            return {}, self._rrsa_identity(entry, keys, texts, is_personal=is_personal)
+        self._check_rrsa_is_meant(keys, texts)
+        if key is None:
+            self._note_useless_duration(keys, texts)
+            return {}, {"kind": "nodeRole"}
         if texts.get("assumeRoleARN"):
             remedy = (
-                "Roles of other accounts are not assumed by this version: use customAccessKey and "
-                "customAccessKeySecret of a RAM user of that account, or leave this instance to "
-                "aliyun-acr-credential-helper."
+                "Keep one of the two: a key is of a user of the instance's own account, who assumes nothing. A user "
+                "who does is for native settings: identity: {kind: accessKey, ...} with assumeRole."
             )
-            raise self._wrong(keys["assumeRoleARN"], f"cannot come along {where} yet", remedy)
-        if not key_id and not secret:
-            return {}, {"kind": "nodeRole"}
+            raise self._wrong(keys["assumeRoleARN"], "and customAccessKey are two ways for one entry", remedy)
+        self._note_useless_duration(keys, texts)
+        return self._key_files(keys, texts, label)
+
+    def _rrsa_identity(
+        self, entry: Spot, keys: dict[str, tuple[str, Spot]], texts: dict[str, str], *, is_personal: bool
+    ) -> dict[str, str]:
+        """Return the identity of an *entry* while RRSA is on; raise `_WrongError`: the node's role is no substitute."""
+        role, provider = texts.get("rrsaRoleARN"), texts.get("rrsaOIDCProviderRoleARN")
+        asking = next((keys[each] for each in _RRSA_KEYS if texts.get(each)), _first(entry, keys))
+        if self._place == "node":
+            hop = ", and assumeRole: [{roleArn: the one of assumeRoleARN}]" if texts.get("assumeRoleARN") else ""
+            remedy = (
+                "A kubelet has the tokens of its pods only (Kubernetes 1.34 and newer). In native settings, give the "
+                "registry identity: {kind: serviceAccount, oidcProviderArn: the one of rrsaOIDCProviderRoleARN, roles: "
+                "[{serviceAccounts: [NAMESPACE/NAME], roleName: ROLE}]}" + hop + "; ROLE must trust those "
+                "ServiceAccounts (docs/identities.md). Or leave this instance to the controller."
+            )
+            raise self._wrong(asking, "asks for RRSA, which cannot come along to a node", remedy)
+        if is_personal:
+            remedy = "Remove the entry, or switch rrsa off: RRSA is for instances of the Enterprise Edition."
+            where = keys.get("instanceId", _first(entry, keys))
+            raise self._wrong(where, "is of the Personal Edition, which RRSA cannot ask for", remedy)
+        if not role or not provider:
+            missing = _RRSA_KEYS[0] if not role else _RRSA_KEYS[1]
+            remedy = f"Add {missing}, or switch rrsa off: it leaves no other way."
+            raise self._wrong(asking, f"has no {missing} beside it, and rrsa is enabled", remedy)
+        self._note(
+            asking[1],
+            f"{asking[0]}: the token is the one that ack-pod-identity-webhook mounts; without it, add tokenFile",
+        )
+        identity = {"kind": "rrsa", "roleArn": role, "oidcProviderArn": provider}
+        return identity if texts.get("assumeRoleARN") else identity | self._session(texts)
+
+    def _check_rrsa_is_meant(self, keys: dict[str, tuple[str, Spot]], texts: dict[str, str]) -> None:
+        """Note RRSA's keys where it is switched off; raise `_WrongError` where nobody says whether it is on."""
+        for name, spot in (keys[each] for each in _RRSA_KEYS if texts.get(each)):
+            if self._rrsa == "off":
+                self._note(spot, f"{name} is not in use: rrsa is switched off")
+                continue
+            remedy = "Add rrsa with enable: true beside acr-registry-info, or remove the key: it names who asks."
+            raise self._wrong((name, spot), "has no meaning while rrsa is not enabled", remedy)
+
+    def _key_files(
+        self, keys: dict[str, tuple[str, Spot]], texts: dict[str, str], label: str
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        key_id, secret = texts.get("customAccessKey", ""), texts.get("customAccessKeySecret", "")
         if not (key_id and secret):
             found = keys["customAccessKey" if key_id else "customAccessKeySecret"]
             raise self._wrong(found, "is one half of an access key without the other", "Add the other half.")
@@ -571,18 +630,27 @@ class _Reader:
         identity = {"kind": "accessKey", "accessKeyIdFile": files[0], "accessKeySecretFile": files[1]}
         return dict(zip(files, (key_id, secret), strict=True)), identity
 
+    def _session(self, texts: dict[str, str]) -> dict[str, str]:
+        """Return how long the last role's session lives, if the entry says so."""
+        seconds = texts.get("expireDuration")
+        return {"sessionDuration": f"{int(seconds)}s"} if seconds else {}
+
+    def _note_useless_duration(self, keys: dict[str, tuple[str, Spot]], texts: dict[str, str]) -> None:
+        if texts.get("expireDuration") and not texts.get("assumeRoleARN"):
+            name, spot = keys["expireDuration"]
+            self._note(spot, f"{name} has no meaning without assumeRoleARN or RRSA")
+
     def _check_roles(self, keys: dict[str, tuple[str, Spot]], texts: dict[str, str]) -> None:
         kinds = {"assumeRoleARN": "role", "rrsaRoleARN": "role", "rrsaOIDCProviderRoleARN": "oidc-provider"}
         for key, kind in kinds.items():
-            found = _ARN.fullmatch(texts.get(key, ""))
-            if texts.get(key) and (found is None or found["kind"] != kind):
-                raise self._wrong(keys[key], f"is not the ARN of a {kind}", f"Write acs:ram::ACCOUNT:{kind}/NAME.")
+            if texts.get(key) and not _ARNS[kind].fullmatch(texts[key]):
+                raise self._wrong(
+                    keys[key], f"is not the ARN of {_ARTICLES[kind]}", f"Write acs:ram::ACCOUNT:{kind}/NAME."
+                )
         seconds = texts.get("expireDuration", "")
         if seconds and not (re.fullmatch(r"\d{1,9}", seconds, re.ASCII) and 3600 <= int(seconds) <= 43200):
             remedy = "Write seconds from 3600 to 43200, no more than the role's MaxSessionDuration."
             raise self._wrong(keys["expireDuration"], "is not a session's duration", remedy)
-        if seconds and not texts.get("assumeRoleARN"):
-            self._note(keys["expireDuration"][1], f"{keys['expireDuration'][0]} has no meaning without assumeRoleARN")
 
     def _check_placeholders(self, keys: dict[str, tuple[str, Spot]], texts: dict[str, str]) -> None:
         wrong = [_placeholder(*keys[key]) for key, text in texts.items() if text and _PLACEHOLDER.search(text)]
@@ -617,7 +685,19 @@ class _Reader:
         self._result.notes.append(Change(spot.line, what))
 
 
-_BECAME = {"instanceId": "instanceId", "region": "regionId", "domains": "domains", "identity": "customAccessKey"}
+_BECAME = {
+    "instanceId": "instanceId",
+    "regionId": "region",
+    "domains": "domains",
+    "rrsaRoleARN": "identity",
+    "customAccessKey": "identity",
+    "assumeRoleARN": "assumeRole",
+}
+
+
+def _first(entry: Spot, keys: dict[str, tuple[str, Spot]]) -> tuple[str, Spot]:
+    """Return the first of an *entry*'s *keys*: what is said of the entry as a whole is said there."""
+    return next(iter(keys.values()), (_REGISTRIES, entry))
 
 
 def _placeholder(name: str, spot: Spot) -> Problem:

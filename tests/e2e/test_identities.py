@@ -1,12 +1,14 @@
 """Every identity against the sandbox's STS and RAM, which check signatures, tokens and policies for real."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import guide
 import pytest
-from harness import request
+import yaml
+from harness import HERE_ONLY, request
 from sandbox.faults import Echo, Failure, Html, Raw, Redirect, Throttle
 from sandbox.pull import PullError, pull
 from sandbox.server import PROVIDER_ARN
@@ -528,6 +530,72 @@ def test_the_worker_role_pulls_from_the_personal_edition_of_account_b(program, s
     (login,) = ended.document["auth"].values()
     who = sandbox.state.find_login(login["username"], login["password"]).principal
     assert (who.name, who.account) == ("acr-pull", guide.ACCOUNT_B)
+
+
+def convert(program, sandbox, tmp_path, *entries, place="node", **keys):
+    """Convert an acr-configuration of *entries*, and point what comes out at the sandbox."""
+    configuration = tmp_path / "acr-configuration.yaml"
+    data = {"acr-registry-info": yaml.safe_dump(list(entries)), **keys}
+    configuration.write_text(yaml.safe_dump({"kind": "ConfigMap", "apiVersion": "v1", "data": data}))
+    configuration.chmod(0o600)
+    ended = program.run(b"", "settings", "convert", "--for", place, str(configuration))
+    assert ended.code == 0, ended.stderr
+    document = yaml.safe_load(ended.stdout)
+    write(program, sandbox, *(each | {"endpoints": {"acr": sandbox.openapi.url}} for each in document["registries"]))
+    return document["registries"]
+
+
+def test_a_converted_acr_configuration_pulls_from_account_b_with_its_role(program, sandbox, account_b, tmp_path):
+    host = account_b(WORKER)
+    may_ask = {
+        "Version": "1",
+        "Statement": [{"Effect": "Allow", "Action": "cr:GetAuthorizationToken", "Resource": "*"}],
+    }
+    role = sandbox.state.find_role(ROLE_B)
+    sandbox.state.add_role(replace(role, policies=(*role.policies, may_ask)))
+    sandbox.node.role = replace(sandbox.node.role, policies=(guide.policies()["assume"],))
+    chain = {"regionId": "cn-hangzhou", "assumeRoleARN": ROLE_B}
+    enterprise = {"instanceId": "cri-ofaccountb", "domains": host, "expireDuration": 43200, **chain}
+    personal = {"instanceId": "", "domains": "registry.cn-hangzhou.aliyuncs.com", "expireDuration": "7200", **chain}
+    first, second = convert(program, sandbox, tmp_path, enterprise, personal)
+    assert first["assumeRole"] == [{"roleArn": ROLE_B, "sessionDuration": "43200s"}]
+    assert second["assumeRole"] == [{"roleArn": ROLE_B, "sessionDuration": "7200s"}]
+    ended = program.ask(f"{host}/team/app")
+    who = pulled(sandbox, ended, host)
+    assert (who.name, who.account) == ("acr-pull", guide.ACCOUNT_B)
+    assert sandbox.state.find_login(*ended.login(host)).expires_at - sandbox.clock.now() > 11.9 * 3600
+    ended = program.ask("registry.cn-hangzhou.aliyuncs.com/team/app")
+    assert (ended.code, ended.stderr) == (0, b"")
+    (login,) = ended.document["auth"].values()
+    who = sandbox.state.find_login(login["username"], login["password"]).principal
+    assert (who.name, who.account) == ("acr-pull", guide.ACCOUNT_B)
+    nobody = guide.without_condition(guide.policies(ROLE_OF_A="nobody")["trust-role"])
+    sandbox.state.add_role(replace(role, trust=nobody))
+    program.run(b"", "cache", "clear", "--cache", str(program.cache))
+    assert_refused(program.ask(f"{host}/team/app"))
+    assert sandbox.calls.count("GetAuthorizationToken") == 1, "the worker role itself never asks"
+
+
+def test_a_converted_acr_configuration_with_rrsa_pulls_from_account_b(program, sandbox, account_b, tmp_path):
+    host = account_b("rrsa-a")
+    subject = "kube-system/aliyun-acr-credential-helper"
+    trust = guide.with_subjects(guide.policies()["trust-service-account"], subject)
+    sandbox.state.add_role(Role("rrsa-a", trust, policies=(guide.policies()["assume"],)))
+    token = tmp_path / "token"
+    token.write_text(sandbox.add_cluster().token(*subject.split("/")) + "\n")
+    entry = {
+        "instanceId": "cri-ofaccountb",
+        "regionId": "cn-hangzhou",
+        "domains": host,
+        "rrsaRoleARN": f"acs:ram::{PROVIDER_ARN.split(':')[3]}:role/rrsa-a",
+        "rrsaOIDCProviderRoleARN": PROVIDER_ARN,
+        "assumeRoleARN": ROLE_B,
+    }
+    convert(program, sandbox, tmp_path, entry, place="controller", rrsa="enable: true\n")
+    environment = {**os.environ, **HERE_ONLY, "ALIBABA_CLOUD_OIDC_TOKEN_FILE": str(token)}  # the webhook's part
+    who = pulled(sandbox, program.ask(f"{host}/team/app", env=environment), host)
+    assert (who.name, who.account) == ("acr-pull", guide.ACCOUNT_B)
+    assert who.session_name == "acr-sa-kube-system.aliyun-acr-credential-helper"
 
 
 @pytest.mark.parametrize(

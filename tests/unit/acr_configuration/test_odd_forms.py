@@ -23,7 +23,49 @@ def info(text):
 
 ENTRY = '- instanceId: "cri-shop"\n  regionId: "cn-hangzhou"\n'
 
+WITH_KEY = "- instanceId: cri-shop\n  customAccessKey: LTAI5tCANARY\n"
+ROLE_A, ROLE_B = "acs:ram::1234567890123456:role/rrsa-a", "acs:ram::9876543210987654:role/acr-pull"
+PROVIDER = "acs:ram::1234567890123456:oidc-provider/ack-rrsa-c0123456789"
+ROLE_ENTRY = f"- instanceId: cri-shop\n  assumeRoleARN: {ROLE_B}\n"
+RRSA_KEYS = f"  rrsaRoleARN: {ROLE_A}\n  rrsaOIDCProviderRoleARN: {PROVIDER}\n"
+
+
+def of_b(duration=None, **registry):
+    hop = {"roleArn": ROLE_B} | ({"sessionDuration": duration} if duration else {})
+    return {"instanceId": "cri-shop", "identity": NODE, "assumeRole": [hop]} | registry
+
+
+def rrsa(entries, switch="enable: true"):
+    """Return *entries* as the acr-registry-info of a ConfigMap with an rrsa, from line 5 on."""
+    return f"data:\n  rrsa: |\n    {switch}\n" + info(entries).removeprefix("data:\n")
+
+
 MEANINGS = {
+    "a role to assume": (info(ROLE_ENTRY), [of_b()]),
+    "a role and its session": (info(ROLE_ENTRY + "  expireDuration: 7200"), [of_b("7200s")]),
+    "a role and its session in quotes": (info(ROLE_ENTRY + '  expireDuration: "43200"'), [of_b("43200s")]),
+    "a role and its session, odd in all": (
+        info(f"- instanceID: cri-shop\n  assumeRoleArn:'{ROLE_B}' // of B\n  expireduration:3600 # the least"),
+        [of_b("3600s")],
+    ),
+    "a role and its session in JSON": (
+        json.dumps({"AcrInstanceInfo": [{"instanceId": "cri-shop", "assumeRoleARN": ROLE_B, "expireDuration": 3600}]}),
+        [of_b("3600s")],
+    ),
+    "a role for the Personal Edition": (
+        info(f"- instanceId: ''\n  domains: registry.cn-beijing.aliyuncs.com\n  assumeRoleARN: {ROLE_B}"),
+        [{"domains": ["registry.cn-beijing.aliyuncs.com"], "identity": NODE, "assumeRole": [{"roleArn": ROLE_B}]}],
+    ),
+    "a role for several instances": (
+        info(f"- instanceId: cri-shop,cri-other\n  assumeRoleARN: {ROLE_B}"),
+        [of_b(), of_b(instanceId="cri-other")],
+    ),
+    "several accounts": (
+        info(ENTRY + ROLE_ENTRY.replace("cri-shop", "cri-b") + ROLE_ENTRY.replace("cri-shop", "cri-c")),
+        [SHOP, of_b(instanceId="cri-b"), of_b(instanceId="cri-c")],
+    ),
+    "a session's duration without a role": (info(ENTRY + "  expireDuration: 3600"), [SHOP]),
+    "an rrsa role while rrsa is switched off": (rrsa(ENTRY + RRSA_KEYS, "enable: false"), [SHOP]),
     "a list without the rest of the ConfigMap": (ENTRY, [SHOP]),
     "data without data:": ("acr-registry-info: |\n  " + ENTRY.replace("\n", "\n  "), [SHOP]),
     "a native list": ("data:\n  acr-registry-info:\n    " + ENTRY.replace("\n", "\n    "), [SHOP]),
@@ -134,6 +176,98 @@ def test_an_odd_form_means_what_it_must(form):
     assert isinstance(judge_conversion(conversion), ProviderSettings)
 
 
+RRSA = {"kind": "rrsa", "roleArn": ROLE_A, "oidcProviderArn": PROVIDER}
+FOR_THE_CONTROLLER = {
+    "of the same account": (rrsa(ENTRY + RRSA_KEYS), [SHOP | {"identity": RRSA}]),
+    "of the same account, with a session": (
+        rrsa(ENTRY + RRSA_KEYS + "  expireDuration: 7200"),
+        [SHOP | {"identity": RRSA | {"sessionDuration": "7200s"}}],
+    ),
+    "of another account": (rrsa(ROLE_ENTRY + RRSA_KEYS), [of_b(identity=RRSA)]),
+    "of another account, with a session": (
+        rrsa(ROLE_ENTRY + RRSA_KEYS + '  expireDuration: "43200"'),
+        [of_b("43200s", identity=RRSA)],
+    ),
+    "switched on by the managed edition": (
+        json.dumps(
+            {
+                "AcrInstanceInfo": [
+                    {"InstanceId": "cri-shop", "rrsaRoleARN": ROLE_A, "rrsaOIDCProviderRoleARN": PROVIDER}
+                ],
+                "enableRRSA": True,
+            }
+        ),
+        [{"instanceId": "cri-shop", "identity": RRSA}],
+    ),
+    "a native map": (
+        f"data:\n  rrsa:\n    enable: true\n{info(ENTRY + RRSA_KEYS)[6:]}",
+        [SHOP | {"identity": RRSA}],
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FOR_THE_CONTROLLER)
+def test_rrsa_comes_along_to_the_controller_and_never_to_a_node(form):
+    text, registries = FOR_THE_CONTROLLER[form]
+    conversion = convert(text, place="controller")
+    assert [str(each) for each in conversion.problems] == []
+    assert conversion.document["registries"] == registries
+    assert isinstance(judge_conversion(conversion), ProviderSettings)
+    on_a_node = convert(text)
+    assert on_a_node.document["registries"] == []
+    (problem,) = on_a_node.problems
+    assert "cannot come along to a node" in problem.problem
+    assert "{kind: serviceAccount, oidcProviderArn: the one of rrsaOIDCProviderRoleARN" in problem.remedy
+    assert ("assumeRole:" in problem.remedy) == ("assumeRole" in registries[0])
+
+
+@pytest.mark.parametrize(
+    ("entry", "field", "problem"),
+    [
+        ("- instanceId: cri-a\n", "[0].instanceId", "has no rrsaRoleARN beside it"),
+        (ROLE_ENTRY, "[0].instanceId", "has no rrsaRoleARN beside it"),
+        (f"{ENTRY}  rrsaRoleARN: {ROLE_A}", "[0].rrsaRoleARN", "has no rrsaOIDCProviderRoleARN beside it"),
+        (
+            f"{ENTRY}  rrsaOIDCProviderRoleARN: {PROVIDER}",
+            "[0].rrsaOIDCProviderRoleARN",
+            "has no rrsaRoleARN beside it",
+        ),
+        ("- instanceId: ''\n" + RRSA_KEYS, "[0].instanceId", "is of the Personal Edition"),
+        ("- regionId: cn-hangzhou\n" + RRSA_KEYS, "[0].regionId", "is of the Personal Edition"),
+        (WITH_KEY + "  customAccessKeySecret: CANARY", "[0].customAccessKey", "contradicts rrsa"),
+        (
+            ENTRY + RRSA_KEYS.replace(":oidc-provider/", ":role/"),
+            "[0].rrsaOIDCProviderRoleARN",
+            "is not the ARN of an OIDC provider",
+        ),
+    ],
+)
+def test_rrsa_on_the_controller_leaves_no_other_way(entry, field, problem):
+    conversion = convert(rrsa(entry), place="controller", keys_directory="/k")
+    assert (conversion.document["registries"], conversion.secrets) == ([], {})
+    (only,) = conversion.problems
+    assert (only.field.endswith(field), problem in only.problem) == (True, True), str(only)
+    assert only.remedy.endswith(".")
+
+
+@pytest.mark.parametrize("place", ["node", "controller"])
+@pytest.mark.parametrize("switch", ["perhaps", "enabled: true", "enable: perhaps"])
+def test_an_rrsa_that_cannot_be_read_leaves_no_entry_to_the_nodes_role(place, switch):
+    conversion = convert(rrsa(ENTRY, switch), place=place)
+    assert [each.field for each in conversion.problems] == ["rrsa", "acr-registry-info[0].instanceId"]
+    assert conversion.document["registries"] == []
+
+
+def test_what_the_file_says_in_vain_is_told():
+    told = [str(each) for each in convert(rrsa(ENTRY + RRSA_KEYS + "  expireDuration: 3600", "enable: false")).notes]
+    for words in (
+        "line 7: acr-registry-info[0].rrsaRoleARN is not in use: rrsa is switched off",
+        "line 8: acr-registry-info[0].rrsaOIDCProviderRoleARN is not in use",
+        "line 9: acr-registry-info[0].expireDuration has no meaning without assumeRoleARN or RRSA",
+    ):
+        assert any(each.startswith(words) for each in told), told
+
+
 @pytest.mark.parametrize(
     "form",
     ["non-breaking spaces", "#- without a space", "one map where a list should be", "domains as addresses"],
@@ -142,8 +276,6 @@ def test_what_was_read_otherwise_is_told_with_its_line(form):
     assert convert(MEANINGS[form][0]).changes
     assert all(str(each).startswith("line ") for each in convert(MEANINGS[form][0]).changes)
 
-
-WITH_KEY = "- instanceId: cri-shop\n  customAccessKey: LTAI5tCANARY\n"
 
 PROBLEMS = {
     "translated keys": ("data:\n  acr-registry-info: |\n    - \u30a4\u30f3\u30b9: cri-shop\n", 3, "", "is translated"),
@@ -222,24 +354,55 @@ PROBLEMS = {
         "[0].instanceId",
         "names several instances",
     ),
-    "a role to assume": (
-        info("- instanceId: cri-a\n  assumeRoleARN: acs:ram::1234567890123456:role/puller"),
-        4,
-        "[0].assumeRoleARN",
-        "cannot come along to a node yet",
-    ),
     "no role's ARN": (
         info("- instanceId: cri-a\n  assumeRoleARN: acs:ram::1234567890123456:user/puller"),
         4,
         "[0].assumeRoleARN",
         "is not the ARN of a role",
     ),
-    "a session that is too short": (
-        info("- instanceId: cri-a\n  expireDuration: 900"),
+    "a role of a sample": (
+        info("- instanceId: cri-a\n  assumeRoleARN: acs:ram::aaa:role/puller"),
         4,
+        "[0].assumeRoleARN",
+        "placeholder",
+    ),
+    "a role's name that is too long": (
+        info(f"- instanceId: cri-a\n  assumeRoleARN: acs:ram::1234567890123456:role/{'x1' * 33}"),
+        4,
+        "[0].assumeRoleARN",
+        "is not the ARN of a role",
+    ),
+    "a session that is too short": (
+        info(ROLE_ENTRY + "  expireDuration: 3599"),
+        5,
         "[0].expireDuration",
         "is not a session's duration",
     ),
+    "a session that is too long": (
+        info(ROLE_ENTRY + '  expireDuration: "43201"'),
+        5,
+        "[0].expireDuration",
+        "is not a session's duration",
+    ),
+    "an access key beside a role": (
+        info(ROLE_ENTRY + "  customAccessKey: LTAI5tCANARY\n  customAccessKeySecret: CANARY"),
+        4,
+        "[0].assumeRoleARN",
+        "and customAccessKey are two ways",
+    ),
+    "an access key beside rrsa": (
+        rrsa(WITH_KEY + "  customAccessKeySecret: CANARY"),
+        6,
+        "[0].customAccessKey",
+        "contradicts rrsa",
+    ),
+    "an rrsa role, and nobody says whether rrsa is on": (
+        info("- instanceId: cri-a\n  rrsaRoleARN: acs:ram::1234567890123456:role/a"),
+        4,
+        "[0].rrsaRoleARN",
+        "has no meaning while rrsa is not enabled",
+    ),
+    "rrsa switched by another key": (rrsa(ENTRY, "enabled: true"), 3, "rrsa", "holds another key than enable"),
     "a session with a unit": (
         info("- instanceId: cri-a\n  expireDuration: 1h"),
         4,

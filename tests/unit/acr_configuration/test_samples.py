@@ -122,8 +122,13 @@ def test_as_settings_a_sample_is_what_is_usable_of_it_or_its_problems(sample):
     ]
 
 
+ROLE_A, ROLE_B = "acs:ram::1234567890123456:role/rrsa-a", "acs:ram::9876543210987654:role/acr-pull"
+PROVIDER = "acs:ram::1234567890123456:oidc-provider/ack-rrsa-c0123456789"
+
+
+@pytest.mark.parametrize("place", ["node", "controller"])
 @pytest.mark.parametrize("sample", MEANINGS)
-def test_with_its_placeholders_filled_in_every_sample_loses_nothing(sample):
+def test_with_its_placeholders_filled_in_every_sample_loses_nothing(sample, place):
     """What a user makes of a page: same form, values of their own."""
     text = text_of(sample)
     for number in range(9):
@@ -134,15 +139,18 @@ def test_with_its_placeholders_filled_in_every_sample_loses_nothing(sample):
         "cn-xxxx": "cn-shanghai",
         "xxx.com,yyy.com": "registry.cn-hangzhou.aliyuncs.com" if 'instanceId: ""' in text else "a.example.com,b.io",
         "instance.default.domain.com,instance.custom": "real-registry.cn-hangzhou.cr.aliyuncs.com,images",
+        "aUserRoleARN": ROLE_A,
+        "aUserClusterOIDCProviderRoleARN": PROVIDER,
+        "bUserRoleARN": ROLE_B,
+        "acs:ram::.*:role/kubernetesworkerrole-test": ROLE_B,
         '"xxxxx"': '"LTAI5tReal"',
         '"xxxxxx"': '"CANARYsecret"',
     }.items():
         text = text.replace(placeholder, value)
-    conversion = convert(text, keys_directory="/etc/keys")
+    conversion = convert(text, place=place, keys_directory="/etc/keys")
     judged = judge_conversion(conversion)
-    if "assumeRoleARN" in text:  # roles cannot come along yet, and must not become the node's own
-        assert isinstance(judged, list)
-        assert conversion.secrets == {}
+    if "rrsa" in text and place == "node":  # a kubelet has no such token, and its own role is no substitute
+        assert [(each.line, each.field) for each in judged] == [(10, f"{INFO}[0].rrsaRoleARN")]
         return
     assert isinstance(judged, ProviderSettings), judged
     assert not conversion.problems
@@ -151,3 +159,8 @@ def test_with_its_placeholders_filled_in_every_sample_loses_nothing(sample):
     if "customAccessKey" in text:
         assert list(conversion.secrets.values()) == ["LTAI5tReal", "CANARYsecret"]
         assert "CANARY" not in repr(conversion) + repr(conversion.document)
+    hops = [(each.role_arn, each.session_duration) for registry in judged.registries for each in registry.assume_role]
+    assert hops == [(ROLE_B, 3600.0)] * text.count("assumeRoleARN")
+    if "rrsa" in text:
+        (identity,) = (each.identity for each in judged.registries)
+        assert (identity.kind, identity.role_arn, identity.oidc_provider_arn) == ("rrsa", ROLE_A, PROVIDER)
