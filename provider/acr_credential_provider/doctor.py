@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from tempfile import TemporaryFile
@@ -23,15 +24,15 @@ from urllib.parse import urlsplit
 from .acquire import Cloud, Tools, Way, called
 from .cloud.answers import server_time
 from .cloud.dial import addresses, dial
-from .cloud.failures import CHECK_DNS, CHECK_MIDDLEBOX, CHECK_NETWORK, HopError
+from .cloud.failures import CHECK_CLOCK, CHECK_DNS, CHECK_MIDDLEBOX, CHECK_NETWORK, HopError
 from .cloud.metadata import MetadataService
 from .cloud.registry_login import log_in
-from .cloud.transport import HttpRequest
+from .cloud.transport import HttpRequest, Transport
 from .deadline import Deadline
 from .errors import CloudUnreachableError, ConfigurationError, CredentialProviderError, IdentityUnavailableError
-from .explain import NOWHERE, candidates, why_not
+from .explain import NOWHERE, candidates, is_of_pods, of_the_node, roles_of, why_not
 from .folders import prepare
-from .hit import API_VERSIONS, exec_options
+from .hit import API_VERSIONS, ROLE_ANNOTATION, exec_options
 from .image import place_of, registry_of
 from .kubelet_flags import as_kubelet_sees, closest, find_kubelet, mismatch, read_providers
 from .locks import Locks
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from .cloud.transport import HttpResponse
-    from .kubelet_flags import Kubelet, Provider
-    from .settings import ProviderSettings, Registry
+    from .kubelet_flags import Kubelet, Provider, TokenAttributes
+    from .settings import Identity, ProviderSettings, Registry, ServiceAccountIdentity
 
 OK, FAILED, SKIPPED, NOT_TRIED = "ok", "failed", "skipped", "not tried"
 NAME = "aliyun-acr-credential-provider"
@@ -57,6 +58,7 @@ MOST_SKEW = 14 * 60.0
 """Seconds. ACR refuses signatures that are off by 15 minutes."""
 PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
 _RESTART_KUBELET = "systemctl restart kubelet"
+_NEEDS_A_POD = "a pod's ServiceAccount asks, and its token is only there when the kubelet pulls for that pod"
 _LOADED_LATE = (
     "acr_credential_provider.cloud.sts",
     "acr_credential_provider.sources.access_key",
@@ -170,6 +172,7 @@ class Examination:
         self._wants_kubelet = wants_kubelet
         self._kubelet: Kubelet | None = None
         self._provider: Provider | None = None
+        self._ours: list[Provider] = []
         self._host = registry_of(image) if image else ""
         self._where = place_of(image) if image else ""
         # What the steps find; each is set before the first step that uses it.
@@ -192,7 +195,9 @@ class Examination:
             Step("settings", self._load_settings),
             Step("cache folder", self._check_cache),
             Step("entry", self._choose_entry),
+            Step("ServiceAccount token", self._check_token_attributes),
             Step("metadata service", self._ask_metadata),
+            Step("STS endpoint", self._reach_sts),
             Step("identity", self._find_identity),
             Step("proxy", self._check_proxy),
             Step("DNS", self._look_up),
@@ -251,7 +256,8 @@ class Examination:
                     remedy=f"Use --settings=/FILE and --cache=/FOLDER only, then: {_RESTART_KUBELET}",
                 )
         matching = [each for each in ours if any(not mismatch(pattern, seen) for pattern in each.match_images)]
-        self._provider = min(matching or ours, key=lambda each: each.has_token)
+        self._ours = matching or ours
+        self._provider = min(self._ours, key=lambda each: each.token is not None)
         changed = os.stat(self._provider.file).st_mtime
         if kubelet.started is not None and changed > kubelet.started + 2:
             raise ConfigurationError(
@@ -355,7 +361,7 @@ class Examination:
             return f"registries[{found[0]}] ({called(self._registry)}) has {self._host}"
         return "it may be of " + ", ".join(f"registries[{index}]" for index in found) + ", which name no domains"
 
-    def _new_cloud(self) -> Cloud:
+    def _new_cloud(self, transport: type[Transport] = Transport) -> Cloud:
         deadline = Deadline(STEP_SECONDS)
         tools = Tools(
             settings_path=self._settings_path,
@@ -365,13 +371,41 @@ class Examination:
             deadline=deadline,
             patience=deadline,
             say_stage=str,
+            transport=transport,
         )
-        request = CredentialProviderRequest(API_VERSIONS[0], self._image or f"{self._host}/any")
-        return Cloud(self._settings, request=request, store=Store(NOWHERE), machine="", tools=tools)
+        return Cloud(self._settings, request=self._request(), store=Store(NOWHERE), machine="", tools=tools)
+
+    def _request(self) -> CredentialProviderRequest:
+        """Return the question of a static pod: one without a ServiceAccount token."""
+        return CredentialProviderRequest(API_VERSIONS[0], self._image or f"{self._host}/any")
+
+    def _check_token_attributes(self) -> str:
+        identity = self._registry.identity
+        if identity.kind != "serviceAccount":
+            raise SkippedError(f"not needed by the identity {identity.kind}")
+        _, provider = self._our_provider()
+        provider = next((each for each in self._ours if each.token), provider)
+        where = f"{provider.name} in {provider.file}"
+        if provider.token is None:
+            raise ConfigurationError(
+                f"the settings want the token of the pod's ServiceAccount, and {where} has no tokenAttributes",
+                remedy=f"Add tokenAttributes to {where} (Kubernetes 1.34 or newer), with serviceAccountTokenAudience: "
+                f"{identity.audience}, cacheType: ServiceAccount, requireServiceAccount: true and "
+                f"optionalServiceAccountAnnotationKeys: [{ROLE_ANNOTATION}], then: {_RESTART_KUBELET}",
+            )
+        if provider.token.audience != identity.audience:
+            raise ConfigurationError(
+                f"the kubelet asks for tokens for {provider.token.audience[:100]!r}, and the settings want "
+                f"{identity.audience}",
+                remedy=f"Set serviceAccountTokenAudience: {identity.audience} in tokenAttributes of {where}, "
+                f"then: {_RESTART_KUBELET}",
+            )
+        return f"for {identity.audience}, {_passed_on(provider.token, identity, where)}"
 
     def _ask_metadata(self) -> str:
         identity = self._registry.identity
-        if identity.kind == "login" or (identity.kind != "nodeRole" and self._registry.region):
+        needs_role = "nodeRole" in (identity.kind, getattr(identity, "without_role", ""))
+        if identity.kind == "login" or (not needs_role and self._registry.region):
             raise SkippedError(f"not needed by the identity {identity.kind}, nor for the region")
         allow_v1 = bool(getattr(identity, "allow_metadata_v1", False))
         service = MetadataService(
@@ -379,22 +413,72 @@ class Examination:
         )
         return f"this node is in {service.region_id()}"
 
+    def _reach_sts(self) -> str:
+        if not (self._registry.assume_role or self._registry.identity.kind in ("rrsa", "serviceAccount")):
+            raise SkippedError("no role is assumed")
+        answers, told = self._answers_of(self._sts_endpoints())
+        _judged_clock(answers, "STS's")
+        return told
+
+    def _sts_endpoints(self) -> list[str]:
+        """Return where a pull would ask STS, in order: by asking as a pull does, short of sending it."""
+        from .cloud.sts import WantedRole  # noqa: PLC0415 - for those alone who have roles to assume
+
+        asked: list[str] = []
+
+        class Noting(Transport):
+            def send(self, request: HttpRequest) -> HttpResponse:
+                base, _, query = request.url.partition("?")
+                if "Action=AssumeRoleWithOIDC" not in query:  # the metadata service tells which STS is near
+                    return super().send(request)
+                asked.append(base.rstrip("/"))
+                raise HopError("not asked", remedy="", elsewhere=True)
+
+        sts = self._new_cloud(Noting).sts(self._registry, "", STEP_SECONDS)
+        with suppress(CloudUnreachableError):
+            sts.assume_role_with_oidc(WantedRole("", ""), provider_arn="", token="")
+        return asked
+
     def _find_identity(self) -> str:
         identity = self._registry.identity
         if identity.kind == "login":
             login = read_login(identity.username_file, identity.password_file)
             self._login, self._way = (login.username, login.password), None
             return f"login: from {identity.username_file}, {identity.password_file}"
-        self._way = self._new_cloud().way(self._registry)
-        credential = self._way.source.find(None)
+        if is_of_pods(self._registry):
+            self._way = self._new_cloud().way(of_the_node(self._registry))
+            roles = "; ".join(roles_of(identity)) if identity.kind == "serviceAccount" else ""
+            raise SkippedError(f"{_NEEDS_A_POD}; roles: {roles}")
+        # One cloud for all hops: it keeps the sessions that it got, so each role is asked for once.
+        cloud, told = self._new_cloud(), ""
+        for hops in range(len(self._registry.assume_role) + 1):
+            told += self._hop(cloud, hops)
+        self._way = cloud.way(self._registry)
+        return told
+
+    def _hop(self, cloud: Cloud, hops: int) -> str:
+        """Find the identity after its first *hops* roles; say what was got, or raise by which hop it was not."""
+        identity, chain = self._registry.identity, self._registry.assume_role
+        try:
+            way = cloud.way(self._registry.model_copy(update={"assume_role": chain[:hops]}))
+            credential = way.source.find(self._request())
+        except CredentialProviderError as error:
+            if chain:
+                hop = f"assumeRole[{hops - 1}]" if hops else f"identity {identity.kind}"
+                error.problem = f"{hop}: {error.problem}"
+            raise
         if credential is None:
             raise IdentityUnavailableError(
                 f"the identity {identity.kind} does not apply here",
                 remedy="Choose another identity for that entry in the settings.",
             )
+        if hops:
+            return f", then of {chain[hops - 1].role_arn}"
         kind = "a session" if credential.security_token else "an access key"
-        place = ", ".join(self._way.source.files()) or "the metadata service"
-        return f"{identity.kind}: {kind} from {place}"
+        return f"{identity.kind}: {kind} from {', '.join(way.source.files()) or _issuer(identity)}"
+
+    def _needs_pod(self) -> bool:
+        return is_of_pods(self._registry)
 
     def _acr(self) -> Way:
         if self._way is None:
@@ -432,8 +516,15 @@ class Examination:
         return "; ".join([*(name for name in names if name not in failures), *failures.values()])
 
     def _reach_acr(self) -> str:
-        self._answers, told, failures = [], [], []
-        for url in self._acr().endpoints:
+        self._answers, told = self._answers_of(self._acr().endpoints)
+        return told
+
+    def _answers_of(self, endpoints: Iterable[str]) -> tuple[list[HttpResponse], str]:
+        """Return what those of *endpoints* say that answer, and a word on each; raise when none does."""
+        answers: list[HttpResponse] = []
+        told: list[str] = []
+        failures: list[HopError] = []
+        for url in endpoints:
             try:
                 response = self._new_cloud().transport(5.0).send(HttpRequest("GET", f"{url}/"))
             except HopError as error:
@@ -444,31 +535,26 @@ class Examination:
                 failures.append(HopError(f"{url} answers with a web page", remedy=CHECK_MIDDLEBOX))
                 told.append(failures[-1].problem)
                 continue
-            self._answers.append(response)
+            answers.append(response)
             told.append(f"{url} answers")
-        if not self._answers:
+        if not answers:
             raise CloudUnreachableError("; ".join(told), remedy=failures[-1].remedy)
-        return "; ".join(told)
+        return answers, "; ".join(told)
 
     def _check_clock(self) -> str:
         self._acr()
-        dates = [date for date in map(server_time, self._answers) if date is not None]
-        if not dates:
+        told = _judged_clock(self._answers, "ACR's")
+        if not told:
             raise SkippedError("the answer had no Date")
-        off = time.time() - dates[0]
-        told = f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} ACR's"
-        if abs(off) > MOST_SKEW:
-            raise ConfigurationError(
-                f"this node's clock is {told}, and signatures are good for 15 minutes only",
-                remedy="Correct this node's clock (chrony or ntp).",
-            )
-        return f"this node's is {told}" if abs(off) > 2 else "right"
+        return told
 
     def _check_hosts(self) -> str:
         if self._host in self._registry.domains:
             raise SkippedError("the settings name the host")
         if not self._host:
             raise SkippedError("no IMAGE was given")
+        if self._needs_pod():
+            raise SkippedError(f"{_NEEDS_A_POD}; name {self._host} in domains, and ACR is not asked for it")
         found = self._new_cloud().coverage(self._where).registry
         if found is None:
             raise ConfigurationError(
@@ -483,6 +569,8 @@ class Examination:
 
     def _get_token(self) -> str:
         self._acr()
+        if self._needs_pod():
+            raise SkippedError(_NEEDS_A_POD)
         with self._new_cloud().token(self._registry) as (token, _):
             self._login = token.username, token.password
         return f"of {called(self._registry)}, usable for {(token.dead_at - time.time()) / 60:.0f} min"
@@ -490,6 +578,8 @@ class Examination:
     def _log_in(self) -> str:
         if not self._host:
             raise SkippedError("no IMAGE was given, and the settings name no host")
+        if self._needs_pod():
+            raise SkippedError(_NEEDS_A_POD)
         path = self._image.partition("/")[2]
         reference = path.partition("@")[2] or path.rpartition("/")[2].partition(":")[2] or "latest"
         return log_in(
@@ -505,6 +595,8 @@ class Examination:
 
     def _run_plugin(self) -> str:
         kubelet, provider = self._our_provider()
+        if self._needs_pod():
+            raise SkippedError(_NEEDS_A_POD)
         image = as_kubelet_sees(self._image) or f"{self._host}/any"
         request = {"kind": "CredentialProviderRequest", "apiVersion": provider.api_version, "image": image}
         began = time.monotonic()
@@ -544,6 +636,52 @@ def _judged(done: subprocess.CompletedProcess[bytes], api_version: str, host: st
     if answered != api_version:
         return f"it answered in {answered!r}, and {api_version} was asked for"[:200]
     return "" if any(key.partition("/")[0] == host for key in auth) else f"it has no login for {host}"
+
+
+def _judged_clock(answers: Iterable[HttpResponse], whose: str) -> str:
+    """Say how this node's clock is beside that of the first of *answers* with a time, "" without one.
+
+    Raises `ConfigurationError` when it is off by more than signatures bear.
+    """
+    date = next((date for date in map(server_time, answers) if date is not None), None)
+    if date is None:
+        return ""
+    off = time.time() - date
+    told = f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} {whose}"
+    if abs(off) > MOST_SKEW:
+        raise ConfigurationError(
+            f"this node's clock is {told}, and signatures are good for 15 minutes only", remedy=CHECK_CLOCK
+        )
+    return f"this node's is {told}" if abs(off) > 2 else "right"
+
+
+def _passed_on(token: TokenAttributes, identity: ServiceAccountIdentity, where: str) -> str:
+    """Say what becomes of ServiceAccounts' annotations; raise when no role could ever be found."""
+    notes = []
+    if ROLE_ANNOTATION in token.required:
+        notes.append(f"for ServiceAccounts with the annotation {ROLE_ANNOTATION} alone")
+    elif ROLE_ANNOTATION in token.optional:
+        notes.append(f"with the annotation {ROLE_ANNOTATION}")
+    elif identity.roles:  # a deliberate choice: who edits ServiceAccounts has no say
+        notes.append("without annotations: roles come from the settings alone")
+    else:
+        raise ConfigurationError(
+            f"the kubelet does not pass the annotation {ROLE_ANNOTATION} on, and the settings name no roles",
+            remedy=f"Add {ROLE_ANNOTATION} to optionalServiceAccountAnnotationKeys in tokenAttributes of {where}, "
+            f"then: {_RESTART_KUBELET}; or add roles to the identity in the settings.",
+        )
+    if token.is_required and identity.without_role == "nodeRole":
+        notes.append("not for static pods (requireServiceAccount: true)")
+    return ", ".join(notes)
+
+
+def _issuer(identity: Identity) -> str:
+    """Return where the credentials of an *identity* without files of its own come from."""
+    if identity.kind == "rrsa":
+        return "STS, for a ServiceAccount token in a file"
+    if identity.kind == "serviceAccount":
+        return "the metadata service, as pods without a role have it"
+    return "the metadata service"
 
 
 def _is_this_program(path: str) -> bool:

@@ -17,30 +17,36 @@ from . import coverage
 from .acquire import MACHINE_ID, Cloud, Tools, called
 from .cloud.transport import Transport
 from .deadline import Deadline
-from .errors import CredentialProviderError
-from .hit import API_VERSIONS, question
+from .errors import CredentialProviderError, IdentityUnavailableError
+from .hit import API_VERSIONS, ROLE_ANNOTATION, question
 from .image import place_of, registry_of
 from .locks import Locks
 from .memo import FAILED, FOREVER, TOKEN, Memo, Memos, judge_time, stamp
 from .protocol import CredentialProviderRequest
 from .registry import SYSTEM_NAMESPACES, EnterpriseHost, PersonalHost, SharedHost, recognise
-from .settings import load
+from .settings import NodeRoleIdentity, load
 from .store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .cloud.transport import HttpRequest, HttpResponse
-    from .settings import ProviderSettings, Registry
+    from .settings import ProviderSettings, Registry, ServiceAccountIdentity
     from .token import AuthorizationToken
 
 TOKEN_OF_AN_ENTRY, NOTHING, ASK_FIRST, FAILURE = "token", "not covered", "ask first", "failure"
 NOWHERE = "/dev/null"
+MOST_ROLES = 20
+"""Rules of ``roles`` that are listed; the settings may have thousands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The entry of the settings that a host belongs to, and how its tokens are come by."""
+    """The entry of the settings that a host belongs to, and how its tokens are come by.
+
+    *roles* says which role a pod's ServiceAccount would assume, a rule each; *chain* are the
+    ARNs of the roles that are assumed after that, in order.
+    """
 
     index: int
     instance: str
@@ -49,6 +55,8 @@ class Entry:
     identity: str
     files: tuple[str, ...]
     endpoints: tuple[str, ...]
+    roles: tuple[str, ...] = ()
+    chain: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,7 @@ class Explanation:
 
     *answer* is ``token``, ``not covered``, ``ask first`` (the settings alone cannot tell) or
     ``failure``. *would_ask* are the calls that a pull would make now, none when the cache has it.
+    *unknown* is what only a pull for a real pod could tell.
     """
 
     image: str
@@ -77,6 +86,7 @@ class Explanation:
     would_ask: tuple[str, ...] = ()
     remedy: str = ""
     nearest: str = ""
+    unknown: tuple[str, ...] = ()
 
 
 class WouldAskError(CredentialProviderError):
@@ -124,6 +134,8 @@ def explain(image: str, *, settings_path: str, cache: str) -> Explanation:
     with _ReadOnlyStore(tools.store_folder) as store:
         cloud = Cloud(settings, request=request, store=store, machine=stamp(MACHINE_ID), tools=tools)
         found = _found(cloud, settings, image, where)
+    if found.unknown:  # an answer is remembered for each ServiceAccount, and there is none here
+        return found
     digest = question(settings_path, where, request.asker)
     return _with_memos(found, memos, digest)
 
@@ -134,6 +146,11 @@ def _found(cloud: Cloud, settings: ProviderSettings, image: str, where: str) -> 
         registry = cloud.coverage(where).registry
     except WouldAskError as call:
         return _ask_first(image, where, settings, call)
+    except IdentityUnavailableError as error:
+        pods = [n for n in candidates(where, settings.registries) if is_of_pods(settings.registries[n])]
+        if not pods:
+            return Explanation(image, host, FAILURE, error.problem, remedy=error.remedy)
+        return _ask_as_pod(image, host, pods)
     except CredentialProviderError as error:
         return Explanation(image, host, FAILURE, error.problem, remedy=error.remedy)
     if registry is None:
@@ -157,7 +174,7 @@ def _covered(cloud: Cloud, settings: ProviderSettings, image: str, where: str, r
         entry = Entry(index, called(registry), "", "", identity.kind, files, ())
         return Explanation(image, host, TOKEN_OF_AN_ENTRY, why, entry)
     try:
-        way = cloud.way(registry)
+        way = cloud.way(of_the_node(registry) if identity.kind == "serviceAccount" else registry)
     except WouldAskError as call:
         return _ask_first(image, where, settings, call, why=why)
     except CredentialProviderError as error:
@@ -170,9 +187,75 @@ def _covered(cloud: Cloud, settings: ProviderSettings, image: str, where: str, r
         identity=identity.kind,
         files=way.source.files(),
         endpoints=way.endpoints,
+        chain=tuple(hop.role_arn for hop in registry.assume_role),
     )
-    kept, would_ask = _token_state(way.kept, way.failure, entry)
+    if identity.kind == "serviceAccount":
+        entry = replace(entry, roles=roles_of(identity))
+        calls = _calls(registry, entry)
+        return Explanation(image, host, TOKEN_OF_AN_ENTRY, why, entry, would_ask=calls, unknown=_unknown(identity))
+    kept, would_ask = _token_state(way.kept, way.failure, _calls(registry, entry))
     return Explanation(image, host, TOKEN_OF_AN_ENTRY, why, entry, kept=kept, would_ask=would_ask)
+
+
+def is_of_pods(registry: Registry) -> bool:
+    """Say whether nobody but a pod's ServiceAccount can ask ACR for *registry*."""
+    return registry.identity.kind == "serviceAccount" and registry.identity.without_role == "deny"
+
+
+def of_the_node(registry: Registry) -> Registry:
+    """Return *registry* as if the node asked: where ACR is does not depend on who asks, and needs no pod."""
+    return registry.model_copy(update={"identity": NodeRoleIdentity(kind="nodeRole"), "assume_role": ()})
+
+
+def roles_of(identity: ServiceAccountIdentity) -> tuple[str, ...]:
+    """Return which ServiceAccounts get which role, a rule a line, in the order in which the rules are tried."""
+    roles = f"{identity.oidc_provider_arn.partition(':oidc-provider/')[0]}:role/"
+    rules = [f"{', '.join(rule.service_accounts)}: {roles}{rule.role_name}" for rule in identity.roles]
+    left_out = [f"({len(rules) - MOST_ROLES} more rules)"] if len(rules) > MOST_ROLES else []
+    last = "the node's role" if identity.without_role == "nodeRole" else "refused"
+    return (
+        *rules[:MOST_ROLES],
+        *left_out,
+        f"{'others' if rules else 'all'}: {roles}NAME, with NAME from their annotation {ROLE_ANNOTATION}",
+        f"without one, and pods without a token: {last}",
+    )
+
+
+def _unknown(identity: ServiceAccountIdentity) -> tuple[str, ...]:
+    return (
+        f"which ServiceAccount the pod has, and its annotation {ROLE_ANNOTATION}",
+        f"whether the role's trust policy takes the pod's token, by {identity.oidc_provider_arn}",
+        "what this node has kept for that ServiceAccount: with it, less is asked, or nobody",
+    )
+
+
+def _ask_as_pod(image: str, host: str, indexes: list[int]) -> Explanation:
+    entries = ", ".join(f"registries[{index}]" for index in indexes)
+    return Explanation(
+        image,
+        host,
+        ASK_FIRST,
+        f"only ACR knows which hosts these entries have, since they name no domains: {entries}; and only a pod's "
+        "ServiceAccount may ask it",
+        would_ask=("ListInstanceEndpoint, as the pod's ServiceAccount",),
+        remedy="Name the hosts in domains and the region in region, and no pull has to ask for them.",
+        unknown=("which ServiceAccount the pod has, and its role",),
+    )
+
+
+def _calls(registry: Registry, entry: Entry) -> tuple[str, ...]:
+    """Return the calls that a token of *registry* needs when this node has nothing yet."""
+    identity = registry.identity
+    calls = []
+    if identity.kind == "nodeRole":
+        calls = ["the metadata service, for the session of the node's role"]
+    elif identity.kind == "serviceAccount":
+        calls = ["STS, AssumeRoleWithOIDC of the ServiceAccount's role"]
+    elif identity.kind == "rrsa":
+        role = identity.role_arn or "the role that ALIBABA_CLOUD_ROLE_ARN names"
+        calls = [f"STS, AssumeRoleWithOIDC of {role}, unless a session is kept"]
+    calls += [f"STS, AssumeRole of {arn}, unless a session is kept" for arn in entry.chain]
+    return (*calls, f"GetAuthorizationToken for {entry.instance} at {', else '.join(entry.endpoints)}")
 
 
 def _ask_first(
@@ -202,9 +285,9 @@ def candidates(where: str, registries: Sequence[Registry]) -> list[int]:
 
 
 def _token_state(
-    kept: AuthorizationToken | None, failure: CredentialProviderError | None, entry: Entry
+    kept: AuthorizationToken | None, failure: CredentialProviderError | None, calls: tuple[str, ...]
 ) -> tuple[tuple[Kept, ...], tuple[str, ...]]:
-    """Return what the store has of the entry's token, and which calls a pull would make."""
+    """Return what the store has of the entry's token, and which of *calls* a pull would make: all, or none."""
     now = time.time()
     if kept is None or not kept.is_alive(now):
         found, needs_call = [Kept("token in the store", "none")], True
@@ -214,10 +297,7 @@ def _token_state(
         found, needs_call = [Kept("token in the store", "fresh", kept.due_at - now)], False
     if failure is not None:
         found.append(Kept("failure of a moment ago", f"told instead of asking again: {failure.problem}"))
-    if not needs_call or failure is not None:
-        return tuple(found), ()
-    calls = ["the metadata service, for the session of the node's role"] if entry.identity == "nodeRole" else []
-    return tuple(found), (*calls, f"GetAuthorizationToken for {entry.instance} at {', else '.join(entry.endpoints)}")
+    return tuple(found), () if not needs_call or failure is not None else calls
 
 
 def _with_memos(found: Explanation, memos: Memos, digest: str) -> Explanation:
@@ -395,6 +475,8 @@ def text(found: Explanation) -> str:
         lines += [
             f"entry     registries[{entry.index}]: {entry.instance}",
             f"identity  {entry.identity}{files}",
+            *(f"role      {rule}" for rule in entry.roles),
+            *(f"then role {arn}" for arn in entry.chain),
         ]
         if entry.endpoints:  # a login asks nobody
             lines += [
@@ -407,6 +489,7 @@ def text(found: Explanation) -> str:
         left = "" if kept.seconds is None else f" ({kept.seconds:.0f} s)"
         lines.append(f"kept      {kept.what}: {kept.state}{left}")
     lines += [f"would ask {call}" for call in found.would_ask] or ["would ask nobody"]
+    lines += [f"unknown   {each}" for each in found.unknown]
     if found.remedy:
         lines.append(f"remedy    {found.remedy}")
     return "\n".join(lines)

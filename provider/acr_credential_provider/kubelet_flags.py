@@ -29,6 +29,13 @@ CONFIG_VERSIONS = tuple(f"kubelet.config.k8s.io/{version}" for version in ("v1",
 LARGEST = 1 << 20
 
 _FIELDS = {"name", "matchImages", "defaultCacheDuration", "apiVersion", "args", "env", "tokenAttributes"}
+_TOKEN_FIELDS = {
+    "serviceAccountTokenAudience",
+    "cacheType",
+    "requireServiceAccount",
+    "requiredServiceAccountAnnotationKeys",
+    "optionalServiceAccountAnnotationKeys",
+}
 _GO_DURATION = re.compile(r"[+-]?(?:0|(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h))+")
 _RESTART = "then restart the kubelet: it reads this once, at its start."
 
@@ -45,6 +52,20 @@ class Kubelet:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenAttributes:
+    """Which tokens of pods' ServiceAccounts a provider is given, and which of their annotations (KEP-4412).
+
+    With *is_required*, pods without a ServiceAccount (static ones) are not asked for at all;
+    nor are those whose ServiceAccount lacks one of the *required* annotations.
+    """
+
+    audience: str
+    is_required: bool
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """One entry of a CredentialProviderConfig; *file* is where it is written."""
 
@@ -53,7 +74,7 @@ class Provider:
     match_images: tuple[str, ...]
     args: tuple[str, ...]
     env: Mapping[str, str] = field(repr=False)
-    has_token: bool
+    token: TokenAttributes | None
     file: str
 
 
@@ -211,8 +232,36 @@ def _provider(each: Any, file: str, where: str) -> Provider:
         variables = {str(item["name"]): str(item["value"]) for item in env}
     except (TypeError, KeyError):
         raise _refused(file, f"{where}.env is not a list of name and value") from None
-    has_token = each.get("tokenAttributes") is not None
-    return Provider(name, each["apiVersion"], tuple(patterns), tuple(args), variables, has_token, file)
+    token = _token_attributes(each, file, where)
+    return Provider(name, each["apiVersion"], tuple(patterns), tuple(args), variables, token, file)
+
+
+def _token_attributes(provider: dict[str, Any], file: str, where: str) -> TokenAttributes | None:
+    found = provider.get("tokenAttributes")
+    if found is None:
+        return None
+    where = f"{where}.tokenAttributes"
+    if not isinstance(found, dict) or set(found) - _TOKEN_FIELDS:
+        raise _refused(file, f"{where} has a field that the kubelet does not know")
+    if provider["apiVersion"] != API_VERSIONS[0]:
+        raise _refused(file, f"{where} goes with apiVersion {API_VERSIONS[0]} only")
+    audience, is_required = found.get("serviceAccountTokenAudience"), found.get("requireServiceAccount")
+    if not isinstance(audience, str) or not audience:
+        raise _refused(file, f"{where}.serviceAccountTokenAudience is missing")
+    if not isinstance(is_required, bool):
+        raise _refused(file, f"{where}.requireServiceAccount is neither true nor false")
+    # The field came with 1.34, and a kubelet 1.33 knows none: which of the two this is cannot be seen here.
+    if found.get("cacheType", "ServiceAccount") not in ("ServiceAccount", "Token"):
+        raise _refused(file, f"{where}.cacheType is neither ServiceAccount nor Token")
+    required = found.get("requiredServiceAccountAnnotationKeys") or []
+    optional = found.get("optionalServiceAccountAnnotationKeys") or []
+    if not (_is_texts(required) and _is_texts(optional)):
+        raise _refused(file, f"{where} has annotation keys that are not a list of strings")
+    if len({*required, *optional}) < len(required) + len(optional):
+        raise _refused(file, f"{where} has an annotation key twice")
+    if required and not is_required:
+        raise _refused(file, f"{where} requires annotations, but no ServiceAccount")
+    return TokenAttributes(audience, is_required, tuple(required), tuple(optional))
 
 
 def _is_texts(value: object) -> bool:

@@ -88,6 +88,58 @@ def test_a_host_that_only_acr_can_place_is_told_which_call_comes_first(program, 
     assert sandbox.calls.counts() == {}
 
 
+PROVIDER = "acs:ram::1111111111111111:oidc-provider/ack-rrsa-c1"
+ANNOTATION = "pod-identity.alibabacloud.com/role-name"
+
+
+def test_an_entry_of_service_accounts_is_told_with_its_roles_and_what_only_a_pod_shows(program, sandbox):
+    rules = [{"serviceAccounts": ["team-a/*", "team-b/app"], "roleName": "pull-a"}]
+    chain = [{"roleArn": "acs:ram::2222222222222222:role/pull"}]
+    identity = {"kind": "serviceAccount", "oidcProviderArn": PROVIDER, "roles": rules}
+    settings(program, identity=identity, assumeRole=chain)
+    ended = explain(program, sandbox.image)
+    assert (ended.code, ended.stderr) == (0, b"")
+    assert ended.stdout.decode() == (
+        f"image     {sandbox.image}\n"
+        "answer    token\n"
+        "why       registries[0].domains has this host\n"
+        "entry     registries[0]: cri-sandbox000000001\n"
+        "identity  serviceAccount\n"
+        "role      team-a/*, team-b/app: acs:ram::1111111111111111:role/pull-a\n"
+        "role      others: acs:ram::1111111111111111:role/NAME, with NAME from their annotation "
+        f"{ANNOTATION}\n"
+        "role      without one, and pods without a token: refused\n"
+        "then role acs:ram::2222222222222222:role/pull\n"
+        "region    cn-hangzhou (from settings)\n"
+        f"endpoints {sandbox.openapi.url}\n"
+        "would ask STS, AssumeRoleWithOIDC of the ServiceAccount's role\n"
+        "would ask STS, AssumeRole of acs:ram::2222222222222222:role/pull, unless a session is kept\n"
+        f"would ask GetAuthorizationToken for cri-sandbox000000001 at {sandbox.openapi.url}\n"
+        f"unknown   which ServiceAccount the pod has, and its annotation {ANNOTATION}\n"
+        f"unknown   whether the role's trust policy takes the pod's token, by {PROVIDER}\n"
+        "unknown   what this node has kept for that ServiceAccount: with it, less is asked, or nobody\n"
+    )
+    assert sandbox.calls.counts() == {}
+    assert not program.cache.exists(), "nothing is written"
+
+
+def test_hosts_that_only_a_service_account_may_ask_for_are_told(program, sandbox):
+    settings(program, identity={"kind": "serviceAccount", "oidcProviderArn": PROVIDER}, domains=None)
+    found = explain(program, "sandbox-registry.cn-hangzhou.cr.aliyuncs.com/team/app", "--output", "json").document
+    assert found["answer"] == "ask first"
+    assert "registries[0]; and only a pod's ServiceAccount may ask it" in found["why"]
+    assert "domains" in found["remedy"]
+    assert sandbox.calls.counts() == {}
+
+
+def test_the_roles_that_would_be_assumed_are_told(program, sandbox):
+    roles = [f"acs:ram::{account}:role/pull" for account in ("1111111111111111", "2222222222222222")]
+    settings(program, assumeRole=[{"roleArn": arn} for arn in roles])
+    found = explain(program, sandbox.image, "--output", "json").document
+    assert found["entry"]["chain"] == roles
+    assert found["wouldAsk"][:2] == [f"STS, AssumeRole of {arn}, unless a session is kept" for arn in roles]
+
+
 def login_of_its_own(sandbox, program, tmp_path):
     """Let the entry be one with a login in files, good at the registry."""
     login = sandbox.state.mint_login(sandbox.key, sandbox.instance.id, life=3600.0)
@@ -163,7 +215,9 @@ def test_the_doctor_says_each_step_in_a_line(program, sandbox):
         f"ok         settings: {program.settings}, 1 registries\n"
         f"ok         cache folder: {program.cache}\n"
         f"ok         entry: registries[0] (cri-sandbox000000001) has {host}\n"
+        "skipped    ServiceAccount token: not needed by the identity accessKey\n"
         "skipped    metadata service: not needed by the identity accessKey, nor for the region\n"
+        "skipped    STS endpoint: no role is assumed\n"
         f"ok         identity: accessKey: an access key from {sandbox.key_id_file}, {sandbox.key_secret_file}\n"
         "skipped    proxy: none is set\n"
         "ok         DNS: 127.0.0.1\n"

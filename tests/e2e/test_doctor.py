@@ -6,13 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import guide
 import harness
 import pytest
 from node import Node
 from sandbox.faults import Failure, Grant, Hang, Html, NotSuccess, Redirect, Reset, Throttle
 from sandbox.netns import NetworkNamespace
-from sandbox.server import write_private
-from sandbox.state import Principal
+from sandbox.server import PROVIDER_ARN, write_private
+from sandbox.state import ACCOUNT, Principal, Role
 
 STEPS = [
     "kubelet",
@@ -24,7 +25,9 @@ STEPS = [
     "settings",
     "cache folder",
     "entry",
+    "ServiceAccount token",
     "metadata service",
+    "STS endpoint",
     "identity",
     "proxy",
     "DNS",
@@ -209,6 +212,161 @@ def no_key_file(world):
 @breaks("identity", "chmod 0600")
 def key_file_that_others_read(world):
     world.sandbox.key_secret_file.chmod(0o644)
+
+
+# Roles that are assumed.
+ANNOTATION = "pod-identity.alibabacloud.com/role-name"
+
+
+def by_service_accounts(world, **identity):
+    """Let pods' ServiceAccounts ask, and the kubelet hand their tokens over."""
+    world.sandbox.add_cluster()
+    world.registry["identity"] = {"kind": "serviceAccount", "oidcProviderArn": PROVIDER_ARN, **identity}
+    world.node.provider["tokenAttributes"] = {
+        "serviceAccountTokenAudience": "sts.aliyuncs.com",
+        "cacheType": "ServiceAccount",
+        "requireServiceAccount": True,
+        "optionalServiceAccountAnnotationKeys": [ANNOTATION],
+    }
+    return world.node.provider["tokenAttributes"]
+
+
+def by_token_file(world, subject="app"):
+    """Let a ServiceAccount ask whose token is in a file, and who may have the role."""
+    policies = guide.policies()
+    cluster = world.sandbox.add_cluster()
+    trust = policies["trust-service-account"]
+    role = world.sandbox.state.add_role(Role("pull-team-a", trust, policies=(policies["pull"],)))
+    file = world.folder / "token"
+    write_private(file, cluster.token("team-a", subject).encode())
+    world.registry["identity"] = {
+        "kind": "rrsa",
+        "roleArn": role.arn,
+        "oidcProviderArn": PROVIDER_ARN,
+        "tokenFile": str(file),
+    }
+    return file
+
+
+def trusting(*principals):
+    allowed = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"RAM": list(principals)}}
+    return {"Version": "1", "Statement": [allowed]}
+
+
+EVERYTHING = {"Version": "1", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+
+
+def assumed(world, name, trusted, **hop):
+    """Add a role that trusts *trusted* (an ARN) to the sandbox, and to the entry's chain."""
+    role = world.sandbox.state.add_role(Role(name, trusting(trusted), policies=(EVERYTHING,)))
+    world.registry.setdefault("assumeRole", []).append({"roleArn": role.arn, **hop})
+    return role
+
+
+def chain_of_two(world):
+    first = assumed(world, "first", world.sandbox.key.principal.arn)
+    return first, assumed(world, "second", first.arn)
+
+
+@breaks("ServiceAccount token", "Add tokenAttributes to")
+def kubelet_that_sends_no_tokens(world):
+    by_service_accounts(world)
+    del world.node.provider["tokenAttributes"]
+
+
+@breaks("ServiceAccount token", "Set serviceAccountTokenAudience: sts.aliyuncs.com")
+def tokens_for_another_audience(world):
+    by_service_accounts(world)["serviceAccountTokenAudience"] = "acr"
+
+
+@breaks("ServiceAccount token", f"Add {ANNOTATION} to optionalServiceAccountAnnotationKeys")
+def annotation_that_is_not_passed_on(world):
+    del by_service_accounts(world)["optionalServiceAccountAnnotationKeys"]
+
+
+@breaks("kubelet config", "restart the kubelet")
+def token_attributes_of_an_older_protocol(world):
+    by_service_accounts(world)
+    world.node.provider["apiVersion"] = harness.API_VERSIONS[1]
+
+
+@breaks("ACR endpoint", "security groups")
+def endpoint_that_no_pod_would_reach(world):
+    by_service_accounts(world)
+    endpoint_that_refuses(world)
+
+
+@breaks("STS endpoint", "security groups")
+def sts_that_no_pod_would_reach(world):
+    by_service_accounts(world)
+    world.document["endpoints"]["sts"] = f"https://127.0.0.1:{free_port()}"
+
+
+@breaks("STS endpoint", "security groups")
+def sts_that_hangs(world):
+    chain_of_two(world)
+    world.sandbox.faults.add("sts", Hang("connect"))
+
+
+@breaks("STS endpoint", "captive portal")
+def captive_portal_before_sts(world):
+    chain_of_two(world)
+    world.sandbox.faults.add("sts.unknown", Html())
+
+
+@breaks("STS endpoint", "chrony or ntp")
+def clock_behind_stss(world):
+    chain_of_two(world)
+    world.sandbox.clock.skew = 1200.0
+
+
+@breaks("identity", "trust policy of")
+def role_that_does_not_trust_the_key(world):
+    assumed(world, "first", f"acs:ram::{ACCOUNT}:user/another")
+
+
+@breaks("identity", "second")
+def second_role_that_does_not_trust_the_first(world):
+    assumed(world, "first", world.sandbox.key.principal.arn)
+    assumed(world, "second", world.sandbox.key.principal.arn)
+
+
+@breaks("identity", "Create the role")
+def role_that_is_absent(world):
+    world.registry["assumeRole"] = [{"roleArn": f"acs:ram::{ACCOUNT}:role/absent"}]
+
+
+@breaks("identity", "Raise the maximum session duration of")
+def session_longer_than_the_role_allows(world):
+    assumed(world, "first", world.sandbox.key.principal.arn, sessionDuration="2h")
+
+
+@breaks("identity", "unknown or disabled")
+def removed_key_before_a_role(world):
+    chain_of_two(world)
+    world.sandbox.state.remove_key(world.sandbox.key.id)
+
+
+@breaks("identity", "Switch RRSA on")
+def token_file_that_is_absent(world):
+    by_token_file(world).unlink()
+
+
+@breaks("identity", "chrony or ntp")
+def token_file_that_nobody_renews(world):
+    file = by_token_file(world)
+    file.write_text(world.sandbox.add_cluster().token("team-a", "app", life=-5))
+
+
+@breaks("identity", "oidc:sub")
+def role_that_does_not_trust_the_service_account(world):
+    by_token_file(world, "other")
+
+
+@breaks("identity", "is registered in RAM")
+def oidc_provider_that_is_not_registered(world):
+    by_token_file(world)
+    world.sandbox.state.remove_oidc_provider(PROVIDER_ARN)
 
 
 # The way to the cloud.
@@ -425,7 +583,9 @@ def test_on_a_healthy_node_every_step_is_ok(world, way):
     ended = world.doctor(WAYS[way])
     outcomes = {each["name"]: each["outcome"] for each in ended.document["steps"]}
     assert {name for name, outcome in outcomes.items() if outcome == "skipped"} == {
+        "ServiceAccount token",
         "metadata service",
+        "STS endpoint",
         "proxy",
         "hosts",
     }
@@ -433,7 +593,18 @@ def test_on_a_healthy_node_every_step_is_ok(world, way):
     assert (ended.code, ended.document["healthy"]) == (0, True)
 
 
-@pytest.mark.parametrize("name", ["too few labels", "misspelt field", "no policy", "clock behind"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "too few labels",
+        "misspelt field",
+        "no policy",
+        "clock behind",
+        "annotation that is not passed on",
+        "second role that does not trust the first",
+        "token file that is absent",
+    ],
+)
 def test_from_source_the_same_step_is_named(world, name):
     way, step, _ = BREAKS[name]
     way(world)
@@ -448,6 +619,88 @@ def test_the_nodes_role_and_the_hosts_that_acr_lists_are_tried(world):
     outcomes = {each["name"]: each["outcome"] for each in ended.document["steps"]}
     assert outcomes["metadata service"] == "ok"
     assert ended.code == 0
+
+
+def told(ended):
+    return {each["name"]: (each["outcome"], each.get("seen", each.get("problem"))) for each in ended.document["steps"]}
+
+
+def test_each_hop_of_a_chain_is_told_and_asked_for_once_by_its_step(world):
+    first, second = chain_of_two(world)
+    ended = world.doctor()
+    found = told(ended)
+    assert found["STS endpoint"] == ("ok", f"{world.sandbox.sts.url} answers")
+    outcome, seen = found["identity"]
+    assert outcome == "ok"
+    assert seen.endswith(f", then of {first.arn}, then of {second.arn}")
+    assert ended.code == 0
+    # The step "identity", the step "token", and the plugin: each without the others' memory.
+    assert world.sandbox.calls.count("AssumeRole") == 6
+
+
+@pytest.mark.parametrize(
+    ("way", "start"),
+    [
+        (removed_key_before_a_role, "assumeRole[0]: AssumeRole of "),
+        (second_role_that_does_not_trust_the_first, "assumeRole[1]: AssumeRole of "),
+    ],
+)
+def test_the_hop_that_fails_is_named(world, way, start):
+    way(world)
+    outcome, problem = told(world.doctor())["identity"]
+    assert (outcome, problem.startswith(start)) == ("failed", True), problem
+
+
+def test_a_token_in_a_file_is_tried_to_the_end(world):
+    by_token_file(world)
+    ended = world.doctor()
+    assert told(ended)["identity"] == ("ok", "rrsa: a session from STS, for a ServiceAccount token in a file")
+    assert (ended.code, ended.document["healthy"]) == (0, True)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_only_a_pod_can_show_is_skipped_with_that_reason(world, way):
+    rules = [{"serviceAccounts": ["team-a/*"], "roleName": "pull-team-a"}]
+    by_service_accounts(world, roles=rules)
+    ended = world.doctor(WAYS[way])
+    found = told(ended)
+    assert found["ServiceAccount token"] == ("ok", f"for sts.aliyuncs.com, with the annotation {ANNOTATION}")
+    for name in ("STS endpoint", "DNS", "ACR endpoint", "clock"):
+        assert found[name][0] == "ok", found
+    for name in ("identity", "token", "registry login", "plugin as the kubelet runs it"):
+        assert found[name][0] == "skipped"
+        assert found[name][1].startswith("a pod's ServiceAccount asks")
+    assert f"team-a/*: acs:ram::{ACCOUNT}:role/pull-team-a; " in found["identity"][1]
+    assert (ended.code, ended.document["healthy"]) == (0, True)
+    assert world.sandbox.calls.count("AssumeRoleWithOIDC") == 0
+
+
+def test_pods_without_a_role_are_tried_where_they_get_the_nodes(world):
+    by_service_accounts(world, withoutRole="nodeRole")
+    ended = world.doctor()
+    found = told(ended)
+    assert found["ServiceAccount token"][1].endswith("not for static pods (requireServiceAccount: true)")
+    assert found["identity"][1] == "serviceAccount: a session from the metadata service, as pods without a role have it"
+    assert found["plugin as the kubelet runs it"][0] == "ok"
+    assert ended.code == 0
+
+
+def test_a_host_that_only_a_pod_may_ask_for_is_skipped(world):
+    by_service_accounts(world)
+    del world.registry["domains"]
+    world.image = "sandbox-registry.cn-hangzhou.cr.aliyuncs.com/team/app"
+    ended = world.doctor()
+    assert "name sandbox-registry.cn-hangzhou.cr.aliyuncs.com in domains" in told(ended)["hosts"][1]
+    assert ended.code == 0
+
+
+def test_roles_from_the_settings_alone_need_no_annotation(world):
+    rules = [{"serviceAccounts": ["team-a/*"], "roleName": "pull-team-a"}]
+    del by_service_accounts(world, roles=rules)["optionalServiceAccountAnnotationKeys"]
+    assert told(world.doctor())["ServiceAccount token"] == (
+        "ok",
+        "for sts.aliyuncs.com, without annotations: roles come from the settings alone",
+    )
 
 
 def test_without_an_image_the_first_entry_is_tried(world):

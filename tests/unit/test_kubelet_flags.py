@@ -4,7 +4,7 @@ import json
 
 import pytest
 from acr_credential_provider.errors import ConfigurationError
-from acr_credential_provider.kubelet_flags import closest, find_kubelet, flag, mismatch, read_providers
+from acr_credential_provider.kubelet_flags import TokenAttributes, closest, find_kubelet, flag, mismatch, read_providers
 
 IMAGE = "demo-registry.cn-hangzhou.cr.aliyuncs.com/team/app"
 
@@ -94,6 +94,19 @@ PROVIDER = {
 }
 
 
+TOKENS = {
+    "serviceAccountTokenAudience": "sts.aliyuncs.com",
+    "cacheType": "ServiceAccount",
+    "requireServiceAccount": True,
+    "requiredServiceAccountAnnotationKeys": ["a/b"],
+    "optionalServiceAccountAnnotationKeys": ["a/c"],
+}
+
+
+def tokens(**changes):
+    return config(tokenAttributes={name: value for name, value in {**TOKENS, **changes}.items() if value is not None})
+
+
 def config(**changes):
     provider = {name: value for name, value in {**PROVIDER, **changes}.items() if value is not None}
     return {"apiVersion": "kubelet.config.k8s.io/v1", "kind": "CredentialProviderConfig", "providers": [provider]}
@@ -106,9 +119,15 @@ def write(path, document):
 
 
 def test_a_config_is_read_from_a_file_as_yaml_or_json(tmp_path):
-    document = config(args=["--cache=/c"], env=[{"name": "A", "value": "b"}], tokenAttributes={"x": 1})
+    document = config(args=["--cache=/c"], env=[{"name": "A", "value": "b"}], tokenAttributes=TOKENS)
     (provider,) = read_providers(write(tmp_path / "config.yaml", document))
-    assert (provider.args, provider.env, provider.has_token) == (("--cache=/c",), {"A": "b"}, True)
+    assert (provider.args, provider.env) == (("--cache=/c",), {"A": "b"})
+    assert provider.token == TokenAttributes("sts.aliyuncs.com", is_required=True, required=("a/b",), optional=("a/c",))
+
+
+def test_tokens_without_a_cache_type_are_those_of_a_kubelet_1_33(tmp_path):
+    (provider,) = read_providers(write(tmp_path / "config.yaml", tokens(cacheType=None)))
+    assert provider.token is not None
 
 
 def test_a_folder_of_configs_is_read_in_order_of_names(tmp_path):
@@ -144,6 +163,18 @@ def test_an_empty_folder_and_a_name_given_twice_are_refused_as_the_kubelet_does(
         (config(defaultCacheDuration="1d"), "providers[0].defaultCacheDuration"),
         (config(args="--cache=/c"), "providers[0].args"),
         (config(env=["A=b"]), "providers[0].env"),
+        (config(tokenAttributes={"audience": "x"}), "tokenAttributes has a field"),
+        (config(tokenAttributes=["x"]), "tokenAttributes has a field"),
+        (
+            config(tokenAttributes=TOKENS, apiVersion="credentialprovider.kubelet.k8s.io/v1beta1"),
+            "tokenAttributes goes with apiVersion",
+        ),
+        (tokens(serviceAccountTokenAudience=None), "serviceAccountTokenAudience is missing"),
+        (tokens(requireServiceAccount=None), "requireServiceAccount is neither"),
+        (tokens(cacheType="Pod"), "cacheType is neither"),
+        (tokens(optionalServiceAccountAnnotationKeys="a/c"), "not a list of strings"),
+        (tokens(optionalServiceAccountAnnotationKeys=["a/b"]), "twice"),
+        (tokens(requireServiceAccount=False), "requires annotations, but no ServiceAccount"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
