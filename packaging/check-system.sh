@@ -14,9 +14,10 @@ has() { command -v "$1"; }
 
 need python3 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 need python3-venv "$python" -c 'import ensurepip, venv'
-version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo 3)
+# Without a Python its version is not known: the package for whichever it will be.
+library=$("$python" -c 'import sys; print("libpython%d.%d" % sys.version_info[:2])' 2>/dev/null || echo libpython3-dev)
 # PyInstaller ships the interpreter as a library; Debian's own binary is linked statically.
-need "libpython$version" "$python" -c '
+need "$library" "$python" -c '
 import ctypes, sysconfig
 ctypes.CDLL(sysconfig.get_config_var("INSTSONAME"))'
 need binutils has objdump
