@@ -256,6 +256,14 @@ def trusting(*principals):
 EVERYTHING = {"Version": "1", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
+def operator(world):
+    """Let a key ask that may assume roles; return its user's ARN."""
+    key = world.sandbox.state.add_key(Principal("operator", policies=(EVERYTHING,)))
+    world.sandbox.key_id_file.write_text(key.id)
+    world.sandbox.key_secret_file.write_text(key.secret)
+    return key.principal.arn
+
+
 def assumed(world, name, trusted, **hop):
     """Add a role that trusts *trusted* (an ARN) to the sandbox, and to the entry's chain."""
     role = world.sandbox.state.add_role(Role(name, trusting(trusted), policies=(EVERYTHING,)))
@@ -264,7 +272,7 @@ def assumed(world, name, trusted, **hop):
 
 
 def chain_of_two(world):
-    first = assumed(world, "first", world.sandbox.key.principal.arn)
+    first = assumed(world, "first", operator(world))
     return first, assumed(world, "second", first.arn)
 
 
@@ -311,7 +319,8 @@ def sts_that_hangs(world):
 @breaks("STS endpoint", "captive portal")
 def captive_portal_before_sts(world):
     chain_of_two(world)
-    world.sandbox.faults.add("sts.unknown", Html())
+    world.document["endpoints"]["sts"] = world.sandbox.registry.url
+    world.sandbox.faults.add("registry.unknown", Html())
 
 
 @breaks("STS endpoint", "chrony or ntp")
@@ -322,29 +331,32 @@ def clock_behind_stss(world):
 
 @breaks("identity", "trust policy of")
 def role_that_does_not_trust_the_key(world):
+    operator(world)
     assumed(world, "first", f"acs:ram::{ACCOUNT}:user/another")
 
 
 @breaks("identity", "second")
 def second_role_that_does_not_trust_the_first(world):
-    assumed(world, "first", world.sandbox.key.principal.arn)
-    assumed(world, "second", world.sandbox.key.principal.arn)
+    user = operator(world)
+    assumed(world, "first", user)
+    assumed(world, "second", user)
 
 
 @breaks("identity", "Create the role")
 def role_that_is_absent(world):
+    operator(world)
     world.registry["assumeRole"] = [{"roleArn": f"acs:ram::{ACCOUNT}:role/absent"}]
 
 
 @breaks("identity", "Raise the maximum session duration of")
 def session_longer_than_the_role_allows(world):
-    assumed(world, "first", world.sandbox.key.principal.arn, sessionDuration="2h")
+    assumed(world, "first", operator(world), sessionDuration="2h")
 
 
 @breaks("identity", "unknown or disabled")
 def removed_key_before_a_role(world):
     chain_of_two(world)
-    world.sandbox.state.remove_key(world.sandbox.key.id)
+    world.sandbox.state.remove_key(world.sandbox.key_id_file.read_text())
 
 
 @breaks("identity", "Switch RRSA on")
