@@ -156,7 +156,11 @@ def _listed(  # noqa: PLR0913 - see cover
     names = {host, system.listed_as} if isinstance(system, EnterpriseHost) else {host}
     until, unknown = FOREVER, []
     for registry in registries:
-        hosts = known(registry)
+        try:
+            hosts = known(registry)
+        except CredentialProviderError as failure:  # this request's identity can't even be named there
+            failures.append(failure)
+            continue
         if hosts is None:
             unknown.append(registry)
         elif names.intersection(hosts.names):

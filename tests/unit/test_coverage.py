@@ -2,7 +2,7 @@
 
 import pytest
 from acr_credential_provider.coverage import Hosts, candidates, cover
-from acr_credential_provider.errors import CloudUnreachableError, ConfigurationError
+from acr_credential_provider.errors import CloudUnreachableError, ConfigurationError, IdentityUnavailableError
 from acr_credential_provider.settings import PartlyUsable, ProviderSettings
 
 SHARED = "registry.cn-hangzhou.aliyuncs.com"
@@ -82,6 +82,19 @@ def test_a_hung_look_up_hides_neither_a_known_list_nor_one_that_can_still_be_ask
     assert (known.cover(DEMO, given)[0], known.asked) == (1, [])
     asked = Cloud(lists={"cri-demo": [DEMO]})
     assert (asked.cover(DEMO, given)[0], asked.asked) == (1, [("cri-hung", 2), ("cri-demo", 1)])
+
+
+def test_an_entry_whose_identity_this_request_has_not_hides_no_other():
+    class Cautious(Cloud):
+        def known(self, registry):
+            if registry.instance_id == "cri-pods":
+                raise IdentityUnavailableError("no ServiceAccount token", remedy="Send one.")
+            return super().known(registry)
+
+    given = settings({"instanceId": "cri-pods", **HERE}, {"instanceId": "cri-demo", **HERE})
+    assert Cautious(lists={"cri-demo": [DEMO]}).cover(DEMO, given)[0] == 1
+    with pytest.raises(IdentityUnavailableError):
+        Cautious(lists={"cri-demo": []}).cover(DEMO, given)
 
 
 def test_nothing_is_asked_about_a_foreign_host():
