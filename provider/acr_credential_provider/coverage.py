@@ -70,15 +70,16 @@ def cover(  # noqa: PLR0913 - what is asked, and the four ways to know more
     system = recognise(host)
     _refuse_doubt(host, system, settings, path)
     if isinstance(system, SharedHost):
-        return _shared(host, namespace, system, settings.registries, region_of)
-    named = next((each for each in settings.registries if host in each.domains), None)
-    if named is not None:
-        return Coverage(named)
-    failures: list[CredentialProviderError] = []
-    others = _in_its_region(candidates(where, settings.registries), system, region_of, failures)
-    coverage = _listed(host, system, others, known=known, ask=ask, unsure_until=unsure_until, failures=failures)
-    if coverage.registry is None and failures:
-        raise failures[0]
+        coverage = _shared(host, namespace, system, settings.registries, region_of)
+    else:
+        named = next((each for each in settings.registries if host in each.domains), None)
+        if named is not None:
+            return Coverage(named)
+        failures: list[CredentialProviderError] = []
+        others = _in_its_region(candidates(where, settings.registries), system, region_of, failures)
+        coverage = _listed(host, system, others, known=known, ask=ask, unsure_until=unsure_until, failures=failures)
+        if coverage.registry is None and failures:
+            raise failures[0]
     if coverage.registry is None:
         _raise_first(settings, path)  # an entry that could not be read may have had it
     return coverage
