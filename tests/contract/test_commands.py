@@ -4,7 +4,7 @@ import json
 import os
 
 import pytest
-from e2e.adversity import NOT_ROOT, assert_told
+from e2e.adversity import assert_told
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 NO_SPACE = ("prlimit", "--fsize=8")  # every file ends after 8 bytes, as on a full disk; pipes do not
@@ -25,9 +25,11 @@ def test_what_is_in_the_way_of_clearing_is_named(program, sandbox):
 @needs_root
 @pytest.mark.parametrize("words", [("clear",), ("warm",)])
 def test_a_user_who_may_not_is_told_which_path_and_why(program, words):
-    folder = program.cache.parent / "roots"
-    folder.mkdir(mode=0o700)
-    ended = program.run(b"", "cache", *words, "--cache", str(folder / "cache"), under=NOT_ROOT)
+    folder = program.cache.parent / "closed"
+    folder.mkdir(mode=0o000)
+    # Another user might not even reach the program, wherever this clone is: root without root's powers will do.
+    powerless = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    ended = program.run(b"", "cache", *words, "--cache", str(folder / "cache"), under=powerless)
     assert_told(ended, f"{folder}/cache: Permission denied", "Run it as the user whose file that is (root")
 
 

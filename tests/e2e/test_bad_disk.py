@@ -284,8 +284,11 @@ def test_a_store_left_in_the_midst_of_a_change_costs_no_pull(frozen, sandbox, ho
 @needs_mounts
 def test_on_a_clone_of_the_node_nothing_remembered_counts(frozen, sandbox, tmp_path):
     assert_answered(frozen.ask(image_of(sandbox)), sandbox)
-    (tmp_path / "machine-id").write_text("0123456789abcdef0123456789abcdef\n")
-    clone = mounted(f"mount --bind {tmp_path}/machine-id /etc/machine-id")
+    upper, work = tmp_path / "upper", tmp_path / "work"
+    upper.mkdir()
+    work.mkdir()
+    (upper / "machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    clone = mounted(f"mount -t overlay overlay -o lowerdir=/etc,upperdir={upper},workdir={work} /etc")
     for _ in range(2):
         assert_answered(frozen.ask(image_of(sandbox), under=clone), sandbox)
     assert sandbox.calls.count("GetAuthorizationToken") == 2

@@ -22,6 +22,7 @@ from e2e.adversity import (
     assert_whole,
     assert_whole_or_nothing,
     image_of,
+    unprivileged,
 )
 from e2e.kills import kill_at_random
 from sandbox import AcrSandbox
@@ -229,10 +230,13 @@ def test_too_little_memory_is_an_answer_or_a_clean_end(frozen, sandbox, mib):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_where_no_thread_can_be_had_that_is_told(frozen, sandbox, tmp_path):
     lonely = ("setpriv", "--reuid=63421", "--clear-groups", "prlimit", "--nproc=1")
+    folder = tmp_path / "lonely"
+    folder.mkdir()
     for each in (tmp_path, *tmp_path.parents):
         if each.is_relative_to("/tmp") and str(each) != "/tmp":
             each.chmod(0o755)
-    assert_told(frozen.ask(image_of(sandbox), under=lonely), "limits")
+    with unprivileged(frozen, sandbox, folder) as program:
+        assert_told(program.ask(image_of(sandbox), under=lonely), "limits")
 
 
 def _memory_group():
@@ -275,7 +279,8 @@ def test_a_hundred_pulls_fit_into_two_gigabytes(frozen, sandbox):
 def test_told_to_end_it_ends_at_once_and_without_a_word(frozen, sandbox, number, at):
     if at == "cloud":
         sandbox.faults.add("GetAuthorizationToken", Delay(5.0))
-    with frozen.start() as process:
+    # Whoever runs the tests may have been told to ignore SIGHUP, which is inherited.
+    with frozen.start(under=("env", "--default-signal=HUP")) as process:
         if at == "cloud":
             process.stdin.write(harness.request(image_of(sandbox)))
             process.stdin.close()
