@@ -21,7 +21,7 @@ with Node() as node:
 
 
 DISORDER = """
-mkdir /var/lib/kubelet /run/netns
+mkdir -p /var/lib/kubelet /run/netns
 mount -t tmpfs tmpfs /mnt
 echo 1 > /proc/sys/kernel/panic
 for hierarchy in /sys/fs/cgroup/*; do mkdir "$hierarchy/left-behind"; done
