@@ -43,8 +43,8 @@ endef
 .PHONY: lock
 lock: ## resolve the requirements again (UPGRADE=--upgrade takes what is new)
 	test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv==$(UV_VERSION); }
-	$(call resolve,dev,--extra freeze --extra test $(UPGRADE) pyproject.toml $(LOCKS)/build.in)
-	$(call resolve,freeze,--extra freeze -c $(LOCKS)/dev.txt pyproject.toml)
+	$(call resolve,dev,--extra freeze --extra test --extra controller --extra node $(UPGRADE) pyproject.toml $(LOCKS)/build.in)
+	$(call resolve,freeze,--extra freeze --extra node -c $(LOCKS)/dev.txt pyproject.toml)
 	$(call resolve,runtime,-c $(LOCKS)/dev.txt pyproject.toml)
 	$(call resolve,build,-c $(LOCKS)/dev.txt $(LOCKS)/build.in)
 

@@ -18,6 +18,7 @@ NAME = "aliyun-acr-credential-provider"
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGING = REPOSITORY / "packaging"
 PROVIDER = REPOSITORY / "provider"
+NODE_CONFIG = REPOSITORY / "node-config"
 STANDINS = PACKAGING / "standins"
 BUILD = REPOSITORY / "build"
 
@@ -28,8 +29,11 @@ sys.path[:0] = sys.argv[1:]
 import alibabacloud_cr20181201.client, alibabacloud_credentials.client, diskcache, pydantic, yaml
 import acr_credential_provider
 not_on_nodes = ("acr_credential_provider.sources.managed_role", "acr_credential_provider.sources.profile")
+elsewhere = ("acr_credential_provider.pull_secrets", "acr_credential_provider.platforms")
 for module in pkgutil.walk_packages(acr_credential_provider.__path__, "acr_credential_provider."):
-    if ".pull_secrets" not in module.name and not module.name.endswith("__main__") and module.name not in not_on_nodes:
+    if module.name.startswith(elsewhere):
+        continue
+    if not module.name.endswith("__main__") and module.name not in not_on_nodes:
         importlib.import_module(module.name)
 """
 
@@ -58,7 +62,7 @@ def untrimmed() -> Path:
     """Freeze our program with PyInstaller's defaults and the packages as published; return its folder."""
     out = BUILD / "untrimmed"
     pyinstaller(
-        "--onedir", "--name", NAME, "--paths", str(PROVIDER), "--distpath", str(out),
+        "--onedir", "--name", NAME, "--paths", str(PROVIDER), "--paths", str(NODE_CONFIG), "--distpath", str(out),
         "--workpath", str(out / "work"), "--specpath", str(out / "work"), str(PACKAGING / "entry.py"),
     )  # fmt: skip
     return out / NAME
@@ -127,7 +131,7 @@ def run(*arguments: str, **environment: str) -> None:
 def digest_of_inputs() -> str:
     """Return a digest of everything that the product's bytes depend on."""
     digest = hashlib.sha256(f"{sys.version} {sys.prefix}".encode())
-    for root in (PACKAGING, PROVIDER):
+    for root in (PACKAGING, PROVIDER, NODE_CONFIG):
         for file in sorted(root.rglob("*")):
             if file.is_file() and "__pycache__" not in file.parts:
                 digest.update(f"{file.relative_to(REPOSITORY)}\0".encode() + file.read_bytes())

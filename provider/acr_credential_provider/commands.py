@@ -1,8 +1,12 @@
-"""What operators type: explain, doctor, settings validate|convert, cache show|clear|warm, --version, --help."""
+"""What operators type: explain, doctor, settings validate|convert, cache show|clear|warm, --version, --help.
+
+What a node's installer, the controller and the platforms add has command lines of its own, behind `DOORS`.
+"""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -46,12 +50,24 @@ EXAMPLES = f"""examples:
 """
 WARM_DEADLINE = 15.0
 """Seconds for the renewal of one host."""
+DOORS = {
+    "node": ("acr_node_config.cli", "install the plugin on a node, keep it, undo it"),
+    "pull-secrets": ("acr_credential_provider.pull_secrets.cli", "keep ServiceAccounts' pull secrets (the controller)"),
+    "openshift": ("acr_credential_provider.platforms.openshift_cli", "link and merge pull secrets as oc does"),
+    "render": ("acr_credential_provider.platforms.render_cli", "write what other platforms need of the settings"),
+}
+"""Words with a command line of their own: its module, whose ``run(arguments)`` returns the exit code; its help.
+
+Imported by name, for a build may leave them out: a node has no controller.
+"""
 
 
 def run(arguments: list[str]) -> int:
     """Carry out the command in *arguments*; return the exit code: 0 done, 1 failed, 2 not understood."""
-    options = _parser().parse_args(arguments)
     try:
+        if arguments and arguments[0] in DOORS:
+            return _through_the_door(arguments[0], arguments[1:])
+        options = _parser().parse_args(arguments)
         code: int = options.run(options)
     except CredentialProviderError as error:
         report(error)
@@ -63,6 +79,20 @@ def run(arguments: list[str]) -> int:
         report(_of_the_disk(error))
         return 1
     return code
+
+
+def _through_the_door(word: str, arguments: list[str]) -> int:
+    name, _help = DOORS[word]
+    try:
+        code: int = importlib.import_module(name).run(arguments)
+    except ModuleNotFoundError as error:
+        if error.name is None or not name.startswith(error.name):
+            raise
+    else:
+        return code
+    raise ConfigurationError(
+        f"{word} is not part of this build", remedy="Run it from the container image, which has every command."
+    )
 
 
 def _of_the_disk(error: OSError) -> CredentialProviderError:
@@ -135,6 +165,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_paths(warm)
     warm.add_argument("--ahead", type=_duration, default=300.0, help="renew what is due within this time (default: 5m)")
     warm.set_defaults(run=_warm)
+
+    for word, (_module, purpose) in DOORS.items():
+        commands.add_parser(word, help=purpose, add_help=False)
     return parser
 
 

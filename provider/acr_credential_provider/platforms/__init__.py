@@ -1,0 +1,1 @@
+"""What other platforms need of the same settings: ECI's annotations, OpenShift's pull secrets."""
