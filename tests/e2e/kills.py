@@ -20,7 +20,8 @@ from sandbox import AcrSandbox
 LANES = 3
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)
 AFTER = 0.3
-LONGEST = 0.8  # seconds until the kill: a cold run takes half of that
+FORGOTTEN = ("nothing", "memos", "all")
+BEYOND = 1.3  # how much of a whole run's time, as this machine needs it, may pass until the kill
 LIVING_AGAIN = 10.0
 
 
@@ -39,9 +40,12 @@ def _lane(runs: int, seed: str) -> dict[str, int]:
     try:
         with AcrSandbox() as sandbox:
             program = harness.frozen(write_settings(folder, sandbox.settings()), folder / "cache")
+            assert_answered(program.ask(image_of(sandbox)), sandbox)
+            whole = {what: _seconds(program, sandbox, what) for what in FORGOTTEN}
             for run in range(runs):
-                _forget(program.cache, draw.choice(("nothing", "nothing", "memos", "memos", "all")))
-                counts[_kill(program, sandbox, draw)] += 1
+                what = draw.choices(FORGOTTEN, (2, 2, 1))[0]
+                _forget(program.cache, what)
+                counts[_kill(program, sandbox, draw, BEYOND * whole[what])] += 1
                 if run % 3 == 2:
                     ended = program.ask(image_of(sandbox))
                     assert_answered(ended, sandbox)
@@ -53,7 +57,15 @@ def _lane(runs: int, seed: str) -> dict[str, int]:
     return counts
 
 
-def _kill(program, sandbox, draw) -> str:
+def _seconds(program, sandbox, what: str) -> float:
+    """Return how long an undisturbed run takes once *what* is forgotten."""
+    _forget(program.cache, what)
+    ended = program.ask(image_of(sandbox))
+    assert_answered(ended, sandbox)
+    return ended.seconds
+
+
+def _kill(program, sandbox, draw, longest: float) -> str:
     process = program.start()
     process.stdin.write(harness.request(image_of(sandbox)))
     process.stdin.close()
@@ -62,7 +74,7 @@ def _kill(program, sandbox, draw) -> str:
         select.select([process.stdout], [], [], 15)
         time.sleep(0.01 * draw.random())
     else:
-        time.sleep(LONGEST * draw.random() ** 2)
+        time.sleep(longest * draw.random())
     process.send_signal(draw.choice(SIGNALS))
     try:
         out, err = process.communicate(timeout=30)
