@@ -21,7 +21,6 @@ from .memo import Memo, Memos, judge_time, stamp
 from .notes import Notes
 from .plugin import answer
 from .protocol import CredentialProviderRequest
-from .sweep import sweep
 from .watchdog import EndAfter, NobodyReadsError, Reply, Stage, note, report
 
 TYPE_CHECKING = False
@@ -144,7 +143,10 @@ def _answer(  # noqa: PLR0913 - where the parts are put together
 
     queue = Queue(locks, digest, patience=patience, to_the_end=to_the_end, say_stage=say_stage)
     answer(notes=notes, queue=queue, acquire=acquire, renew=renew, reply=say)
-    sweep(cache, locks)
+    if log.cache != "shared":  # who only waited for another's answer leaves the tidying to that one
+        from .sweep import sweep  # noqa: PLC0415
+
+        sweep(cache, locks)
 
 
 def _usable(cache: str) -> str:

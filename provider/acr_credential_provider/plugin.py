@@ -63,18 +63,20 @@ def answer(*, notes: Notes, queue: Queue, acquire: Acquire, renew: Renew, reply:
         _renew_if_due(memo, notes=notes, queue=queue, renew=renew, reply=reply)
         return
     with queue.turn():
-        if _answered_by_others(notes, reply):
-            return
-        with queue.admission() as admitted:
-            if _answered_by_others(notes, reply):
-                return
-            if not admitted:
-                raise NodeBusyError
-            try:
-                _ask(acquire, notes, reply)
-            except CredentialProviderError as error:
-                notes.keep_failure(error)
-                raise
+        memo = _met_by_others(notes)
+        if memo is None:
+            with queue.admission() as admitted:
+                memo = _met_by_others(notes)
+                if memo is None:
+                    if not admitted:
+                        raise NodeBusyError
+                    try:
+                        _ask(acquire, notes, reply)
+                    except CredentialProviderError as error:
+                        notes.keep_failure(error)
+                        raise
+                    return
+    reply(memo)  # the next in the queue need not wait for that
 
 
 def _renew_if_due(memo: Memo, *, notes: Notes, queue: Queue, renew: Renew, reply: Callable[[Memo], None]) -> None:
@@ -91,16 +93,14 @@ def _renew_if_due(memo: Memo, *, notes: Notes, queue: Queue, renew: Renew, reply
     reply(memo)
 
 
-def _answered_by_others(notes: Notes, reply: Callable[[Memo], None]) -> bool:
-    """Give the answer, or raise the failure, that another process met while we waited."""
+def _met_by_others(notes: Notes) -> Memo | None:
+    """Return the answer, or raise the failure, that another process met while we waited."""
     memo = notes.living()
-    if memo is not None:
-        reply(memo)
-        return True
-    failure = notes.failure()
-    if failure is not None:
-        raise failure
-    return False
+    if memo is None:
+        failure = notes.failure()
+        if failure is not None:
+            raise failure
+    return memo
 
 
 def _ask(acquire: Acquire, notes: Notes, reply: Callable[[Memo], None]) -> None:
