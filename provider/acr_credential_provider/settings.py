@@ -166,6 +166,9 @@ SessionPolicy = Annotated[
     str, BeforeValidator(_policy), WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "string"}]})
 ]
 RoleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+NamePattern = Annotated[str, Field(pattern=r"^[a-z0-9*]([a-z0-9.*-]{0,251}[a-z0-9*])?$")]
+LabelKey = Annotated[str, Field(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
+LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$")]
 
 
 class _Model(BaseModel):
@@ -442,6 +445,73 @@ class Endpoints(_Model):
     """Base URL of STS, in place of the one that is nearest to the node."""
 
 
+class LabelRequirement(_Model):
+    """What one label must be like."""
+
+    key: LabelKey
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: Annotated[tuple[LabelValue, ...], Field(strict=False)] = ()
+    """For In and NotIn."""
+
+    @model_validator(mode="after")
+    def _has_values_where_they_matter(self) -> LabelRequirement:
+        if (self.operator in ("In", "NotIn")) != bool(self.values):
+            raise _ContradictionError(
+                f"does not fit operator {self.operator}", "In and NotIn have values, the others none.", "values"
+            )
+        return self
+
+
+class Selector(_Model):
+    """Which objects are meant, by what they carry; all of it must hold, as in Kubernetes' own selectors."""
+
+    match_labels: dict[LabelKey, LabelValue] = {}
+    """Labels and their values."""
+    match_expressions: Annotated[tuple[LabelRequirement, ...], Field(strict=False)] = ()
+    """What other labels must be like."""
+    match_annotations: dict[str, str] = {}
+    """Annotations and their values."""
+
+
+class Webhook(_Model):
+    """The admission webhook that gives ServiceAccounts their pull secret while they are created."""
+
+    enabled: bool = False
+    """Whether there is one."""
+    failure_policy: Literal["Ignore", "Fail"] = "Ignore"
+    """What becomes of a ServiceAccount whose creation it does not answer in time."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=30)] = 10
+    """How long the API server waits for its answer."""
+
+
+class PullSecrets(_Model):
+    """What the pull-secrets controller keeps; a node's plugin leaves it aside.
+
+    A ServiceAccount gets the Secret if namespace and account are both meant. Whatever is meant, a Namespace or
+    ServiceAccount with the label or annotation ``aliyun-acr-credential-provider/pull-secrets: disabled`` is left alone.
+    """
+
+    secret_name: KubernetesName = "acr-credential-aliyun"  # noqa: S105 - a name
+    """Name of the Secret in each namespace."""
+    namespaces: Annotated[tuple[NamePattern, ...], Field(strict=False)] = ()
+    """Names of namespaces, ``*`` for any part of one. Without them ``default``, or all where there is a selector."""
+    excluded_namespaces: Annotated[tuple[NamePattern, ...], Field(strict=False)] = (
+        "kube-system",
+        "kube-public",
+        "kube-node-lease",
+    )
+    """Namespaces that are not meant, whatever else is said: a login can spoil the pull of a system's public images."""
+    namespace_selector: Selector | None = None
+    """What namespaces must carry besides."""
+    service_accounts: Annotated[tuple[NamePattern, ...], Field(strict=False)] = ()
+    """Names of ServiceAccounts, ``*`` for any part of one. Without them ``default``, or all where there is a
+    selector."""
+    service_account_selector: Selector | None = None
+    """What ServiceAccounts must carry besides."""
+    webhook: Webhook = Webhook()
+    """The admission webhook."""
+
+
 class ProviderSettings(_Model):
     """Settings of aliyun-acr-credential-provider, the same file for every way it runs."""
 
@@ -459,6 +529,8 @@ class ProviderSettings(_Model):
     """Other addresses of shared services."""
     log: LogLevel = "off"
     """What goes to the system's log (/dev/log): error is failures only, info a line for each answer."""
+    pull_secrets: PullSecrets | None = None
+    """What the pull-secrets controller keeps; without it the ServiceAccount default of the namespace default."""
 
     @model_validator(mode="after")
     def _each_host_has_one_registry(self) -> ProviderSettings:

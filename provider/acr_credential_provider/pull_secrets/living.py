@@ -1,0 +1,59 @@
+"""What any replica knows at any moment: who gets a pull secret, and what is in it.
+
+It answers from memory, for the webhook must never wait for the cloud.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .names import LABELS, SECRET_KEY, SECRET_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from acr_credential_provider.settings import PullSecrets
+
+
+@dataclass(frozen=True, slots=True)
+class PullSecret:
+    """The Secret that a namespace should have: its *name*, and the bytes of its docker configuration."""
+
+    name: str
+    content: bytes = field(repr=False)
+
+    def manifest(self, namespace: str) -> dict[str, Any]:
+        """Return the Secret as it is to be created in *namespace*."""
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": self.name, "namespace": namespace, "labels": dict(LABELS)},
+            "type": SECRET_TYPE,
+            "data": {SECRET_KEY: b64encode(self.content).decode("ascii")},
+        }
+
+
+class Living(Protocol):
+    """The view that the webhook asks."""
+
+    def pull_secret_for(
+        self,
+        namespace: str,
+        service_account: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> PullSecret | None:
+        """Return the Secret that *service_account*, with its *labels* and *annotations*, is to have in *namespace*.
+
+        None: it is not selected, opted out, or there is no living credential to give it (no configuration yet, or
+        the cloud never answered). Returns from memory, at once; never calls the cloud.
+        """
+
+    def wanted(self) -> PullSecrets | None:
+        """Return the settings' section for the controller (the webhook's part of it included); None: idle."""
+
+    def is_ready(self) -> bool:
+        """Say whether the configuration, the tokens and the namespaces are known, so that `pull_secret_for` is true."""

@@ -1,0 +1,21 @@
+"""The names by which the controller's objects are known in the cluster."""
+
+from __future__ import annotations
+
+PREFIX = "aliyun-acr-credential-provider"
+SECRET_TYPE = "kubernetes.io/dockerconfigjson"  # noqa: S105 - a type
+SECRET_KEY = ".dockerconfigjson"  # noqa: S105 - a key
+LABEL = f"{PREFIX}/pull-secret"
+"""The label that says that a Secret is ours, to be changed and deleted; its value is "true"."""
+LABELS = {LABEL: "true", "app.kubernetes.io/managed-by": PREFIX}
+SWITCH = f"{PREFIX}/pull-secrets"
+"""Label or annotation of a Namespace or ServiceAccount; ``disabled`` keeps it out, whatever the settings say."""
+TOKENS_NAME = f"{PREFIX}-tokens"
+"""The Secret in the controller's own namespace with the living tokens; every replica watches it."""
+LEASE_NAME = f"{PREFIX}-pull-secrets"
+FIELD_MANAGER = f"{PREFIX}-pull-secrets"
+
+HELPER = "aliyun-acr-credential-helper"
+"""The Deployment (in kube-system) that keeps pull secrets in an ACK cluster without us."""
+HELPER_SECRETS = ("acr-credential-secret-aggregation", "aliyun-acr-credential-a", "aliyun-acr-credential-b")
+"""What it attaches to ServiceAccounts: since 2021 one for all instances, before that one for each."""
