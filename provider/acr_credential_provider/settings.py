@@ -449,7 +449,9 @@ class LabelRequirement(_Model):
     """What one label must be like."""
 
     key: LabelKey
+    """The label."""
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    """What is asked of it."""
     values: Annotated[tuple[LabelValue, ...], Field(strict=False)] = ()
     """For In and NotIn."""
 
