@@ -24,6 +24,7 @@ from .hit import API_VERSIONS, CACHE, SETTINGS, question
 from .locks import Locks
 from .memo import FAILED, FOREVER, TOKEN, Memo, Memos, judge_time
 from .notes import Notes
+from .private_output import write_private
 from .protocol import CredentialProviderRequest
 from .settings import PartlyUsable, ProviderSettings, judge, judge_conversion, judge_for, parse_duration, read
 from .version import VERSION
@@ -48,6 +49,7 @@ EXAMPLES = f"""examples:
   {NAME} cache show
   {NAME} cache warm --ahead 10m
 """
+_ELSEWHERE = "Name a folder with --keys-directory that this user may write, on a disk with space."
 WARM_DEADLINE = 15.0
 """Seconds for the renewal of one host."""
 DOORS = {
@@ -262,7 +264,7 @@ def _convert(options: argparse.Namespace) -> int:
     if not isinstance(judged, ProviderSettings):
         return 1
     for path, secret in conversion.secrets.items():
-        _write_private(path, secret)
+        write_private(path, secret + "\n", remedy=_ELSEWHERE)
     sys.stdout.write(yaml.safe_dump(conversion.document, sort_keys=False, allow_unicode=True))
     return 1 if conversion.problems else 0
 
@@ -279,29 +281,6 @@ def _tell_all(file: str, conversion: Conversion) -> None:
 def _tell_problems(file: str, problems: Iterable[Problem]) -> None:
     for each in problems:
         sys.stderr.write(f"error: {file}, {each}\nremedy: {each.remedy}\n")
-
-
-def _write_private(path: str, content: str) -> None:
-    """Put *content* into the file at *path*, new and for its owner alone, in place of the one before."""
-    draft = f"{path}.{os.urandom(8).hex()}"
-    try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(file, "w") as opened:
-                opened.write(content + "\n")
-            os.replace(draft, path)
-        except OSError:
-            os.unlink(draft)  # a secret, or the half of one
-            raise
-    except OSError as error:
-        outcome = ConfigurationError(
-            f"cannot write {path}: {os.strerror(error.errno or 0)}",
-            remedy="Name a folder with --keys-directory that this user may write, on a disk with space.",
-        )
-    else:
-        return
-    raise outcome
 
 
 def _show(options: argparse.Namespace) -> int:
