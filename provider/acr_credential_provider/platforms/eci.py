@@ -98,7 +98,7 @@ def _chosen(settings: ProviderSettings, images: Iterable[str]) -> tuple[list[Reg
         ]
         if not found:
             notes.append(
-                f"{where}: no entry of the settings names it; a host of one's own belongs into domains of its entry, and "
+                f"{where}: no entry of the settings is for it; a custom domain belongs into domains of its entry, and "
                 "what is not of ACR needs imagePullSecrets in the Pod or an ImageRegistryCredential in the API"
             )
         if len(found) > 1:
