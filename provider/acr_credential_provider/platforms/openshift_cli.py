@@ -1,0 +1,341 @@
+"""The command ``openshift``: what ``oc`` does with pull secrets, with ACR's logins and without taking any away."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+import sys
+import time
+from base64 import b64decode, b64encode
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from acr_credential_provider.errors import ConfigurationError, CredentialProviderError
+from acr_credential_provider.sources.login import Login
+from acr_credential_provider.sources.private_file import read_private
+
+from . import auth_file, logins, openshift
+from .cluster_api import SECRET, SERVICE_ACCOUNT, ClusterApi, ForbiddenError, OutdatedError, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .auth_file import AuthFile
+    from .openshift import Merge, Operations
+
+NAME = "aliyun-acr-credential-provider openshift"
+TRIES = 10
+"""Writes of one object, each on a version of it that was read anew."""
+_CLUSTER_ADMIN = "Log in as cluster-admin, who alone may change the global pull secret."
+_EXAMPLES = f"""examples:
+  {NAME} link default acr-login -n team
+  {NAME} pull-secret acr-login -n team --from-file ~/.config/containers/auth.json
+  {NAME} merge-pull-secret --from-file auth.json --dry-run
+  {NAME} grant-image-puller --from project-a --in project-b | oc apply -f -
+"""
+
+
+def run(arguments: list[str]) -> int:
+    """Carry out ``openshift`` with *arguments*; return the exit code."""
+    options = _parser().parse_args(arguments)
+    code: int = options.run(options)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=NAME,
+        description="Pull secrets on OpenShift (and any cluster): links, merges, grants.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for word, purpose in (("link", "add Secrets to a ServiceAccount's imagePullSecrets"), ("unlink", "take them out")):
+        command = commands.add_parser(word, help=purpose)
+        command.add_argument("service_account", metavar="SERVICEACCOUNT")
+        command.add_argument("secrets", metavar="SECRET", nargs="+")
+        command.add_argument("--for", dest="purpose", choices=("pull",), default="pull", help="pull is all it does")
+        _add_cluster(command)
+        command.set_defaults(run=_link if word == "link" else _unlink)
+
+    create = commands.add_parser("pull-secret", help="make a Secret that kubelets read of logins in other forms")
+    create.add_argument("name", metavar="NAME")
+    create.add_argument("--replace", action="store_true", help="put them in place of what is in the Secret now")
+    _add_sources(create)
+    _add_cluster(create)
+    create.set_defaults(run=_pull_secret)
+
+    merge = commands.add_parser("merge-pull-secret", help="add logins to the pull secret of all nodes")
+    merge.add_argument(
+        "--secret", type=_pair, default=openshift.GLOBAL, metavar="NAMESPACE/NAME", help="another Secret"
+    )
+    _add_sources(merge)
+    _add_cluster(merge)
+    merge.set_defaults(run=_merge)
+
+    grant = commands.add_parser("grant-image-puller", help="write the RoleBinding for images of another project")
+    grant.add_argument("--from", dest="source", required=True, metavar="PROJECT[/SERVICEACCOUNT]", help="who pulls")
+    grant.add_argument("--in", dest="target", required=True, metavar="PROJECT", help="whose images")
+    grant.set_defaults(run=_grant)
+    return parser
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-n", "--namespace", default="", help="default: the one of the kubeconfig's context")
+    parser.add_argument("--kubeconfig", default="", help="default: as kubectl")
+    parser.add_argument("--context", default="")
+    parser.add_argument("--dry-run", action="store_true", help="say what would change; the API server only tries it")
+
+
+def _add_sources(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where logins come from")
+    group.add_argument("--from-file", action="append", default=[], metavar="FILE", help="docker config.json, auth.json")
+    group.add_argument("--from-secret", action="append", default=[], metavar="SECRET", help="podmanconfigjson too")
+    group.add_argument("--settings", default="", metavar="FILE", help="ask ACR now; such tokens live for an hour")
+    group.add_argument("--host", action="append", default=[], help="only these (merge: ACR's own without it)")
+    group.add_argument("--docker-server", metavar="HOST")
+    group.add_argument("--docker-username", metavar="NAME")
+    group.add_argument("--docker-password-file", metavar="FILE", help="a file for its owner alone")
+    group.add_argument(
+        "--auth-server",
+        action="append",
+        default=[],
+        type=_equation,
+        metavar="HOST=SERVER",
+        help="the registry HOST leaves logins to SERVER: give it the same one",
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    namespace, slash, name = text.partition("/")
+    if not (namespace and slash and name) or "/" in name:
+        raise argparse.ArgumentTypeError("write it as NAMESPACE/NAME")
+    return namespace, name
+
+
+def _equation(text: str) -> tuple[str, str]:
+    host, sign, server = text.partition("=")
+    if not (host and sign and server):
+        raise argparse.ArgumentTypeError("write it as HOST=SERVER")
+    return host, server
+
+
+# Links.
+
+
+def _link(options: argparse.Namespace) -> int:
+    api = connect(options.kubeconfig, options.context)
+    namespace = options.namespace or api.namespace
+    for name in options.secrets:
+        _check_is_pull_secret(api, namespace, name)
+    return _patch_service_account(api, namespace, options, openshift.link, "linked")
+
+
+def _unlink(options: argparse.Namespace) -> int:
+    api = connect(options.kubeconfig, options.context)
+    return _patch_service_account(api, options.namespace or api.namespace, options, openshift.unlink, "unlinked")
+
+
+def _check_is_pull_secret(api: ClusterApi, namespace: str, name: str) -> None:
+    try:
+        secret = api.find(SECRET, name, namespace)
+    except ForbiddenError:
+        sys.stderr.write(f"note: {namespace}/{name}: not looked at, for this user may not read Secrets\n")
+        return
+    if secret is None:
+        raise ConfigurationError(
+            f"there is no Secret {namespace}/{name}", remedy=f"Make it first: {NAME} pull-secret {name} -n {namespace}"
+        )
+    if secret.get("type") not in openshift.PULL_SECRET_TYPES:
+        raise ConfigurationError(
+            f"no kubelet reads {namespace}/{name}, which is of type {secret.get('type')}",
+            remedy=f"Make one of it that they read: {NAME} pull-secret NAME --from-secret {name} -n {namespace}",
+        )
+
+
+def _patch_service_account(
+    api: ClusterApi, namespace: str, options: argparse.Namespace, plan: Callable[..., Operations], done: str
+) -> int:
+    name = options.service_account
+
+    def attempt() -> str:
+        found = api.find(SERVICE_ACCOUNT, name, namespace)
+        if found is None:
+            raise ConfigurationError(
+                f"there is no ServiceAccount {namespace}/{name}",
+                remedy="Create it first; those that every project gets come a moment after the project.",
+            )
+        operations = plan(found, options.secrets)
+        if not operations:
+            return "unchanged"
+        api.patch(SERVICE_ACCOUNT, name, namespace, operations, dry_run=options.dry_run)
+        return done
+
+    outcome = _until_it_holds(attempt, f"ServiceAccount {namespace}/{name}")
+    _say(f"serviceaccount/{name} {outcome}", options)
+    return 0
+
+
+def _until_it_holds(attempt: Callable[[], str], what: str) -> str:
+    """Return what *attempt* returns, tried again while others change the object at the same time."""
+    for turn in range(TRIES):
+        try:
+            return attempt()
+        except OutdatedError:
+            time.sleep(random.uniform(0.01, 0.05) * 2**turn if turn < 5 else 1.0)  # noqa: S311 - spreads writers
+    raise CredentialProviderError(
+        f"{what} changed each of the {TRIES} times it was to be written",
+        remedy="See who else writes it (kubectl get -o yaml --show-managed-fields), and try again.",
+    )
+
+
+# Secrets.
+
+
+def _logins(options: argparse.Namespace, api: ClusterApi, namespace: str) -> dict[str, Login]:
+    """Return the logins that *options* name, all sources together."""
+    files = [logins.from_file(each) for each in options.from_file]
+    for name in options.from_secret:
+        secret = api.find(SECRET, name, namespace)
+        if secret is None:
+            raise ConfigurationError(f"there is no Secret {namespace}/{name}", remedy="Name one that there is.")
+        files.append(logins.from_secret(secret, what=f"Secret {namespace}/{name}"))
+    files += _literal(options)
+    for each in files:
+        for note in each.notes:
+            sys.stderr.write(f"note: {note}\n")
+    if options.settings:
+        files.append(auth_file.AuthFile(logins.from_acr(options.settings, options.host)))
+    if not files:
+        raise ConfigurationError(
+            "no login was named", remedy="Use --from-file, --from-secret, --settings or --docker-server."
+        )
+    return auth_file.merged(files)
+
+
+def _literal(options: argparse.Namespace) -> list[AuthFile]:
+    parts = (options.docker_server, options.docker_username, options.docker_password_file)
+    if not any(parts):
+        return []
+    if not all(parts):
+        raise ConfigurationError(
+            "a login needs --docker-server, --docker-username and --docker-password-file", remedy="Give all three."
+        )
+    password = read_private(options.docker_password_file, what="the password").decode("utf-8", "replace")
+    return [auth_file.AuthFile({options.docker_server: Login(options.docker_username, password)})]
+
+
+def _pull_secret(options: argparse.Namespace) -> int:
+    api = connect(options.kubeconfig, options.context)
+    namespace = options.namespace or api.namespace
+    found = _logins(options, api, namespace)
+    if options.host:
+        found, _ = openshift.ours(found, options.host)
+    found = auth_file.with_auth_servers(found, dict(options.auth_server))
+    if not found:
+        raise ConfigurationError("none of the logins is for the named hosts", remedy="Correct --host, or leave it out.")
+    _warn(found)
+    content = auth_file.encode(found)
+
+    def attempt() -> str:
+        there = api.find(SECRET, options.name, namespace)
+        if there is None:
+            api.create(SECRET, namespace, _manifest(options.name, namespace, content), dry_run=options.dry_run)
+            return "created"
+        if not options.replace or there.get("type") != "kubernetes.io/dockerconfigjson":
+            raise ConfigurationError(
+                f"there is a Secret {namespace}/{options.name} already (type {there.get('type')})",
+                remedy="Choose another name, or replace one of type kubernetes.io/dockerconfigjson with --replace.",
+            )
+        operations = openshift.replace_content(there, content)
+        api.patch(SECRET, options.name, namespace, operations, dry_run=options.dry_run)
+        return "replaced"
+
+    outcome = _until_it_holds(attempt, f"Secret {namespace}/{options.name}")
+    _say(f"secret/{options.name} {outcome}: {', '.join(sorted(found))}", options)
+    return 0
+
+
+def _manifest(name: str, namespace: str, content: bytes) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace},
+        "type": "kubernetes.io/dockerconfigjson",
+        "data": {".dockerconfigjson": b64encode(content).decode("ascii")},
+    }
+
+
+def _merge(options: argparse.Namespace) -> int:
+    api = connect(options.kubeconfig, options.context)
+    namespace, name = options.secret
+    found, others = openshift.ours(_logins(options, api, options.namespace or api.namespace), options.host)
+    if others:
+        sys.stderr.write(f"note: left out, for they are not ACR's and no --host names them: {', '.join(others)}\n")
+    if not found:
+        raise ConfigurationError("no login of ACR was given", remedy="Name the hosts to add with --host HOST.")
+    found = auth_file.with_auth_servers(found, dict(options.auth_server))
+    _warn(found)
+    merged: list[Merge] = []
+
+    def attempt() -> str:
+        there = _global(api, namespace, name)
+        content = b64decode((there.get("data") or {}).get(".dockerconfigjson") or "")
+        merged[:] = [openshift.merge(content, found, what=f"Secret {namespace}/{name}")]
+        if not (merged[0].added or merged[0].changed):
+            return "unchanged"
+        operations = openshift.replace_content(there, merged[0].content)
+        api.patch(SECRET, name, namespace, operations, dry_run=options.dry_run)
+        return "merged"
+
+    outcome = _until_it_holds(attempt, f"Secret {namespace}/{name}")
+    print(merged[0].diff())  # noqa: T201 - the command's output
+    _say(f"secret/{name} in {namespace} {outcome}", options)
+    if outcome == "merged" and options.secret == openshift.GLOBAL and not options.dry_run:
+        sys.stderr.write(
+            "note: it rolls out to all nodes, which takes minutes in a large cluster (before 4.7.4: drains)\n"
+        )
+    return 0
+
+
+def _global(api: ClusterApi, namespace: str, name: str) -> dict[str, Any]:
+    try:
+        there = api.find(SECRET, name, namespace)
+    except ForbiddenError as error:
+        raise ForbiddenError(error.problem, remedy=_CLUSTER_ADMIN) from None
+    if there is None:
+        raise ConfigurationError(
+            f"there is no Secret {namespace}/{name}",
+            remedy="It is OpenShift's. Clusters with a hosted control plane (ROSA, ARO, HyperShift) take "
+            "kube-system/additional-pull-secret in its place: pull-secret additional-pull-secret -n kube-system.",
+        )
+    if there.get("type") != "kubernetes.io/dockerconfigjson":
+        raise ConfigurationError(
+            f"Secret {namespace}/{name} is of type {there.get('type')}",
+            remedy="Name one of type kubernetes.io/dockerconfigjson.",
+        )
+    return there
+
+
+def _warn(found: dict[str, Login]) -> None:
+    for warning in openshift.warnings(found):
+        sys.stderr.write(f"warning: {warning}\n")
+
+
+# Grants.
+
+
+def _grant(options: argparse.Namespace) -> int:
+    project, _, service_account = options.source.partition("/")
+    for each in (project, options.target, *([service_account] if service_account else [])):
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", each, re.ASCII):
+            raise ConfigurationError(f"{each!r} is not a name in Kubernetes", remedy="Write --from PROJECT[/NAME].")
+    document = openshift.image_puller(project, options.target, service_account)
+    sys.stdout.write(yaml.safe_dump(document, sort_keys=False))
+    return 0
+
+
+def _say(line: str, options: argparse.Namespace) -> None:
+    print(line + (" (dry run)" if options.dry_run else ""))  # noqa: T201 - the command's output
