@@ -1,4 +1,4 @@
-"""Builds what no distribution packages: Kubernetes and the kubelets' credential provider code, from Go modules.
+"""Builds what no distribution packages: Kubernetes, Helm and the kubelets' credential provider code, from Go modules.
 
 `python -m cluster.assets` builds what is not built yet; the result outlives the checkout.
 With --packages it only names the distribution's packages that are missing. GOFLAGS and the
@@ -24,10 +24,8 @@ def build(module: parts.Module, packages: dict[str, str]) -> None:
     """Build *packages* (by the program's name) of *module*, all of them or nothing."""
     target = module.built
     parts.cache_folder().mkdir(parents=True, exist_ok=True)
-    number = module.kubernetes_version
-    major, minor = number[1:].split(".")[:2]
-    stamps = {"gitVersion": number, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
-    flags = " ".join(["-s -w", *(f"-X {VERSION}.{key}={value}" for key, value in stamps.items())])
+    number = module.version
+    flags = " ".join(["-s -w", *(f"-X {key}={value}" for key, value in _stamps(module).items())])
     with tempfile.TemporaryDirectory(dir=parts.cache_folder(), prefix=".building-") as folder:
         # A build takes minutes; the checkout may change meanwhile.
         source = shutil.copytree(module.source, Path(folder) / "source")
@@ -51,6 +49,15 @@ def build(module: parts.Module, packages: dict[str, str]) -> None:
         built.rename(target)
 
 
+def _stamps(module: parts.Module) -> dict[str, str]:
+    """Return what the linker writes into a program, so that it knows its version."""
+    if module.of != parts.CLUSTER.of:
+        return {f"{module.of}/internal/version.version": module.version}
+    major, minor = module.version[1:].split(".")[:2]
+    stamps = {"gitVersion": module.version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+    return {f"{VERSION}.{key}": value for key, value in stamps.items()}
+
+
 def main(arguments: list[str]) -> int:
     if arguments == ["--packages"]:
         _say(" ".join(parts.missing_packages()))
@@ -69,7 +76,7 @@ def main(arguments: list[str]) -> int:
         return 1
     for module, programs in missing:
         build(module, programs)
-    for name in (*parts.KUBERNETES, "etcd", "containerd", "runc"):
+    for name in (*parts.KUBERNETES, "helm", "etcd", "containerd", "runc"):
         part = parts.part(name)
         _say(f"{part.name} {part.version} ({part.origin})")
     return 0
@@ -80,6 +87,7 @@ def _wanted() -> list[tuple[parts.Module, dict[str, str]]]:
     wanted = [(module, {"lookup": "."}) for module in parts.lookups()]
     if not all(_is_given(name) for name in parts.KUBERNETES):
         wanted.insert(0, (parts.CLUSTER, {name: f"k8s.io/kubernetes/cmd/{name}" for name in parts.KUBERNETES}))
+    wanted.append((parts.HELM, {"helm": "helm.sh/helm/v4/cmd/helm"}))
     return wanted
 
 

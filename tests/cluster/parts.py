@@ -32,7 +32,7 @@ PACKAGES = {
 CNI = Path("/usr/lib/cni")
 CNI_PACKAGE = "containernetworking-plugins"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-ASK_VERSION = {"runc": "--version", "etcd": "--version", "busybox": "", "ip": "-V"}
+ASK_VERSION = {"helm": "version", "runc": "--version", "etcd": "--version", "busybox": "", "ip": "-V"}
 
 
 class MissingPartError(Exception):
@@ -47,28 +47,32 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True)
 class Module:
-    """A folder with a Go module of ours below `SOURCES`, one of its mod files, and what is built from both."""
+    """A folder with a Go module of ours below `SOURCES`, one of its mod files, and what is built from both.
+
+    *of* is the module that it is all about; where it keeps its version for the linker to stamp.
+    """
 
     name: str
     mod_file: str = "go.mod"
     sources: Path = SOURCES
+    of: str = "k8s.io/kubernetes"
 
     @property
     def source(self) -> Path:
         return self.sources / self.name
 
     @property
-    def kubernetes_version(self) -> str:
-        """The version of k8s.io/kubernetes that it requires."""
+    def version(self) -> str:
+        """The version of the module *of* that it requires."""
         text = (self.source / self.mod_file).read_text()
-        found = re.search(r"^\s*(?:require )?k8s\.io/kubernetes (v\S+)", text, re.MULTILINE)
-        assert found, f"{self.source}/{self.mod_file} requires no k8s.io/kubernetes"
+        found = re.search(rf"^\s*(?:require )?{re.escape(self.of)} (v\S+)", text, re.MULTILINE)
+        assert found, f"{self.source}/{self.mod_file} requires no {self.of}"
         return found[1]
 
     @property
     def tag(self) -> str:
         """The build tag that tells this version's code from the others'."""
-        return "kubelet_" + "_".join(self.kubernetes_version[1:].split(".")[:2])
+        return "kubelet_" + "_".join(self.version[1:].split(".")[:2])
 
     @property
     def built(self) -> Path:
@@ -77,16 +81,17 @@ class Module:
         sources = [*self.source.glob("*.go"), *self.source.glob(Path(self.mod_file).stem + ".*")]
         for path in sorted(sources):
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-        return cache_folder() / f"{self.name}-{self.kubernetes_version}-{digest.hexdigest()[:12]}"
+        return cache_folder() / f"{self.name}-{self.version}-{digest.hexdigest()[:12]}"
 
 
 CLUSTER = Module("kubernetes")
+HELM = Module("helm", of="helm.sh/helm/v4")
 
 
 def lookups() -> list[Module]:
     """Return the modules that hold one kubelet version's credential provider code each, oldest first."""
     modules = [Module("lookup", path.name) for path in (SOURCES / "lookup").glob("*.mod")]
-    return sorted(modules, key=lambda each: [int(part) for part in each.kubernetes_version[1:].split(".")])
+    return sorted(modules, key=lambda each: [int(part) for part in each.version[1:].split(".")])
 
 
 def find(name: str) -> Path:
@@ -96,6 +101,8 @@ def find(name: str) -> Path:
         for folder in folders:
             if folder and os.access(path := Path(folder) / name, os.X_OK):
                 return path.resolve()
+    if name == "helm" and os.access(path := HELM.built / name, os.X_OK):
+        return path
     if found := shutil.which(name, path=PATH):
         return Path(found)
     raise MissingPartError(f"{name} is not here: {remedy(name)}")
@@ -134,8 +141,8 @@ def part(name: str) -> Part:
     path = find(name)
     asked = [str(path), *filter(None, [ASK_VERSION.get(name, "--version")])]
     said = subprocess.run(asked, capture_output=True, text=True, check=False)
-    found = re.search(r"v?(\d+\.\d+\.\d+\S*)", said.stdout + said.stderr)
+    found = re.search(r"v?(\d+\.\d+\.\d+[^\s\"]*)", said.stdout + said.stderr)
     origin = "package" if path.parent == Path(shutil.which(name, path=PATH) or "/").parent else "folder"
-    if path.parent == CLUSTER.built.resolve():
+    if path.parent in (CLUSTER.built.resolve(), HELM.built):
         origin = "Go modules"
     return Part(name, found[1].rstrip(",") if found else "?", origin)

@@ -15,7 +15,7 @@ HOST = "sandbox-registry.cn-hangzhou.cr.aliyuncs.com"
 IMAGES = (f"{HOST}/team/app", f"{HOST}/team/web")
 
 
-@pytest.fixture(params=MODULES, ids=lambda module: module.kubernetes_version)
+@pytest.fixture(params=MODULES, ids=lambda module: module.version)
 def lookup(request, sandbox, frozen, tmp_path):
     """Return a function that does what this kubelet does with images: their logins, and what it logs."""
     program = request.param.built / "lookup"

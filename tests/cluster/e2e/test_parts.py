@@ -32,4 +32,4 @@ def test_what_was_built_is_not_used_any_more_once_its_sources_change(tmp_path):
     before = module.built
     (source / "main.go").write_text("package main\n")
     assert module.built != before
-    assert module.kubernetes_version == "v1.30.1"
+    assert module.version == "v1.30.1"
