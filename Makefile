@@ -73,6 +73,11 @@ demo: venv freeze ## show the main job: a kubelet's request in, a token out, an 
 test: venv freeze lint ## all tests that need no cluster, against the source and the frozen binary
 	$(PY) -m pytest -q
 
+.PHONY: roots
+roots: venv freeze ## run the bundle in the roots of other distributions, and in one with nothing in it; as root
+	@CIRCLE=roots PYTHON=$(PYTHON) sh packaging/check-system.sh
+	$(PY) -m pytest -q tests/roots
+
 .PHONY: lint
 lint: venv ## style, types, and imports that only go down
 	$(VENV)/bin/ruff check .

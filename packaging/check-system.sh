@@ -1,6 +1,7 @@
 #!/bin/sh
 # Says which system packages the build and the tests need and this machine lacks, and the line that installs them.
-# Names are Debian's; elsewhere read them as hints. PYTHON: the interpreter to build with.
+# Names are Debian's; elsewhere read them as hints. PYTHON: the interpreter to build with. CIRCLE: which tests more is
+# needed for (roots).
 set -u
 python=${PYTHON:-/usr/bin/python3}
 missing=
@@ -21,6 +22,8 @@ need "$library" "$python" -c '
 import ctypes, sysconfig
 ctypes.CDLL(sysconfig.get_config_var("INSTSONAME"))'
 need binutils has objdump
+need gcc has gcc
+need libc6-dev test -e /usr/include/elf.h
 need make has make
 need git has git
 need iproute2 has ip
@@ -29,6 +32,9 @@ need openssl has openssl
 need skopeo has skopeo
 need buildah has buildah
 need ca-certificates test -e /etc/ssl/certs
+case ${CIRCLE-} in
+roots) need mmdebstrap has mmdebstrap ;;
+esac
 
 if [ -n "$missing" ]; then
     echo "error: this machine lacks:$missing" >&2

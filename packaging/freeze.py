@@ -14,6 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import portable
+
 NAME = "aliyun-acr-credential-provider"
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGING = REPOSITORY / "packaging"
@@ -39,9 +41,13 @@ for module in pkgutil.walk_packages(acr_credential_provider.__path__, "acr_crede
 
 
 def trimmed() -> Path:
-    """Freeze the product into build/dist, unless nothing changed since it was last done; return its folder."""
+    """Freeze the product into build/dist, unless nothing changed since it was last done; return its folder.
+
+    What PyInstaller made of it, which runs on this machine's own C library, stays in build/freeze/plain to compare.
+    """
     bundle = BUILD / "dist" / NAME
     work = BUILD / "freeze"
+    plain = work / "plain"
     stamp = work / "inputs.sha256"
     digest = digest_of_inputs()
     if bundle.is_dir() and stamp.is_file() and stamp.read_text() == digest:
@@ -51,9 +57,11 @@ def trimmed() -> Path:
     run("-c", SMOKE, str(build_path), str(PROVIDER))
     stamp.unlink(missing_ok=True)
     pyinstaller(
-        "--distpath", str(BUILD / "dist"), "--workpath", str(work), str(PACKAGING / f"{NAME}.spec"),
+        "--distpath", str(plain), "--workpath", str(work), str(PACKAGING / f"{NAME}.spec"),
         ACR_BUILD_PATH=str(build_path),
     )  # fmt: skip
+    bundle.parent.mkdir(parents=True, exist_ok=True)
+    portable.assemble(plain / NAME, bundle)
     stamp.write_text(digest)
     return bundle
 
