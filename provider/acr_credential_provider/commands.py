@@ -20,7 +20,7 @@ from . import acr_configuration
 from .deadline import Deadline
 from .errors import ConfigurationError, CredentialProviderError
 from .folders import prepare
-from .hit import API_VERSIONS, CACHE, SETTINGS, question
+from .hit import API_VERSIONS, CACHE, LARGEST_REQUEST, SETTINGS, question
 from .locks import Locks
 from .memo import FAILED, FOREVER, TOKEN, Memo, Memos, judge_time
 from .notes import Notes
@@ -132,6 +132,19 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--output", choices=("text", "json"), default="text")
     doctor.add_argument("--host-root", metavar="DIR", type=_absolute, help="where the node's / is mounted, in a pod")
     doctor.add_argument("--no-kubelet", action="store_true", help="leave the kubelet of this machine aside")
+    doctor.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="try as the ServiceAccount whose token is in FILE (- is stdin): kubectl create token --audience AUDIENCE",
+    )
+    doctor.add_argument(
+        "--service-account-annotation",
+        metavar="KEY=VALUE",
+        type=_annotation,
+        action="append",
+        default=[],
+        help="an annotation of that ServiceAccount; may be repeated",
+    )
     doctor.set_defaults(run=_doctor)
 
     helper = commands.add_parser("docker-credential", help="answer docker's credential helper protocol")
@@ -190,6 +203,13 @@ def _absolute(path: str) -> str:
     return path
 
 
+def _annotation(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError("must be KEY=VALUE")
+    return key, value
+
+
 def _duration(text: str) -> float:
     try:
         return parse_duration(text)
@@ -214,8 +234,11 @@ def _explain(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     from . import doctor  # noqa: PLC0415 - a pull's whole path, for this command alone
 
+    pod = None
+    if options.token_file:
+        pod = doctor.Pod(_token(options.token_file), dict(options.service_account_annotation))
     examination = doctor.Examination(
-        options.image, settings=options.settings, cache=options.cache, wants_kubelet=not options.no_kubelet
+        options.image, settings=options.settings, cache=options.cache, wants_kubelet=not options.no_kubelet, pod=pod
     )
     if options.host_root:
         doctor.enter(options.host_root)
@@ -223,6 +246,18 @@ def _doctor(options: argparse.Namespace) -> int:
     as_json = options.output == "json"
     print(json.dumps(doctor.document(findings), indent=2) if as_json else doctor.text(findings))  # noqa: T201
     return 1 if any(each.outcome == doctor.FAILED for each in findings) else 0
+
+
+def _token(path: str) -> str:
+    """Return the text in *path*, whatever it is: the doctor judges it as a pull would."""
+    try:
+        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
+            return file.read(LARGEST_REQUEST).decode("utf-8", "replace").strip()
+    except OSError as error:
+        problem = f"{path} cannot be read: {os.strerror(error.errno or 0)}"
+    raise ConfigurationError(
+        problem, remedy="Write a token there: kubectl create token NAME -n NAMESPACE --audience sts.aliyuncs.com"
+    )
 
 
 def _docker_credential(options: argparse.Namespace) -> int:

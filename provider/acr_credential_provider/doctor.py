@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
@@ -37,17 +37,20 @@ from .image import place_of, registry_of
 from .kubelet_flags import as_kubelet_sees, closest, find_kubelet, mismatch, read_providers
 from .locks import Locks
 from .memo import Memos
+from .node_rights import VERB, CannotAskError, may_ask_for_tokens
 from .protocol import CredentialProviderRequest
 from .settings import load
 from .sources.login import read_login
 from .store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from .cloud.transport import HttpResponse
     from .kubelet_flags import Kubelet, Provider, TokenAttributes
     from .settings import Identity, ProviderSettings, Registry, ServiceAccountIdentity
+    from .sources.interface import CredentialSource
+    from .sources.oidc_token import OidcToken
 
 OK, FAILED, SKIPPED, NOT_TRIED = "ok", "failed", "skipped", "not tried"
 NAME = "aliyun-acr-credential-provider"
@@ -58,7 +61,10 @@ MOST_SKEW = 14 * 60.0
 """Seconds. ACR refuses signatures that are off by 15 minutes."""
 PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
 _RESTART_KUBELET = "systemctl restart kubelet"
-_NEEDS_A_POD = "a pod's ServiceAccount asks, and its token is only there when the kubelet pulls for that pod"
+_NEEDS_A_POD = (
+    "a pod's ServiceAccount asks, and its token is only there when the kubelet pulls for that pod; "
+    "--token-file takes one from kubectl create token"
+)
 _LOADED_LATE = (
     "acr_credential_provider.cloud.sts",
     "acr_credential_provider.sources.access_key",
@@ -158,21 +164,35 @@ def enter(root: str) -> None:
     raise ConfigurationError(problem, remedy="Mount the host's / there, and run as root with CAP_SYS_CHROOT.")
 
 
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """Whom a pull is tried for: a ServiceAccount's *token*, as the kubelet would ask for it, and its *annotations*."""
+
+    token: str = field(repr=False)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
 class Examination:
     """The steps for one *image* ("" for the first entry of the settings), and what they have learnt so far.
 
     *settings* and *cache* hold unless the kubelet gives the plugin other ones. With *wants_kubelet*
-    False the node's kubelet is left aside. Raises `InvalidImageError`.
+    False the node's kubelet is left aside. With a *pod* the pull is for its ServiceAccount, else
+    for a static pod. Raises `InvalidImageError`.
     """
 
-    def __init__(self, image: str, *, settings: str, cache: str, wants_kubelet: bool = True) -> None:
+    def __init__(
+        self, image: str, *, settings: str, cache: str, wants_kubelet: bool = True, pod: Pod | None = None
+    ) -> None:
         self._image = image
+        self._pod = pod
+        self._passed: dict[str, str] = dict(pod.annotations) if pod else {}
         self._settings_path = settings
         self._cache = cache
         self._wants_kubelet = wants_kubelet
         self._kubelet: Kubelet | None = None
         self._provider: Provider | None = None
         self._ours: list[Provider] = []
+        self._others: list[Provider] = []
         self._host = registry_of(image) if image else ""
         self._where = place_of(image) if image else ""
         # What the steps find; each is set before the first step that uses it.
@@ -195,7 +215,8 @@ class Examination:
             Step("settings", self._load_settings),
             Step("cache folder", self._check_cache),
             Step("entry", self._choose_entry),
-            Step("ServiceAccount token", self._check_token_attributes),
+            Step("ServiceAccount token", self._check_token),
+            Step("right to ask for tokens", self._check_right),
             Step("metadata service", self._ask_metadata),
             Step("STS endpoint", self._reach_sts),
             Step("identity", self._find_identity),
@@ -257,7 +278,8 @@ class Examination:
                 )
         matching = [each for each in ours if any(not mismatch(pattern, seen) for pattern in each.match_images)]
         self._ours = matching or ours
-        self._provider = min(self._ours, key=lambda each: each.token is not None)
+        self._others = [each for each in ours if each not in self._ours]
+        self._provider = min(self._ours, key=lambda each: (each.token is None) == bool(self._pod))
         changed = os.stat(self._provider.file).st_mtime
         if kubelet.started is not None and changed > kubelet.started + 2:
             raise ConfigurationError(
@@ -376,16 +398,49 @@ class Examination:
         return Cloud(self._settings, request=self._request(), store=Store(NOWHERE), machine="", tools=tools)
 
     def _request(self) -> CredentialProviderRequest:
-        """Return the question of a static pod: one without a ServiceAccount token."""
-        return CredentialProviderRequest(API_VERSIONS[0], self._image or f"{self._host}/any")
+        """Return the question of the pod, or that of a static one: without a ServiceAccount token."""
+        image = self._image or f"{self._host}/any"
+        if self._pod is None:
+            return CredentialProviderRequest(API_VERSIONS[0], image)
+        return CredentialProviderRequest(API_VERSIONS[0], image, self._pod.token, self._passed)
 
-    def _check_token_attributes(self) -> str:
+    def _check_token(self) -> str:
         identity = self._registry.identity
         if identity.kind != "serviceAccount":
             raise SkippedError(f"not needed by the identity {identity.kind}")
-        _, provider = self._our_provider()
+        token = self._judged_token(identity)
+        whose = f"of {token.namespace}/{token.name}, " if token else ""
+        if self._provider is None:
+            if token is None:
+                raise SkippedError("no kubelet")
+            return f"{whose}for {identity.audience}; no kubelet, so with all annotations that were given"
+        return whose + self._check_token_attributes(identity, self._provider)
+
+    def _judged_token(self, identity: ServiceAccountIdentity) -> OidcToken | None:
+        """Return the token that was given, None without one; raise `TokenRefusedError` as a pull would."""
+        if self._pod is None:
+            return None
+        from .sources.oidc_token import OidcToken  # noqa: PLC0415 - for those alone who have a token
+
+        token = OidcToken.parse(self._pod.token)
+        token.check(
+            audience=identity.audience,
+            issuer=identity.issuer,
+            provider_arn=identity.oidc_provider_arn,
+            now=time.time(),
+        )
+        return token
+
+    def _check_token_attributes(self, identity: ServiceAccountIdentity, provider: Provider) -> str:
         provider = next((each for each in self._ours if each.token), provider)
         where = f"{provider.name} in {provider.file}"
+        other = next((each for each in self._others if each.token), None)
+        if provider.token is None and other:
+            raise ConfigurationError(
+                f"the settings want the token of the pod's ServiceAccount, and {other.name}, the provider that has "
+                "tokenAttributes, has no pattern in matchImages that matches",
+                remedy=f'Add "{self._host}" to its matchImages in {other.file}, then: {_RESTART_KUBELET}',
+            )
         if provider.token is None:
             raise ConfigurationError(
                 f"the settings want the token of the pod's ServiceAccount, and {where} has no tokenAttributes",
@@ -400,7 +455,34 @@ class Examination:
                 remedy=f"Set serviceAccountTokenAudience: {identity.audience} in tokenAttributes of {where}, "
                 f"then: {_RESTART_KUBELET}",
             )
-        return f"for {identity.audience}, {_passed_on(provider.token, identity, where)}"
+        told = _passed_on(provider.token, identity, where)
+        if self._pod is not None:
+            self._passed = _taken_along(provider, self._pod.annotations)
+        return f"for {identity.audience}, {told}"
+
+    def _check_right(self) -> str:
+        identity = self._registry.identity
+        if identity.kind != "serviceAccount":
+            raise SkippedError(f"not needed by the identity {identity.kind}")
+        kubelet = self._seen_kubelet()
+        if not kubelet.kubeconfig:
+            raise SkippedError("the kubelet's kubeconfig is not to be seen")
+        token = self._judged_token(identity)
+        asked = {"namespace": token.namespace, "name": token.name} if token else {}
+        whose = f"ServiceAccount {token.namespace}/{token.name}" if token else "every ServiceAccount"
+        try:
+            is_allowed = may_ask_for_tokens(kubelet.kubeconfig, identity.audience, **asked)
+        except CannotAskError as error:
+            raise SkippedError(str(error)) from None
+        if not is_allowed:
+            raise ConfigurationError(
+                f"the API server gives this node no token of {whose} for {identity.audience}, so the kubelet does not "
+                "even run the plugin",
+                remedy=f'Create a ClusterRole with apiGroups: [""], resources: [{identity.audience}] and verbs: '
+                f"[{VERB}], and a ClusterRoleBinding of it to the group system:nodes."
+                + ("" if token else " If the right is given for single ServiceAccounts, try one with --token-file."),
+            )
+        return f"this node may ask for tokens of {whose} for {identity.audience}"
 
     def _ask_metadata(self) -> str:
         identity = self._registry.identity
@@ -445,7 +527,7 @@ class Examination:
             login = read_login(identity.username_file, identity.password_file)
             self._login, self._way = (login.username, login.password), None
             return f"login: from {identity.username_file}, {identity.password_file}"
-        if is_of_pods(self._registry):
+        if self._needs_pod():
             self._way = self._new_cloud().way(of_the_node(self._registry))
             roles = "; ".join(roles_of(identity)) if identity.kind == "serviceAccount" else ""
             raise SkippedError(f"{_NEEDS_A_POD}; roles: {roles}")
@@ -475,10 +557,11 @@ class Examination:
         if hops:
             return f", then of {chain[hops - 1].role_arn}"
         kind = "a session" if credential.security_token else "an access key"
-        return f"{identity.kind}: {kind} from {', '.join(way.source.files()) or _issuer(identity)}"
+        where = ", ".join(way.source.files()) or _issuer(identity, _role_of(way.source, self._request()))
+        return f"{identity.kind}: {kind} from {where}"
 
     def _needs_pod(self) -> bool:
-        return is_of_pods(self._registry)
+        return is_of_pods(self._registry) and self._pod is None
 
     def _acr(self) -> Way:
         if self._way is None:
@@ -598,7 +681,11 @@ class Examination:
         if self._needs_pod():
             raise SkippedError(_NEEDS_A_POD)
         image = as_kubelet_sees(self._image) or f"{self._host}/any"
-        request = {"kind": "CredentialProviderRequest", "apiVersion": provider.api_version, "image": image}
+        request: dict[str, Any] = {"kind": "CredentialProviderRequest", "image": image}
+        request["apiVersion"] = provider.api_version
+        if self._pod is not None and provider.token is not None:
+            annotations = _taken_along(provider, self._pod.annotations)
+            request |= {"serviceAccountToken": self._pod.token, "serviceAccountAnnotations": annotations}
         began = time.monotonic()
         try:
             done = subprocess.run(  # noqa: S603 - the very program that the kubelet runs
@@ -675,11 +762,34 @@ def _passed_on(token: TokenAttributes, identity: ServiceAccountIdentity, where: 
     return ", ".join(notes)
 
 
-def _issuer(identity: Identity) -> str:
-    """Return where the credentials of an *identity* without files of its own come from."""
+def _taken_along(provider: Provider, annotations: Mapping[str, str]) -> dict[str, str]:
+    """Return those of a ServiceAccount's *annotations* that the kubelet hands on; raise when it would not even ask."""
+    token = provider.token
+    if token is None:
+        return {}
+    missing = [key for key in token.required if key not in annotations]
+    if missing:
+        raise ConfigurationError(
+            f"the kubelet runs {provider.name} for ServiceAccounts with the annotation {missing[0]} alone",
+            remedy=f"Annotate the ServiceAccount with it; if it has it, say so: --service-account-annotation "
+            f"{missing[0]}=VALUE",
+        )
+    return {key: value for key, value in annotations.items() if key in (*token.required, *token.optional)}
+
+
+def _role_of(source: CredentialSource, request: CredentialProviderRequest) -> str:
+    from .sources.service_account import ServiceAccountSource  # noqa: PLC0415 - with the identity that has it
+
+    return source.role_of(request) or "" if isinstance(source, ServiceAccountSource) else ""
+
+
+def _issuer(identity: Identity, role: str) -> str:
+    """Return where the credentials of an *identity* without files of its own come from; *role* is a pod's own."""
     if identity.kind == "rrsa":
         return "STS, for a ServiceAccount token in a file"
     if identity.kind == "serviceAccount":
+        if role:
+            return f"STS, of {role}"
         return "the metadata service, as pods without a role have it"
     return "the metadata service"
 

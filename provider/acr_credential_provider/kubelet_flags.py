@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CONFIG_FLAG, BIN_DIR_FLAG = "image-credential-provider-config", "image-credential-provider-bin-dir"
 RANCHER = "/var/lib/rancher/credentialprovider"
 """Where k3s and RKE2 look when nobody tells them otherwise."""
+RANCHER_KUBECONFIG = "/var/lib/rancher/k3s/agent/kubelet.kubeconfig"
+"""Of the kubelet that is part of k3s; RKE2's is a process of its own, with flags."""
 CONFIG_VERSIONS = tuple(f"kubelet.config.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
 LARGEST = 1 << 20
 
@@ -42,13 +44,14 @@ _RESTART = "then restart the kubelet: it reads this once, at its start."
 
 @dataclass(frozen=True, slots=True)
 class Kubelet:
-    """The kubelet as a process. *environ* may hold secrets of others."""
+    """The kubelet as a process. *environ* may hold secrets of others; *kubeconfig* is how it reaches the API server."""
 
     pid: int
     config: str
     bin_dir: str
     environ: Mapping[str, str] = field(repr=False)
     started: float | None = None  # seconds since the epoch
+    kubeconfig: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,8 @@ class Provider:
 def find_kubelet(proc: str = "/proc") -> Kubelet | None:
     """Return the node's kubelet, None when none can be seen; raise `ConfigurationError` for several.
 
-    A pod may call its process kubelet, so only a child of PID 1 (or of k3s or RKE2) that is in
-    no pod's cgroup counts.
+    A pod may call its process kubelet, so only a child of PID 1 (or of k3s or RKE2, or of a process
+    outside, where the node is a container) that is in no pod's cgroup counts.
     """
     found = list(_kubelets(proc, ("kubelet", "hyperkube"))) or list(_kubelets(proc, ("k3s", "rke2")))
     if len(found) > 1:
@@ -116,15 +119,17 @@ def _kubelets(proc: str, names: tuple[str, ...]) -> Iterator[Kubelet]:
         if words[0].endswith("hyperkube") and words[1:2] != ["kubelet"]:
             continue
         parent = _parent(f"{proc}/{entry}")
-        if parent != "1" and _program(_words(f"{proc}/{parent}")) not in ("k3s", "rke2"):
+        if parent not in ("0", "1") and _program(_words(f"{proc}/{parent}")) not in ("k3s", "rke2"):
             continue
-        config, bin_dir = flag(words, CONFIG_FLAG), flag(words, BIN_DIR_FLAG)
+        config, bin_dir, kubeconfig = (flag(words, name) for name in (CONFIG_FLAG, BIN_DIR_FLAG, "kubeconfig"))
         is_rancher = names[0] == "k3s"
         if is_rancher and not (config or bin_dir) and os.path.isdir(f"{RANCHER}/bin"):
             config, bin_dir = f"{RANCHER}/config.yaml", f"{RANCHER}/bin"
+        if is_rancher and not kubeconfig and os.path.exists(RANCHER_KUBECONFIG):
+            kubeconfig = RANCHER_KUBECONFIG
         lines = _read(f"{proc}/{entry}/environ").split("\0")
         environ = dict(line.split("=", 1) for line in lines if "=" in line)
-        yield Kubelet(int(entry), config, bin_dir, environ, _started(proc, entry))
+        yield Kubelet(int(entry), config, bin_dir, environ, _started(proc, entry), kubeconfig)
 
 
 def _listed(folder: str) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import guide
 import harness
 import pytest
+from api_server import ApiServer
 from node import Node
 from sandbox.faults import Failure, Grant, Hang, Html, NotSuccess, Redirect, Reset, Throttle
 from sandbox.netns import NetworkNamespace
@@ -26,6 +27,7 @@ STEPS = [
     "cache folder",
     "entry",
     "ServiceAccount token",
+    "right to ask for tokens",
     "metadata service",
     "STS endpoint",
     "identity",
@@ -53,12 +55,14 @@ def breaks(step, remedy, *, name=""):
 
 @pytest.fixture
 def world(sandbox, tmp_path):
-    return World(sandbox, tmp_path)
+    with ApiServer() as api:
+        yield World(sandbox, tmp_path, api)
 
 
 class World:
-    def __init__(self, sandbox, folder):
-        self.sandbox, self.folder = sandbox, folder
+    def __init__(self, sandbox, folder, api):
+        self.sandbox, self.folder, self.api = sandbox, folder, api
+        self.words = []
         self.document = sandbox.settings()
         self.registry = self.document["registries"][0]
         self.settings, self.cache = folder / "settings.yaml", folder / "cache"
@@ -71,7 +75,7 @@ class World:
             self.settings.write_text(self.text or json.dumps(self.document))
             self.settings.chmod(0o600)
         self.arrange()
-        words = (self.image, *words) if self.image else words
+        words = (self.image, *self.words, *words) if self.image else words
         ended = self.node.run(way(self.settings, self.cache), "doctor", "--output", "json", *words)
         assert ended.stderr == b"", ended.stderr
         return ended
@@ -231,6 +235,20 @@ def by_service_accounts(world, **identity):
     return world.node.provider["tokenAttributes"]
 
 
+def as_a_pod(world, subject="app", text="", **claims):
+    """Try as team-a/*subject* with the role pull-team-a, on a node that may ask for tokens of team-a/app."""
+    attributes = by_service_accounts(world)
+    policies = guide.policies()
+    trust = policies["trust-service-account"]
+    world.sandbox.state.add_role(Role("pull-team-a", trust, policies=(policies["pull"],)))
+    world.api.granted = (("sts.aliyuncs.com", "team-a", "app"),)
+    world.node.flags.append(f"--kubeconfig={world.api.kubeconfig(world.folder)}")
+    file = world.folder / "pods-token"
+    file.write_text((text or world.sandbox.add_cluster().token("team-a", subject, **claims)) + "\n")
+    world.words = ["--token-file", str(file), "--service-account-annotation", f"{ANNOTATION}=pull-team-a"]
+    return attributes
+
+
 def by_token_file(world, subject="app"):
     """Let a ServiceAccount ask whose token is in a file, and who may have the role."""
     policies = guide.policies()
@@ -280,6 +298,65 @@ def chain_of_two(world):
 def kubelet_that_sends_no_tokens(world):
     by_service_accounts(world)
     del world.node.provider["tokenAttributes"]
+
+
+@breaks("ServiceAccount token", "to its matchImages")
+def provider_with_tokens_that_does_not_match(world):
+    by_service_accounts(world)
+    attributes = world.node.provider.pop("tokenAttributes")
+    other = world.node.provider | {"name": "aliyun-acr-pods", "matchImages": ["a.example.com"]}
+    (world.node.bin_dir / "aliyun-acr-pods").symlink_to(world.node.plugin)
+    world.node.config["providers"].append(other | {"tokenAttributes": attributes})
+
+
+@breaks("ServiceAccount token", "Ask for tokens of that audience")
+def pods_token_for_another_audience(world):
+    as_a_pod(world, audience="https://kubernetes.default")
+
+
+@breaks("ServiceAccount token", "chrony or ntp")
+def pods_token_that_has_expired(world):
+    as_a_pod(world, life=-5)
+
+
+@breaks("ServiceAccount token", "Check where it comes from")
+def pods_token_that_is_none(world):
+    as_a_pod(world, text="no.token")
+
+
+@breaks("ServiceAccount token", "--service-account-annotation team=VALUE")
+def annotation_that_the_kubelet_insists_on(world):
+    as_a_pod(world)["requiredServiceAccountAnnotationKeys"] = ["team"]
+
+
+@breaks("right to ask for tokens", "verbs: [request-serviceaccounts-token-audience], and a ClusterRoleBinding")
+def nodes_without_the_audience(world):
+    by_service_accounts(world)
+    world.node.flags.append(f"--kubeconfig={world.api.kubeconfig(world.folder)}")
+
+
+@breaks("right to ask for tokens", "ClusterRole with apiGroups")
+def nodes_with_the_audience_for_another_pod(world):
+    as_a_pod(world)
+    world.api.granted = (("sts.aliyuncs.com", "team-a", "other"),)
+
+
+@breaks("identity", "trust policy of")
+def pod_that_its_role_does_not_trust(world):
+    as_a_pod(world, "other")
+    world.api.granted = (("sts.aliyuncs.com", "", ""),)
+
+
+@breaks("identity", "Annotate it with")
+def pod_without_a_role(world):
+    as_a_pod(world)
+    del world.words[2:]
+
+
+@breaks("token", "cr:GetAuthorizationToken")
+def pod_whose_role_has_no_policy(world):
+    as_a_pod(world)
+    world.sandbox.state.add_role(Role("pull-team-a", guide.policies()["trust-service-account"]))
 
 
 @breaks("ServiceAccount token", "Set serviceAccountTokenAudience: sts.aliyuncs.com")
@@ -596,6 +673,7 @@ def test_on_a_healthy_node_every_step_is_ok(world, way):
     outcomes = {each["name"]: each["outcome"] for each in ended.document["steps"]}
     assert {name for name, outcome in outcomes.items() if outcome == "skipped"} == {
         "ServiceAccount token",
+        "right to ask for tokens",
         "metadata service",
         "STS endpoint",
         "proxy",
@@ -613,6 +691,8 @@ def test_on_a_healthy_node_every_step_is_ok(world, way):
         "no policy",
         "clock behind",
         "annotation that is not passed on",
+        "nodes without the audience",
+        "pod without a role",
         "second role that does not trust the first",
         "token file that is absent",
     ],
@@ -685,6 +765,78 @@ def test_what_only_a_pod_can_show_is_skipped_with_that_reason(world, way):
     assert f"team-a/*: acs:ram::{ACCOUNT}:role/pull-team-a; " in found["identity"][1]
     assert (ended.code, ended.document["healthy"]) == (0, True)
     assert world.sandbox.calls.count("AssumeRoleWithOIDC") == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_with_a_pods_token_the_whole_path_is_walked_as_that_pod(world, way):
+    as_a_pod(world)
+    ended = world.doctor(WAYS[way])
+    found = told(ended)
+    assert found["ServiceAccount token"][1].startswith("of team-a/app, for sts.aliyuncs.com")
+    assert found["right to ask for tokens"] == (
+        "ok",
+        "this node may ask for tokens of ServiceAccount team-a/app for sts.aliyuncs.com",
+    )
+    assert found["identity"][1] == f"serviceAccount: a session from STS, of acs:ram::{ACCOUNT}:role/pull-team-a"
+    for name in ("token", "registry login", "plugin as the kubelet runs it"):
+        assert found[name][0] == "ok", found
+    assert (ended.code, ended.document["healthy"]) == (0, True)
+    asked = world.sandbox.calls.all("GetAuthorizationToken")
+    assert {world.sandbox.state.find_key(call.access_key_id).principal.name for call in asked} == {"pull-team-a"}
+    token = Path(world.words[1]).read_text().strip()
+    assert token.encode() not in ended.stdout
+
+
+def test_of_two_providers_the_one_with_tokens_is_run_for_a_pod(world):
+    attributes = as_a_pod(world)
+    del world.node.provider["tokenAttributes"]
+    (world.node.bin_dir / "aliyun-acr-pods").symlink_to(world.node.plugin)
+    pods = world.node.provider | {"name": "aliyun-acr-pods", "tokenAttributes": attributes}
+    world.node.config["providers"].append(pods)
+    ended = world.doctor()
+    assert told(ended)["kubelet config"][1].startswith("provider aliyun-acr-pods in ")
+    assert told(ended)["plugin as the kubelet runs it"][0] == "ok"
+    assert ended.code == 0
+
+
+def test_a_pods_token_comes_from_stdin_too_and_needs_no_kubelet(world):
+    as_a_pod(world)
+    world.settings.write_text(json.dumps(world.document))
+    world.settings.chmod(0o600)
+    program = harness.source(world.settings, world.cache)
+    paths = ("--settings", str(world.settings), "--cache", str(world.cache))
+    words = ("doctor", world.image, "--no-kubelet", "--token-file", "-", *world.words[2:])
+    ended = program.run(Path(world.words[1]).read_bytes(), *words, "--output", "json", *paths)
+    assert told(ended)["ServiceAccount token"][1].startswith("of team-a/app, for sts.aliyuncs.com; no kubelet")
+    assert told(ended)["registry login"][0] == "ok"
+    assert ended.code == 0
+
+
+def test_a_token_file_that_is_absent_is_told(frozen, sandbox):
+    ended = frozen.run(b"", "doctor", sandbox.image, "--token-file", "/nowhere/token")
+    assert (ended.code, ended.stdout) == (1, b"")
+    assert ended.stderr.startswith(b"error: /nowhere/token cannot be read: No such file or directory\nremedy: Write")
+
+
+@pytest.mark.parametrize("flags", [[], ["--kubeconfig=/nowhere/kubelet.conf"]], ids=["no kubeconfig", "absent"])
+def test_a_right_that_cannot_be_asked_about_is_skipped_with_the_reason(world, flags):
+    by_service_accounts(world)
+    world.node.flags += flags
+    ended = world.doctor()
+    outcome, seen = told(ended)["right to ask for tokens"]
+    assert outcome == "skipped"
+    assert "kubelet's kubeconfig" in seen or seen.startswith("/nowhere/kubelet.conf cannot be read")
+    assert ended.code == 0
+
+
+def test_a_node_that_may_ask_for_all_tokens_is_told_so(world):
+    by_service_accounts(world)
+    world.api.granted = (("sts.aliyuncs.com", "", ""),)
+    world.node.flags.append(f"--kubeconfig={world.api.kubeconfig(world.folder)}")
+    assert told(world.doctor())["right to ask for tokens"] == (
+        "ok",
+        "this node may ask for tokens of every ServiceAccount for sts.aliyuncs.com",
+    )
 
 
 def test_pods_without_a_role_are_tried_where_they_get_the_nodes(world):

@@ -50,6 +50,11 @@ def test_the_last_of_a_repeated_flag_holds(proc):
     assert "http://p:1" not in repr(kubelet)
 
 
+def test_a_kubelet_that_was_started_from_outside_of_a_node_that_is_a_container_is_found(proc):
+    proc.add(7, "/usr/bin/kubelet", "--kubeconfig", "/etc/kubernetes/kubelet.conf", parent=0)
+    assert (found(proc).pid, found(proc).kubeconfig) == (7, "/etc/kubernetes/kubelet.conf")
+
+
 @pytest.mark.parametrize(
     "other",
     [

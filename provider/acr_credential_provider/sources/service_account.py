@@ -81,6 +81,10 @@ class ServiceAccountSource:
             ),
         )
 
+    def role_of(self, request: CredentialProviderRequest) -> str | None:
+        """Return the ARN of the role that *request*'s ServiceAccount has, if it has one; errors as `who`."""
+        return self._judged(request)[1]
+
     def files(self) -> tuple[str, ...]:
         """Return nothing: the request brings the token."""
         return ()
