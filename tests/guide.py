@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import re
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from harness import request
 from sandbox.server import CLUSTER, INSTANCE_ID, PROVIDER_ARN, REGION
 from sandbox.state import ACCOUNT, Role
@@ -37,6 +39,14 @@ def policies(**words: str) -> dict[str, dict[str, Any]]:
             text = text.replace(word, value)  # noqa: PLW2901 - the text, a word less each time
         found[name] = json.loads(text)
     return found
+
+
+def document(*keys: str) -> dict[str, Any]:
+    """Return the one YAML document of the guide with all of *keys* at its top."""
+    blocks = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
+    found = [each for each in chain.from_iterable(map(yaml.safe_load_all, blocks)) if set(keys) <= set(each)]
+    assert len(found) == 1, f"{len(found)} documents in the guide have {keys}"
+    return found[0]
 
 
 def actions(policy: dict[str, Any]) -> Iterator[str]:

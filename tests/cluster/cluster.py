@@ -160,7 +160,8 @@ class Cluster:
         """Write the plugin's settings, as an operator does: whole, by rename."""
         document = self.sandbox.settings()
         document.update(registries=list(registries), kubeletCache=kubelet_cache, **more)
-        document["endpoints"] = {}  # the metadata service is where it is in life
+        # The metadata service is where it is in life.
+        document["endpoints"] = {"sts": self.sandbox.sts.url}
         new = self._plugin / "settings.new"
         write_private(new, json.dumps(document, indent=2).encode())
         new.replace(self.settings_file)
@@ -184,10 +185,10 @@ class Cluster:
         return files
 
     # Pods.
-    def start_pod(self, image: str, **spec: Any) -> str:
-        """Create a pod of *image* (pulled even if it is here) and return its name."""
+    def start_pod(self, image: str, *, policy: str = "Always", **spec: Any) -> str:
+        """Create a pod of *image* (pulled even if it is here, unless *policy* says otherwise) and return its name."""
         name = f"pod-{self.next_number()}"
-        container = {"name": "app", "image": image, "imagePullPolicy": "Always"}
+        container = {"name": "app", "image": image, "imagePullPolicy": policy}
         document = {
             "apiVersion": "v1",
             "kind": "Pod",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import trustme
+from sandbox.server import ISSUER
+
 from . import node as machine
 from . import parts
 from .kube import KubeApi
@@ -27,7 +30,8 @@ def start(node: machine.Node, pki: Pki, logs: Path) -> KubeApi:
         "etcd", [str(parts.find("etcd")), f"--data-dir={data}", "--unsafe-no-fsync"], log=logs / "etcd.log"
     )
 
-    tokens = pki.client("service-account-tokens")
+    # RS256, as every cluster signs by default.
+    tokens = pki.client("service-account-tokens", key_type=trustme.KeyType.RSA)
     serving = pki.server("kube-apiserver", machine.ADDRESS, "127.0.0.1", "localhost", "kubernetes.default.svc")
     api = KubeApi(node, machine.ADDRESS, PORT, pki=pki)
     apiserver = node.start(
@@ -42,7 +46,7 @@ def start(node: machine.Node, pki: Pki, logs: Path) -> KubeApi:
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             "--allow-privileged=true",
-            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-issuer={ISSUER}",
             f"--service-account-key-file={tokens.cert}",
             f"--service-account-signing-key-file={tokens.key}",
             f"--client-ca-file={pki.ca_file}",

@@ -34,10 +34,10 @@ class Pki:
         """Issue a certificate for a server that is known by *names* (host names or addresses)."""
         return self._write(name, self._ca.issue_cert(*names, common_name=name))
 
-    def client(self, user: str, *, group: str | None = None) -> Pair:
+    def client(self, user: str, *, group: str | None = None, key_type: trustme.KeyType = trustme.KeyType.ECDSA) -> Pair:
         """Issue a certificate that the API takes for *user*, a member of *group*."""
         # The name says nothing; without one the (critical) list of names is empty, and Go refuses that.
-        issued = self._ca.issue_cert("client.invalid", common_name=user, organization_name=group)
+        issued = self._ca.issue_cert("client.invalid", common_name=user, organization_name=group, key_type=key_type)
         return self._write(user.replace(":", "-"), issued)
 
     def kubeconfig(self, user: str, server: str, *, group: str | None = None) -> Path:

@@ -8,6 +8,7 @@ import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import guide
 from sandbox.oci import runnable_image
 
 from . import node as machine
@@ -24,6 +25,8 @@ PAUSE = "e2e.invalid/pause:1"
 SOCKET = "/run/containerd/containerd.sock"
 KUBELET_PORT = 10250
 PLUGIN = "aliyun-acr-credential-provider"
+TOKEN_PLUGIN = f"{PLUGIN}-token"
+"""The same program under another name: a provider of its own, which is handed pods' tokens."""
 API_VERSION = "credentialprovider.kubelet.k8s.io/v1"
 MATCH_IMAGES = (
     "*.*.cr.aliyuncs.com",
@@ -44,6 +47,12 @@ def provider_config(*arguments: str, match_images: tuple[str, ...] = MATCH_IMAGE
         "args": list(arguments),
     }
     return {"apiVersion": "kubelet.config.k8s.io/v1", "kind": "CredentialProviderConfig", "providers": [provider]}
+
+
+def token_provider(*arguments: str, hosts: tuple[str, ...]) -> dict[str, Any]:
+    """Return the provider that is handed the tokens of pods whose images are on *hosts*, as the guide has it."""
+    (provider,) = provider_config(*arguments, match_images=hosts)["providers"]
+    return {**provider, "name": TOKEN_PLUGIN, **guide.document("tokenAttributes")}
 
 
 class ContainerRuntime:
@@ -73,6 +82,10 @@ class ContainerRuntime:
         (folder / "hosts.toml").write_text(
             f'server = "https://{host}"\n[host."{url}"]\ncapabilities = ["pull", "resolve"]\nca = "{ca_file}"\n'
         )
+
+    def remove(self, image: str) -> None:
+        """Remove *image*, as crictl does."""
+        self._node.output([*self._ctr, "images", "remove", "--sync", image])
 
     def images(self) -> dict[str, str]:
         """Return the digests of the images that are here, by name."""
@@ -116,8 +129,12 @@ class Kubelet:
     def __init__(self, node: machine.Node, pki: Pki, server: str, logs: Path, *, arguments: tuple[str, ...]) -> None:
         self._node = node
         self._logs = logs
+        self.root = node.folder / "kubelet"
         self._bin = node.folder / "plugins"
         self._bin.mkdir()
+        (self._bin / TOKEN_PLUGIN).symlink_to(PLUGIN)
+        self._arguments = arguments
+        self._token_hosts: tuple[str, ...] = ()
         self._providers = node.folder / "credential-providers.yaml"
         self.write_providers(provider_config(*arguments))
         serving = pki.server("kubelet", machine.ADDRESS, machine.NAME)
@@ -132,7 +149,7 @@ class Kubelet:
             f"--kubeconfig={pki.kubeconfig(user, server, group='system:nodes')}",
             f"--hostname-override={machine.NAME}",
             f"--node-ip={machine.ADDRESS}",
-            f"--root-dir={node.folder / 'kubelet'}",
+            f"--root-dir={self.root}",
             f"--cert-dir={node.folder / 'kubelet-certs'}",
             f"--image-credential-provider-config={self._providers}",
             f"--image-credential-provider-bin-dir={self._bin}",
@@ -150,13 +167,32 @@ class Kubelet:
 
     def restart(self) -> None:
         """End it as systemd does, and start it again: what it kept in memory is gone."""
+        self.stop()
+        self.start()
+
+    def stop(self) -> None:
+        """End it as systemd does."""
         assert self._running, "it was never started"
         self._running.stop()
-        self.start()
+
+    def forget_pulls(self) -> None:
+        """Remove what it wrote down about who may use which image (KEP-2535), while it does not run."""
+        shutil.rmtree(self.root / "image_manager")
 
     def write_providers(self, config: dict[str, Any]) -> None:
         """Write the CredentialProviderConfig; in force after a restart."""
         self._providers.write_text(json.dumps(config))
+
+    def use_tokens(self, *hosts: str) -> None:
+        """Hand the plugin tokens of pods whose images are on *hosts*, without any of none; restarts if that is new."""
+        if hosts == self._token_hosts:
+            return
+        config = provider_config(*self._arguments)
+        if hosts:
+            config["providers"].append(token_provider(*self._arguments, hosts=hosts))
+        self.write_providers(config)
+        self._token_hosts = hosts
+        self.restart()
 
     def install(self, bundle: Path) -> Path:
         """Put a copy of the frozen plugin at *bundle* beside the others; return its executable."""
@@ -170,10 +206,10 @@ class Kubelet:
         link.symlink_to(program)
         os.replace(link, self._bin / PLUGIN)
 
-    def plugin_runs(self) -> int:
-        """Return how often this kubelet ran the plugin since it started, by its own metrics."""
+    def plugin_runs(self, plugin: str = PLUGIN) -> int:
+        """Return how often this kubelet ran *plugin* since it started, by its own metrics."""
         metrics = self._api.raw("GET", "/metrics").decode()
-        name = rf'^kubelet_credential_provider_plugin_duration_count{{plugin_name="{PLUGIN}"}} (\d+)$'
+        name = rf'^kubelet_credential_provider_plugin_duration_count{{plugin_name="{plugin}"}} (\d+)$'
         return sum(int(found[1]) for found in re.finditer(name, metrics, re.MULTILINE))
 
 

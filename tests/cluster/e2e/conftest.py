@@ -55,5 +55,13 @@ def cluster(cluster_of_the_session):
 
 def pytest_collection_modifyitems(items):
     """What is quick to fail comes first: parts and node, the kubelets' code, the scenarios, and then their proof."""
-    order = ["test_parts", "test_node", "test_node_rules", "test_kubelets", "test_scenarios", "test_broken_plugin"]
+    order = [
+        "test_parts",
+        "test_node",
+        "test_node_rules",
+        "test_kubelets",
+        "test_scenarios",
+        "test_service_accounts",
+        "test_broken_plugin",
+    ]
     items.sort(key=lambda item: order.index(item.path.stem) if item.path.stem in order else len(order))
