@@ -111,7 +111,7 @@ e2e-assets: venv ## build what a cluster needs and nobody packages, once per ver
 
 .PHONY: e2e
 e2e: venv freeze e2e-assets ## pull through the frozen plugin on a real cluster, as root; E2E_FULL=1 runs the long scenario in full
-	$(PY) -m pytest --verbose tests/cluster/e2e
+	$(PY) -m pytest --verbose $(if $(E2E_FULL),-o faulthandler_timeout=1800) tests/cluster/e2e
 
 .PHONY: tested-with
 tested-with: e2e ## run the cluster tests and write down what they were run with
