@@ -1,0 +1,284 @@
+"""What keeps a cluster's Pods from the pull secret they should have: values in, findings out.
+
+The usual causes, in the order in which a pull meets them. Only pulls that fail are
+explained; what is merely likely to fail later is a warning. Nothing here holds a secret.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from acr_credential_provider.doctor import FAILED, OK, SKIPPED, Finding
+from acr_credential_provider.pull_secrets.names import HELPER
+from acr_credential_provider.registry import EnterpriseHost, recognise
+
+from .cluster_seen import (
+    TOKEN_AUDIENCE,
+    SkippedError,
+    account_of,
+    called,
+    configuration_of,
+    entries_for,
+    failing_pulls,
+    grouped,
+    has_projected_token,
+    is_controller,
+    is_ours,
+    is_pull_secret,
+    name_of,
+    namespace_of,
+    own_region,
+    pull_secrets_of_accounts,
+    pulls_without_ours,
+    selected_pulls,
+    session_of,
+    settings_of,
+    some,
+    unselected_pulls,
+    without_line,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .cluster_seen import Cluster
+
+WARNING = "warning"
+USUAL_SESSION = 3600.0
+"""Seconds: the maximum session duration that a RAM role has unless somebody raised it."""
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_TOO_LONG = "maximum session duration"
+"""Words that our own remedy for that refusal of STS has."""
+
+
+def examine(cluster: Cluster) -> list[Finding]:
+    """Return a finding or more for each check, in the order in which a pull meets them."""
+    findings: list[Finding] = []
+    for name, check in _CHECKS:
+        try:
+            found = list(check(name, cluster))
+        except SkippedError as reason:
+            found = [Finding(name, SKIPPED, seen=str(reason))]
+        findings += found or [Finding(name, OK)]
+    return findings
+
+
+# The configuration itself.
+
+
+def _is_there(name: str, cluster: Cluster) -> Iterator[Finding]:
+    if cluster.configuration is None:
+        yield Finding(
+            name,
+            FAILED,
+            problem="there is no ConfigMap acr-configuration in kube-system",
+            remedy="Create it (docs/migration.md has a sample), or name a file with --settings.",
+        )
+    elif cluster.settings is not None:
+        yield Finding(name, OK, seen=f"{len(cluster.settings.registries)} registries")
+
+
+def _is_readable(name: str, cluster: Cluster) -> Iterator[Finding]:
+    configuration = configuration_of(cluster)
+    for each in configuration.problems:
+        yield Finding(name, FAILED, problem=without_line(each), remedy=each.remedy)
+    for change in configuration.changes:
+        yield Finding(
+            name,
+            WARNING,
+            problem=change.what,
+            remedy="Write it as documented: copy the sample with its indentation (settings validate FILE).",
+        )
+
+
+def _has_no_key(name: str, cluster: Cluster) -> Iterator[Finding]:
+    configuration = configuration_of(cluster)
+    places = {
+        "the ConfigMap": " ".join(configuration.data.values()),
+        f"the ConfigMap's annotation {_LAST_APPLIED}": configuration.annotations.get(_LAST_APPLIED, ""),
+    }
+    for place, text in places.items():
+        if "customaccesskeysecret" in text.lower():
+            yield Finding(
+                name,
+                WARNING,
+                problem=f"{place} holds an access key in clear text, for everyone who may read ConfigMaps",
+                remedy="Move it into a Secret (identity accessKey with files, settings convert --keys-directory), use "
+                "RRSA instead, and renew the key: whoever read it has it.",
+            )
+
+
+def _spares_the_system(name: str, cluster: Cluster) -> Iterator[Finding]:
+    configuration_of(cluster)
+    if cluster.system_namespaces:
+        yield Finding(
+            name,
+            WARNING,
+            problem=f"{', '.join(cluster.system_namespaces)}: ServiceAccounts of the system get the pull secret too",
+            remedy="Name the business namespaces in watch-namespace: with a login that is not good for them, public "
+            "images of the system cannot be pulled.",
+        )
+
+
+def _has_a_living_session(name: str, cluster: Cluster) -> Iterator[Finding]:
+    settings = settings_of(cluster)
+    for event in cluster.events or ():
+        if _TOO_LONG in str(event.get("message", "")):
+            yield Finding(
+                name,
+                FAILED,
+                problem="STS refuses a session that is longer than its role allows",
+                remedy="Raise the role's maximum session duration in RAM (up to 43200 s), or lower expireDuration.",
+            )
+            break
+    for registry in settings.registries:
+        arn, seconds = session_of(registry)
+        if seconds > USUAL_SESSION:
+            yield Finding(
+                name,
+                WARNING,
+                problem=f"{called(registry)} asks for sessions of {seconds:.0f} s of {arn or 'its role'}",
+                remedy=f"Let the role's maximum session duration in RAM be {seconds:.0f} s or more (usual: 3600 s), or "
+                "STS refuses all of its sessions.",
+            )
+
+
+# Who works.
+
+
+def _is_alone(name: str, cluster: Cluster) -> Iterator[Finding]:
+    if cluster.deployments is None:
+        raise SkippedError("this user may not list deployments")
+    helpers = [each for each in cluster.deployments if name_of(each) == HELPER and not is_ours(each)]
+    ours = [each for each in cluster.deployments if is_ours(each)]
+    running = [each for each in helpers if (each.get("spec") or {}).get("replicas", 1)]
+    if running and ours:
+        yield Finding(
+            name,
+            FAILED,
+            problem=f"{namespace_of(running[0])}/{HELPER} runs beside {namespace_of(ours[0])}/{name_of(ours[0])}: both "
+            "write the same ServiceAccounts",
+            remedy="Uninstall the add-on aliyun-acr-credential-helper, or start ours with --take-over first "
+            "(docs/migration.md).",
+        )
+    elif running:
+        yield Finding(name, OK, seen=f"{HELPER} keeps the pull secrets; ours does not run here")
+    elif ours:
+        yield Finding(name, OK, seen=f"{namespace_of(ours[0])}/{name_of(ours[0])}")
+    else:
+        yield Finding(
+            name,
+            WARNING,
+            problem="no pull-secrets controller runs in this cluster",
+            remedy="Deploy it where nodes have no plugin: docs/migration.md.",
+        )
+
+
+def _has_its_token(name: str, cluster: Cluster) -> Iterator[Finding]:
+    settings = settings_of(cluster)
+    if not any(each.identity.kind == "rrsa" for each in settings.registries):
+        raise SkippedError("no entry uses RRSA")
+    if cluster.pods is None:
+        raise SkippedError("this user may not list pods")
+    controllers = [each for each in cluster.pods if is_controller(each)]
+    for pod in controllers:
+        if not has_projected_token(pod):
+            yield Finding(
+                name,
+                FAILED,
+                problem=f"{namespace_of(pod)}/{name_of(pod)} has no token for {TOKEN_AUDIENCE}: made before "
+                "RRSA was enabled, or without it",
+                remedy="Enable RRSA for the cluster (console: Cluster Information, Security and Auditing, which also "
+                "shows the OIDC provider's URL and ARN), then delete the Pod: its Deployment makes it anew.",
+            )
+    if not controllers:
+        raise SkippedError("no Pod of a controller was found")
+
+
+# The pulls that fail.
+
+
+def _has_an_entry(name: str, cluster: Cluster) -> Iterator[Finding]:
+    settings = settings_of(cluster)
+    own = own_region(cluster)
+    for host, pulls in grouped(failing_pulls(cluster), lambda pull: pull.image.partition("/")[0]).items():
+        system = recognise(host)
+        if entries_for(pulls[0], settings, own) or system is None:
+            continue
+        regions = sorted({each.region or own or "the cluster's own region" for each in settings.registries})
+        where = f" in {system.region}, and the entries are for {', '.join(regions)}"
+        is_elsewhere = isinstance(system, EnterpriseHost) and system.region not in regions
+        yield Finding(
+            name,
+            FAILED,
+            problem=f"{some(pulls)}: no entry is for {host}" + (where if is_elsewhere else ""),
+            remedy=f"Add an entry with its instanceId and regionId: {system.region} (another region is asked over the "
+            "public network).",
+        )
+
+
+def _is_in_the_list(name: str, cluster: Cluster) -> Iterator[Finding]:
+    for (namespace, account), pulls in grouped(unselected_pulls(cluster), account_of).items():
+        yield Finding(
+            name,
+            FAILED,
+            problem=f"{some(pulls)}: ServiceAccount {namespace}/{account} is not among those that get a pull secret",
+            remedy=f"Add {account} to service-account and {namespace} to watch-namespace in acr-configuration, then "
+            "restart the workload.",
+        )
+
+
+def _is_not_overruled(name: str, cluster: Cluster) -> Iterator[Finding]:
+    for pulls in grouped(pulls_without_ours(cluster, is_own_list=True), lambda pull: pull.namespace).values():
+        yield Finding(
+            name,
+            FAILED,
+            problem=f"{some(pulls)}: the workload names imagePullSecrets of its own ({', '.join(pulls[0].secrets)}), "
+            "so that its ServiceAccount's are not used",
+            remedy="Remove imagePullSecrets from the workload's template, or add ours to them, and recreate the Pods. "
+            "On nodes with the kubelet plugin this does no harm.",
+        )
+
+
+def _was_early(name: str, cluster: Cluster) -> Iterator[Finding]:
+    accounts = pull_secrets_of_accounts(cluster)
+    for pulls in grouped(pulls_without_ours(cluster, is_own_list=False), lambda pull: pull.namespace).values():
+        is_attached = any(is_pull_secret(each, cluster) for each in accounts.get(account_of(pulls[0]), ()))
+        if is_attached:
+            problem = "the Pod was created before its ServiceAccount had the pull secret, and is not given it later"
+            remedy = "Delete the Pods (kubectl rollout restart). Against the next time: webhook-configuration enable."
+        else:
+            problem = f"ServiceAccount {pulls[0].namespace}/{pulls[0].account} has no pull secret of ours yet"
+            remedy = "See why in the controller's Events and log (pull-secrets plan); then restart the workload."
+        yield Finding(name, FAILED, problem=f"{some(pulls)}: {problem}", remedy=remedy)
+
+
+def _is_allowed(name: str, cluster: Cluster) -> Iterator[Finding]:
+    with_ours = [
+        each for each in selected_pulls(cluster) if any(is_pull_secret(name, cluster) for name in each.secrets)
+    ]
+    for image, pulls in grouped(with_ours, lambda pull: pull.image).items():
+        yield Finding(
+            name,
+            FAILED,
+            problem=f"{some(pulls)}: {image} is not pulled although the Pod has the pull secret",
+            remedy="Look whether the image and tag exist, in this account and region; whether the role or user has "
+            "cr:GetAuthorizationToken and cr:PullRepository (docs/identities.md); and whether the instance lets this "
+            "network in. An image of another account needs that account's role: assumeRoleARN.",
+        )
+
+
+_CHECKS: tuple[tuple[str, Callable[[str, Cluster], Iterator[Finding]]], ...] = (
+    ("configuration", _is_there),
+    ("configuration's form", _is_readable),
+    ("access keys", _has_no_key),
+    ("system namespaces", _spares_the_system),
+    ("session duration", _has_a_living_session),
+    ("controllers", _is_alone),
+    ("RRSA token", _has_its_token),
+    ("region", _has_an_entry),
+    ("ServiceAccount list", _is_in_the_list),
+    ("workloads' own pull secrets", _is_not_overruled),
+    ("Pods before their pull secret", _was_early),
+    ("rights and images", _is_allowed),
+)

@@ -1,0 +1,264 @@
+"""Each usual cause of a failing pull is found, told from the others, and has a remedy; nothing else is reported."""
+
+import json
+
+import pytest
+from acr_credential_provider import acr_configuration
+from acr_credential_provider.platforms.cluster_doctor import examine
+from acr_credential_provider.platforms.cluster_seen import Cluster, Configuration
+from acr_credential_provider.settings import ProviderSettings, judge_conversion
+
+HOST = "demo-registry.cn-hangzhou.cr.aliyuncs.com"
+IMAGE = f"{HOST}/team/app:1"
+OURS = "acr-credential-aliyun"
+SECRET = "CANARYSECRET"
+ENTRY = {"instanceId": "cri-a", "region": "cn-hangzhou", "identity": {"kind": "nodeRole"}}
+
+
+def settings(*registries):
+    document = {"apiVersion": "aliyun-acr-credential-provider/v1", "kind": "ProviderSettings"}
+    return ProviderSettings.model_validate(document | {"registries": list(registries) or [ENTRY]})
+
+
+def converted(data, **annotations):
+    conversion = acr_configuration.convert(json.dumps({"data": data}), place="controller", keys_directory="/keys")
+    judged = judge_conversion(conversion)
+    usable = judged if isinstance(judged, ProviderSettings) else None
+    return Configuration(usable, conversion.problems, conversion.changes, data, annotations)
+
+
+def pod(name="app-1", namespace="team", account="default", *, image=IMAGE, secrets=(), waiting="ErrImagePull", **spec):
+    state = {"waiting": {"reason": waiting, "message": SECRET}} if waiting else {"running": {}}
+    pulls = {"imagePullSecrets": [{"name": each} for each in secrets]} if secrets else {}
+    return {
+        "metadata": {"name": name, "namespace": namespace, **spec.pop("metadata", {})},
+        "spec": {"serviceAccountName": account, **pulls, **spec},
+        "status": {"containerStatuses": [{"image": image, "state": state}]},
+    }
+
+
+def account(*secrets, name="default", namespace="team"):
+    return {
+        "metadata": {"name": name, "namespace": namespace},
+        "imagePullSecrets": [{"name": each} for each in secrets],
+    }
+
+
+def deployment(name, namespace="kube-system", replicas=1, **labels):
+    return {"metadata": {"name": name, "namespace": namespace, "labels": labels}, "spec": {"replicas": replicas}}
+
+
+OUR_DEPLOYMENT = deployment("pull-secrets", **{"app.kubernetes.io/name": "aliyun-acr-credential-provider"})
+NODE = {"metadata": {"name": "node-1", "labels": {"topology.kubernetes.io/region": "cn-hangzhou"}}}
+
+
+def cluster(**changes):
+    usual = {
+        "configuration": Configuration(settings()),
+        "selects": lambda namespace, account: namespace["metadata"]["name"] == "team",
+        "namespaces": [{"metadata": {"name": "team"}}],
+        "accounts": [account(OURS)],
+        "pods": [],
+        "deployments": [OUR_DEPLOYMENT],
+        "nodes": [NODE],
+        "events": [],
+    }
+    return Cluster(**usual | changes)
+
+
+def told(found):
+    """Return check to problem for all that is not well."""
+    findings = examine(found)
+    assert all(each.remedy for each in findings if each.problem)
+    assert SECRET not in repr(findings)
+    return {each.name: each.problem for each in findings if each.problem}
+
+
+def outcomes(found):
+    return {each.name: each.outcome for each in examine(found)}
+
+
+def test_a_cluster_without_trouble_has_nothing_to_tell():
+    running = pod(waiting="", secrets=["theirs"])
+    assert told(cluster(pods=[running])) == {}
+
+
+def test_a_pull_that_fails_with_everything_in_place_leads_to_rights_and_images():
+    found = told(cluster(pods=[pod(secrets=[OURS])]))
+    assert list(found) == ["rights and images"]
+    assert "team/app-1" in found["rights and images"]
+    assert IMAGE in found["rights and images"]
+
+
+@pytest.mark.parametrize("region", [None, "cn-hangzhou"])
+def test_an_image_of_another_region_than_the_entries_is_named_with_both(region):
+    entry = {"instanceId": "cri-a", "identity": {"kind": "nodeRole"}} | ({"region": region} if region else {})
+    image = "demo-registry.cn-beijing.cr.aliyuncs.com/team/app"
+    found = told(cluster(configuration=Configuration(settings(entry)), pods=[pod(image=image)]))
+    assert list(found) == ["region"]
+    assert "in cn-beijing, and the entries are for cn-hangzhou" in found["region"]
+
+
+def test_images_that_are_not_of_acr_are_not_our_business():
+    images = ["docker.io/library/nginx", "nginx", "quay.io/team/app"]
+    assert told(cluster(pods=[pod(name=each[:3], image=each) for each in images])) == {}
+
+
+def test_the_indentation_of_the_configuration_is_told_with_its_field():
+    data = {"acr-registry-info": "- instanceId: cri-a\n   regionId: cn-hangzhou\n  domains: [a\n"}
+    findings = examine(cluster(configuration=converted(data), pods=[pod()]))
+    form = next(each for each in findings if each.name == "configuration's form")
+    assert form.outcome in ("failed", "warning")
+    assert form.remedy
+
+
+def test_a_key_that_was_read_otherwise_than_written_is_a_warning():
+    data = {"acr-registry-info": 'instanceId: "cri-a"\nregionId: cn-hangzhou\n'}  # without its dash
+    found = cluster(configuration=converted(data))
+    assert "read as a list of instances" in told(found)["configuration's form"]
+    assert outcomes(found)["configuration's form"] == "warning"
+
+
+def test_a_pod_that_was_made_before_its_account_had_the_secret_is_told_to_be_made_anew():
+    found = told(cluster(pods=[pod(secrets=[])]))
+    assert list(found) == ["Pods before their pull secret"]
+    assert "created before" in found["Pods before their pull secret"]
+
+
+def test_a_pod_with_its_accounts_other_secrets_alone_is_early_too():
+    found = told(cluster(accounts=[account("default-dockercfg-x", OURS)], pods=[pod(secrets=["default-dockercfg-x"])]))
+    assert list(found) == ["Pods before their pull secret"]
+
+
+def test_an_account_that_still_waits_for_its_secret_leads_to_the_controller():
+    found = told(cluster(accounts=[account()], pods=[pod()]))
+    assert "has no pull secret of ours yet" in found["Pods before their pull secret"]
+
+
+def test_a_workloads_own_pull_secrets_are_told_to_switch_off_its_accounts():
+    found = told(cluster(pods=[pod(secrets=["mine"]), pod("app-2", secrets=["mine"])]))
+    assert list(found) == ["workloads' own pull secrets"]
+    assert found["workloads' own pull secrets"].startswith("team/app-1, team/app-2: ")
+    assert "(mine)" in found["workloads' own pull secrets"]
+
+
+def test_an_account_that_is_not_in_the_list_is_named():
+    pods = [pod(namespace="other", account="robot"), pod("app-2", namespace="other", account="robot", secrets=["x"])]
+    found = told(cluster(pods=pods))
+    assert list(found) == ["ServiceAccount list"]
+    assert "other/robot" in found["ServiceAccount list"]
+
+
+@pytest.mark.parametrize("where", ["data", "annotation"])
+def test_an_access_key_in_the_configmap_is_told_and_never_quoted(where):
+    info = f"- instanceId: cri-a\n  customAccessKey: LTAI5tExample0000000\n  customAccessKeySecret: {SECRET}\n"
+    if where == "data":
+        configuration = converted({"acr-registry-info": info})
+    else:
+        name = "kubectl.kubernetes.io/last-applied-configuration"
+        configuration = converted({"acr-registry-info": "- instanceId: cri-a"}, **{name: json.dumps(info)})
+    found = told(cluster(configuration=configuration))
+    assert "access key in clear text" in found["access keys"]
+    assert ("annotation" in found["access keys"]) == (where == "annotation")
+
+
+RRSA = {
+    "instanceId": "cri-a",
+    "region": "cn-hangzhou",
+    "identity": {
+        "kind": "rrsa",
+        "roleArn": "acs:ram::1111111111111111:role/a",
+        "oidcProviderArn": "acs:ram::1111111111111111:oidc-provider/ack-rrsa-c1",
+    },
+}
+
+
+def controller(*audiences):
+    sources = [{"serviceAccountToken": {"audience": each, "path": "token"}} for each in audiences]
+    volumes = [{"name": "token", "projected": {"sources": sources}}]
+    name = "aliyun-acr-credential-helper"
+    return pod(name, "kube-system", name, image="x", waiting="", volumes=volumes)
+
+
+@pytest.mark.parametrize("audiences", [[], ["https://kubernetes.default.svc"]])
+def test_a_controller_that_is_older_than_rrsa_is_told_to_be_made_anew(audiences):
+    found = told(cluster(configuration=Configuration(settings(RRSA)), pods=[controller(*audiences)]))
+    assert list(found) == ["RRSA token"]
+    assert "RRSA was enabled" in found["RRSA token"]
+
+
+def test_the_remedy_for_rrsa_says_where_the_oidc_provider_is_to_be_seen():
+    findings = examine(cluster(configuration=Configuration(settings(RRSA)), pods=[controller()]))
+    remedy = next(each.remedy for each in findings if each.name == "RRSA token")
+    assert "Security and Auditing" in remedy
+    assert "URL and ARN" in remedy
+
+
+def test_a_controller_with_a_token_for_sts_is_well():
+    assert told(cluster(configuration=Configuration(settings(RRSA)), pods=[controller("sts.aliyuncs.com")])) == {}
+
+
+def test_a_session_that_is_longer_than_usual_names_the_role_that_must_allow_it():
+    role = "acs:ram::2222222222222222:role/pull"
+    entry = ENTRY | {"assumeRole": [{"roleArn": role, "sessionDuration": "12h"}]}
+    found = cluster(configuration=Configuration(settings(entry)))
+    assert role in told(found)["session duration"]
+    assert "43200 s" in told(found)["session duration"]
+    assert outcomes(found)["session duration"] == "warning"
+
+
+def test_a_session_that_sts_refused_is_found_in_the_events():
+    event = {"message": "STS refused it; Raise the maximum session duration of acs:ram::1:role/x to 43200 s"}
+    found = cluster(events=[event])
+    assert "longer than its role allows" in told(found)["session duration"]
+    assert outcomes(found)["session duration"] == "failed"
+
+
+def test_system_namespaces_that_get_the_secret_are_named():
+    found = told(cluster(system_namespaces=["kube-system"]))
+    assert list(found) == ["system namespaces"]
+    assert found["system namespaces"].startswith("kube-system: ")
+
+
+def test_two_controllers_of_the_same_accounts_are_told():
+    found = told(cluster(deployments=[OUR_DEPLOYMENT, deployment("aliyun-acr-credential-helper")]))
+    assert list(found) == ["controllers"]
+    assert "runs beside" in found["controllers"]
+
+
+@pytest.mark.parametrize(
+    "deployments",
+    [
+        [deployment("aliyun-acr-credential-helper")],
+        [deployment("aliyun-acr-credential-helper", replicas=0), OUR_DEPLOYMENT],
+        [deployment("aliyun-acr-credential-helper", **{"app.kubernetes.io/name": "aliyun-acr-credential-provider"})],
+    ],
+    ids=["the helper alone", "the helper at rest", "ours under its name"],
+)
+def test_one_controller_is_well_whoever_it_is(deployments):
+    assert told(cluster(deployments=deployments)) == {}
+
+
+def test_no_controller_at_all_is_a_warning():
+    assert outcomes(cluster(deployments=[]))["controllers"] == "warning"
+
+
+def test_without_a_configuration_that_is_all_there_is_to_say():
+    found = cluster(configuration=None)
+    assert list(told(found)) == ["configuration"]
+
+
+def test_what_may_not_be_read_is_skipped_and_said():
+    found = cluster(pods=None, accounts=None, deployments=None, nodes=None, events=None, namespaces=None)
+    assert told(found) == {}
+    assert {name for name, outcome in outcomes(found).items() if outcome == "skipped"} >= {
+        "controllers",
+        "region",
+        "rights and images",
+    }
+
+
+def test_many_pods_of_one_cause_are_one_finding():
+    pods = [pod(f"app-{number}", secrets=["mine"]) for number in range(3000)]
+    (problem,) = told(cluster(pods=pods)).values()
+    assert "and 2995 more" in problem
