@@ -113,6 +113,10 @@ e2e-assets: venv ## build what a cluster needs and nobody packages, once per ver
 e2e: venv freeze e2e-assets ## pull through the frozen plugin on a real cluster, as root; E2E_FULL=1 runs the long scenario in full
 	$(PY) -m pytest --verbose $(if $(E2E_FULL),-o faulthandler_timeout=1800) tests/cluster/e2e
 
+.PHONY: test-controller
+test-controller: venv e2e-assets ## what works on a cluster's objects, against a real API server
+	$(PY) -m pytest -q tests/controller
+
 .PHONY: tested-with
 tested-with: e2e ## run the cluster tests and write down what they were run with
 	cp build/e2e/tested-with.md docs/tested-with.md

@@ -1,0 +1,148 @@
+"""A real API server and its etcd on the loopback, for what needs no node: up in seconds, and without root."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from . import parts
+from .kube import KubeError
+from .pki import Pki
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+SECONDS = 90.0
+"""In which they must be up, on a busy machine too."""
+
+
+class LoopbackApi:
+    """``with LoopbackApi() as api``: RBAC is on, admission is the usual but for ServiceAccounts' being there.
+
+    `kubeconfig` signs in whoever a test needs; the other methods speak as an administrator.
+    """
+
+    def __enter__(self) -> Self:
+        self._left = contextlib.ExitStack()
+        try:
+            self._start()
+        except BaseException:
+            self._left.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._left.close()
+
+    def kubeconfig(self, user: str, *, group: str | None = None) -> Path:
+        """Return a kubeconfig that signs in as *user*, a member of *group*."""
+        return self._pki.kubeconfig(user, self.url, group=group)
+
+    def request(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> dict[str, Any]:
+        """Send one request and return the answer; raise `KubeError`."""
+        connection = http.client.HTTPSConnection("127.0.0.1", self._port, context=self._tls, timeout=30)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": kind})
+            answer = connection.getresponse()
+            content = answer.read()
+        finally:
+            connection.close()
+        if answer.status >= 300:
+            raise KubeError(answer.status, content.decode(errors="replace"))
+        return json.loads(content)
+
+    def get(self, path: str) -> dict[str, Any]:
+        return self.request("GET", path)
+
+    def create(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
+        return self.request("POST", path, document)
+
+    def namespace(self, name: str) -> str:
+        """Create the namespace *name* and return it."""
+        self.create("/api/v1/namespaces", {"metadata": {"name": name}})
+        return name
+
+    def _start(self) -> None:
+        self._folder = Path(self._left.enter_context(tempfile.TemporaryDirectory(prefix="acr-api-")))
+        self._pki = Pki(self._folder / "pki")
+        etcd_port, peer_port, self._port = _free_ports(3)
+        self.url = f"https://127.0.0.1:{self._port}"
+        admin = self._pki.client("admin", group="system:masters")
+        self._tls = ssl.create_default_context(cafile=str(self._pki.ca_file))
+        self._tls.load_cert_chain(admin.cert, admin.key)
+        self._run(
+            "etcd",
+            f"--data-dir={self._folder}/etcd",
+            "--unsafe-no-fsync",
+            f"--listen-client-urls=http://127.0.0.1:{etcd_port}",
+            f"--advertise-client-urls=http://127.0.0.1:{etcd_port}",
+            f"--listen-peer-urls=http://127.0.0.1:{peer_port}",
+        )
+        tokens = self._pki.client("service-account-tokens")
+        serving = self._pki.server("kube-apiserver", "127.0.0.1", "localhost")
+        self._run(
+            "kube-apiserver",
+            f"--etcd-servers=http://127.0.0.1:{etcd_port}",
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            f"--secure-port={self._port}",
+            "--service-cluster-ip-range=10.124.0.0/24",
+            "--authorization-mode=RBAC",
+            "--disable-admission-plugins=ServiceAccount",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={tokens.cert}",
+            f"--service-account-signing-key-file={tokens.key}",
+            f"--client-ca-file={self._pki.ca_file}",
+            f"--tls-cert-file={serving.cert}",
+            f"--tls-private-key-file={serving.key}",
+        )
+        end = time.monotonic() + SECONDS
+        while not self._is_ready():
+            for name, process in self._processes.items():
+                assert process.poll() is None, f"{name} ended: {self._log(name)}"
+            assert time.monotonic() < end, f"not ready after {SECONDS:.0f} s: {self._log('kube-apiserver')}"
+            time.sleep(0.2)
+
+    def _is_ready(self) -> bool:
+        try:
+            return bool(self.get("/api/v1/namespaces/default"))
+        except (OSError, KubeError, http.client.HTTPException, ValueError):
+            return False
+
+    def _run(self, name: str, *arguments: str) -> None:
+        log = self._left.enter_context((self._folder / f"{name}.log").open("wb"))
+        # Whoever runs the tests may be killed; what it started must not go on for ever.
+        command = ["setpriv", "--pdeathsig", "KILL", str(parts.find(name)), *arguments]
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        self._processes = {**getattr(self, "_processes", {}), name: process}
+        self._left.callback(_end, process)
+
+    def _log(self, name: str) -> str:
+        return (self._folder / f"{name}.log").read_text(errors="replace")[-2000:]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
