@@ -1,0 +1,278 @@
+"""A small HTTP/1.1 server that strangers may talk to: the webhook's, and that of metrics and health.
+
+One thread, whoever connects and however many: asyncio holds the connections, h11 (which the
+Kubernetes client brings) reads the bytes, the standard library does TLS. Every step has an
+end: the handshake, a request as a whole (not each read of it, so that dripping does not
+help), an answer, idleness. So do the connections, and the bytes that all of them together
+may keep us holding.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import parse_qsl, urlsplit
+
+import h11
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+
+LOG = logging.getLogger(__name__)
+_CHUNK = 65536
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What clients may take from us: counts, bytes and seconds."""
+
+    connections: int = 256
+    body: int = 4 << 20
+    """Bytes of one request. The API server takes 3 MiB; a review holds the object once, or twice on updates."""
+    bodies: int = 32 << 20
+    """Bytes of all requests that are being read or answered."""
+    handshake: float = 5.0
+    request: float = 5.0
+    """From a request's first byte to its last."""
+    answer: float = 5.0
+    """For the client to take an answer that is ready."""
+    idle: float = 120.0
+    """Longer than the 90 s after which the API server closes: who closes first meets no request on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered."""
+
+    status: int
+    body: bytes = field(repr=False)
+    content_type: str = "text/plain; charset=utf-8"
+
+
+if TYPE_CHECKING:
+    Handler = Callable[[Request], Awaitable[Answer]]
+
+
+class _RefusedError(Exception):
+    """A request that is not read to its end; the connection ends with the answer."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.answer = Answer(status, f"{why}\n".encode())
+
+
+class Server:
+    """Answers at *address*:*port* (0: any) with one of *handlers* by path; all of it happens in its `Loop`.
+
+    With *tls* every connection asks it for the context in force, so that a new certificate
+    counts from the next connection on; while it has none, connections are dropped.
+    """
+
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        *,
+        address: str,
+        port: int,
+        tls: Callable[[], ssl.SSLContext | None] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._handlers = handlers
+        self._where = (address, port)
+        self._tls = tls
+        self._limits = limits or Limits()
+        self._idle: dict[asyncio.Task[None], None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._held = 0
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> int:
+        """Listen; return the port."""
+        self._server = await asyncio.start_server(self._meet, *self._where, limit=_CHUNK, backlog=512)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def stop(self, grace: float = 5.0) -> None:
+        """Take no more connections, close idle ones, and give those at work *grace* seconds."""
+        if self._server is None:
+            return
+        self._server.close()
+        for task in list(self._idle):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._tasks)
+
+    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None:  # pragma: no cover - asyncio starts us as a task
+            return
+        self._tasks.add(task)
+        try:
+            if self._make_room():
+                await self._secure(writer)
+                await self._converse(task, reader, writer)
+        except (OSError, TimeoutError, EOFError, h11.RemoteProtocolError, asyncio.CancelledError):
+            # Includes ssl.SSLError. A client that goes, drips, or speaks no HTTP: its own business, at any rate.
+            pass
+        finally:
+            self._tasks.discard(task)
+            self._idle.pop(task, None)
+            if writer.transport.get_write_buffer_size():  # a polite end would wait for a client that takes nothing
+                writer.transport.abort()
+            else:
+                writer.close()
+
+    def _make_room(self) -> bool:
+        """Say whether one more connection may stay; who has been idle longest goes for it."""
+        if len(self._tasks) <= self._limits.connections:
+            return True
+        idle = next(iter(self._idle), None)
+        if idle is not None:
+            self._idle.pop(idle)
+            idle.cancel()
+        return idle is not None
+
+    async def _secure(self, writer: asyncio.StreamWriter) -> None:
+        if self._tls is None:
+            return
+        context = self._tls()
+        if context is None:
+            raise EOFError
+        await writer.start_tls(context, ssl_handshake_timeout=self._limits.handshake)
+
+    async def _converse(
+        self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        talk = h11.Connection(h11.SERVER)
+        while True:
+            if not talk.trailing_data[0]:
+                self._idle[task] = None
+                async with asyncio.timeout(self._limits.idle):
+                    first = await reader.read(_CHUNK)
+                self._idle.pop(task, None)
+                if not first:
+                    return
+                talk.receive_data(first)
+            try:
+                answer = await self._serve(talk, reader)
+            except _RefusedError as refused:
+                answer = refused.answer
+            except h11.RemoteProtocolError as error:
+                answer = Answer(error.error_status_hint, b"not a request\n")
+            ends = await self._write(talk, writer, answer)
+            if ends:
+                return
+            talk.start_next_cycle()
+
+    async def _serve(self, talk: h11.Connection, reader: asyncio.StreamReader) -> Answer:
+        length = 0
+        try:
+            async with asyncio.timeout(self._limits.request):
+                head = await _next(talk, reader)
+                if not isinstance(head, h11.Request):
+                    raise EOFError  # noqa: TRY004 - the client is gone
+                length = self._reserve(head)
+                parts: list[bytes] = []
+                while isinstance(event := await _next(talk, reader), h11.Data):
+                    parts.append(bytes(event.data))
+                if not isinstance(event, h11.EndOfMessage):
+                    raise EOFError  # noqa: TRY004 - the client is gone
+            where = urlsplit(head.target.decode("ascii"))
+            query = dict(parse_qsl(where.query))
+            return await self._answer(Request(head.method.decode("ascii"), where.path, query, b"".join(parts)))
+        finally:
+            self._held -= length
+
+    def _reserve(self, head: h11.Request) -> int:
+        """Return the length of the body in bytes, and count it as held; raise `_RefusedError` if it may not come."""
+        headers = dict(head.headers)
+        if b"transfer-encoding" in headers:
+            raise _RefusedError(411, "say Content-Length")  # how else to know whether there is room for it?
+        length = int(headers.get(b"content-length", b"0"))
+        if length > self._limits.body:
+            raise _RefusedError(413, "too large")
+        if self._held + length > self._limits.bodies:
+            raise _RefusedError(503, "too much at once")
+        self._held += length
+        return length
+
+    async def _answer(self, request: Request) -> Answer:
+        handler = self._handlers.get(request.path)
+        if handler is None:
+            return Answer(404, b"nothing here\n")
+        try:
+            return await handler(request)
+        except Exception:  # one request's end must not be the server's
+            LOG.exception("a request failed", extra={"path": request.path})
+            return Answer(500, b"failed; the log says why\n")
+
+    async def _write(self, talk: h11.Connection, writer: asyncio.StreamWriter, answer: Answer) -> bool:
+        """Send *answer*; say whether the connection ends with it."""
+        ends = talk.their_state is not h11.DONE  # what was not read cannot be skipped
+        headers = [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body)))]
+        if ends:
+            headers.append(("Connection", "close"))
+        writer.write(talk.send(h11.Response(status_code=answer.status, headers=headers)) or b"")
+        writer.write(talk.send(h11.Data(data=answer.body)) or b"")
+        writer.write(talk.send(h11.EndOfMessage()) or b"")
+        async with asyncio.timeout(self._limits.answer):
+            await writer.drain()
+        return ends or talk.our_state is not h11.DONE
+
+
+async def _next(talk: h11.Connection, reader: asyncio.StreamReader) -> object:
+    """Return the next event that is more than a wish for bytes."""
+    while (event := talk.next_event()) is h11.NEED_DATA:
+        talk.receive_data(await reader.read(_CHUNK))
+    return event
+
+
+class Loop:
+    """A thread with an event loop in it, for servers: ``port = loop.run(server.start())``."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._turn, name="serving", daemon=True)
+        self._thread.start()
+
+    def _turn(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    @property
+    def is_alive(self) -> bool:
+        """Say whether the thread still runs."""
+        return self._thread.is_alive()
+
+    def run(self, work: Coroutine[None, None, _Result]) -> _Result:
+        """Do *work* in the loop and return what came of it; called from any other thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def close(self) -> None:
+        """End it."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
