@@ -1,0 +1,111 @@
+import json
+
+from acr_node_config import agent_status
+from acr_node_config.agent_status import AgentStatus, SettingsStatus, TokenStatus, plain_text
+from acr_node_config.node_report import condition, happenings, metrics
+from hypothesis import given
+from hypothesis import strategies as st
+
+HOST = "shop-registry.cn-hangzhou.cr.aliyuncs.com"
+words = st.text(max_size=40).map(plain_text)
+statuses = st.builds(
+    AgentStatus,
+    version=words,
+    state=st.sampled_from(agent_status.STATES),
+    message=words,
+    remedy=words,
+    is_serving=st.booleans(),
+    content=words,
+    slot=words,
+    settings=st.builds(
+        SettingsStatus, outcome=words, in_force=words, offered=words, problems=st.lists(words, max_size=3).map(tuple)
+    ),
+    counts=st.dictionaries(words, st.integers(0, 10**6), max_size=3),
+    tokens=st.lists(st.builds(TokenStatus, words, st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), max_size=3).map(tuple),
+    beat=st.floats(0, 1e9),
+)
+
+
+@given(statuses)
+def test_a_status_reads_back_as_it_was_written(status):
+    assert AgentStatus.of(json.loads(json.dumps(status.document()))) == status
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.text() | st.integers(),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(st.sampled_from(["version", "state", "settings", "counts", "tokens", "slot"]), inner)
+        ),
+    )
+)
+def test_anything_else_is_a_value_error(document):
+    try:
+        AgentStatus.of(document)
+    except ValueError:
+        return
+    raise AssertionError("it was taken for a status")
+
+
+@given(statuses, statuses)
+def test_whatever_a_status_says_the_cluster_is_told_in_its_own_limits(before, after):
+    told = condition(after, after.beat)
+    assert told.status in ("True", "False", "Unknown")
+    assert 0 < len(told.message) <= 1024
+    for each in happenings(before, after):
+        event = each.document("node", "uid", name="x", now=0.0)
+        assert each.reason.isidentifier()
+        assert 0 < len(event["message"]) <= 1024
+
+
+@given(statuses)
+def test_metrics_are_lines_that_prometheus_reads(status):
+    known = set()
+    for line in metrics(status, status.beat).splitlines():
+        if line.startswith("# TYPE "):
+            known.add(line.split()[2])
+        elif not line.startswith("# HELP "):
+            name = line.partition("{")[0] if "{" in line else line.split()[0]
+            assert name in known
+            float(line.rpartition(" ")[2])
+            assert line.count("{") <= 1 or '"' in line
+
+
+def test_metrics_say_what_an_alert_needs():
+    status = AgentStatus(
+        "1.0",
+        state=agent_status.READY,
+        is_serving=True,
+        settings=SettingsStatus(agent_status.UNUSABLE, "a", "b"),
+        counts={"drift_repairs": 3, "warm_runs": 7},
+        tokens=(TokenStatus(HOST, 600.0, 1500.0),),
+        beat=100.0,
+    )
+
+    lines = metrics(status, 130.0).splitlines()
+
+    for line in (
+        "acr_node_agent_up 1",
+        "acr_node_agent_silent_seconds 30",
+        "acr_node_ready 1",
+        'acr_node_state{state="ready"} 1',
+        'acr_node_state{state="rejected"} 0',
+        "acr_node_settings_usable 0",
+        "acr_node_drift_repairs_total 3",
+        "acr_node_warm_runs_total 7",
+        f'acr_node_token_due_seconds{{registry="{HOST}"}} 600',
+        f'acr_node_token_dead_seconds{{registry="{HOST}"}} 1500',
+    ):
+        assert line in lines
+
+
+def test_a_host_cannot_break_out_of_its_label():
+    status = AgentStatus("1.0", tokens=(TokenStatus('a"} 1\nevil{x="\\', 1.0, 2.0),))
+
+    assert 'acr_node_token_due_seconds{registry="a\\"} 1 evil{x=\\"\\\\"} 1' in metrics(status, 0.0).splitlines()
+
+
+def test_without_an_agent_it_is_down_and_nothing_else_is_claimed():
+    assert metrics(None, 0.0).splitlines()[-1] == "acr_node_agent_up 0"
+    assert condition(None, 0.0).status == "Unknown"
