@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.errors import ConfigurationError
 from acr_credential_provider.kubelet_flags import BIN_DIR_FLAG, CONFIG_FLAG, flag
+
+from .environment_file import EnvironmentFile, split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,6 +109,26 @@ class KubeletUnit:
     environment_files: tuple[EnvironmentSource, ...] = ()
     """In systemd's order: the last one that sets a variable holds."""
 
+    def value(self, variable: str) -> str:
+        """Return what systemd sets *variable* to, "" where nothing does; files that it cannot read say nothing."""
+        found = self.environment.get(variable, "")
+        for source in self.environment_files:
+            try:
+                value = EnvironmentFile.parse(source.file.content).value(variable) if source.file else None
+            except ConfigurationError:
+                continue
+            found = found if value is None else value
+        return found
+
+    def words(self) -> list[str]:
+        """Return the command line that the kubelet would be started with."""
+        words: list[str] = []
+        for word in self.command:
+            name = word.removeprefix("$")
+            is_variable = word.startswith("$") and name.isidentifier()
+            words += (split(self.value(name)) or []) if is_variable else [word]
+        return words
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderConfig:
@@ -164,16 +187,20 @@ class NodeFacts:
     """Whether this is the tree of a node to be: nothing runs, nothing is restarted."""
 
     @property
-    def has_both_flags(self) -> bool:
-        """Whether the running kubelet uses credential providers."""
-        return bool(self.kubelet and self.kubelet.config and self.kubelet.bin_dir)
+    def given(self) -> tuple[str, str]:
+        """The CredentialProviderConfig and the bin dir that the kubelet runs with, or would be started with."""
+        if self.kubelet is not None:
+            return self.kubelet.config, self.kubelet.bin_dir
+        words = self.unit.words() if self.unit else []
+        return flag(words, CONFIG_FLAG), flag(words, BIN_DIR_FLAG)
 
     @property
     def lone_flag(self) -> str:
         """The one of the two flags that was given alone, "" if none or both were."""
-        if self.kubelet is None or bool(self.kubelet.config) == bool(self.kubelet.bin_dir):
+        config, bin_dir = self.given
+        if bool(config) == bool(bin_dir):
             return ""
-        return CONFIG_FLAG if self.kubelet.config else BIN_DIR_FLAG
+        return CONFIG_FLAG if config else BIN_DIR_FLAG
 
     def folder(self, path: str) -> Folder:
         """Return what is known of *path* or the nearest known folder above it; writable when nothing is."""

@@ -1,0 +1,117 @@
+"""Which variable of which environment file brings flags to the kubelet, and may be edited by us.
+
+systemd is asked for the files, never a convention: the last one that sets the variable holds,
+and only one that belongs to the node's operator is edited.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .environment_file import EnvironmentFile
+from .facts import ACK_ARGUMENTS, ACK_VARIABLE, EXTRA_ARGUMENTS
+from .placement import FALLBACK, EnvironmentFlags, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .facts import EnvironmentSource, HostFile, KubeletUnit, NodeFacts
+
+DEBIAN, RED_HAT = "/etc/default/kubelet", "/etc/sysconfig/kubelet"
+NAMED = {
+    "kubeadm-deb": EnvironmentFlags(DEBIAN, EXTRA_ARGUMENTS),
+    "kubeadm-rpm": EnvironmentFlags(RED_HAT, EXTRA_ARGUMENTS),
+    "ack": EnvironmentFlags(ACK_ARGUMENTS, ACK_VARIABLE),
+}
+"""Where the flags go by the name of a profile."""
+
+_NOT_AN_OPERATORS = ("/run/", "/usr/", "/lib/", "/proc/", "/tmp/", "/var/lib/kubelet/")  # noqa: S108 - none of ours
+_ELSEWHERE = f"Use mode files-only and give the kubelet the two flags where its others come from; or {FALLBACK}."
+
+
+def choose(facts: NodeFacts, profile: str, flags: Mapping[str, str]) -> tuple[str, EnvironmentFlags]:
+    """Return the profile's name and where *flags* go; raise `RefusedError`, or `ConfigurationError` of the file.
+
+    *profile* is one of `NAMED` to have that one, whatever the unit says; "" to ask the unit.
+    """
+    name = profile or ("ack" if _is_ack(facts) else "")
+    if name in NAMED:
+        target = NAMED[name]
+    else:
+        target = _of_unit(facts.unit)
+        name = next((each for each, known in NAMED.items() if known == target), "generic")
+    if facts.unit is not None:
+        _check_effect(facts.unit, target, is_certain=name != "ack")
+    file = _file_at(facts, target.path)
+    EnvironmentFile.parse(file.content if file else b"", target.path).with_flags(target.variable, flags)
+    return name, target
+
+
+def _is_ack(facts: NodeFacts) -> bool:
+    sources = facts.unit.environment_files if facts.unit else ()
+    return facts.ack_arguments is not None or any(each.path == ACK_ARGUMENTS for each in sources)
+
+
+def _of_unit(unit: KubeletUnit | None) -> EnvironmentFlags:
+    if unit is None:
+        raise RefusedError("nothing says where the kubelet's flags come from", "Name the profile, or " + _ELSEWHERE)
+    variable = next((name for name in (EXTRA_ARGUMENTS, ACK_VARIABLE) if f"${name}" in unit.command), "")
+    if not variable:
+        raise RefusedError(f"{unit.name} takes flags from no variable that is left to the operator", _ELSEWHERE)
+    holder = _holder(unit, variable)
+    if holder is not None:
+        return EnvironmentFlags(holder.path, variable)
+    mine = [each.path for each in unit.environment_files if _is_an_operators(each.path)]
+    usual = [path for path in (DEBIAN, RED_HAT) if path in mine]
+    if not mine:
+        raise RefusedError(f"{unit.name} reads no environment file that is left to the operator", _ELSEWHERE)
+    return EnvironmentFlags((usual or mine[-1:])[0], variable)
+
+
+def _check_effect(unit: KubeletUnit, target: EnvironmentFlags, *, is_certain: bool) -> None:
+    """Raise when flags in *target* would not reach the kubelet, or take away what it has.
+
+    ACK may read its file itself (not *is_certain*); whether that worked shows after the restart.
+    """
+    is_read = any(each.path == target.path for each in unit.environment_files)
+    is_used = f"${target.variable}" in unit.command
+    if not (is_read and is_used):
+        if not is_certain:
+            return
+        what = f"read {target.path}" if not is_read else f"use ${target.variable} as words of their own"
+        raise RefusedError(f"{unit.name} does not {what}", _ELSEWHERE)
+    holder = _holder(unit, target.variable)
+    if holder is not None and holder.path != target.path:
+        raise RefusedError(
+            f"{holder.path} sets {target.variable} after {target.path}, and so overrides it",
+            f"Move what it sets to {target.path}, or take it out.",
+        )
+    if holder is not None and not _is_an_operators(holder.path):
+        raise RefusedError(f"{holder.path}, which sets {target.variable}, is not the operator's to edit", _ELSEWHERE)
+    if holder is None and unit.environment.get(target.variable):
+        raise RefusedError(
+            f"{unit.name} sets {target.variable} itself (Environment=), and a file would take that away",
+            f"Move its value to {target.path}.",
+        )
+
+
+def _holder(unit: KubeletUnit, variable: str) -> EnvironmentSource | None:
+    """Return the source whose value of *variable* holds; raise `ConfigurationError` for one that cannot be read."""
+    setters = [
+        source
+        for source in unit.environment_files
+        if source.file and EnvironmentFile.parse(source.file.content, source.path).value(variable) is not None
+    ]
+    return setters[-1] if setters else None
+
+
+def _is_an_operators(path: str) -> bool:
+    return not path.startswith(_NOT_AN_OPERATORS) and not set(path) & set("*?[")
+
+
+def _file_at(facts: NodeFacts, path: str) -> HostFile | None:
+    sources = facts.unit.environment_files if facts.unit else ()
+    found = [each.file for each in sources if each.path == path]
+    if path == ACK_ARGUMENTS:
+        found.append(facts.ack_arguments)
+    return next(filter(None, found), None)
