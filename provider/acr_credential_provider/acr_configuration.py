@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 Place = Literal["node", "controller"]
+Role = Literal["nodeRole", "managedRole"]
 _Switch = Literal["on", "off", "not set", "unreadable"]
 
 API_VERSION = "aliyun-acr-credential-provider/v1"
@@ -105,6 +106,7 @@ _INSTANCE = re.compile(r"cri-[a-z0-9]{1,60}", re.ASCII)
 _GO_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|s))+", re.ASCII)
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _TRUE, _FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off", ""})
+_NAME = re.compile(r"[a-z0-9*]([a-z0-9.*-]{0,251}[a-z0-9*])?", re.ASCII)
 _CONTROLLER = "belongs to the pull-secrets controller: a node's plugin answers for every pod on the node"
 
 
@@ -182,16 +184,17 @@ def is_one(text: str) -> bool:
     return _NATIVE.search(text) is None and _OURS.search(text) is not None
 
 
-def convert(text: str, *, place: Place = "node", keys_directory: str = "") -> Conversion:
+def convert(text: str, *, place: Place = "node", keys_directory: str = "", role: Role = "nodeRole") -> Conversion:
     """Read *text*, for the node's plugin or for the controller (*place*).
 
     Access keys that stand in it are to be written into files below *keys_directory* (an
-    absolute path); without one, entries with keys are problems.
+    absolute path); without one, entries with keys are problems. Entries that say nothing of who asks
+    have the identity *role*: which one a controller has is no matter of the ConfigMap (tokenMode).
     """
     result = Conversion()
     try:
         data = _data(text, result)
-        _Reader(result, place, keys_directory).read(data)
+        _Reader(result, place, keys_directory, role).read(data)
     except UnreadableError as error:
         result.document = None
         result.problems.append(error.problem)
@@ -250,10 +253,12 @@ def _without_metadata(text: str) -> str:
 class _Reader:
     """Gives each key its meaning."""
 
-    def __init__(self, result: Conversion, place: Place, keys_directory: str) -> None:
+    def __init__(self, result: Conversion, place: Place, keys_directory: str, role: Role) -> None:
         self._result = result
         self._place = place
+        self._role = role
         self._keys_directory = keys_directory.rstrip("/")
+        self._pull_secrets: dict[str, Any] = {}
         self._rrsa: _Switch = "not set"
         self._threshold = USUAL_THRESHOLD
 
@@ -261,8 +266,8 @@ class _Reader:
         """Fill the result from the keys of the ConfigMap."""
         known = self._named(data, _DATA_KEYS, "")
         meanings: dict[str, Callable[[str, Spot], None]] = {
-            "service-account": self._for_the_controller,
-            "watch-namespace": self._for_the_controller,
+            "service-account": self._service_accounts,
+            "watch-namespace": self._namespaces,
             "webhook-configuration": self._webhook,
             "rrsa": self._switch_rrsa,
             "expiring-threshold": self._set_threshold,
@@ -283,6 +288,10 @@ class _Reader:
             "kind": "ProviderSettings",
             "registries": [each for entry in self._entries(name, info) for each in self._registries(*entry)],
         }
+        if self._place == "controller":
+            # What is documented as the usual value; and system namespaces are as good as any other there.
+            usual = {"serviceAccounts": ["default"], "namespaces": ["default"], "excludedNamespaces": []}
+            self._result.document["pullSecrets"] = usual | self._pull_secrets
         if any(each["identity"]["kind"] == "nodeRole" for each in self._result.document["registries"]):
             self._note(
                 info, "entries without a key of their own start from the RAM role of the node (tokenMode workerRole)"
@@ -314,8 +323,33 @@ class _Reader:
         return named
 
     # The keys beside the registries.
-    def _for_the_controller(self, name: str, spot: Spot) -> None:
-        self._note(spot, f"{name} {_CONTROLLER}")
+    def _service_accounts(self, name: str, spot: Spot) -> None:
+        if self._place == "node":
+            self._note(spot, f"{name} {_CONTROLLER}")
+        elif names := self._names(name, spot):
+            self._pull_secrets["serviceAccounts"] = names
+
+    def _namespaces(self, name: str, spot: Spot) -> None:
+        if self._place == "node":
+            self._note(spot, f"{name} {_CONTROLLER}")
+            return
+        names = ["*" if each == "all" else each for each in self._names(name, spot)]
+        if names:
+            self._pull_secrets["namespaces"] = names
+        if "*" in names or any(each.startswith("kube-") for each in names):
+            self._note(
+                spot, f"{name} takes in system namespaces, whose public images a login can spoil; name your own instead"
+            )
+
+    def _names(self, name: str, spot: Spot) -> list[str]:
+        """Return the names in a list with commas, in lower case as the console's ``Default`` must be."""
+        items = spot.value if isinstance(spot.value, list) else [spot]
+        words = [word.strip().strip("\"'") for item in items for word in re.split("[,\uff0c]", self._text(name, item))]
+        names = [word.lower() for word in words if word]
+        if not all(_NAME.fullmatch(each) for each in names):
+            remedy = "Write names of the cluster with commas between them: default, or default,build."
+            raise _WrongError(Problem(spot.line, name, "holds something that is not a name", remedy))
+        return list(dict.fromkeys(names))
 
     def _without_meaning(self, name: str, spot: Spot) -> None:
         self._note(spot, f"{name} has no meaning: nothing here sends mail")
@@ -332,6 +366,7 @@ class _Reader:
 
     def _webhook(self, name: str, spot: Spot) -> None:
         members = self._mapping(name, spot)
+        meaning: dict[str, Any] = {}
         for key, value in members.items():
             fits = {
                 "enable": lambda text: text.lower() in _TRUE | _FALSE,
@@ -343,7 +378,16 @@ class _Reader:
                 raise _WrongError(
                     Problem(value.line, f"{name}.{key}" if fits else name, "is not as documented", remedy)
                 )
-        self._note(spot, f"{name} {_CONTROLLER}")
+            if key == "enable":
+                meaning["enabled"] = value.value.lower() in _TRUE
+            elif key == "timeout-seconds":
+                meaning["timeoutSeconds"] = int(value.value)
+            elif value.value:
+                meaning["failurePolicy"] = value.value
+        if self._place == "node":
+            self._note(spot, f"{name} {_CONTROLLER}")
+        else:
+            self._pull_secrets["webhook"] = meaning
 
     def _switch_rrsa(self, name: str, spot: Spot) -> None:
         self._rrsa = "unreadable"  # unless it turns out otherwise below
@@ -558,7 +602,8 @@ class _Reader:
         self._check_rrsa_is_meant(keys, texts)
         if key is None:
             self._note_useless_duration(keys, texts)
-            return {}, {"kind": "nodeRole"}
+            # The managed role may assume none: another account's instance is documented for the worker role alone.
+            return {}, {"kind": "nodeRole" if texts.get("assumeRoleARN") else self._role}
         if texts.get("assumeRoleARN"):
             remedy = (
                 "Keep one of the two: a key is of a user of the instance's own account, who assumes nothing. A user "

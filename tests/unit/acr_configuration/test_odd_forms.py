@@ -546,3 +546,49 @@ def test_a_secret_is_never_shown(noise):
     told = [str(each) + each.remedy for each in conversion.problems]
     told += [str(each) for each in (*conversion.changes, *conversion.notes)]
     assert "CANARYsecret" not in repr(judged) + "".join(told)
+
+
+def pull_secrets(text, place="controller"):
+    conversion = convert(text, place=place)
+    assert conversion.problems == []
+    return conversion.document.get("pullSecrets")
+
+
+def test_a_controller_learns_which_accounts_and_namespaces_are_meant():
+    text = (
+        "service-account: 'Default, build'\nwatch-namespace: team,all\nwebhook-configuration: |\n  enable: true\n"
+        "  failure-policy: Fail\n  timeout-seconds: 5\nacr-registry-info: |\n  - instanceId: cri-0123456789abcdef\n"
+    )
+    assert pull_secrets(text) == {
+        "serviceAccounts": ["default", "build"],
+        "namespaces": ["team", "*"],
+        "excludedNamespaces": [],
+        "webhook": {"enabled": True, "failurePolicy": "Fail", "timeoutSeconds": 5},
+    }
+    assert pull_secrets(text, place="node") is None
+
+
+def test_a_controller_told_nothing_keeps_the_default_account_of_the_default_namespace():
+    kept = pull_secrets("acr-registry-info: |\n  - instanceId: cri-0123456789abcdef\n")
+    assert kept == {"serviceAccounts": ["default"], "namespaces": ["default"], "excludedNamespaces": []}
+
+
+def test_a_name_that_cannot_be_one_is_a_problem_of_the_controller_alone():
+    text = "watch-namespace: Team_A\nacr-registry-info: |\n  - instanceId: cri-0123456789abcdef\n"
+    (problem,) = convert(text, place="controller").problems
+    assert str(problem) == "line 1: watch-namespace holds something that is not a name"
+    assert convert(text, place="node").problems == []
+
+
+def test_all_namespaces_come_with_a_warning_about_the_system():
+    notes = convert("watch-namespace: all\nacr-registry-info: ''\n", place="controller").notes
+    assert any("takes in system namespaces" in str(each) for each in notes)
+
+
+def test_whose_role_asks_is_no_matter_of_the_configmap_but_another_accounts_is_for_the_worker_role():
+    text = (
+        "acr-registry-info: |\n  - instanceId: cri-0123456789abcdef\n    regionId: cn-hangzhou\n"
+        "  - instanceId: cri-fedcba9876543210\n    assumeRoleARN: acs:ram::1234567890:role/pull\n"
+    )
+    registries = convert(text, place="controller", role="managedRole").document["registries"]
+    assert [each["identity"]["kind"] for each in registries] == ["managedRole", "nodeRole"]
