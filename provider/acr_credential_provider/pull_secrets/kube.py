@@ -1,0 +1,308 @@
+"""The Kubernetes API, as far as the controller needs it: the edge.
+
+lightkube finds the cluster and signs in (kubeconfig, projected tokens that are read anew, client certificates); its
+HTTP client sends. What it has no words for is said here: bookmarks, and a read that ends when a watch falls silent.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import msgspec
+from lightkube.config.client_adapter import Client, ConnectionParams
+from lightkube.config.kubeconfig import KubeConfig
+from lightkube.core.exceptions import ConfigError
+
+from acr_credential_provider.errors import ConfigurationError, CredentialProviderError
+
+from .names import FIELD_MANAGER
+from .reporting import Silence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from lightkube.config.kubeconfig import SingleConfig
+
+    from .reporting import Reporter
+
+PAGE = 500
+"""Objects in one answer to a list, so that ten thousand never lie in memory as text at once."""
+SILENCE = 50.0
+"""Seconds without a byte after which a watch is taken for dead; going on from where it was costs next to nothing."""
+CALL = httpx2.Timeout(10.0, connect=5.0)
+JSON_PATCH = "application/json-patch+json"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_REASON = re.compile(r"[A-Za-z]{1,40}", re.ASCII)
+
+# It would write each URL, and with it every object's name, into a log that somebody set to INFO.
+logging.getLogger("httpx2").setLevel(logging.WARNING)
+logging.getLogger("httpcore2").setLevel(logging.WARNING)
+
+
+class ClusterError(CredentialProviderError):
+    """The API server said no, or nothing: *status* is the HTTP status (0: no answer), *reason* its one-word reason.
+
+    *retry_after* is in seconds, 0 where it did not say.
+    """
+
+    def __init__(
+        self, problem: str, *, remedy: str, status: int = 0, reason: str = "", retry_after: float = 0.0
+    ) -> None:
+        super().__init__(problem, remedy=remedy)
+        self.status = status
+        self.reason = reason
+        self.retry_after = retry_after
+
+    @property
+    def is_conflict(self) -> bool:
+        """Say whether the object changed since it was read: read it again, then decide again."""
+        return self.status in (409, 422) or (self.status == 404 and self.reason != "")
+
+    @property
+    def is_gone(self) -> bool:
+        """Say whether a watch or a list can't go on from where it was."""
+        return self.status == 410
+
+
+class KubeApi:
+    """One cluster's API; safe for use by many threads."""
+
+    def __init__(
+        self, config: SingleConfig, *, trust_environment: bool = True, reporter: Reporter | None = None
+    ) -> None:
+        self.reporter: Reporter = reporter or Silence()
+        self.own_namespace = config.namespace
+        self._http = Client(config, ConnectionParams(timeout=CALL, trust_env=trust_environment))
+        # Compressing a list costs the API server more than the bytes cost the network.
+        self._http.headers["Accept-Encoding"] = "identity"
+
+    @classmethod
+    def find(cls, *, kubeconfig: str = "", context: str = "", reporter: Reporter | None = None) -> KubeApi:
+        """Return the API of the cluster that this runs in, or that *kubeconfig* (or ``KUBECONFIG``) names.
+
+        Raises `ConfigurationError` where there is none. In a pod no proxy is used: those variables are for the cloud.
+        """
+        in_pod = not kubeconfig and os.path.exists("/var/run/secrets/kubernetes.io/serviceaccount/token")
+        try:
+            found = KubeConfig.from_file(kubeconfig) if kubeconfig else KubeConfig.from_env()
+            config = found.get(context or None)
+            if config is not None:
+                return cls(config, trust_environment=not in_pod, reporter=reporter)
+        except (ConfigError, OSError, ValueError, TypeError, KeyError, AttributeError):
+            pass
+        raise ConfigurationError(
+            "no cluster is configured here, or its configuration can't be used",
+            remedy="Run it in a pod with a ServiceAccount, or name a kubeconfig with --kubeconfig (and --context).",
+        )
+
+    def close(self) -> None:
+        """Close all connections; watches end with an error."""
+        self._http.close()
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        """Return the object at *path* (``/api/v1/...``), or None where there is none."""
+        try:
+            return self._json("GET", path)
+        except ClusterError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create *body* in the collection at *path*; return what came to be."""
+        return self._json("POST", path, body=body)
+
+    def replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Put *body*, whose resourceVersion must be the present one, in the place of the object at *path*."""
+        return self._json("PUT", path, body=body)
+
+    def patch(self, path: str, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Carry out a JSON patch on the object at *path*; return what came to be."""
+        return self._json("PATCH", path, body=operations, content_type=JSON_PATCH)
+
+    def delete(self, path: str, *, uid: str = "", resource_version: str = "") -> bool:
+        """Delete the object at *path*, if it is still the one that was seen; False where there is none."""
+        seen = {"uid": uid, "resourceVersion": resource_version}
+        conditions = {key: value for key, value in seen.items() if value}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": conditions}
+        try:
+            self._json("DELETE", path, body=body)
+        except ClusterError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    def pages(self, path: str, *, selector: Mapping[str, str], accept: str = "application/json") -> Iterator[bytes]:
+        """Yield the pages of the list at *path*, each as the JSON of a list of the kind."""
+        parameters = {"limit": str(PAGE), **selector}
+        while True:
+            content = self._send("GET", path, parameters=parameters, accept=accept, verb="LIST").content
+            yield content
+            token = msgspec.json.decode(content, type=_Page).metadata.continue_
+            if not token:
+                return
+            parameters["continue"] = token
+
+    @contextmanager
+    def watch(  # noqa: PLR0913 - what a watch may be asked for
+        self,
+        path: str,
+        *,
+        selector: Mapping[str, str],
+        since: str,
+        seconds: float,
+        accept: str = "application/json",
+        silence: float = SILENCE,
+    ) -> Iterator[Iterator[bytes]]:
+        """Yield the lines of a watch that the server ends after *seconds*.
+
+        Raises `ClusterError` when it says no, when the connection fails, and after *silence* seconds without a byte
+        (reason ``Silent``).
+        """
+        parameters = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": since,
+            "timeoutSeconds": str(int(seconds)),
+            **selector,
+        }
+        timeout = httpx2.Timeout(10.0, connect=5.0, read=silence)
+        request = self._http.build_request("GET", path, params=parameters, headers={"Accept": accept}, timeout=timeout)
+        started = time.monotonic()
+        response: httpx2.Response | None = None
+        outcome: ClusterError | None = None
+        try:
+            response = self._http.send(request, stream=True)
+            self.reporter.called("WATCH", _resource(path), str(response.status_code), time.monotonic() - started)
+            if response.status_code != 200:
+                response.read()
+                outcome = _refusal("WATCH", path, response)
+            else:
+                yield _lines(response)
+        except httpx2.ReadTimeout:
+            outcome = _unreachable("WATCH", path, "Silent")
+        except (httpx2.HTTPError, ConfigError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not self._http.is_closed:
+                raise
+            outcome = _unreachable("WATCH", path)
+        finally:
+            if response is not None:
+                response.close()
+        if outcome is not None:
+            raise outcome
+
+    def _json(
+        self, method: str, path: str, *, body: object = None, content_type: str = "application/json"
+    ) -> dict[str, Any]:
+        content = self._send(method, path, body=body, content_type=content_type).content
+        found: dict[str, Any] = msgspec.json.decode(content)
+        return found
+
+    def _send(  # noqa: PLR0913 - the parts of a request
+        self,
+        method: str,
+        path: str,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        body: object = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        verb: str = "",
+    ) -> httpx2.Response:
+        headers = {"Accept": accept}
+        content = None
+        asked = dict(parameters or {})
+        if body is not None:
+            headers["Content-Type"] = content_type
+            content = msgspec.json.encode(body)
+        if method in ("POST", "PUT", "PATCH"):
+            asked["fieldManager"] = FIELD_MANAGER
+        started = time.monotonic()
+        code = "none"
+        try:
+            response = self._http.request(method, path, params=asked, headers=headers, content=content)
+            code = str(response.status_code)
+        except (httpx2.HTTPError, ConfigError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not self._http.is_closed:
+                raise
+            outcome = _unreachable(verb or method, path)
+        else:
+            if response.is_success:
+                return response
+            outcome = _refusal(verb or method, path, response)
+        finally:
+            self.reporter.called(verb or method, _resource(path), code, time.monotonic() - started)
+        raise outcome
+
+
+class _ListMeta(msgspec.Struct):
+    continue_: str = msgspec.field(name="continue", default="")
+    resource_version: str = msgspec.field(name="resourceVersion", default="")
+
+
+class _Page(msgspec.Struct):
+    metadata: _ListMeta
+
+
+def _lines(response: httpx2.Response) -> Iterator[bytes]:
+    rest = b""
+    for chunk in response.iter_bytes():
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from filter(None, lines)
+
+
+def _resource(path: str) -> str:
+    """Return the resource that *path* is about, as it is called in metrics.
+
+    >>> _resource("/api/v1/namespaces/team/secrets/x"), _resource("/api/v1/serviceaccounts")
+    ('secrets', 'serviceaccounts')
+    """
+    steps = path.strip("/").split("/")
+    steps = steps[3:] if steps[0] == "apis" else steps[2:]
+    if steps[:1] == ["namespaces"] and len(steps) > 2:
+        steps = steps[2:]
+    return steps[0] if steps else ""
+
+
+def _unreachable(verb: str, path: str, reason: str = "") -> ClusterError:
+    what = "fell silent" if reason else "gave no usable answer"
+    return ClusterError(
+        f"the API server {what} ({verb} {path})",
+        remedy="Nothing, if it passes: it is asked again. If it stays, check the way to the API server (network "
+        "policies, its address, its certificate).",
+        reason=reason,
+    )
+
+
+def _refusal(verb: str, path: str, response: httpx2.Response) -> ClusterError:
+    reason = ""
+    try:
+        word = msgspec.json.decode(response.content).get("reason", "")
+        reason = word if isinstance(word, str) and _REASON.fullmatch(word) else ""
+    except (ValueError, AttributeError):
+        pass
+    return ClusterError(
+        f"the API server refused {verb} {path} ({response.status_code}{' ' + reason if reason else ''})",
+        remedy=_REMEDIES.get(response.status_code, "Nothing, if it passes: it is tried again."),
+        status=response.status_code,
+        reason=reason,
+        retry_after=_seconds(response.headers.get("Retry-After", "")),
+    )
+
+
+_REMEDIES = {
+    401: "Check the ServiceAccount or kubeconfig that this runs with: its token is not accepted.",
+    403: "Grant the right to the ServiceAccount that this runs with (RBAC): see the manifests' ClusterRole.",
+}
+
+
+def _seconds(text: str) -> float:
+    return min(float(text), 300.0) if re.fullmatch(r"\d{1,6}", text, re.ASCII) else 0.0
