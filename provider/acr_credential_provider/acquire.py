@@ -40,6 +40,7 @@ from .roots import Roots
 from .sessions import Sessions
 from .sources.choose import source_of
 from .sources.login import read_login
+from .sources.private_file import FOR_OWNER_ALONE
 from .store import Store
 from .token import AuthorizationToken
 
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from .protocol import CredentialProviderRequest
     from .settings import ProviderSettings, Registry
     from .sources.interface import CredentialSource
+    from .store import Keeper
     from .token import AuthorizationGrant
     from .watchdog import EndAfter
 
@@ -81,6 +83,7 @@ class Tools:
     *deadline* is for the cloud, *patience* for other processes' work on the same token.
     A token that will be due in *ahead* seconds is renewed as if it were due now.
     *say_log_tag* is told what the system's log should know (`log.Log`), as far as it is known.
+    *forbidden* are the permission bits that a file with a secret must not have.
     """
 
     settings_path: str
@@ -93,6 +96,7 @@ class Tools:
     ahead: float = 0.0
     say_log_tag: Callable[[str], object] = str
     transport: Callable[..., Transport] = Transport
+    forbidden: int = FOR_OWNER_ALONE
 
 
 @contextmanager
@@ -194,14 +198,14 @@ class Way:
 
 
 class Cloud:
-    """One request's way through the settings and the cloud."""
+    """One request's way through the settings and the cloud; without a *request* that of a process that goes on."""
 
     def __init__(
         self,
         settings: ProviderSettings,
         *,
-        request: CredentialProviderRequest,
-        store: Store,
+        request: CredentialProviderRequest | None,
+        store: Keeper,
         machine: str,
         tools: Tools,
     ) -> None:
@@ -247,6 +251,20 @@ class Cloud:
             kept=self._kept_token(name),
             failure=self._notes(name).failure(),
         )
+
+    def grant(self, registry: Registry) -> AuthorizationGrant:
+        """Return a new login to *registry*, whatever is kept; for those who keep their tokens elsewhere."""
+        _, name = self._asked("token", registry)
+        with self._sessions:
+            return self._remembering(name, lambda: self._grant(registry, math.inf))
+
+    def hosts(self, registry: Registry) -> Hosts:
+        """Return the hosts that ACR lists for *registry*, as it was told within the last day."""
+        return self._asked_hosts(registry, 1)
+
+    def region(self, registry: Registry) -> str:
+        """Return the region of *registry*; raise `ConfigurationError` where neither settings nor node say it."""
+        return self._region(registry)
 
     @contextmanager
     def token(self, registry: Registry) -> Iterator[tuple[AuthorizationToken, tuple[str, ...]]]:
@@ -362,7 +380,12 @@ class Cloud:
         return acr_endpoints(region, vpc_first=own == region)
 
     def _source(self, registry: Registry, seconds: float = math.inf) -> CredentialSource:
-        return source_of(registry.identity, registry.assume_role, cloud=_ForSources(self, registry, seconds))
+        return source_of(
+            registry.identity,
+            registry.assume_role,
+            cloud=_ForSources(self, registry, seconds),
+            forbidden=self._tools.forbidden,
+        )
 
     def metadata(self, seconds: float, *, allow_v1: bool) -> MetadataService:
         """Return the metadata service, to be asked for at most *seconds*."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .deadline import Deadline
     from .locks import Locks
     from .memo import Memos
-    from .store import Store
+    from .store import Keeper
 
 FIT = 0.5
 """The part of a session's life in which it is reused."""
@@ -37,7 +37,7 @@ class Sessions:
     """
 
     def __init__(  # noqa: PLR0913 - parts, always given by name
-        self, *, store: Store, locks: Locks, memos: Memos, patience: Deadline, machine: str, stamps: Sequence[str]
+        self, *, store: Keeper, locks: Locks, memos: Memos, patience: Deadline, machine: str, stamps: Sequence[str]
     ) -> None:
         self._store = store
         self._locks = locks

@@ -12,7 +12,7 @@ import json
 import os
 import sqlite3
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import diskcache
 from diskcache.core import MODE_RAW, MODE_TEXT
@@ -53,6 +53,16 @@ class _TextDisk(diskcache.Disk):  # type: ignore[misc]
         if mode not in (MODE_RAW, MODE_TEXT) or filename or read or not isinstance(value, str):
             raise ValueError("a pickled or foreign value is not ours")
         return value
+
+
+class Keeper(Protocol):
+    """What a store does for those who keep something: on disk between pulls, or in a process that goes on."""
+
+    def get(self, name: str, *, times: Sequence[str] = ()) -> dict[str, Any] | None:
+        """Return the living value under *name*, or None; *times* are those of its fields that are local times."""
+
+    def put(self, name: str, value: dict[str, Any], *, until: float) -> None:
+        """Keep *value* under *name* until *until* (seconds since the epoch)."""
 
 
 class Store:

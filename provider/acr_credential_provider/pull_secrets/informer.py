@@ -151,6 +151,7 @@ def secret(wire: _Wire) -> Secret:
         is_ours=(meta.labels or NOTHING).get(LABEL) == "true",
         type=wire.type,
         digest=hashlib.sha256(content).hexdigest(),
+        has_labels=bool(meta.labels),
         terminating=meta.deletion_timestamp is not None,
     )
 
@@ -165,17 +166,28 @@ def read(document: Mapping[str, Any], keep: Callable[[Any], T]) -> T:
     return keep(msgspec.convert(document, type=_Wire))
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds: a *watch*'s life, its longest *silence*, and after how long the next one begins with a list (*resync*).
+
+    The list finds what was missed, whoever missed it.
+    """
+
+    watch: float = WATCH
+    silence: float = SILENCE
+    resync: float = 600.0
+
+
 class Informer(Generic[T]):
     """The objects of one *kind*. *on_change* is told each that came, changed (as it is now) or went (as it was)."""
 
-    def __init__(  # noqa: PLR0913 - parts, always given by name
+    def __init__(
         self,
         api: KubeApi,
         kind: Kind[T],
         *,
         on_change: Callable[[T], None],
-        watch: float = WATCH,
-        silence: float = SILENCE,
+        times: Times = Times(),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.kind = kind
@@ -184,8 +196,9 @@ class Informer(Generic[T]):
         """When the API server was last heard of (monotonic clock)."""
         self._api = api
         self._on_change = on_change
-        self._watch = watch
-        self._silence = silence
+        self._times = times
+        self._listed_at = 0.0
+        self._since = ""
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._items: dict[str, dict[str, T]] = {}
@@ -247,7 +260,7 @@ class Informer(Generic[T]):
             started = self._monotonic()
             why = "time-out"
             try:
-                if not since:
+                if not since or self._monotonic() > self._listed_at + self._times.resync:
                     since = self._list()
                 since = self._follow(since)
             except ClusterError as error:
@@ -266,8 +279,6 @@ class Informer(Generic[T]):
             elif why in ("time-out", "gone"):  # sooner than it should be: not again and again at full speed
                 self._stop.wait(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - spreads load
                 pause = min(pause * 2, LONGEST_PAUSE)
-
-    _since = ""
 
     def _list(self) -> str:
         """Take over what is there; return the version to watch from."""
@@ -288,20 +299,21 @@ class Informer(Generic[T]):
             # One that a call of ours made after the list was begun is not gone.
             if item.key not in present and _number(item) <= int(since or 0):
                 self._went(item.key)
+        self._listed_at = self._monotonic()
         self.synced.set()
         return since
 
     def _follow(self, since: str) -> str:
         self._since = since
         accept = METADATA if self.kind.only_metadata else "application/json"
-        seconds = self._watch * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load
+        seconds = self._times.watch * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load
         with self._api.watch(
             self.kind.path,
             selector=self.kind.selector,
             since=since,
             seconds=seconds,
             accept=accept,
-            silence=self._silence,
+            silence=self._times.silence,
         ) as lines:
             for line in lines:
                 self.last_contact = self._monotonic()

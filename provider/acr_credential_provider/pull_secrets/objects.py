@@ -57,6 +57,7 @@ class Secret(msgspec.Struct, frozen=True, gc=False):
     is_ours: bool = False
     type: str = ""
     digest: str = ""
+    has_labels: bool = True
     terminating: bool = False
 
     @property

@@ -58,12 +58,16 @@ class CreateSecret:
 
 @dataclass(frozen=True, slots=True)
 class UpdateSecret:
-    """Give the Secret new content, and our labels, unless it changed since *resource_version*."""
+    """Give the Secret new content, and our labels beside others (*has_labels*: there are any), if it is unchanged.
+
+    It is as long as its version is *resource_version*.
+    """
 
     namespace: str
     name: str
     resource_version: str
     content: bytes = field(repr=False)
+    has_labels: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +154,7 @@ def plan(observed: Observed, desired: Desired) -> list[Action]:
 
 
 def _update(secret: Secret, desired: Desired) -> UpdateSecret:
-    return UpdateSecret(secret.namespace, secret.name, secret.resource_version, desired.content)
+    return UpdateSecret(secret.namespace, secret.name, secret.resource_version, desired.content, secret.has_labels)
 
 
 def _changes(

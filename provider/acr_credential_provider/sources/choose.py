@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, assert_never
 
 from acr_credential_provider.errors import IdentityUnavailableError
 
+from .private_file import FOR_OWNER_ALONE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,9 +29,14 @@ if TYPE_CHECKING:
     from .interface import Cloud, CredentialSource
 
 
-def source_of(identity: Identity, chain: Sequence[AssumedRole], *, cloud: Cloud) -> CredentialSource:
-    """Return the source for *identity*, and on top of it one for each role of *chain* in turn."""
-    source = _base(identity, cloud)
+def source_of(
+    identity: Identity, chain: Sequence[AssumedRole], *, cloud: Cloud, forbidden: int = FOR_OWNER_ALONE
+) -> CredentialSource:
+    """Return the source for *identity*, and on top of it one for each role of *chain* in turn.
+
+    *forbidden* are the permission bits that a file with a secret must not have.
+    """
+    source = _base(identity, cloud, forbidden)
     if chain:
         from .assumed_role import AssumedRoleSource
 
@@ -40,7 +47,7 @@ def source_of(identity: Identity, chain: Sequence[AssumedRole], *, cloud: Cloud)
     return source
 
 
-def _base(identity: Identity, cloud: Cloud) -> CredentialSource:
+def _base(identity: Identity, cloud: Cloud, forbidden: int) -> CredentialSource:
     if identity.kind == "nodeRole":
         return _node_role(cloud, identity.role_name, allow_v1=identity.allow_metadata_v1)
     if identity.kind == "serviceAccount":
@@ -50,12 +57,12 @@ def _base(identity: Identity, cloud: Cloud) -> CredentialSource:
     if identity.kind == "accessKey":
         from .access_key import AccessKeySource
 
-        return AccessKeySource(identity.access_key_id_file, identity.access_key_secret_file)
+        return AccessKeySource(identity.access_key_id_file, identity.access_key_secret_file, forbidden)
     if identity.kind == "sts":
         from .sts_session import StsSessionSource
 
         return StsSessionSource(
-            identity.access_key_id_file, identity.access_key_secret_file, identity.security_token_file
+            identity.access_key_id_file, identity.access_key_secret_file, identity.security_token_file, forbidden
         )
     if identity.kind == "login":  # only its own domains lead to it, and those are never looked up
         raise IdentityUnavailableError("a login is not an identity of the cloud", remedy="Report this.")

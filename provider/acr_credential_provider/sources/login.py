@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from acr_credential_provider.errors import IdentityUnavailableError
 
-from .private_file import read_private
+from .private_file import FOR_OWNER_ALONE, read_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,17 @@ class Login:
     password: str = field(repr=False)
 
 
-def read_login(username_file: str, password_file: str) -> Login:
-    """Return the login, read anew, or raise `IdentityUnavailableError` naming the file and the fix."""
-    return Login(_line(username_file, "the user name"), _line(password_file, "the password"))
+def read_login(username_file: str, password_file: str, *, forbidden: int = FOR_OWNER_ALONE) -> Login:
+    """Return the login, read anew, or raise `IdentityUnavailableError` naming the file and the fix.
+
+    *forbidden* are the permission bits that the files must not have.
+    """
+    return Login(_line(username_file, "the user name", forbidden), _line(password_file, "the password", forbidden))
 
 
-def _line(path: str, what: str) -> str:
+def _line(path: str, what: str, forbidden: int) -> str:
     try:
-        text = read_private(path, what=what).decode()
+        text = read_private(path, what=what, forbidden=forbidden).decode()
     except UnicodeDecodeError:
         text = ""
     if text.isprintable() and text:

@@ -9,7 +9,7 @@ from acr_credential_provider.cloud.credential import CloudCredential
 from acr_credential_provider.errors import IdentityUnavailableError
 from acr_credential_provider.memo import stamp
 
-from .private_file import read_word
+from .private_file import FOR_OWNER_ALONE, read_word
 from .who import Who
 
 if TYPE_CHECKING:
@@ -24,12 +24,14 @@ class StsSessionSource:
     """A session whose three parts are in a file each, read anew at each `find`.
 
     It applies to every request: the settings chose this identity. How long the session
-    lives is not in the files; ACR and STS say so in what they grant.
+    lives is not in the files; ACR and STS say so in what they grant. *forbidden* are the
+    permission bits that the files must not have.
     """
 
     id_file: str
     secret_file: str
     token_file: str
+    forbidden: int = FOR_OWNER_ALONE
 
     def who(self, request: CredentialProviderRequest | None) -> Who | None:  # noqa: ARG002  # the same for all
         """Return the owner of what is in the files, whoever that is."""
@@ -39,7 +41,10 @@ class StsSessionSource:
         """Return the session, or raise `IdentityUnavailableError` naming the file and the fix."""
         for _ in range(_TRIES):
             before = [stamp(path) for path in self.files()]
-            parts = [read_word(path, what="one part of the session", largest=_LARGEST) for path in self.files()]
+            parts = [
+                read_word(path, what="one part of the session", largest=_LARGEST, forbidden=self.forbidden)
+                for path in self.files()
+            ]
             if before == [stamp(path) for path in self.files()]:
                 return CloudCredential(*parts)
         raise IdentityUnavailableError(

@@ -1,0 +1,150 @@
+"""Carries out what was planned for a namespace, action by action: the part that writes."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .informer import read, secret, service_account
+from .kube import ClusterError
+from .living import PullSecret
+from .names import LABELS, SECRET_KEY
+from .plan import ChangeAccount, CreateSecret, DeleteSecret, UpdateSecret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from .informer import Informer
+    from .kube import KubeApi
+    from .objects import Secret, ServiceAccount
+    from .plan import Action
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How it went: *left* is whether something remains to be done, and *after* how many seconds at the soonest."""
+
+    left: bool = False
+    after: float = 0.0
+    error: ClusterError | None = None
+
+
+class Hands:
+    """Writes. *may_go_on* is asked before each write; it may wait. *on_done* is told each that succeeded.
+
+    What the API server answers goes into the informers at once, so that the next plan knows it.
+    """
+
+    def __init__(
+        self,
+        api: KubeApi,
+        *,
+        secrets: Callable[[str], Informer[Secret] | None],
+        accounts: Informer[ServiceAccount] | None,
+        may_go_on: Callable[[], bool],
+        on_done: Callable[[Action], None] = lambda _: None,
+    ) -> None:
+        self._api = api
+        self._secrets = secrets
+        self._accounts = accounts
+        self._may_go_on = may_go_on
+        self._on_done = on_done
+
+    def carry_out(self, actions: Iterable[Action]) -> Done:
+        """Do *actions* in order. Without its Secret nothing refers to it; what is still referred to is not deleted."""
+        failed: ClusterError | None = None
+        for action in actions:
+            if not self._may_go_on():
+                return Done(left=True, error=failed)
+            if failed is not None and not isinstance(action, ChangeAccount):
+                break
+            try:
+                self.do(action)
+            except ClusterError as error:
+                failed = error
+                if not isinstance(action, ChangeAccount):
+                    break
+                if error.status in (0, 429, 500, 503):  # not about this account: the next one would fare no better
+                    break
+        if failed is None:
+            return Done()
+        return Done(left=True, after=failed.retry_after, error=failed)
+
+    def do(self, action: Action) -> None:
+        """Do one *action*; raise `ClusterError`. A conflict has been read anew."""
+        kind = "ServiceAccount" if isinstance(action, ChangeAccount) else "Secret"
+        verb = {CreateSecret: "create", DeleteSecret: "delete"}.get(type(action), "update")
+        outcome = "failed"
+        try:
+            self._write(action)
+            outcome = "ok"
+            self._on_done(action)
+        except ClusterError as error:
+            if error.status == 404:
+                outcome = "gone"
+            elif error.is_conflict:
+                outcome = "conflict"
+                self._look_again(action)
+            raise
+        finally:
+            self._api.reporter.wrote(kind, verb, outcome)
+
+    def _write(self, action: Action) -> None:
+        path = _path(action)
+        if isinstance(action, CreateSecret):
+            body = PullSecret(action.name, action.content).manifest(action.namespace)
+            self._observe_secret(self._api.create(f"/api/v1/namespaces/{action.namespace}/secrets", body))
+        elif isinstance(action, UpdateSecret):
+            self._observe_secret(self._api.patch(path, _update(action)))
+        elif isinstance(action, DeleteSecret):
+            self._api.delete(path, uid=action.uid, resource_version=action.resource_version)
+        else:
+            self._observe_account(self._api.patch(path, action.patch()))
+
+    def _look_again(self, action: Action) -> None:
+        """Read what changed, so that the next plan starts from it and need not wait for the watch."""
+        try:
+            found = self._api.get(_path(action))
+        except ClusterError:
+            return
+        if found is None:
+            return
+        if isinstance(action, ChangeAccount):
+            self._observe_account(found)
+        else:
+            self._observe_secret(found)
+
+    def _observe_secret(self, document: dict[str, Any]) -> None:
+        seen = read(document, secret)
+        informer = self._secrets(seen.name)
+        if informer is not None:
+            informer.observe(seen)
+
+    def _observe_account(self, document: dict[str, Any]) -> None:
+        if self._accounts is not None:
+            self._accounts.observe(read(document, service_account))
+
+
+def _path(action: Action) -> str:
+    plural = "serviceaccounts" if isinstance(action, ChangeAccount) else "secrets"
+    return f"/api/v1/namespaces/{action.namespace}/{plural}/{action.name}"
+
+
+def _update(action: UpdateSecret) -> list[dict[str, Any]]:
+    """Return the patch: the content and our labels, nothing else of what others may have put there."""
+    content = base64.b64encode(action.content).decode("ascii")
+    return [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": action.resource_version},
+        {"op": "add", "path": "/data", "value": {SECRET_KEY: content}},
+        *(
+            [{"op": "add", "path": "/metadata/labels", "value": dict(LABELS)}]
+            if not action.has_labels
+            else [{"op": "add", "path": f"/metadata/labels/{_escaped(key)}", "value": LABELS[key]} for key in LABELS]
+        ),
+    ]
+
+
+def _escaped(key: str) -> str:
+    """Return *key* as a step of a JSON pointer."""
+    return key.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,471 @@
+"""The controller: what it watches, what it decides, who writes. One thread decides, a few write, one elects.
+
+Deciding is a round: the configuration, the tokens, what should be in the Secrets. A round never waits for the cloud
+for longer than a few seconds; what comes later starts the next one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from acr_credential_provider import settings as settings_file
+from acr_credential_provider.errors import ConfigurationError, CredentialProviderError
+
+from .configuration import ABSENT, InForce, Judged, role_of, succeed, text_of, understood, write_keys
+from .docker_config import EMPTY, docker_config, has_logins
+from .kube import ClusterError
+from .leader import Leader
+from .living import PullSecret
+from .names import HELPER, HELPER_SECRETS, LEASE_NAME, TOKENS_NAME
+from .objects import NOTHING, Namespace
+from .reporting import ObjectRef
+from .rivals import helper_runs
+from .selection import selects_account_named, selects_namespace, system_namespaces
+from .state import Shared, SharedSecret
+from .tokens import Tokens, called, entry_of
+from .watched import Watched
+from .work import Snapshot, Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from acr_credential_provider.acr_configuration import Role
+    from acr_credential_provider.settings import ProviderSettings, PullSecrets, Registry
+    from acr_credential_provider.sources.login import Login
+
+    from .informer import Times
+    from .kube import KubeApi
+    from .objects import Secret, ServiceAccount
+    from .reporting import Reporter
+    from .tokens import Fetched
+
+TICK = 10.0
+"""Seconds after which a round is due in any case: files may have changed, tokens died, a helper come back."""
+ROUND = 5.0
+"""Seconds that a round waits for the cloud, so that tokens that come together become one write in each namespace."""
+FETCHES = 8
+"""Entries for which the cloud is asked at the same time."""
+
+
+class Fetch(Protocol):
+    """The way to the cloud."""
+
+    def fetch(self, settings: ProviderSettings, registry: Registry, *, known: tuple[str, ...]) -> Fetched:
+        """Return a new login of *registry*; raise `CredentialProviderError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says. *namespace* is the controller's own; all times are seconds."""
+
+    namespace: str
+    config_map: tuple[str, str] = ("kube-system", "acr-configuration")
+    settings_file: str = ""
+    token_mode: str = "auto"  # noqa: S105 - a mode
+    take_over: bool = False
+    keys_directory: str = "/run/aliyun-acr-credential-provider/keys"
+    writes_per_second: float = 100.0
+    workers: int = 4
+    resync: float = 600.0
+    tick: float = TICK
+    lease: tuple[float, float, float] = field(default=(15.0, 10.0, 2.0))
+    """How long others leave it alone, until when its holder writes, and how often it is renewed."""
+
+
+class Controller:
+    """One replica. It is the `Living` view that its webhook asks, whether it leads or not."""
+
+    def __init__(  # noqa: PLR0913 - parts, always given by name
+        self,
+        api: KubeApi,
+        options: Options,
+        *,
+        identity: str,
+        fetch: Fetch,
+        read_login: Callable[[str, str], Login],
+        reporter: Reporter,
+        times: Times,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._api = api
+        self._options = options
+        self._fetch = fetch
+        self._read_login = read_login
+        self._reporter = reporter
+        self._clock = clock
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._tokens = Tokens(clock=clock)
+        self._in_flight: set[str] = set()
+        self._fetched = threading.Condition()
+        self._in_force: InForce = ABSENT
+        self._judged_text: str | None = ""
+        self._role: Role | None = None
+        self._shared = SharedSecret(api, options.namespace)
+        self._names: tuple[str, ...] = ()
+        self._taken = ""
+        self._resynced_at = float("-inf")
+        self._snapshot: Snapshot | None = None
+        self._is_clear = False
+        """Whether this replica, since it leads, made sure of what should be and of who else is at work."""
+        self._was_round = False
+        duration, deadline, retry = options.lease
+        self.leader = Leader(
+            api,
+            namespace=options.namespace,
+            name=LEASE_NAME,
+            identity=identity,
+            on_change=self._on_leadership,
+            duration=duration,
+            deadline=deadline,
+            retry=retry,
+        )
+        self.watched = Watched(
+            api,
+            own_namespace=options.namespace,
+            config_map=None if options.settings_file else options.config_map,
+            on_namespace=self._on_namespace,
+            on_account=self._on_account,
+            on_secret=self._on_secret,
+            on_news=self._wake.set,
+            times=times,
+        )
+        self._workers = Workers(
+            api,
+            self.watched,
+            may_write=lambda: self._is_clear and self.leader.may_write(),
+            snapshot=lambda: self._snapshot,
+            reporter=reporter,
+            rate=options.writes_per_second,
+            count=options.workers,
+        )
+
+    # What the command line calls.
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self.watched.start()
+        self._workers.start()
+        self.leader.start()
+        threading.Thread(target=self._run, name="rounds", daemon=True).start()
+
+    def stop(self) -> None:
+        """End soon: nothing new is begun, the Lease is given back."""
+        self._stop.set()
+        self._wake.set()
+        self._workers.stop()
+        self.leader.stop()
+        self.watched.stop()
+
+    # What the webhook asks.
+    def pull_secret_for(
+        self,
+        namespace: str,
+        service_account: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> PullSecret | None:
+        """Return the Secret for *service_account*; see `Living`."""
+        snapshot = self._snapshot
+        if snapshot is None or snapshot.is_blocked or not has_logins(snapshot.content):
+            return None
+        # One that was made a moment ago is known by its name at least.
+        seen = self.watched.namespaces.get(namespace, namespace) or Namespace(namespace)
+        is_meant = selects_namespace(snapshot.wanted, seen) and not seen.terminating
+        if is_meant and selects_account_named(
+            snapshot.wanted, service_account, labels or NOTHING, annotations or NOTHING
+        ):
+            return PullSecret(snapshot.wanted.secret_name, snapshot.content)
+        return None
+
+    def wanted(self) -> PullSecrets | None:
+        """Return the section of the settings in force; see `Living`."""
+        return self._in_force.judged.wanted if self._in_force.settings is not None else None
+
+    def is_ready(self) -> bool:
+        """Say whether this replica knows what it must; see `Living`."""
+        if not self.watched.is_informed() or not self.watched.is_synced():
+            return False
+        return self._was_round
+
+    # What the watches tell.
+    def _on_namespace(self, namespace: Namespace) -> None:
+        self._workers.look_at(namespace.name, urgent=True)
+
+    def _on_account(self, account: ServiceAccount) -> None:
+        self._workers.look_at(account.namespace, urgent=True)
+
+    def _on_secret(self, secret: Secret) -> None:
+        self._workers.look_at(secret.namespace)
+
+    def _on_leadership(self, leads: bool) -> None:
+        self._is_clear = False
+        if not leads:
+            self._workers.forget()
+        self._taken = ""  # read the shared Secret anew
+        self._resynced_at = float("-inf")
+        self._wake.set()
+
+    # Rounds.
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            try:
+                self.round()
+            except CredentialProviderError as error:  # the API server, most of all; the next round is soon
+                self._say("RoundFailed", error)
+            self._wake.wait(self._pause())
+
+    def _pause(self) -> float:
+        settings = self._in_force.settings
+        until = self._tokens.next_due(settings) - self._clock() if settings is not None else self._options.tick
+        return min(max(until, 0.2), self._options.tick)
+
+    def round(self) -> None:
+        """Decide once."""
+        if not self.watched.is_informed():
+            self._wake_soon()
+            return
+        leads = self.leader.may_write()
+        self._take_shared(leads=leads)
+        self._configure()
+        settings = self._in_force.settings
+        if settings is None:
+            self._was_round = True
+            return
+        self._tokens.expect(settings, self._in_force.judged.keys)
+        if leads:
+            self._renew(settings)
+            self._share(settings)
+        self._reporter.tokens(self._tokens.states(settings))
+        self._compose(settings)
+        self._resync(leads=leads)
+        self._was_round = True
+
+    def _wake_soon(self) -> None:
+        self._stop.wait(0.1)
+        self._wake.set()
+
+    def _take_shared(self, *, leads: bool) -> None:
+        """Take in what another replica shared, or the last leader left."""
+        seen = self.watched.shared.get(self._options.namespace, TOKENS_NAME)
+        version = seen.resource_version if seen is not None else "none"
+        if version == self._taken:
+            return
+        shared = self._shared.read() if leads else Shared.decode(seen.data if seen is not None else None)
+        self._tokens.take(shared.tokens)
+        self._names = tuple(dict.fromkeys((*self._names, *shared.names)))
+        if self._in_force.settings is None and shared.configuration:
+            judged = self._understood(shared.configuration)
+            self._in_force = InForce(judged, shared.configuration, "kept")
+        self._taken = version
+
+    def _configure(self) -> None:
+        """Take in the configuration if it changed, and say how it stands."""
+        about, text = self._text()
+        if text == self._judged_text:
+            return
+        role = self._role_of_cluster()
+        in_force = succeed(self._in_force, text, role=role, keys_directory=self._options.keys_directory)
+        write_keys(in_force.judged.keys)
+        self._judged_text = text
+        self._in_force = in_force
+        self._reporter.configuration(in_force.outcome, problems=len(in_force.problems))
+        self._tell_of_configuration(about, in_force)
+
+    def _understood(self, text: str) -> Judged:
+        judged = understood(text, role=self._role_of_cluster(), keys_directory=self._options.keys_directory)
+        write_keys(judged.keys)
+        return judged
+
+    def _text(self) -> tuple[ObjectRef, str | None]:
+        if self._options.settings_file:
+            path = self._options.settings_file
+            try:
+                return ObjectRef("File", "", path), settings_file.read(path)
+            except ConfigurationError as error:
+                self._say("ConfigurationUnreadable", error)
+                return ObjectRef("File", "", path), None
+        namespace, name = self._options.config_map
+        found = self.watched.config_map.get(namespace, name) if self.watched.config_map else None
+        about = ObjectRef("ConfigMap", namespace, name, found.uid if found else "")
+        return about, text_of(found.data) if found is not None else None
+
+    def _role_of_cluster(self) -> Role:
+        if self._role is None:
+            created = ""
+            if self._options.token_mode == "auto":  # noqa: S105 - a mode
+                found = self._api.get("/api/v1/namespaces/kube-system")
+                created = str(found["metadata"].get("creationTimestamp", "")) if found else ""
+            self._role = role_of(self._options.token_mode, created)
+        return self._role
+
+    def _tell_of_configuration(self, about: ObjectRef, in_force: InForce) -> None:
+        if in_force.outcome == "absent":
+            message = "there is no configuration: nothing is done until there is one"
+            self._reporter.event(about, "ConfigurationAbsent", message, is_warning=False)
+        for each in in_force.problems[:10]:
+            held = "; what held before stays in force" if in_force.outcome == "kept" else ""
+            self._reporter.event(about, "ConfigurationProblem", f"{each}. {each.remedy}{held}")
+        if in_force.outcome in ("loaded", "partly"):
+            many = len(in_force.settings.registries) if in_force.settings else 0
+            self._reporter.event(about, "ConfigurationLoaded", f"{many} registries are in force", is_warning=False)
+            spoilt = system_namespaces(in_force.judged.wanted)
+            if spoilt:
+                self._reporter.event(
+                    about,
+                    "SystemNamespaces",
+                    f"{', '.join(spoilt)} are among the namespaces: a login can spoil the pull of a system's public "
+                    "images. Name the namespaces of your own workloads instead.",
+                )
+
+    # Tokens.
+    def _renew(self, settings: ProviderSettings) -> None:
+        """Ask the cloud for what is due, and wait for it a little."""
+        until = time.monotonic() + ROUND
+        waiting = self._tokens.due(settings)
+        while waiting and time.monotonic() < until and not self._stop.is_set():
+            with self._fetched:
+                waiting = [each for each in waiting if entry_of(each) not in self._in_flight]
+                free = FETCHES - len(self._in_flight)
+                now, waiting = waiting[:free], waiting[free:]
+                self._in_flight.update(entry_of(each) for each in now)
+            for registry in now:
+                work = (settings, registry, self._tokens.hosts_of(registry))
+                threading.Thread(target=self._fetch_one, args=work, name="token", daemon=True).start()
+            left = max(until - time.monotonic(), 0.0)
+            with self._fetched:
+                if waiting:
+                    self._fetched.wait_for(lambda: len(self._in_flight) < FETCHES, left)
+                else:
+                    self._fetched.wait_for(lambda: not self._in_flight, left)
+
+    def _fetch_one(self, settings: ProviderSettings, registry: Registry, known: tuple[str, ...]) -> None:
+        name = called(registry)
+        try:
+            self._tokens.keep(registry, self._fetch.fetch(settings, registry, known=known))
+            self._reporter.renewed(name)
+        except CredentialProviderError as error:
+            self._tokens.fail(registry, error)
+            self._reporter.renewal_failed(name, type(error).__name__)
+            self._say("TokenNotRenewed", error, entry=name)
+        finally:
+            with self._fetched:
+                self._in_flight.discard(entry_of(registry))
+                self._fetched.notify_all()
+            self._wake.set()
+
+    def _share(self, settings: ProviderSettings) -> None:
+        """Let the other replicas, and the next leader, have what this one knows."""
+        self._tokens.forget(entry_of(each) for each in settings.registries)
+        name = self._in_force.judged.wanted.secret_name
+        self._names = tuple(dict.fromkeys((*self._names, name)))
+        shared = Shared(self._tokens.encode(), self._in_force.text, self._names)
+        try:
+            self._shared.write(shared)
+        except ClusterError as error:
+            # What is in force here must not wait for a copy; but a name that nobody wrote down would be left behind.
+            if name not in self._shared.names():
+                raise
+            self._say("TokensNotShared", error)
+
+    # What should be.
+    def _compose(self, settings: ProviderSettings) -> None:
+        wanted = self._in_force.judged.wanted
+        failures: list[tuple[str, CredentialProviderError]] = []
+        logins = self._tokens.logins(
+            settings, read=self._read_login, on_failure=lambda each, error: failures.append((called(each), error))
+        )
+        for name, error in failures:
+            self._say("LoginUnreadable", error, entry=name)
+        try:
+            content = docker_config(logins)
+        except ConfigurationError as error:
+            self._say("PullSecretTooLarge", error)
+            content = self._snapshot.content if self._snapshot is not None else EMPTY
+        before = self._snapshot
+        also = HELPER_SECRETS if self._options.take_over else ()
+        self.watched.watch_secrets({wanted.secret_name, *self._names, *also})
+        if not logins and not self._tokens.knows_any():
+            return  # what is in the namespaces' Secrets may live still: only who knows that it died may empty them
+        is_running, replaced = (before.is_blocked, before.replaced) if before is not None else (False, frozenset())
+        snapshot = Snapshot(
+            wanted=wanted,
+            content=content,
+            digest=hashlib.sha256(content).hexdigest(),
+            retired=frozenset(self._names) - {wanted.secret_name},
+            replaced=replaced,
+            is_blocked=is_running,
+        )
+        if before is None:
+            snapshot = self._beside_the_helper(snapshot)
+        self._snapshot = snapshot
+        if snapshot != before:
+            self._workers.look_at_all()
+
+    def _beside_the_helper(self, snapshot: Snapshot) -> Snapshot:
+        """Return *snapshot* as it must be beside a helper, if there is one."""
+        try:
+            runs = helper_runs(self._api)
+        except ClusterError as error:
+            self._say("HelperUnknown", error)
+            return snapshot
+        if runs:
+            what = "ours is added beside its entries" if self._options.take_over else "nothing is written"
+            self._reporter.event(
+                ObjectRef("Deployment", "kube-system", HELPER, api_version="apps/v1"),
+                "HelperRunning",
+                f"{HELPER} is at work in this cluster: {what} until it is gone. Uninstall it (ACK console: add-ons), "
+                "or scale it to 0; start ours with --take-over to replace its entries without a gap.",
+            )
+        replaced = frozenset(HELPER_SECRETS) if self._options.take_over and not runs else frozenset[str]()
+        return Snapshot(
+            wanted=snapshot.wanted,
+            content=snapshot.content,
+            digest=snapshot.digest,
+            retired=snapshot.retired,
+            replaced=replaced,
+            is_blocked=runs and not self._options.take_over,
+        )
+
+    def _resync(self, *, leads: bool) -> None:
+        """Look at everything again from time to time, and at the helper more often while there is one."""
+        now = time.monotonic()
+        snapshot = self._snapshot
+        if snapshot is None:
+            return
+        is_waiting = snapshot.is_blocked or (self._options.take_over and not snapshot.replaced)
+        pause = self._options.tick if is_waiting else self._options.resync
+        if now >= self._resynced_at + pause:
+            self._resynced_at = now
+            self._snapshot = self._beside_the_helper(snapshot)
+            self._forget_names(snapshot.wanted.secret_name)
+            self._is_clear = leads and self.leader.may_write()
+            self._workers.look_at_all()
+        self._count()
+
+    def _forget_names(self, current: str) -> None:
+        """Forget the names that no Secret of ours has any more."""
+        if not self.watched.is_synced():
+            return
+        for name in self._names:
+            informer = self.watched.secrets_named(name)
+            if name != current and informer is not None and not any(each.is_ours for each in informer.all()):
+                self._names = tuple(each for each in self._names if each != name)
+
+    def _count(self) -> None:
+        snapshot = self._snapshot
+        if snapshot is not None:
+            self._reporter.managed(**self._workers.managed(snapshot.wanted.secret_name))
+
+    def _say(self, reason: str, error: CredentialProviderError, *, entry: str = "") -> None:
+        namespace, name = self._options.config_map
+        about = ObjectRef("ConfigMap", namespace, name)
+        if self._options.settings_file:
+            about = ObjectRef("File", "", self._options.settings_file)
+        what = f"{entry}: " if entry else ""
+        self._reporter.event(about, reason, f"{what}{error.problem}. {error.remedy}")

@@ -1,0 +1,202 @@
+"""The part that brings namespaces into order, one at a time each, several at once."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .actions import Done, Hands
+from .plan import ChangeAccount, Desired, is_foreign, plan
+from .queue import Pace, WorkQueue
+from .reporting import ObjectRef
+from .rivals import Reverts
+from .selection import selects_account, selects_namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from acr_credential_provider.settings import PullSecrets
+
+    from .kube import ClusterError, KubeApi
+    from .objects import Namespace
+    from .plan import Action, Observed
+    from .reporting import Reporter
+    from .watched import Watched
+
+PATIENCE = 1.0
+"""Seconds between two looks of an idle worker at whether it is to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What should be everywhere, at one moment. While *is_blocked* nothing is written: another helper is at work."""
+
+    wanted: PullSecrets
+    content: bytes = field(repr=False)
+    digest: str
+    retired: frozenset[str]
+    replaced: frozenset[str]
+    is_blocked: bool
+
+
+def desired(snapshot: Snapshot, namespace: Namespace, observed: Observed) -> Desired:
+    """Return what *namespace* should be like."""
+    is_selected = selects_namespace(snapshot.wanted, namespace)
+    accounts = frozenset(
+        each.name for each in observed.accounts if is_selected and selects_account(snapshot.wanted, each)
+    )
+    return Desired(
+        snapshot.wanted.secret_name,
+        snapshot.content,
+        snapshot.digest,
+        is_selected=is_selected,
+        accounts=accounts,
+        retired=snapshot.retired,
+        replaced=snapshot.replaced,
+    )
+
+
+class Workers:
+    """Threads that take namespaces from a queue. They write only while *may_write* says so."""
+
+    def __init__(  # noqa: PLR0913 - parts, always given by name
+        self,
+        api: KubeApi,
+        watched: Watched,
+        *,
+        may_write: Callable[[], bool],
+        snapshot: Callable[[], Snapshot | None],
+        reporter: Reporter,
+        rate: float,
+        count: int,
+    ) -> None:
+        self._watched = watched
+        self._may_write = may_write
+        self._snapshot = snapshot
+        self._reporter = reporter
+        self._count = count
+        self._queue = WorkQueue()
+        self._pace = Pace(rate, max(int(rate), 1))
+        self._reverts = Reverts()
+        self._stop = threading.Event()
+        self._told_foreign: set[str] = set()
+        self._hands = Hands(
+            api, secrets=watched.secrets_named, accounts=watched.accounts, may_go_on=self._may_go_on, on_done=self._note
+        )
+
+    def start(self) -> None:
+        """Begin, each in a thread of its own."""
+        for number in range(self._count):
+            threading.Thread(target=self._run, name=f"worker {number}", daemon=True).start()
+
+    def stop(self) -> None:
+        """End after the write that is under way."""
+        self._stop.set()
+        self._queue.close()
+
+    def look_at(self, namespace: str, *, urgent: bool = False) -> None:
+        """Let *namespace* be brought into order soon; *urgent* ones, with something new in them, come first."""
+        if self._may_write():
+            self._queue.add(namespace, urgent=urgent)
+            self._reporter.queue(len(self._queue))
+
+    def look_at_all(self) -> None:
+        """Let all namespaces be looked at."""
+        for namespace in self._watched.namespaces.groups():
+            self.look_at(namespace)
+
+    def forget(self) -> None:
+        """Drop what waits: another replica leads."""
+        self._queue.clear()
+
+    def managed(self, name: str) -> dict[str, int]:
+        """Return how many objects carry what is ours."""
+        informer = self._watched.secrets_named(name)
+        ours = [each for each in informer.all() if each.is_ours] if informer is not None else []
+        accounts = sum(name in (each.pull_secrets or ()) for each in self._watched.accounts.all())
+        return {"secrets": len(ours), "service_accounts": accounts}
+
+    def _may_go_on(self) -> bool:
+        wait = self._pace.turn()
+        if wait > 0:
+            self._stop.wait(wait)
+        return self._may_write() and not self._stop.is_set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            namespace = self._queue.take(PATIENCE)
+            if namespace is None:
+                continue
+            done = Done(left=True)
+            try:
+                done = self.tidy(namespace)
+            finally:  # also after what should never be: the namespace comes again
+                self._queue.done(namespace, failed=done.left, after=done.after)
+                self._reporter.queue(len(self._queue))
+
+    def tidy(self, namespace: str) -> Done:
+        """Bring *namespace* into order as far as that is possible now."""
+        snapshot = self._snapshot()
+        if snapshot is None or snapshot.is_blocked or not self._may_write():
+            return Done()
+        if not self._watched.is_synced():
+            self._queue.add(namespace, after=0.5)
+            return Done()
+        seen = self._watched.namespaces.get(namespace, namespace)
+        if seen is None or seen.terminating:
+            return Done()
+        observed = self._watched.observed(namespace)
+        self._tell_of_foreign(observed, snapshot)
+        actions = plan(observed, desired(snapshot, seen, observed))
+        possible, pause = self._without_reverted(actions)
+        done = self._hands.carry_out(possible)
+        if done.error is not None:
+            self._tell_of_failure(namespace, done.error)
+        if pause > 0:
+            self._queue.add(namespace, after=pause)
+        return done
+
+    def _note(self, action: Action) -> None:
+        """Take note of what was done: how often each account gets our entry."""
+        if isinstance(action, ChangeAccount) and action.add and self._reverts.added(action.namespace, action.name):
+            self._reporter.event(
+                ObjectRef("ServiceAccount", action.namespace, action.name),
+                "EntryReverted",
+                f"something takes {action.add} out of imagePullSecrets again and again; it is put back ever slower. "
+                "Let the tool that manages this ServiceAccount ignore that field, or switch it off here: label "
+                "aliyun-acr-credential-provider/pull-secrets=disabled.",
+            )
+
+    def _without_reverted(self, actions: list[Action]) -> tuple[list[Action], float]:
+        """Return what may be done now, and the seconds until more of it may."""
+        possible: list[Action] = []
+        pause = 0.0
+        for action in actions:
+            wait = 0.0
+            if isinstance(action, ChangeAccount) and action.add:
+                wait = self._reverts.wait_for(action.namespace, action.name)
+            if wait > 0:
+                pause = min(pause, wait) if pause else wait
+            else:
+                possible.append(action)
+        return possible, pause
+
+    def _tell_of_foreign(self, observed: Observed, snapshot: Snapshot) -> None:
+        present = observed.secrets.get(snapshot.wanted.secret_name)
+        if not is_foreign(present):
+            self._told_foreign.discard(observed.namespace)
+        elif observed.namespace not in self._told_foreign:
+            self._told_foreign.add(observed.namespace)
+            self._reporter.event(
+                ObjectRef("Secret", observed.namespace, snapshot.wanted.secret_name, present.uid if present else ""),
+                "SecretNotOurs",
+                "this Secret has the name of ours but not our label, and is left alone: no ServiceAccount here gets a "
+                "pull secret. Rename or delete it, or choose another pullSecrets.secretName.",
+            )
+
+    def _tell_of_failure(self, namespace: str, error: ClusterError) -> None:
+        if not error.is_conflict and error.status not in (0, 404, 429):
+            self._reporter.event(
+                ObjectRef("Namespace", "", namespace), "WriteRefused", f"{error.problem}. {error.remedy}"
+            )
