@@ -107,6 +107,8 @@ _GO_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|s))+", re.ASCII)
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _TRUE, _FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off", ""})
 _NAME = re.compile(r"[a-z0-9*]([a-z0-9.*-]{0,251}[a-z0-9*])?", re.ASCII)
+KEY_MOVED = "the access key moved into files; delete it from the ConfigMap and renew it"
+"""The change that a key in the text makes of it."""
 _CONTROLLER = "belongs to the pull-secrets controller: a node's plugin answers for every pod on the node"
 
 
@@ -669,9 +671,7 @@ class _Reader:
         while files[0] in self._result.secrets:
             files = [f"{self._keys_directory}/{label}-{taken}-access-key-{half}" for half in ("id", "secret")]
             taken += 1
-        self._change(
-            keys["customAccessKey"][1], "the access key moved into files; delete it from the ConfigMap and renew it"
-        )
+        self._change(keys["customAccessKey"][1], KEY_MOVED)
         identity = {"kind": "accessKey", "accessKeyIdFile": files[0], "accessKeySecretFile": files[1]}
         return dict(zip(files, (key_id, secret), strict=True)), identity
 

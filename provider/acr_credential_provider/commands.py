@@ -84,9 +84,12 @@ def run(arguments: list[str]) -> int:
 
 
 def _through_the_door(word: str, arguments: list[str]) -> int:
-    name, _help = DOORS[word]
+    return _behind_the_door(DOORS[word][0], arguments, word=word)
+
+
+def _behind_the_door(name: str, asked: object, *, word: str) -> int:
     try:
-        code: int = importlib.import_module(name).run(arguments)
+        code: int = importlib.import_module(name).run(asked)
     except ModuleNotFoundError as error:
         if error.name is None or not name.startswith(error.name):
             raise
@@ -126,26 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--output", choices=("text", "json"), default="text")
     explain.set_defaults(run=_explain)
 
-    doctor = commands.add_parser("doctor", help="try a pull's whole path and name the first broken step")
-    doctor.add_argument("image", metavar="IMAGE", nargs="?", default="")
-    _add_paths(doctor)
-    doctor.add_argument("--output", choices=("text", "json"), default="text")
-    doctor.add_argument("--host-root", metavar="DIR", type=_absolute, help="where the node's / is mounted, in a pod")
-    doctor.add_argument("--no-kubelet", action="store_true", help="leave the kubelet of this machine aside")
-    doctor.add_argument(
-        "--token-file",
-        metavar="FILE",
-        help="try as the ServiceAccount whose token is in FILE (- is stdin): kubectl create token --audience AUDIENCE",
-    )
-    doctor.add_argument(
-        "--service-account-annotation",
-        metavar="KEY=VALUE",
-        type=_annotation,
-        action="append",
-        default=[],
-        help="an annotation of that ServiceAccount; may be repeated",
-    )
-    doctor.set_defaults(run=_doctor)
+    _add_doctor(commands.add_parser("doctor", help="try a pull's whole path and name the first broken step"))
 
     helper = commands.add_parser("docker-credential", help="answer docker's credential helper protocol")
     helper.add_argument("verb", choices=("get", "list", "store", "erase", "version"))
@@ -184,6 +168,33 @@ def _parser() -> argparse.ArgumentParser:
     for word, (_module, purpose) in DOORS.items():
         commands.add_parser(word, help=purpose, add_help=False)
     return parser
+
+
+def _add_doctor(doctor: argparse.ArgumentParser) -> None:
+    doctor.add_argument("image", metavar="IMAGE", nargs="?", default="")
+    _add_paths(doctor)
+    doctor.add_argument("--output", choices=("text", "json"), default="text")
+    doctor.add_argument("--host-root", metavar="DIR", type=_absolute, help="where the node's / is mounted, in a pod")
+    doctor.add_argument(
+        "--cluster", action="store_true", help="look at a cluster's pull secrets instead; changes nothing"
+    )
+    doctor.add_argument("--kubeconfig", default="", help="with --cluster; default: as kubectl")
+    doctor.add_argument("--context", default="", help="with --cluster")
+    doctor.add_argument("--no-kubelet", action="store_true", help="leave the kubelet of this machine aside")
+    doctor.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="try as the ServiceAccount whose token is in FILE (- is stdin): kubectl create token --audience AUDIENCE",
+    )
+    doctor.add_argument(
+        "--service-account-annotation",
+        metavar="KEY=VALUE",
+        type=_annotation,
+        action="append",
+        default=[],
+        help="an annotation of that ServiceAccount; may be repeated",
+    )
+    doctor.set_defaults(run=_doctor)
 
 
 def _add_paths(parser: argparse.ArgumentParser) -> None:
@@ -232,6 +243,8 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    if options.cluster:
+        return _doctor_of_the_cluster(options)
     from . import doctor  # noqa: PLC0415 - a pull's whole path, for this command alone
 
     pod = None
@@ -258,6 +271,12 @@ def _token(path: str) -> str:
     raise ConfigurationError(
         problem, remedy="Write a token there: kubectl create token NAME -n NAMESPACE --audience sts.aliyuncs.com"
     )
+
+
+def _doctor_of_the_cluster(options: argparse.Namespace) -> int:
+    if options.settings == SETTINGS:  # a node's; the cluster's controller goes by its ConfigMap
+        options.settings = ""
+    return _behind_the_door("acr_credential_provider.platforms.cluster_doctor_cli", options, word="doctor --cluster")
 
 
 def _docker_credential(options: argparse.Namespace) -> int:

@@ -35,7 +35,6 @@ from .cluster_seen import (
     settings_of,
     some,
     unselected_pulls,
-    without_line,
 )
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def _is_there(name: str, cluster: Cluster) -> Iterator[Finding]:
 def _is_readable(name: str, cluster: Cluster) -> Iterator[Finding]:
     configuration = configuration_of(cluster)
     for each in configuration.problems:
-        yield Finding(name, FAILED, problem=without_line(each), remedy=each.remedy)
+        yield Finding(name, FAILED, problem=str(each), remedy=each.remedy)
     for change in configuration.changes:
         yield Finding(
             name,

@@ -255,8 +255,3 @@ def namespace_of(found: Object) -> str:
 def called(registry: Registry) -> str:
     """Return what messages call *registry*."""
     return registry.instance_id or "the Personal Edition"
-
-
-def without_line(problem: Problem) -> str:
-    """Return it without its line, which is of no ConfigMap's text that anyone sees."""
-    return f"{problem.field} {problem.problem}".strip()

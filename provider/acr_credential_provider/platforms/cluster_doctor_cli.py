@@ -1,0 +1,122 @@
+"""``doctor --cluster``: reads a cluster, changes nothing in it, and tells what keeps its Pods from pulling."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from acr_credential_provider import acr_configuration
+from acr_credential_provider.doctor import FAILED, document, text
+from acr_credential_provider.pull_secrets.configuration import text_of, understood
+from acr_credential_provider.pull_secrets.objects import Namespace, ServiceAccount
+from acr_credential_provider.pull_secrets.selection import selects_account, selects_namespace, system_namespaces
+from acr_credential_provider.settings import read
+
+from .cluster_api import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    EVENT,
+    NAMESPACE,
+    NODE,
+    POD,
+    SERVICE_ACCOUNT,
+    ClusterApi,
+    ForbiddenError,
+    Kind,
+    connect,
+)
+from .cluster_doctor import examine
+from .cluster_seen import Cluster, Configuration, name_of, namespace_of
+
+if TYPE_CHECKING:
+    import argparse
+
+    from acr_credential_provider.pull_secrets.configuration import Judged
+    from acr_credential_provider.settings import PullSecrets
+
+    from .cluster_seen import Object, Objects
+
+CONFIGURATION = ("kube-system", "acr-configuration")
+_NOWHERE = "/not-read-for-this"
+"""Where the key files of a converted acr-configuration would be: nobody asks the cloud here."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Examine the cluster that *options* (kubeconfig, context, settings, output) name; return the exit code."""
+    api = connect(options.kubeconfig, options.context)
+    findings = examine(_look(api, options.settings))
+    as_json = options.output == "json"
+    print(json.dumps(document(findings), indent=2) if as_json else text(findings))  # noqa: T201 - the command's output
+    return 1 if any(each.outcome == FAILED for each in findings) else 0
+
+
+def _look(api: ClusterApi, settings: str) -> Cluster:
+    """Return what is to be seen of the cluster; *settings* is a file to go by in place of the ConfigMap, or ""."""
+    judged, configuration = _configuration(api, settings)
+    wanted = judged.wanted if judged is not None else None
+
+    def selects(namespace: Object, account: Object) -> bool:
+        return wanted is not None and _selects(wanted, namespace, account)
+
+    return Cluster(
+        configuration,
+        selects,
+        system_namespaces(wanted) if wanted is not None else (),
+        namespaces=_list(api, NAMESPACE),
+        accounts=_list(api, SERVICE_ACCOUNT),
+        pods=_list(api, POD),
+        deployments=_list(api, DEPLOYMENT),
+        nodes=_list(api, NODE),
+        events=_list(api, EVENT),
+    )
+
+
+def _configuration(api: ClusterApi, settings: str) -> tuple[Judged | None, Configuration | None]:
+    """Return what the controller is told, judged; None and None where nobody told it anything."""
+    data: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    if settings:
+        content = read(settings)
+    else:
+        namespace, name = CONFIGURATION
+        found = api.find(CONFIG_MAP, name, namespace)
+        if found is None:
+            return None, None
+        data = found.get("data") or {}
+        annotations = (found.get("metadata") or {}).get("annotations") or {}
+        content = text_of(data)
+    judged = understood(content, role="nodeRole", keys_directory=_NOWHERE)
+    changes = []
+    if acr_configuration.is_one(content):
+        conversion = acr_configuration.convert(content, place="controller", keys_directory=_NOWHERE)
+        # In the cluster no key is moved anywhere: another check says what there is to say of keys.
+        changes = [each for each in conversion.changes if each.what != acr_configuration.KEY_MOVED]
+    return judged, Configuration(judged.settings, judged.problems, changes, data, annotations)
+
+
+def _selects(wanted: PullSecrets, namespace: Object, account: Object) -> bool:
+    return selects_namespace(
+        wanted,
+        Namespace(name_of(namespace), labels=_of(namespace, "labels"), annotations=_of(namespace, "annotations")),
+    ) and selects_account(
+        wanted,
+        ServiceAccount(
+            namespace_of(account),
+            name_of(account),
+            labels=_of(account, "labels"),
+            annotations=_of(account, "annotations"),
+        ),
+    )
+
+
+def _of(found: Object, what: str) -> dict[str, str]:
+    metadata: dict[str, Any] = found.get("metadata") or {}
+    return metadata.get(what) or {}
+
+
+def _list(api: ClusterApi, kind: Kind) -> Objects:
+    """Return all objects of a *kind*, None where this user may not see them: the checks that need them say so."""
+    try:
+        return api.list(kind)
+    except ForbiddenError:
+        return None
