@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import guide
@@ -200,6 +201,24 @@ def host_of_another_region(world):
 def no_metadata_service(world):
     world.registry["identity"] = {"kind": "nodeRole"}
     world.document["endpoints"] = {"metadata": f"http://127.0.0.1:{free_port()}"}
+
+
+@breaks("entry", "identity: kind: login")
+def new_personal_edition_without_a_login(world):
+    world.image = "crpi-a1b2c3.cn-hangzhou.personal.cr.aliyuncs.com/team/app"
+    world.node.provider["matchImages"].append("*.*.personal.cr.aliyuncs.com")
+
+
+@breaks("metadata service", "allow metadata v1")
+def metadata_service_without_tokens(world):
+    world.registry["identity"] = {"kind": "nodeRole"}
+    world.sandbox.node.tokens_offered = False
+
+
+@breaks("metadata service", "Let PUT requests to 100.100.100.200 through")
+def hardened_metadata_service_that_is_asked_by_v1(world):
+    world.registry["identity"] = {"kind": "nodeRole", "allowMetadataV1": True}
+    world.sandbox.node.tokens_offered, world.sandbox.node.hardened = False, True
 
 
 @breaks("identity", "Attach a RAM role")
@@ -452,6 +471,26 @@ def role_that_does_not_trust_the_service_account(world):
     by_token_file(world, "other")
 
 
+@breaks("identity", "Wait")
+def sts_that_throttles(world):
+    chain_of_two(world)
+    world.sandbox.faults.add("AssumeRole", Throttle(retry_after_ms=60_000))
+
+
+@breaks("identity", "client IDs")
+def oidc_provider_of_another_audience(world):
+    by_token_file(world)
+    provider = world.sandbox.state.find_oidc_provider(PROVIDER_ARN)
+    world.sandbox.state.add_oidc_provider(replace(provider, client_ids=("another",)))
+
+
+@breaks("identity", "this very cluster")
+def oidc_provider_of_another_issuer(world):
+    by_token_file(world)
+    provider = world.sandbox.state.find_oidc_provider(PROVIDER_ARN)
+    world.sandbox.state.add_oidc_provider(replace(provider, issuer=provider.issuer.replace("hangzhou", "beijing")))
+
+
 @breaks("identity", "is registered in RAM")
 def oidc_provider_that_is_not_registered(world):
     by_token_file(world)
@@ -693,6 +732,7 @@ def test_on_a_healthy_node_every_step_is_ok(world, way):
         "annotation that is not passed on",
         "nodes without the audience",
         "pod without a role",
+        "hardened metadata service that is asked by v1",
         "second role that does not trust the first",
         "token file that is absent",
     ],

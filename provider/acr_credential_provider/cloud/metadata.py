@@ -33,6 +33,9 @@ _NOT_ECS = (
     "on ECS check that nothing blocks 100.100.100.200 (network policy, iptables)."
 )
 _ATTACH = "Attach a RAM role to this ECS instance (or to the node pool), or use another identity in the settings."
+_LET_TOKENS_THROUGH = (
+    "Let PUT requests to 100.100.100.200 through: no proxy, firewall rule or other metadata agent may stand in between."
+)
 _LATER = "Try again; if it stays, restart the instance's metadata service from the ECS console or ask support."
 
 
@@ -99,6 +102,11 @@ class MetadataService:
             response = self._with_token(path)
         if response.status == 404:
             raise IdentityUnavailableError(missing, remedy=_ATTACH)
+        if response.status == 403 and not self._token:  # v1 was tried, and the instance is hardened against it
+            raise IdentityUnavailableError(
+                "the metadata service is hardened: it answers to requests with a session token only, and gave none",
+                remedy=_LET_TOKENS_THROUGH,
+            )
         if response.status != 200:
             raise IdentityUnavailableError(
                 f"the metadata service refused {path} (HTTP {response.status})", remedy=_LATER
