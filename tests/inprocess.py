@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def ask(raw: bytes, settings: Path, cache: Path) -> bytes:
-    """Return the response to the request in *raw*; raise what the program would report."""
+def ask(raw: bytes, settings: Path, cache: Path, *, seconds: float = 10.0) -> bytes:
+    """Return the response to the request in *raw* within *seconds*; raise what the program would report."""
     hit = answer_from_memo(raw, {"--settings": str(settings), "--cache": str(cache)})
     if hit is not None:
         return hit
@@ -30,7 +30,13 @@ def ask(raw: bytes, settings: Path, cache: Path) -> bytes:
     digest = question(str(settings), host, request.asker)
     memos = Memos(f"{cache}/memo")
     tools = Tools(
-        str(settings), f"{cache}/store", memos, Locks(f"{cache}/locks"), Deadline(10.0), Deadline(5.0), lambda _: None
+        str(settings),
+        f"{cache}/store",
+        memos,
+        Locks(f"{cache}/locks"),
+        Deadline(seconds),
+        Deadline(seconds / 2),
+        lambda _: None,
     )
     with acquired(request, digest=digest, tools=tools) as memo:
         Notes(memos, digest=digest, host=host, stamps=(stamp(str(settings)),)).keep(memo)

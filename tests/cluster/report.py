@@ -14,6 +14,7 @@ from .cgroups import hierarchies
 PARTS = (*parts.KUBERNETES, "etcd", "containerd", "runc", "busybox")
 SECTIONS = {
     "test_scenarios": "On a node of the newest kubelet",
+    "test_service_accounts": "Pods as their own ServiceAccounts, on the same node",
     "test_kubelets": "Credential provider code of several kubelets, each a program built from that version's Go module",
     "test_broken_plugin": "Plugins broken on purpose: what they break must fail, the rest must not",
     "test_node": "The test's own machine",
