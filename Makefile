@@ -20,6 +20,10 @@ help: ## list the targets
 check-system: ## say which system packages are missing, and the one line that installs them
 	@PYTHON=$(PYTHON) sh packaging/check-system.sh
 
+.PHONY: check-build
+check-build:
+	@CIRCLE=build PYTHON=$(PYTHON) sh packaging/check-system.sh
+
 .PHONY: venv
 venv: $(STAMP) ## make .venv from the locked requirements, the project in it
 
@@ -29,7 +33,7 @@ $(STAMP): $(LOCKS)/build.txt $(LOCKS)/dev.txt pyproject.toml | check-system
 	touch $@
 
 # What is frozen must not depend on which tools a developer has: pydantic, for one, imports rich where it finds it.
-$(FREEZE_STAMP): $(LOCKS)/build.txt $(LOCKS)/freeze.txt | check-system
+$(FREEZE_STAMP): $(LOCKS)/build.txt $(LOCKS)/freeze.txt | check-build
 	$(call install,$(FREEZE_VENV),$(LOCKS)/freeze.txt)
 	touch $@
 
@@ -62,6 +66,10 @@ freeze-untrimmed: $(FREEZE_STAMP) ## freeze it as PyInstaller does by default, t
 .PHONY: freeze-plain
 freeze-plain: $(FREEZE_STAMP) ## freeze an empty program, to compare
 	$(FREEZE_VENV)/bin/python packaging/freeze.py plain
+
+.PHONY: dist
+dist: $(if $(ARCH),,freeze) ## pack the bundle with checksums, SBOM and VEX into dist/; ARCH=arm64 does it for arm64, emulated
+	$(if $(ARCH),sh packaging/emulate.sh $(ARCH),$(FREEZE_VENV)/bin/python packaging/dist.py)
 
 PY := $(VENV)/bin/python
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Says which system packages the build and the tests need and this machine lacks, and the line that installs them.
-# Names are Debian's; elsewhere read them as hints. PYTHON: the interpreter to build with. CIRCLE: which tests more is
-# needed for (roots).
+# Names are Debian's; elsewhere read them as hints. PYTHON: the interpreter to build with. CIRCLE: build, when
+# nothing is tested; roots, when the bundle is run in other roots too.
 set -u
 python=${PYTHON:-/usr/bin/python3}
 missing=
@@ -26,12 +26,14 @@ need gcc has gcc
 need libc6-dev test -e /usr/include/elf.h
 need make has make
 need git has git
+case ${CIRCLE-} in build) ;; *)
 need iproute2 has ip
 need util-linux has unshare
 need openssl has openssl
 need skopeo has skopeo
 need buildah has buildah
 need ca-certificates test -e /etc/ssl/certs
+esac
 case ${CIRCLE-} in
 roots) need mmdebstrap has mmdebstrap ;;
 esac

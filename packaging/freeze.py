@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import inventory
 import portable
 
 NAME = "aliyun-acr-credential-provider"
@@ -51,6 +54,7 @@ def trimmed() -> Path:
     stamp = work / "inputs.sha256"
     digest = digest_of_inputs()
     if bundle.is_dir() and stamp.is_file() and stamp.read_text() == digest:
+        tell_build(bundle, json.loads((work / NAME / "inventory.json").read_text()))
         return bundle
     build_path = work / "path"
     lay_standins(build_path)
@@ -60,10 +64,37 @@ def trimmed() -> Path:
         "--distpath", str(plain), "--workpath", str(work), str(PACKAGING / f"{NAME}.spec"),
         ACR_BUILD_PATH=str(build_path),
     )  # fmt: skip
-    bundle.parent.mkdir(parents=True, exist_ok=True)
-    portable.assemble(plain / NAME, bundle)
+    finish(plain / NAME, work / NAME / "contents.json", build_path, bundle)
     stamp.write_text(digest)
     return bundle
+
+
+def finish(frozen: Path, contents: Path, build_path: Path, bundle: Path) -> None:
+    """Make of PyInstaller's folder *frozen* what is shipped: portable, with its licences, telling what it is."""
+    bundle.parent.mkdir(parents=True, exist_ok=True)
+    portable.assemble(frozen, bundle)
+    parts = inventory.inventory(json.loads(contents.read_text()), bundle, build_path)
+    for path, text in inventory.licence_texts(parts):
+        file = bundle / "licenses" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text)
+    contents.with_name("inventory.json").write_text(json.dumps(parts, indent=1) + "\n")
+    tell_build(bundle, parts)
+
+
+def tell_build(bundle: Path, parts: dict[str, Any]) -> None:
+    """Write what ``--version --output json`` says. The commit is not among what a build depends on."""
+    told = {name: value for name, value in parts.items() if isinstance(value, str)}
+    told |= {"commit": commit(), "packages": {each["name"]: each["version"] for each in parts["packages"]}}
+    (bundle / "lib" / "build-info.json").write_text(json.dumps(told, indent=1) + "\n")
+
+
+def commit() -> str:
+    """Return which commit this tree is at, and whether it was changed since; "" outside of a repository."""
+    git = ["git", "-C", str(REPOSITORY)]
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S603
+    changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False)  # noqa: S603
+    return head.stdout.strip() + ("-changed" if changed.stdout.strip() else "")
 
 
 def untrimmed() -> Path:

@@ -61,7 +61,7 @@ def detach(library: Path) -> None:
                 continue
             if name not in C_LIBRARY and not name.startswith(loader):
                 sys.exit(f"error: {file.name} needs {name}, which is neither in the bundle nor of the C library")
-            shutil.copy(run("gcc", f"-print-file-name={name}").strip(), library / name)
+            shutil.copy(of_c_library(name), library / name)
             waiting.append(library / name)
     (loader_file,) = library.glob(f"{loader}.*")
     loader_file.chmod(0o755)
@@ -75,6 +75,11 @@ def detach(library: Path) -> None:
     hide(library / "libc.so.6", [f"/usr/lib/{triplet}/gconv", "/usr/lib/locale", "/usr/share/locale"], and_below=True)
     # The host's openssl.cnf may name modules that only the host's OpenSSL can load, and make them the only ones.
     hide(library / "libcrypto.so.3", ["/usr/lib/ssl", f"/usr/lib/{triplet}/"], and_below=True)
+
+
+def of_c_library(name: str) -> Path:
+    """Return where this machine has *name*, a file of the C library."""
+    return Path(run("gcc", f"-print-file-name={name}").strip())
 
 
 def hide(file: Path, paths: list[str], *, and_below: bool = False) -> None:

@@ -114,8 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=NAME, description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--version", action="version", version=f"{NAME} {VERSION}")
     parser.set_defaults(run=_from_a_terminal)
+    parser.add_argument("--version", dest="run", action="store_const", const=_version, help="show the version and exit")
+    parser.add_argument("--output", choices=("text", "json"), default="text", help="with json, --version says it all")
     _add_paths(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
@@ -231,6 +232,13 @@ def _duration(text: str) -> float:
 def _from_a_terminal(_options: argparse.Namespace) -> int:
     sys.stderr.write(f"{NAME}: a CredentialProviderRequest is expected on stdin, not a terminal; see --help\n")
     return 2
+
+
+def _version(options: argparse.Namespace) -> int:
+    from .build_info import build_info  # noqa: PLC0415 - for this command alone
+
+    print(json.dumps(build_info(), indent=2) if options.output == "json" else f"{NAME} {VERSION}")  # noqa: T201
+    return 0
 
 
 def _explain(options: argparse.Namespace) -> int:

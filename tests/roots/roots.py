@@ -18,6 +18,8 @@ from pathlib import Path
 
 import harness
 
+BUNDLE = Path(os.environ.get("BUNDLE") or harness.FROZEN.parent)
+"""What is tested; one of another architecture runs where the kernel knows an emulator for it."""
 INSIDE = "/opt/aliyun-acr-credential-provider"
 INCLUDED = {"bullseye": "nscd", "bookworm": "openssl"}
 """Packages besides the minimal ones, by suite; openssl brings the openssl.cnf that most nodes have."""
@@ -67,7 +69,7 @@ class Root:
     more: list[str] = field(default_factory=list)
     has_proc: bool = True
     environment: dict[str, str] = field(default_factory=dict)
-    bundle: Path = harness.FROZEN.parent
+    bundle: Path = BUNDLE
 
     def program(self, settings: Path, cache: Path) -> harness.Program:
         return harness.Program((f"{INSIDE}/{harness.FROZEN.name}",), settings, cache)

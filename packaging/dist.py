@@ -1,0 +1,86 @@
+"""Packs what was frozen into dist/: an archive, its SBOM and VEX, and the checksums of all that is there.
+
+The same inputs give the same bytes. SOURCE_DATE_EPOCH is the time that they bear, else the commit's.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import sbom
+
+NAME = sbom.OURS
+REPOSITORY = Path(__file__).resolve().parent.parent
+BUNDLE = REPOSITORY / "build" / "dist" / NAME
+INVENTORY = REPOSITORY / "build" / "freeze" / NAME / "inventory.json"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def main(target: Path) -> None:
+    """Write everything of this machine's architecture to *target*, and all checksums anew."""
+    parts = json.loads(INVENTORY.read_text())
+    at = time_stamp()
+    stem = f"{NAME}-{parts['version']}-linux-{ARCHITECTURES[parts['architecture']]}"
+    target.mkdir(exist_ok=True)
+    (target / f"{stem}.tar.gz").write_bytes(archive(BUNDLE, at))
+    (target / f"{stem}.cdx.json").write_text(sbom.sbom(parts, at=at, distribution=distribution()))
+    (target / f"{stem}.vex.cdx.json").write_text(sbom.vex(parts, at=at))
+    (target / "SHA256SUMS").write_text(checksums(target))
+    for file in sorted(target.iterdir()):
+        print(f"{file.relative_to(target.parent)}: {file.stat().st_size} bytes")  # noqa: T201
+
+
+def archive(folder: Path, at: int) -> bytes:
+    """Return *folder* as a tar.gz: sorted, of root, nobody else may write, every time stamp *at* (Unix seconds)."""
+
+    def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+        member.uid = member.gid = 0
+        member.uname = member.gname = "root"
+        member.mtime = at
+        member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+        return member
+
+    packed = io.BytesIO()
+    with (
+        gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=packed, mtime=0) as stream,
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar,
+    ):
+        for path in (folder, *sorted(folder.rglob("*"))):
+            tar.add(path, str(path.relative_to(folder.parent)), recursive=False, filter=plain)
+    return packed.getvalue()
+
+
+def checksums(target: Path) -> str:
+    """Return what ``sha256sum --check`` reads, for all files in *target* but itself."""
+    files = [file for file in sorted(target.iterdir()) if file.name != "SHA256SUMS"]
+    return "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
+
+
+def time_stamp() -> int:
+    """Return the time that what is built bears, in Unix seconds."""
+    if told := os.environ.get("SOURCE_DATE_EPOCH"):
+        return int(told)
+    git = ["git", "-C", str(REPOSITORY), "log", "-1", "--format=%ct"]
+    done = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        sys.exit("error: this is no git repository\nremedy: say the release's time in SOURCE_DATE_EPOCH (Unix seconds)")
+    return int(done.stdout)
+
+
+def distribution() -> str:
+    """Return what this machine's libraries are of, as package URLs spell it ("debian-12")."""
+    release = platform.freedesktop_os_release()
+    return f"{release['ID']}-{release.get('VERSION_ID', '')}"
+
+
+if __name__ == "__main__":
+    main(REPOSITORY / "dist")
