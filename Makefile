@@ -69,7 +69,11 @@ freeze-plain: $(FREEZE_STAMP) ## freeze an empty program, to compare
 
 .PHONY: dist
 dist: $(if $(ARCH),,freeze) ## pack the bundle with checksums, SBOM and VEX into dist/; ARCH=arm64 does it for arm64, emulated
-	$(if $(ARCH),sh packaging/emulate.sh $(ARCH),$(FREEZE_VENV)/bin/python packaging/dist.py)
+	$(if $(ARCH),sh packaging/emulate.sh $(ARCH),$(FREEZE_VENV)/bin/python packaging/pack.py)
+
+.PHONY: reproduce
+reproduce: ## build what is committed a second time, elsewhere, and compare the bytes
+	sh packaging/reproduce.sh
 
 PY := $(VENV)/bin/python
 
