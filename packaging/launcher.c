@@ -242,7 +242,9 @@ __attribute__((noreturn, used)) void launch(uintptr_t *stack)
 			page = it->a_un.a_val;
 	}
 
-	char archive[PATH_SIZE + 32] = "_PYI_ARCHIVE_FILE=", *self = archive + length(archive);
+	char archive[PATH_SIZE + 32], *self = archive;
+	for (const char *variable = "_PYI_ARCHIVE_FILE="; *variable; variable++)
+		*self++ = *variable;
 	char library[PATH_SIZE], name[PATH_SIZE], loader[PATH_SIZE], program[PATH_SIZE];
 	find_self(self, called);
 	library[0] = loader[0] = program[0] = 0;
