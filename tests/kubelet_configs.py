@@ -104,7 +104,7 @@ def _patterns() -> list[Case]:
         'a"b',
     )
     bad = ("host:port", "ho st", "host/%zz", "host%41", "ho\tst", "host\x7f", "{host}", "a|b", "a\\b", "a^b")
-    odd = ("us-[a-z].example.com", "user@host", "a:b:5000", "::1", "[::1]:5000")
+    odd = ("us-[a-z].example.com", "user@host", "a:b:5000", "::1", "[x]:5000")
     return (
         [_one(f"pattern {each}", config(provider(matchImages=[each]))) for each in good]
         + [_one(f"no pattern {each!r}", config(provider(matchImages=[each])), NONE) for each in bad]

@@ -8,6 +8,7 @@ _UNIT = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10*
 _NUMBER = re.compile(rf"([0-9]*)(\.[0-9]*)?({'|'.join(_UNIT)})")
 _LONGEST = 1 << 63
 _NOT_IN_HOSTS = re.compile(r"[ %{}|\\^`]")
+_IPV6 = re.compile(r"^\[[0-9a-fA-F:]*:[0-9a-fA-F:.]*\]")
 _QUALIFIED = re.compile(r"(?:(?P<prefix>[^/]*)/)?(?P<name>[a-z0-9]([-a-z0-9_.]{0,61}[a-z0-9])?)")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
@@ -53,6 +54,7 @@ def why_no_url(pattern: str) -> str:
     """
     rest, _, fragment = pattern.partition("#")
     authority, _, path = rest.partition("?")[0].partition("/")
+    authority = _IPV6.sub("ipv6", authority)
     host, colon, port = authority.rpartition(":")
     if not colon:
         host, port = authority, ""

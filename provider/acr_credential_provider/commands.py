@@ -1,4 +1,4 @@
-"""What operators type: explain, doctor, settings validate|convert, cache show|clear|warm, --version, --help.
+"""What operators type: explain, doctor, settings validate|convert|match-images, cache show|clear|warm, --help.
 
 What a node's installer, the controller and the platforms add has command lines of its own, behind `DOORS`.
 """
@@ -26,7 +26,7 @@ from .memo import FAILED, FOREVER, TOKEN, Memo, Memos, judge_time
 from .notes import Notes
 from .private_output import write_private
 from .protocol import CredentialProviderRequest
-from .settings import PartlyUsable, ProviderSettings, judge, judge_conversion, judge_for, parse_duration, read
+from .settings import PartlyUsable, ProviderSettings, judge, judge_conversion, judge_for, load, parse_duration, read
 from .version import VERSION
 from .watchdog import report
 
@@ -137,21 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_paths(helper)
     helper.set_defaults(run=_docker_credential)
 
-    settings = commands.add_parser("settings", help="check the settings file").add_subparsers(required=True)
-    validate = settings.add_parser("validate", help="say all that is wrong with a settings file")
-    validate.add_argument("file", nargs="?", default=SETTINGS, help=f"default: {SETTINGS}")
-    _add_place(validate)
-    validate.set_defaults(run=_validate)
-    convert = settings.add_parser("convert", help="write an acr-configuration ConfigMap as native settings to stdout")
-    convert.add_argument("file", help="the ConfigMap's manifest or its data, YAML or JSON")
-    _add_place(convert)
-    convert.add_argument(
-        "--keys-directory",
-        type=_absolute,
-        metavar="DIR",
-        help="write access keys that stand in the file into files in this folder, for root alone",
-    )
-    convert.set_defaults(run=_convert)
+    _add_settings(commands)
 
     cache = commands.add_parser("cache", help="what this node remembers").add_subparsers(required=True)
     show = cache.add_parser("show", help="list the remembered answers, without their secrets")
@@ -196,6 +182,29 @@ def _add_doctor(doctor: argparse.ArgumentParser) -> None:
         help="an annotation of that ServiceAccount; may be repeated",
     )
     doctor.set_defaults(run=_doctor)
+
+
+def _add_settings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    settings = commands.add_parser("settings", help="check the settings file").add_subparsers(required=True)
+    validate = settings.add_parser("validate", help="say all that is wrong with a settings file")
+    validate.add_argument("file", nargs="?", default=SETTINGS, help=f"default: {SETTINGS}")
+    _add_place(validate)
+    validate.set_defaults(run=_validate)
+    convert = settings.add_parser("convert", help="write an acr-configuration ConfigMap as native settings to stdout")
+    convert.add_argument("file", help="the ConfigMap's manifest or its data, YAML or JSON")
+    _add_place(convert)
+    convert.add_argument(
+        "--keys-directory",
+        type=_absolute,
+        metavar="DIR",
+        help="write access keys that stand in the file into files in this folder, for root alone",
+    )
+    convert.set_defaults(run=_convert)
+
+    match = settings.add_parser("match-images", help="write the kubelet's matchImages for a settings file to stdout")
+    match.add_argument("file", nargs="?", default=SETTINGS, help=f"default: {SETTINGS}")
+    match.add_argument("--output", choices=("text", "json"), default="text", help="text is YAML (default)")
+    match.set_defaults(run=_match_images)
 
 
 def _add_paths(parser: argparse.ArgumentParser) -> None:
@@ -329,6 +338,22 @@ def _convert(options: argparse.Namespace) -> int:
         write_private(path, secret + "\n", remedy=_ELSEWHERE)
     sys.stdout.write(yaml.safe_dump(conversion.document, sort_keys=False, allow_unicode=True))
     return 1 if conversion.problems else 0
+
+
+def _match_images(options: argparse.Namespace) -> int:
+    from .match_images import match_images  # noqa: PLC0415 - for this command alone
+
+    found = match_images(load(options.file))
+    for note in found.notes:
+        sys.stderr.write(f"note: {options.file}: {note}\n")
+    document = found.document()
+    if options.output == "json":
+        print(json.dumps(document, indent=2))  # noqa: T201 - the command's output
+        return 0
+    if document["tokenMode"] is None:
+        del document["tokenMode"]
+    sys.stdout.write(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1000))
+    return 0
 
 
 def _tell_all(file: str, conversion: Conversion) -> None:
