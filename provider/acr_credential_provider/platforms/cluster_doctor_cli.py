@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from acr_credential_provider import acr_configuration
 from acr_credential_provider.doctor import FAILED, document, text
 from acr_credential_provider.pull_secrets.configuration import text_of, understood
-from acr_credential_provider.pull_secrets.objects import Namespace, ServiceAccount
-from acr_credential_provider.pull_secrets.selection import selects_account, selects_namespace, system_namespaces
+from acr_credential_provider.pull_secrets.objects import Namespace
+from acr_credential_provider.pull_secrets.requested import Content, EntryLogins, content_for
+from acr_credential_provider.pull_secrets.selection import selects_account_named, system_namespaces
 from acr_credential_provider.settings import read
 
 from .cluster_api import (
@@ -26,7 +27,7 @@ from .cluster_api import (
     connect,
 )
 from .cluster_doctor import examine
-from .cluster_seen import Cluster, Configuration, name_of, namespace_of
+from .cluster_seen import Cluster, Configuration, name_of
 
 if TYPE_CHECKING:
     import argparse
@@ -54,9 +55,11 @@ def _look(api: ClusterApi, settings: str) -> Cluster:
     """Return what is to be seen of the cluster; *settings* is a file to go by in place of the ConfigMap, or ""."""
     judged, configuration = _configuration(api, settings)
     wanted = judged.wanted if judged is not None else None
+    registries = judged.settings.registries if judged is not None and judged.settings is not None else ()
+    entries = tuple(EntryLogins(each.instance_id, each.region or "", ()) for each in registries)
 
     def selects(namespace: Object, account: Object) -> bool:
-        return wanted is not None and _selects(wanted, namespace, account)
+        return wanted is not None and _selects(wanted, entries, namespace, account)
 
     return Cluster(
         configuration,
@@ -94,18 +97,11 @@ def _configuration(api: ClusterApi, settings: str) -> tuple[Judged | None, Confi
     return judged, Configuration(judged.settings, judged.problems, changes, data, annotations)
 
 
-def _selects(wanted: PullSecrets, namespace: Object, account: Object) -> bool:
-    return selects_namespace(
-        wanted,
-        Namespace(name_of(namespace), labels=_of(namespace, "labels"), annotations=_of(namespace, "annotations")),
-    ) and selects_account(
-        wanted,
-        ServiceAccount(
-            namespace_of(account),
-            name_of(account),
-            labels=_of(account, "labels"),
-            annotations=_of(account, "annotations"),
-        ),
+def _selects(wanted: PullSecrets, entries: tuple[EntryLogins, ...], namespace: Object, account: Object) -> bool:
+    place = Namespace(name_of(namespace), labels=_of(namespace, "labels"), annotations=_of(namespace, "annotations"))
+    labels, annotations = _of(account, "labels"), _of(account, "annotations")
+    return content_for(place, wanted, Content.of(b""), entries) is not None and selects_account_named(
+        wanted, name_of(account), labels, annotations
     )
 
 

@@ -6,10 +6,9 @@ for longer than a few seconds; what comes later starts the next one.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from acr_credential_provider import settings as settings_file
@@ -23,8 +22,9 @@ from .living import PullSecret
 from .names import HELPER, HELPER_SECRETS, LEASE_NAME, TOKENS_NAME
 from .objects import NOTHING, Namespace
 from .reporting import ObjectRef
+from .requested import Content, content_for
 from .rivals import helper_runs
-from .selection import selects_account_named, selects_namespace, system_namespaces
+from .selection import selects_account_named, system_namespaces
 from .state import Shared, SharedSecret
 from .tokens import Tokens, called, entry_of
 from .watched import Watched
@@ -171,15 +171,15 @@ class Controller:
     ) -> PullSecret | None:
         """Return the Secret for *service_account*; see `Living`."""
         snapshot = self._snapshot
-        if snapshot is None or snapshot.is_blocked or not has_logins(snapshot.content):
+        if snapshot is None or snapshot.is_blocked:
             return None
         # One that was made a moment ago is known by its name at least.
         seen = self.watched.namespaces.get(namespace, namespace) or Namespace(namespace)
-        is_meant = selects_namespace(snapshot.wanted, seen) and not seen.terminating
-        if is_meant and selects_account_named(
-            snapshot.wanted, service_account, labels or NOTHING, annotations or NOTHING
-        ):
-            return PullSecret(snapshot.wanted.secret_name, snapshot.content)
+        content = content_for(seen, snapshot.wanted, snapshot.everything, snapshot.entries)
+        if content is None or seen.terminating or not has_logins(content.content):
+            return None
+        if selects_account_named(snapshot.wanted, service_account, labels or NOTHING, annotations or NOTHING):
+            return PullSecret(snapshot.wanted.secret_name, content.content)
         return None
 
     def wanted(self) -> PullSecrets | None:
@@ -377,16 +377,17 @@ class Controller:
     def _compose(self, settings: ProviderSettings) -> None:
         wanted = self._in_force.judged.wanted
         failures: list[tuple[str, CredentialProviderError]] = []
-        logins = self._tokens.logins(
+        entries = self._tokens.entries(
             settings, read=self._read_login, on_failure=lambda each, error: failures.append((called(each), error))
         )
+        logins = [login for each in entries for login in each.logins]
         for name, error in failures:
             self._say("LoginUnreadable", error, entry=name)
         try:
-            content = docker_config(logins)
+            everything = Content.of(docker_config(logins))
         except ConfigurationError as error:
             self._say("PullSecretTooLarge", error)
-            content = self._snapshot.content if self._snapshot is not None else EMPTY
+            everything = self._snapshot.everything if self._snapshot is not None else Content.of(EMPTY)
         before = self._snapshot
         also = HELPER_SECRETS if self._options.take_over else ()
         self.watched.watch_secrets({wanted.secret_name, *self._names, *also})
@@ -395,8 +396,8 @@ class Controller:
         is_running, replaced = (before.is_blocked, before.replaced) if before is not None else (False, frozenset())
         snapshot = Snapshot(
             wanted=wanted,
-            content=content,
-            digest=hashlib.sha256(content).hexdigest(),
+            everything=everything,
+            entries=tuple(entries),
             retired=frozenset(self._names) - {wanted.secret_name},
             replaced=replaced,
             is_blocked=is_running,
@@ -423,14 +424,7 @@ class Controller:
                 "or scale it to 0; start ours with --take-over to replace its entries without a gap.",
             )
         replaced = frozenset(HELPER_SECRETS) if self._options.take_over and not runs else frozenset[str]()
-        return Snapshot(
-            wanted=snapshot.wanted,
-            content=snapshot.content,
-            digest=snapshot.digest,
-            retired=snapshot.retired,
-            replaced=replaced,
-            is_blocked=runs and not self._options.take_over,
-        )
+        return replace(snapshot, replaced=replaced, is_blocked=runs and not self._options.take_over)
 
     def _resync(self, *, leads: bool) -> None:
         """Look at everything again from time to time, and at the helper more often while there is one."""

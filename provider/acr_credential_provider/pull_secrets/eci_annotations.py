@@ -20,6 +20,8 @@ ONE_INSTANCE = "k8s.aliyun.com/acr-instance-id"
 """The older annotation: one instance."""
 INSTANCES = "k8s.aliyun.com/acr-instance-ids"
 """Several instances, comma separated; hosts of one's own need it."""
+REQUESTS = (ONE_INSTANCE, INSTANCES)
+"""Those that ask for instances."""
 SERVICE_ARNS = "k8s.aliyun.com/acr-service-arns"
 """Role of ECI's own account that ECI asks as, in place of its service-linked role."""
 USER_ARNS = "k8s.aliyun.com/acr-user-arns"
@@ -65,7 +67,7 @@ def requests_of(annotations: Mapping[str, str]) -> Requests:
     """
     found: dict[InstanceRequest, None] = {}
     problems = []
-    for name in (ONE_INSTANCE, INSTANCES):
+    for name in REQUESTS:
         value = annotations.get(name, "")
         if len(value) > _MOST:
             problems.append(f"{name} is longer than {_MOST} characters")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from .eci_annotations import REQUESTS
 from .kube import METADATA, METADATA_LIST, SILENCE, ClusterError
 from .names import LABEL, SECRET_KEY
 from .objects import NOTHING, Namespace, Secret, ServiceAccount
@@ -157,7 +158,11 @@ def secret(wire: _Wire) -> Secret:
 
 
 def _short(annotations: Mapping[str, str] | None) -> Mapping[str, str]:
-    kept = {key: value for key, value in (annotations or NOTHING).items() if len(value) <= _LONGEST_ANNOTATION}
+    kept = {
+        key: value
+        for key, value in (annotations or NOTHING).items()
+        if len(value) <= _LONGEST_ANNOTATION or key in REQUESTS
+    }
     return kept or NOTHING
 
 

@@ -24,11 +24,16 @@ SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
 
 def selects_namespace(wanted: PullSecrets, namespace: Namespace) -> bool:
     """Say whether *namespace* is to have the Secret."""
-    if is_switched_off(namespace.labels, namespace.annotations) or _fits(namespace.name, wanted.excluded_namespaces):
+    if is_left_out(wanted, namespace):
         return False
     return _is_meant(
         namespace.name, wanted.namespaces, wanted.namespace_selector, namespace.labels, namespace.annotations
     )
+
+
+def is_left_out(wanted: PullSecrets, namespace: Namespace) -> bool:
+    """Say whether *namespace* is to have nothing from us, whoever asks for it."""
+    return is_switched_off(namespace.labels, namespace.annotations) or _fits(namespace.name, wanted.excluded_namespaces)
 
 
 def selects_account(wanted: PullSecrets, account: ServiceAccount) -> bool:

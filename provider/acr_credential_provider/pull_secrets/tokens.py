@@ -18,6 +18,7 @@ from acr_credential_provider.token import AuthorizationToken
 
 from .docker_config import places
 from .reporting import TokenState
+from .requested import EntryLogins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -169,12 +170,26 @@ class Tokens:
         *read* reads a ``login`` entry's two files. One that can't be read is told to *on_failure*, and what was read
         last goes on.
         """
+        return [login for each in self.entries(settings, read=read, on_failure=on_failure) for login in each.logins]
+
+    def entries(
+        self,
+        settings: ProviderSettings,
+        *,
+        read: Callable[[str, str], Login],
+        on_failure: Callable[[Registry, CredentialProviderError], None],
+    ) -> list[EntryLogins]:
+        """Return the same entry by entry; one without a living login is there too."""
         found = []
         for registry in settings.registries:
             login = self._login(registry, read, on_failure)
+            logins: tuple[tuple[str, str, str], ...] = ()
+            region = registry.region or ""
             if login is not None:
-                username, password, region, hosts = login
-                found += [(place, username, password) for place in places(registry, region=region, listed=hosts)]
+                username, password, where, hosts = login
+                region = region or where
+                logins = tuple((each, username, password) for each in places(registry, region=where, listed=hosts))
+            found.append(EntryLogins(registry.instance_id, region, logins))
         return found
 
     def _login(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .actions import Done, Hands
 from .plan import ChangeAccount, Desired, is_foreign, plan
 from .queue import Pace, WorkQueue
 from .reporting import ObjectRef
+from .requested import content_for, unanswered
 from .rivals import Reverts
-from .selection import selects_account, selects_namespace
+from .selection import selects_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .objects import Namespace
     from .plan import Action, Observed
     from .reporting import Reporter
+    from .requested import Content, EntryLogins
     from .watched import Watched
 
 PATIENCE = 1.0
@@ -33,8 +35,8 @@ class Snapshot:
     """What should be everywhere, at one moment. While *is_blocked* nothing is written: another helper is at work."""
 
     wanted: PullSecrets
-    content: bytes = field(repr=False)
-    digest: str
+    everything: Content
+    entries: tuple[EntryLogins, ...]
     retired: frozenset[str]
     replaced: frozenset[str]
     is_blocked: bool
@@ -42,14 +44,15 @@ class Snapshot:
 
 def desired(snapshot: Snapshot, namespace: Namespace, observed: Observed) -> Desired:
     """Return what *namespace* should be like."""
-    is_selected = selects_namespace(snapshot.wanted, namespace)
+    content = content_for(namespace, snapshot.wanted, snapshot.everything, snapshot.entries)
+    is_selected = content is not None
     accounts = frozenset(
         each.name for each in observed.accounts if is_selected and selects_account(snapshot.wanted, each)
     )
     return Desired(
         snapshot.wanted.secret_name,
-        snapshot.content,
-        snapshot.digest,
+        (content or snapshot.everything).content,
+        (content or snapshot.everything).digest,
         is_selected=is_selected,
         accounts=accounts,
         retired=snapshot.retired,
@@ -81,6 +84,7 @@ class Workers:
         self._reverts = Reverts()
         self._stop = threading.Event()
         self._told_foreign: set[str] = set()
+        self._told_requests: dict[str, list[str]] = {}
         self._hands = Hands(
             api, secrets=watched.secrets_named, accounts=watched.accounts, may_go_on=self._may_go_on, on_done=self._note
         )
@@ -148,6 +152,7 @@ class Workers:
             return Done()
         observed = self._watched.observed(namespace)
         self._tell_of_foreign(observed, snapshot)
+        self._tell_of_requests(seen, snapshot)
         actions = plan(observed, desired(snapshot, seen, observed))
         possible, pause = self._without_reverted(actions)
         done = self._hands.carry_out(possible)
@@ -194,6 +199,18 @@ class Workers:
                 "this Secret has the name of ours but not our label, and is left alone: no ServiceAccount here gets a "
                 "pull secret. Rename or delete it, or choose another pullSecrets.secretName.",
             )
+
+    def _tell_of_requests(self, namespace: Namespace, snapshot: Snapshot) -> None:
+        problems = unanswered(namespace, snapshot.wanted, snapshot.entries)
+        if problems and self._told_requests.get(namespace.name) != problems:
+            self._reporter.event(
+                ObjectRef("Namespace", "", namespace.name, namespace.uid),
+                "RequestUnanswered",
+                f"{'; '.join(problems[:5])}. Correct the annotation, or add the instance to the configuration.",
+            )
+        self._told_requests.pop(namespace.name, None)
+        if problems:
+            self._told_requests[namespace.name] = problems
 
     def _tell_of_failure(self, namespace: str, error: ClusterError) -> None:
         if not error.is_conflict and error.status not in (0, 404, 429):
