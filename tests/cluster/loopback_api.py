@@ -96,7 +96,8 @@ class LoopbackApi:
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
             f"--secure-port={self._port}",
-            "--service-cluster-ip-range=10.124.0.0/24",
+            # Addresses of this machine: what a test serves at one of them is a Service that this API server reaches.
+            "--service-cluster-ip-range=127.124.0.0/24",
             "--authorization-mode=RBAC",
             "--disable-admission-plugins=ServiceAccount",
             "--service-account-issuer=https://kubernetes.default.svc",

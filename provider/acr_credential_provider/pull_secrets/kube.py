@@ -11,6 +11,7 @@ import os
 import re
 import time
 from contextlib import contextmanager
+from email.utils import mktime_tz, parsedate_tz
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -80,6 +81,8 @@ class KubeApi:
         self.reporter: Reporter = reporter or Silence()
         self.own_namespace = config.namespace
         self._http = Client(config, ConnectionParams(timeout=CALL, trust_env=trust_environment))
+        self._ahead = 0.0
+        """Seconds by which the API server's clock is ahead of ours."""
         # Compressing a list costs the API server more than the bytes cost the network.
         self._http.headers["Accept-Encoding"] = "identity"
 
@@ -115,9 +118,13 @@ class KubeApi:
                 return None
             raise
 
-    def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Create *body* in the collection at *path*; return what came to be."""
-        return self._json("POST", path, body=body)
+    def now(self) -> float:
+        """Return the time by the API server's clock, as its last answer had it; seconds since the epoch."""
+        return time.time() + self._ahead
+
+    def create(self, path: str, body: Mapping[str, Any], *, timeout: float = 0.0) -> dict[str, Any]:
+        """Create *body* in the collection at *path*, within *timeout* seconds if given; return what came to be."""
+        return self._json("POST", path, body=body, timeout=timeout)
 
     def replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Put *body*, whose resourceVersion must be the present one, in the place of the object at *path*."""
@@ -200,9 +207,15 @@ class KubeApi:
             raise outcome
 
     def _json(
-        self, method: str, path: str, *, body: object = None, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        content_type: str = "application/json",
+        timeout: float = 0.0,
     ) -> dict[str, Any]:
-        content = self._send(method, path, body=body, content_type=content_type).content
+        content = self._send(method, path, body=body, content_type=content_type, timeout=timeout).content
         found: dict[str, Any] = msgspec.json.decode(content)
         return found
 
@@ -216,6 +229,7 @@ class KubeApi:
         content_type: str = "application/json",
         accept: str = "application/json",
         verb: str = "",
+        timeout: float = 0.0,
     ) -> httpx2.Response:
         headers = {"Accept": accept}
         content = None
@@ -228,8 +242,10 @@ class KubeApi:
         started = time.monotonic()
         code = "none"
         try:
-            response = self._http.request(method, path, params=asked, headers=headers, content=content)
+            within = httpx2.Timeout(timeout) if timeout else CALL
+            response = self._http.request(method, path, params=asked, headers=headers, content=content, timeout=within)
             code = str(response.status_code)
+            self._ahead = _ahead(response)
         except (httpx2.HTTPError, ConfigError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and not self._http.is_closed:
                 raise
@@ -270,6 +286,12 @@ def _resource(path: str) -> str:
     if steps[:1] == ["namespaces"] and len(steps) > 2:
         steps = steps[2:]
     return steps[0] if steps else ""
+
+
+def _ahead(response: httpx2.Response) -> float:
+    """Return by how many seconds the clock of who answered is ahead of ours, 0 where it does not say."""
+    told = parsedate_tz(response.headers.get("Date", ""))
+    return mktime_tz(told) - time.time() if told else 0.0
 
 
 def _unreachable(verb: str, path: str, reason: str = "") -> ClusterError:

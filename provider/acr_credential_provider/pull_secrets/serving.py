@@ -119,6 +119,8 @@ class Server:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for _ in range(5):  # transports close in turns of their own
+            await asyncio.sleep(0)
 
     @property
     def connections(self) -> int:
@@ -138,12 +140,21 @@ class Server:
             # Includes ssl.SSLError. A client that goes, drips, or speaks no HTTP: its own business, at any rate.
             pass
         finally:
-            self._tasks.discard(task)
             self._idle.pop(task, None)
-            if writer.transport.get_write_buffer_size():  # a polite end would wait for a client that takes nothing
-                writer.transport.abort()
-            else:
-                writer.close()
+            await self._part(writer)
+            self._tasks.discard(task)
+
+    async def _part(self, writer: asyncio.StreamWriter) -> None:
+        """Close a connection politely, if the client lets us."""
+        writer.close()
+        try:
+            if not writer.transport.get_write_buffer_size():  # or else it would wait for one that takes nothing
+                async with asyncio.timeout(1.0):
+                    await writer.wait_closed()
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.transport.abort()
 
     def _make_room(self) -> bool:
         """Say whether one more connection may stay; who has been idle longest goes for it."""

@@ -1,0 +1,271 @@
+"""Keeps what the webhook needs in the cluster: its certificate, and that the API server is told to ask it.
+
+Every replica runs one. Any of them may take a step with the certificates (the Secret's
+resourceVersion lets one win); what the API server is told only the leader writes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from acr_credential_provider.errors import CredentialProviderError
+
+from . import serving_certificate, webhook_configuration
+from .kube import ClusterError
+from .serving_certificate import Certificates, Lives
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from acr_credential_provider.settings import PullSecrets, Webhook
+
+    from .kube import KubeApi
+    from .living import Living
+    from .reporting import ObjectRef
+    from .webhook_configuration import Where
+
+LOG = logging.getLogger(__name__)
+EVERY = 15.0
+"""Seconds after which Secret and configuration are looked at again; jittered."""
+_TICK = 0.5
+_TRIES = 3
+
+
+class Audience(Protocol):
+    """Who is told."""
+
+    def event(self, about: ObjectRef, reason: str, message: str, *, is_warning: bool = True) -> None:
+        """Say something about an object."""
+
+    def webhook(self, is_configured: bool) -> None:
+        """Tell whether the API server is told to ask us."""
+
+    def certificate(self, *, leaf: float, authority: float) -> None:
+        """Tell when the serving certificate and its authority expire, in seconds since the epoch."""
+
+
+class Keeper:
+    """One replica's part. *about* is the object that operators configure the webhook with.
+
+    *may_write* says whether this replica is the one that tells the API server.
+    """
+
+    def __init__(  # noqa: PLR0913 - parts, always given by name
+        self,
+        api: KubeApi,
+        living: Living,
+        where: Where,
+        *,
+        about: ObjectRef,
+        may_write: Callable[[], bool],
+        audience: Audience,
+        lives: Lives | None = None,
+        every: float = EVERY,
+    ) -> None:
+        self._api = api
+        self._living = living
+        self._where = where
+        self._about = about
+        self._may_write = may_write
+        self._audience = audience
+        self._lives = lives or Lives()
+        self._every = every
+        self._context: ssl.SSLContext | None = None
+        self._served: Certificates | None = None
+        self._seen_at = float("-inf")
+        self._warned: list[str] = []
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    # What the server and health ask.
+    def context(self) -> ssl.SSLContext | None:
+        """Return what connections are to be served with from now on, None before there is a certificate."""
+        return self._context
+
+    def check(self) -> str:
+        """Say why the webhook should not be asked here, "" if it may be (or nobody is told to)."""
+        settings = self._living.wanted()
+        if settings is None or not settings.webhook.enabled:
+            return ""
+        if self._context is None:
+            return "no certificate yet"
+        unseen = time.monotonic() - self._seen_at
+        # Another replica may have changed the authority meanwhile, and soon it will no longer be trusted.
+        return f"not confirmed for {unseen:.0f} s" if unseen > self._lives.overlap / 2 else ""
+
+    # The loop.
+    def start(self) -> None:
+        """Begin, in a thread of its own."""
+        self._thread = threading.Thread(target=self._run, name="webhook keeper", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; what is in the cluster stays, for the other replicas."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(10)
+
+    def _run(self) -> None:
+        done: tuple[object, bool] | None = None
+        due = 0.0
+        while not self._stop.wait(_TICK):
+            asked = (self._wanted(), self._may_write())
+            if asked == done and time.monotonic() < due:
+                continue
+            try:
+                self.round()
+                done = asked
+            except CredentialProviderError as error:
+                LOG.warning("the webhook could not be kept", exc_info=error)
+                done = asked
+            except Exception:  # whatever it was, the next round is soon
+                LOG.exception("the webhook could not be kept")
+                done = asked
+            due = time.monotonic() + self._every * random.uniform(0.8, 1.2)  # noqa: S311 - keeps replicas apart
+
+    def _wanted(self) -> PullSecrets | None:
+        return self._living.wanted() if self._living.is_ready() else None
+
+    def round(self) -> None:
+        """Look once, and do what is to be done; raise `ClusterError`."""
+        for attempt in range(_TRIES):
+            try:
+                self._look()
+            except ClusterError as error:
+                # Another replica was quicker: look again, at what it wrote.
+                if not error.is_conflict or attempt == _TRIES - 1:
+                    raise
+            else:
+                return
+
+    def _look(self) -> None:
+        found = self._api.get(f"{webhook_configuration.RESOURCE}/{webhook_configuration.NAME}")
+        settings = self._living.wanted()
+        webhook = settings.webhook if settings is not None else None
+        if webhook is not None and webhook.enabled:
+            certificates = self._certificates(found)
+            self._serve(certificates)
+            is_told = self._tell(webhook, found, certificates)
+            self._warn(webhook)
+        else:
+            # Before the configuration is known nothing is taken away.
+            is_told = found is not None and not (self._living.is_ready() and self._withdraw(found))
+        self._audience.webhook(is_told)
+
+    # The certificates.
+    def _certificates(self, configuration: Mapping[str, Any] | None) -> Certificates:
+        """Return what is to be served, after the step that is due."""
+        collection = f"/api/v1/namespaces/{self._where.namespace}/secrets"
+        path = f"{collection}/{serving_certificate.SECRET}"
+        secret = self._api.get(path)
+        now = self._api.now()
+        version = str(secret["metadata"]["resourceVersion"]) if secret else ""
+        found = Certificates.read(secret.get("data") or {}) if secret else None
+        if found is None:
+            wanted = serving_certificate.first(self._where.host, now=now, lives=self._lives)
+        else:
+            is_trusted = found.next is not None and webhook_configuration.trusts(configuration, found.next.certificate)
+            wanted = serving_certificate.step(
+                found, self._where.host, now=now, lives=self._lives, is_next_trusted=is_trusted
+            )
+        if wanted is not found:
+            manifest = serving_certificate.manifest(self._where.namespace, wanted, version)
+            if version:
+                self._api.replace(path, manifest)
+            else:
+                self._api.create(collection, manifest)
+            LOG.info("the webhook's certificates changed", extra={"step": _step(found, wanted)})
+        self._seen_at = time.monotonic()
+        return wanted
+
+    def _serve(self, certificates: Certificates) -> None:
+        if self._served is None or certificates.serving != self._served.serving:
+            self._context = context_of(certificates.serving)
+        self._served = certificates
+        self._audience.certificate(leaf=certificates.serving.expiry, authority=certificates.authority.expiry)
+
+    # What the API server is told.
+    def _tell(self, webhook: Webhook, found: dict[str, Any] | None, certificates: Certificates) -> bool:
+        wanted = webhook_configuration.manifest(webhook, self._where, certificates.trusted)
+        if found is not None and not webhook_configuration.is_ours(found):
+            self._audience.event(
+                self._about,
+                "WebhookForeign",
+                f"there is a MutatingWebhookConfiguration {webhook_configuration.NAME} that is not ours: it was left "
+                "as it is, and new ServiceAccounts wait for the controller. Delete it, if nobody needs it.",
+            )
+            return False
+        if found is None or webhook_configuration.differs(found, wanted):
+            if not self._may_write():
+                return found is not None
+            if found is None:
+                self._api.create(webhook_configuration.RESOURCE, wanted)
+            else:
+                # The object as it was seen, so that what others wrote into its metadata stays.
+                meta = found["metadata"]
+                meta["labels"] = {**(meta.get("labels") or {}), **webhook_configuration.OURS}
+                body = {**wanted, "metadata": meta}
+                self._api.replace(f"{webhook_configuration.RESOURCE}/{webhook_configuration.NAME}", body)
+            LOG.info("the API server was told to ask the webhook", extra={"policy": webhook.failure_policy})
+        return True
+
+    def _withdraw(self, found: Mapping[str, Any]) -> bool:
+        """Tell the API server to ask no more; say whether that is so."""
+        if not webhook_configuration.is_ours(found) or not self._may_write():
+            return False
+        path = f"{webhook_configuration.RESOURCE}/{webhook_configuration.NAME}"
+        self._api.delete(path, uid=str(found["metadata"].get("uid", "")))
+        LOG.info("the API server was told to ask the webhook no more")
+        return True
+
+    def _warn(self, webhook: Webhook) -> None:
+        warnings = webhook_configuration.warnings_about(webhook)
+        if warnings != self._warned and self._may_write():
+            for warning in warnings:
+                self._audience.event(self._about, "WebhookSettings", warning)
+            self._warned = warnings
+
+
+def uninstall(api: KubeApi, namespace: str) -> list[str]:
+    """Remove what the webhook has in the cluster, with the certificates in *namespace*; return what was removed.
+
+    What the API server is told goes first: it must not ask a webhook that is no more.
+    """
+    removed = []
+    found = api.get(f"{webhook_configuration.RESOURCE}/{webhook_configuration.NAME}")
+    if found is not None and webhook_configuration.is_ours(found):
+        api.delete(f"{webhook_configuration.RESOURCE}/{webhook_configuration.NAME}", uid=found["metadata"]["uid"])
+        removed.append(f"MutatingWebhookConfiguration {webhook_configuration.NAME}")
+    if api.delete(f"/api/v1/namespaces/{namespace}/secrets/{serving_certificate.SECRET}"):
+        removed.append(f"Secret {namespace}/{serving_certificate.SECRET}")
+    return removed
+
+
+def context_of(pair: serving_certificate.Pair) -> ssl.SSLContext:
+    """Return what serves with *pair*; the key is never in a file that has a name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, pair.certificate + pair.key)
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+    return context
+
+
+def _step(before: Certificates | None, after: Certificates) -> str:
+    if before is None:
+        return "first"
+    if after.authority != before.authority:
+        return "switch"
+    if after.next != before.next:
+        return "announce"
+    return "retire" if after.previous != before.previous else "renew"

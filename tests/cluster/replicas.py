@@ -1,0 +1,194 @@
+"""Replicas of the controller's webhook on the loopback, behind one Service, for a real API server to ask."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from acr_credential_provider.pull_secrets.kube import KubeApi
+from acr_credential_provider.pull_secrets.living import PullSecret
+from acr_credential_provider.pull_secrets.operations import Doors, Operations
+from acr_credential_provider.pull_secrets.reporting import ObjectRef
+from acr_credential_provider.pull_secrets.telling import Telling
+from acr_credential_provider.pull_secrets.webhook_configuration import Where
+from acr_credential_provider.settings import PullSecrets, Webhook
+
+from .kube import KubeError
+from .service import Service
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from acr_credential_provider.pull_secrets.serving_certificate import Lives
+
+    from .loopback_api import LoopbackApi
+
+SECRET = "acr-credential-aliyun"
+PORT = 8443
+ABOUT = ObjectRef("ConfigMap", "kube-system", "acr-configuration")
+
+
+@dataclass
+class Given:
+    """A `Living` of values: everyone gets *content*, except ServiceAccounts named other."""
+
+    webhook: Webhook = field(default_factory=lambda: Webhook(enabled=True))
+    content: bytes = b'{"auths": {}}'
+    is_known: bool = True
+
+    def pull_secret_for(self, namespace: str, service_account: str, **_: Any) -> PullSecret | None:
+        return None if service_account == "other" else PullSecret(SECRET, self.content)
+
+    def wanted(self) -> PullSecrets | None:
+        return PullSecrets(webhook=self.webhook) if self.is_known else None
+
+    def is_ready(self) -> bool:
+        return self.is_known
+
+
+@dataclass
+class Replica:
+    """One of them, at work."""
+
+    operations: Operations
+    telling: Telling
+    kube: KubeApi
+    webhook: int
+    health: int
+    is_leader: bool = True
+
+
+class Replicas:
+    """``with Replicas(api, namespace, given) as replicas``: none yet; `start` them, `stop` them."""
+
+    def __init__(
+        self, api: LoopbackApi, namespace: str, given: Given | None = None, *, lives: Lives | None = None
+    ) -> None:
+        self.given = given or Given()
+        self.where = Where(namespace, "hook", PORT)
+        self._api = api
+        self._lives = lives
+        self.all: list[Replica] = []
+
+    def __enter__(self) -> Self:
+        self._left = contextlib.ExitStack()
+        self.service = self._left.enter_context(Service(self._api, self.where.namespace, self.where.service, port=PORT))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for each in list(self.all):
+            self.stop(each)
+        self._left.close()
+        for path in (CONFIGURATION, f"/api/v1/namespaces/{self.where.namespace}/secrets/{CERTIFICATES}"):
+            delete(self._api, path)
+
+    def start(self, *, is_leader: bool = True, user: str = "admin", group: str | None = "system:masters") -> Replica:
+        telling = Telling()
+        kube = KubeApi.find(kubeconfig=str(self._api.kubeconfig(user, group=group)), reporter=telling)
+        replica: list[Replica] = []
+        operations = Operations(
+            kube,
+            self.given,
+            telling,
+            where=self.where,
+            about=ABOUT,
+            may_write=lambda: not replica or replica[0].is_leader,
+            doors=Doors("127.0.0.1", 0, 0),
+            lives=self._lives,
+            every=0.5,
+        )
+        replica.append(Replica(operations, telling, kube, *operations.start(), is_leader=is_leader))
+        self.all += replica
+        self.service.ports.append(replica[0].webhook)
+        return replica[0]
+
+    def stop(self, replica: Replica) -> None:
+        self.all.remove(replica)
+        if replica.webhook in self.service.ports:
+            self.service.ports.remove(replica.webhook)
+        replica.operations.stop(linger=0)
+        replica.kube.close()
+
+    def started(self, count: int) -> Self:
+        """Start *count* of them, the first one as leader, and wait until the API server asks them."""
+        for number in range(count):
+            self.start(is_leader=number == 0)
+        wait_until(lambda: find(self._api, CONFIGURATION), "the webhook to be configured")
+        wait_until(lambda: all(each.operations.keeper.context() for each in self.all), "certificates")
+        self.await_asked()
+        return self
+
+    def await_asked(self) -> None:
+        """Wait until a new ServiceAccount has the entry: API servers hear of a configuration a moment later."""
+        namespace = self._api.namespace(f"probe-{time.monotonic_ns()}")
+
+        def is_asked() -> bool:
+            made = self._api.create(
+                f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"generateName": "probe-"}}
+            )
+            return bool(made.get("imagePullSecrets"))
+
+        wait_until(is_asked, "the webhook to be asked")
+
+
+CONFIGURATION = (
+    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/aliyun-acr-credential-provider-pull-secrets"
+)
+CERTIFICATES = "aliyun-acr-credential-provider-webhook"
+
+
+def find(api: LoopbackApi, path: str) -> dict[str, Any] | None:
+    try:
+        return api.get(path)
+    except KubeError as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+def delete(api: LoopbackApi, path: str) -> None:
+    if find(api, path) is not None:
+        api.request("DELETE", path)
+
+
+def wait_until(is_so: Any, what: str, *, timeout: float = 60.0) -> None:
+    """Wait until *is_so* returns true; raise ``TimeoutError`` that names *what* was waited for."""
+    end = time.monotonic() + timeout
+    while not is_so():
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {timeout:.0f} s for {what}")
+        time.sleep(0.05)
+
+
+def accounts(namespace):
+    return f"/api/v1/namespaces/{namespace}/serviceaccounts"
+
+
+def create(api, namespace, name="build", query="", **fields):
+    """Create a ServiceAccount and return it as the API server answers."""
+    return api.create(accounts(namespace) + query, {"metadata": {"name": name, **fields.pop("metadata", {})}, **fields})
+
+
+def names(account):
+    return [entry["name"] for entry in account.get("imagePullSecrets", [])]
+
+
+def admissions(replica):
+    lines = page(replica, "/metrics")[1].decode().splitlines()
+    return sum(float(line.split()[1]) for line in lines if line.startswith("acr_pull_secrets_admissions_total{"))
+
+
+def page(replica, path):
+    """Return status and content of what a replica serves on its health port."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{replica.health}{path}", timeout=20) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
