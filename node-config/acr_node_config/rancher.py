@@ -35,13 +35,16 @@ def place_rancher(facts: NodeFacts, wanted: Wanted) -> Placement:
             f"{rancher.folder} sets one of {CONFIG_FLAG} and {BIN_DIR_FLAG} alone",
             "Set both or none of them; then run this again.",
         )
-    is_elsewhere = not config and bool(wanted.config or wanted.bin_dir)
+    own_places = (wanted.config or CONFIG, wanted.bin_dir or BIN_DIR)
+    if not config and all(facts.given) and facts.given not in (own_places, (CONFIG, BIN_DIR)):
+        config, bin_dir = facts.given  # from its command line
+    is_elsewhere = not config and own_places != (CONFIG, BIN_DIR)
     notes = ["a restart of a server restarts its API server too"] if "-agent" not in rancher.unit else []
     placement = Placement(
         profile=rancher.name,
-        bin_dir=bin_dir or wanted.bin_dir or BIN_DIR,
-        config=config or wanted.config or CONFIG,
-        is_config_ours=_is_ours_alone(facts, config or wanted.config or CONFIG),
+        bin_dir=bin_dir or own_places[1],
+        config=config or own_places[0],
+        is_config_ours=_is_ours_alone(facts, config or own_places[0]),
         is_directory=False,
         flags=RancherFlags(own) if is_elsewhere else None,
         unit="" if facts.is_image else rancher.unit,

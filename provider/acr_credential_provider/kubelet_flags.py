@@ -51,6 +51,10 @@ class Kubelet:
     bin_dir: str
     environ: Mapping[str, str] = field(repr=False)
     started: float | None = None  # seconds since the epoch
+    arguments: tuple[str, ...] = ()
+    """Its command line, the program's name first."""
+    unit: str = ""
+    """The systemd service that its cgroup is of, "" for none."""
     kubeconfig: str = ""
 
 
@@ -129,7 +133,26 @@ def _kubelets(proc: str, names: tuple[str, ...]) -> Iterator[Kubelet]:
             kubeconfig = RANCHER_KUBECONFIG
         lines = _read(f"{proc}/{entry}/environ").split("\0")
         environ = dict(line.split("=", 1) for line in lines if "=" in line)
-        yield Kubelet(int(entry), config, bin_dir, environ, _started(proc, entry), kubeconfig)
+        yield Kubelet(
+            int(entry),
+            config,
+            bin_dir,
+            environ,
+            started=_started(proc, entry),
+            arguments=tuple(words),
+            unit=_service(_read(f"{proc}/{entry}/cgroup")),
+            kubeconfig=kubeconfig,
+        )
+
+
+def _service(cgroups: str) -> str:
+    r"""Return the service that the text of /proc/PID/cgroup names, "" for none.
+
+    >>> _service("12:pids:/system.slice/kubelet.service\n0::/system.slice/kubelet.service/sub\n"), _service("0::/\n")
+    ('kubelet.service', '')
+    """
+    found = re.findall(r"/([A-Za-z0-9_.:\\@-]+\.service)(?:/|$)", cgroups, re.MULTILINE)
+    return str(found[-1]) if found else ""
 
 
 def _listed(folder: str) -> list[str]:

@@ -1,0 +1,279 @@
+"""Looks at a node: its kubelet, where that one's flags come from, what there is of credential providers already.
+
+Only looks. In a container, the node's root is mounted at *root* and its processes are seen (hostPID).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from acr_credential_provider.errors import ConfigurationError, CredentialProviderError
+from acr_credential_provider.kubelet_flags import BIN_DIR_FLAG, CONFIG_FLAG, RANCHER, find_kubelet
+
+from . import unit_files
+from .environment_file import EnvironmentFile
+from .facts import (
+    ACK_ARGUMENTS,
+    EnvironmentSource,
+    Folder,
+    HostFile,
+    KubeletUnit,
+    NodeFacts,
+    OperatingSystem,
+    ProviderConfig,
+    Rancher,
+    RunningKubelet,
+    Version,
+)
+from .host_tree import HostTree
+from .kubelet_rules import SUFFIXES
+from .placement import BIN_DIRS, OWN_FOLDER
+from .rancher import configured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from acr_credential_provider.kubelet_flags import Kubelet
+
+    AskUnit = Callable[[str], "UnitText"]
+    Run = Callable[[Sequence[str]], str]
+
+KUBELET_UNIT = "kubelet.service"
+SECONDS = 10.0
+"""For the kubelet to say its version."""
+
+_PROGRAMS = ("/usr/bin/kubelet", "/usr/local/bin/kubelet", "/opt/bin/kubelet")
+_RANCHERS = {"k3s": ("k3s.service", "k3s-agent.service"), "rke2": ("rke2-server.service", "rke2-agent.service")}
+_VERSION = re.compile(r"\bv(\d{1,3})\.(\d{1,3})\.\d")
+
+
+class UnitText(Protocol):
+    """What systemd says of a unit, as `unit_files.UnitText`."""
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """``ExecStart=``, word by word."""
+
+    @property
+    def environment(self) -> tuple[str, ...]:
+        """``Environment=``, ``NAME=VALUE`` each."""
+
+    @property
+    def files(self) -> tuple[tuple[str, bool], ...]:
+        """``EnvironmentFile=``: each path, and whether it may be absent."""
+
+
+def look(
+    root: str = "/", *, ask_unit: AskUnit | None = None, run: Run | None = None, is_image: bool = False
+) -> NodeFacts:
+    """Return the facts of the node whose / is at *root*.
+
+    *ask_unit* asks systemd about a unit; without it, the unit's files are read. *run* runs a
+    program of the node's and returns what it prints, "" for nothing. With *is_image* the tree is
+    a node to be: no process of this machine is its kubelet.
+    Raises `ConfigurationError` when more than one kubelet runs, or its configuration cannot be read.
+    """
+    tree = HostTree(root)
+    run = run or _runner(root)
+    process = None if is_image else find_kubelet(tree.outside("/proc"))
+    rancher = _rancher(tree, process)
+    unit = _unit(tree, process, rancher, None if is_image else ask_unit)
+    version = _version(tree, process, unit, rancher, run)
+    kubelet = _running(tree, process, rancher, unit, version)
+    facts = NodeFacts(
+        system=_system(tree),
+        kubelet=kubelet,
+        version=version,
+        unit=unit,
+        rancher=rancher,
+        ack_arguments=tree.read(ACK_ARGUMENTS),
+        has_systemd=tree.is_folder("/run/systemd/system"),
+        has_dbus=bool(tree.mode("/run/dbus/system_bus_socket") or tree.mode("/run/systemd/private")),
+        is_user_namespaced=_is_user_namespaced(tree),
+        is_image=is_image,
+    )
+    return _with_places(tree, facts)
+
+
+def _with_places(tree: HostTree, facts: NodeFacts) -> NodeFacts:
+    """Return *facts* with what is where the flags point, and what can be done where things may go."""
+    path, bin_dir = facts.given
+    if facts.rancher is not None:
+        path = configured(facts.rancher, CONFIG_FLAG) or path or f"{RANCHER}/config.yaml"
+        bin_dir = configured(facts.rancher, BIN_DIR_FLAG) or bin_dir or f"{RANCHER}/bin"
+    sources = facts.unit.environment_files if facts.unit else ()
+    files = [source.path for source in sources] + [ACK_ARGUMENTS, path]
+    folders = {"/", "/etc", "/opt", "/usr", "/var", OWN_FOLDER, *BIN_DIRS, bin_dir, path}
+    folders |= {f"/etc/rancher/{name}" for name in _RANCHERS} | {each.rpartition("/")[0] for each in files}
+    found: dict[str, Folder] = {each: tree.folder(each) for each in sorted(filter(None, folders))}
+    names = frozenset(name for name in tree.listed(bin_dir) if tree.is_program(f"{bin_dir}/{name}"))
+    return replace(facts, config=_config(tree, path), executables=names if bin_dir else frozenset(), folders=found)
+
+
+def _config(tree: HostTree, path: str) -> ProviderConfig | None:
+    if path and tree.is_folder(path):
+        folder = path.rstrip("/")
+        names = [
+            name for name in tree.listed(path) if name.endswith(SUFFIXES) and not tree.is_folder(f"{folder}/{name}")
+        ]
+        files = tuple(tree.read(f"{folder}/{name}") or HostFile(f"{folder}/{name}", b"") for name in names)
+        return ProviderConfig(path, is_directory=True, files=files)
+    file = tree.read(path) if path else None
+    return ProviderConfig(path, is_directory=False, files=(file,)) if file else None
+
+
+def _running(
+    tree: HostTree, process: Kubelet | None, rancher: Rancher | None, unit: KubeletUnit | None, version: Version | None
+) -> RunningKubelet | None:
+    if process is None:
+        return None
+    config, bin_dir = process.config, process.bin_dir
+    if rancher is not None and not (config or bin_dir):
+        defaults = f"{RANCHER}/config.yaml", f"{RANCHER}/bin"
+        if tree.is_folder(defaults[1]) and tree.mode(defaults[0]):
+            config, bin_dir = defaults
+    return RunningKubelet(
+        pid=process.pid,
+        program=_program(tree, process.pid),
+        arguments=process.arguments,
+        config=config,
+        bin_dir=bin_dir,
+        version=version,
+        unit=unit.name if unit else "",
+    )
+
+
+def _program(tree: HostTree, pid: int) -> str:
+    """Return the path that the process was started from: what is there now is what the next start runs."""
+    try:
+        return os.readlink(tree.outside(f"/proc/{pid}/exe")).removesuffix(" (deleted)")
+    except OSError:
+        return ""
+
+
+def _rancher(tree: HostTree, process: Kubelet | None) -> Rancher | None:
+    if process is not None:
+        name = next((name for name in _RANCHERS if process.unit.startswith(name)), "")
+        unit = process.unit
+        if not name and os.path.basename(process.arguments[0].split(" ")[0]) in _RANCHERS:
+            name = os.path.basename(process.arguments[0].split(" ")[0])
+            unit = next((each for each in _RANCHERS[name] if _unit_file(tree, each)), _RANCHERS[name][0])
+    else:
+        found = [(name, unit) for name, units in _RANCHERS.items() for unit in units if _unit_file(tree, unit)]
+        name, unit = found[0] if found and not _unit_file(tree, KUBELET_UNIT) else ("", "")
+    if not name:
+        return None
+    folder = f"/etc/rancher/{name}"
+    names = [each for each in tree.listed(f"{folder}/config.yaml.d") if each.endswith((".yaml", ".yml"))]
+    paths = [f"{folder}/config.yaml", *(f"{folder}/config.yaml.d/{each}" for each in names)]
+    return Rancher(name, unit, tuple(filter(None, map(tree.read, paths))))
+
+
+def _unit(
+    tree: HostTree, process: Kubelet | None, rancher: Rancher | None, ask_unit: AskUnit | None
+) -> KubeletUnit | None:
+    if rancher is not None:
+        return KubeletUnit(rancher.unit)
+    name = process.unit if process is not None else KUBELET_UNIT
+    if not name or not (_unit_file(tree, name) or ask_unit):
+        return None
+    text: UnitText = unit_files.UnitText()
+    if ask_unit is not None:
+        try:
+            text = ask_unit(name)
+        except CredentialProviderError:  # what its files say is the next best thing
+            text = _unit_text(tree, name)
+    else:
+        text = _unit_text(tree, name)
+    if not text.command:
+        return None
+    sources = tuple(EnvironmentSource(path, is_optional, tree.read(path)) for path, is_optional in text.files)
+    environment = dict(each.split("=", 1) for each in text.environment if "=" in each)
+    return KubeletUnit(name, tuple(text.command), environment, sources)
+
+
+def _unit_file(tree: HostTree, name: str) -> HostFile | None:
+    files = (tree.read(f"{folder}/{name}") for folder in unit_files.FOLDERS)
+    return next(filter(None, files), None)
+
+
+def _unit_text(tree: HostTree, name: str) -> unit_files.UnitText:
+    main = _unit_file(tree, name)
+    if main is None:
+        return unit_files.UnitText()
+    folders = [f"{folder}/{name}.d" for folder in unit_files.FOLDERS]
+    drop_ins = unit_files.ordered((folder, each) for folder in folders for each in tree.listed(folder))
+    files = (tree.read(f"{folder}/{each}") for folder, each in drop_ins)
+    return unit_files.parse([main.content, *(each.content for each in files if each)])
+
+
+def _version(
+    tree: HostTree, process: Kubelet | None, unit: KubeletUnit | None, rancher: Rancher | None, run: Run
+) -> Version | None:
+    programs = [_program(tree, process.pid)] if process else []
+    programs += unit.command[:1] if unit else []
+    programs += [f"/usr/local/bin/{rancher.name}", f"/usr/bin/{rancher.name}"] if rancher else _PROGRAMS
+    for program in programs:
+        if program and tree.is_program(program):
+            found = _VERSION.search(run([program, "--version"]))
+            if found:
+                return int(found[1]), int(found[2])
+    return None
+
+
+def _runner(root: str) -> Run:
+    def enter() -> None:
+        if root != "/":
+            os.chroot(root)
+        os.chdir("/")
+
+    def run(words: Sequence[str]) -> str:
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+        try:
+            ended = subprocess.run(  # noqa: S603 - a list of words, no shell
+                list(words),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=SECONDS,
+                env=environment,
+                check=False,
+                preexec_fn=enter,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return ""
+        return ended.stdout.decode("utf-8", "replace")
+
+    return run
+
+
+def _system(tree: HostTree) -> OperatingSystem:
+    file = tree.read("/etc/os-release") or tree.read("/usr/lib/os-release")
+    is_openshift = tree.is_folder("/etc/machine-config-daemon")
+    try:
+        release = EnvironmentFile.parse(file.content if file else b"")
+    except ConfigurationError:
+        return OperatingSystem(is_openshift=is_openshift)
+    name, like, version, variant = (
+        (release.value(key) or "").lower() for key in ("ID", "ID_LIKE", "VERSION_ID", "VARIANT_ID")
+    )
+    is_openshift = is_openshift or bool(release.value("OPENSHIFT_VERSION"))
+    return OperatingSystem(name, tuple(like.split()), version, variant, is_openshift)
+
+
+def _is_user_namespaced(tree: HostTree) -> bool:
+    """Say whether our user namespace is another one than that of the node's first process."""
+    try:
+        theirs, ours = os.stat(tree.outside("/proc/1/ns/user")), os.stat("/proc/self/ns/user")
+    except OSError:
+        pass
+    else:
+        return (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino)
+    try:
+        with open("/proc/self/uid_map", encoding="ascii") as file:
+            return file.read().split() != ["0", "0", "4294967295"]
+    except OSError:
+        return False

@@ -1,0 +1,124 @@
+"""Reads below the node's root, wherever that is mounted: no symlink and no ``..`` leads out of it.
+
+An absolute symlink of the node means the node's root, not ours; the kernel would not know.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .facts import Folder, HostFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LARGEST = 1 << 20
+"""Bytes. What is larger is no configuration."""
+_MOST_LINKS = 40  # as many as the kernel follows
+_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class HostTree:
+    """The tree below *root*. What is not there, or cannot be read, is None or empty: nothing is raised."""
+
+    def __init__(self, root: str = "/") -> None:
+        self.root = root.rstrip("/")
+
+    def outside(self, path: str) -> str:
+        """Return where *path* is for us, for the files of /proc and others without symlinks of the node's."""
+        return self.root + path
+
+    def read(self, path: str) -> HostFile | None:
+        """Return the regular file at *path*."""
+        with self._opened(path) as found:
+            if found is None or not stat.S_ISREG(os.fstat(found).st_mode):
+                return None
+            try:
+                with open(f"/proc/self/fd/{found}", "rb") as file:
+                    content = file.read(LARGEST + 1)
+            except OSError:
+                return None
+            seen = os.fstat(found)
+            return HostFile(path, content, stat.S_IMODE(seen.st_mode), seen.st_uid, seen.st_gid)
+
+    def text(self, path: str) -> str:
+        """Return the text of the file at *path*, "" without one."""
+        file = self.read(path)
+        return file.content.decode("utf-8", "replace") if file else ""
+
+    def listed(self, path: str) -> list[str]:
+        """Return the names in the folder at *path*, in order."""
+        with self._opened(path) as found:
+            if found is None or not stat.S_ISDIR(os.fstat(found).st_mode):
+                return []
+            try:
+                return sorted(os.listdir(f"/proc/self/fd/{found}"))
+            except OSError:
+                return []
+
+    def mode(self, path: str) -> int:
+        """Return the type and permissions of what is at *path*, symlinks followed; 0 when nothing is."""
+        with self._opened(path) as found:
+            return 0 if found is None else os.fstat(found).st_mode
+
+    def is_folder(self, path: str) -> bool:
+        """Say whether a folder is at *path*."""
+        return stat.S_ISDIR(self.mode(path))
+
+    def is_program(self, path: str) -> bool:
+        """Say whether *path* can be run."""
+        mode = self.mode(path)
+        return stat.S_ISREG(mode) and bool(mode & 0o111)
+
+    def folder(self, path: str) -> Folder:
+        """Return what can be done in the folder at *path*, or in the nearest one above it that is there."""
+        while path and not self.is_folder(path):
+            path = path.rpartition("/")[0]
+        with self._opened(path or "/") as found:
+            if found is None:
+                return Folder(is_writable=False, is_executable=False)
+            flags = os.fstatvfs(found).f_flag
+            return Folder(is_writable=not flags & os.ST_RDONLY, is_executable=not flags & os.ST_NOEXEC)
+
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[int | None]:
+        """Give a descriptor of what is at *path*, for looking only, or None."""
+        way: list[int] = []
+        try:
+            try:
+                self._walk(path, way)
+            except OSError:
+                yield None
+            else:
+                yield way[-1]
+        finally:
+            for each in way:
+                os.close(each)
+
+    def _walk(self, path: str, way: list[int]) -> None:
+        way.append(os.open(self.root or "/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        ahead, links = path.split("/")[::-1], 0
+        while ahead:
+            name = ahead.pop()
+            if name in ("", "."):
+                continue
+            if name == "..":
+                if len(way) > 1:  # above the root there is the root
+                    os.close(way.pop())
+                continue
+            found = os.open(name, _LOOK, dir_fd=way[-1])
+            if not stat.S_ISLNK(os.fstat(found).st_mode):
+                way.append(found)
+                continue
+            target = os.readlink("", dir_fd=found)
+            os.close(found)
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError
+            ahead += target.split("/")[::-1]
+            if target.startswith("/"):
+                while len(way) > 1:
+                    os.close(way.pop())

@@ -1,0 +1,277 @@
+"""A node is found as it is: against a folder that looks like one, with a /proc of its own."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+from acr_credential_provider.errors import ConfigurationError
+from acr_node_config.facts import ACK_ARGUMENTS, Folder
+from acr_node_config.finding import _runner, look
+from acr_node_config.host_tree import HostTree
+from acr_node_config.profiles import EnvironmentFlags, Placement, Wanted, place
+from kubelet_configs import YAML
+
+KUBEADM = """[Unit]
+Description=kubelet
+[Service]
+ExecStart=/usr/bin/kubelet
+Restart=always
+"""
+DROP_IN = """[Service]
+Environment="KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml"
+EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
+EnvironmentFile=-/etc/default/kubelet
+ExecStart=
+ExecStart=/usr/bin/kubelet $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
+"""
+DROP_IN_PATH = "/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf"
+
+
+class World:
+    """A node's tree in a folder, written file by file."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.write("/proc/stat", "btime 1700000000\n")
+        os.makedirs(folder / "proc/1/ns")
+        os.symlink("/proc/self/ns/user", folder / "proc/1/ns/user")
+
+    def write(self, path, text, mode=0o644):
+        file = self.folder / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        file.chmod(mode)
+        return self
+
+    def link(self, path, target):
+        file = self.folder / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.symlink_to(target)
+        return self
+
+    def program(self, path):
+        return self.write(path, "#!/bin/true\n", 0o755)
+
+    def process(self, pid, *words, exe="/usr/bin/kubelet", unit="kubelet.service", parent=1):
+        self.write(f"/proc/{pid}/cmdline", "".join(f"{word}\0" for word in words))
+        self.write(f"/proc/{pid}/status", f"PPid:\t{parent}\n")
+        self.write(f"/proc/{pid}/cgroup", f"0::/system.slice/{unit}\n")
+        self.write(f"/proc/{pid}/environ", "")
+        return self.link(f"/proc/{pid}/exe", exe)
+
+    def look(self, **changes):
+        self.asked = []
+
+        def run(words):
+            self.asked.append(tuple(words))
+            return "k3s version v1.33.5+k3s1 (x)\n" if "k3s" in words[0] else "Kubernetes v1.34.2\n"
+
+        return look(str(self.folder), run=run, **changes)
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+@pytest.fixture
+def debian(world):
+    world.write("/etc/os-release", 'ID=debian\nVERSION_ID="12"\nID_LIKE="x y"\n')
+    world.write("/usr/lib/systemd/system/kubelet.service", KUBEADM).write(DROP_IN_PATH, DROP_IN)
+    world.write("/var/lib/kubelet/kubeadm-flags.env", 'KUBELET_KUBEADM_ARGS="--a=b"\n')
+    return world.program("/usr/bin/kubelet")
+
+
+def test_a_node_of_kubeadm(debian):
+    debian.process(70, "/usr/bin/kubelet", "--config=/var/lib/kubelet/config.yaml", "--a=b")
+    debian.write("/etc/default/kubelet", "KUBELET_EXTRA_ARGS=--v=2\n", 0o600)
+    (debian.folder / "run/systemd/system").mkdir(parents=True)
+    facts = debian.look()
+    assert (facts.system.name, facts.system.version, facts.system.like) == ("debian", "12", ("x", "y"))
+    assert (facts.kubelet.pid, facts.kubelet.program, facts.kubelet.unit) == (70, "/usr/bin/kubelet", "kubelet.service")
+    assert facts.kubelet.flag("a") == "b"
+    assert facts.version == (1, 34)
+    assert debian.asked == [("/usr/bin/kubelet", "--version")]
+    assert facts.unit.words() == ["/usr/bin/kubelet", "--config=/var/lib/kubelet/config.yaml", "--a=b", "--v=2"]
+    assert [(each.path, each.is_optional) for each in facts.unit.environment_files] == [
+        ("/var/lib/kubelet/kubeadm-flags.env", True),
+        ("/etc/default/kubelet", True),
+    ]
+    assert facts.unit.environment_files[1].file.mode == 0o600
+    assert (facts.has_systemd, facts.has_dbus, facts.is_user_namespaced) == (True, False, False)
+    assert facts.given == ("", "")
+    assert facts.config is None
+    placement = place(facts, "auto", Wanted())
+    assert isinstance(placement, Placement), placement
+    assert placement.flags == EnvironmentFlags("/etc/default/kubelet", "KUBELET_EXTRA_ARGS")
+
+
+def test_systemd_is_believed_before_its_files(debian):
+    debian.process(70, "/usr/bin/kubelet")
+    debian.write("/etc/sysconfig/kubelet", "KUBELET_EXTRA_ARGS=\n")
+    asked = []
+
+    def ask(unit):
+        asked.append(unit)
+        return SimpleNamespace(
+            command=("/usr/bin/kubelet", "$KUBELET_EXTRA_ARGS"),
+            environment=("A=b=c",),
+            files=(("/etc/sysconfig/kubelet", False),),
+        )
+
+    facts = debian.look(ask_unit=ask)
+    assert asked == ["kubelet.service"]
+    assert facts.unit.environment == {"A": "b=c"}
+    assert place(facts, "auto", Wanted()).profile == "kubeadm-rpm"
+
+
+def test_where_systemd_does_not_answer_its_files_do(debian):
+    def ask(_unit):
+        raise ConfigurationError("no bus", remedy="none")
+
+    debian.process(70, "/usr/bin/kubelet")
+    assert place(debian.look(ask_unit=ask), "auto", Wanted()).profile == "kubeadm-deb"
+
+
+def test_a_configuration_of_others_is_read_with_its_programs(debian):
+    debian.process(
+        70,
+        "/usr/bin/kubelet",
+        "--image-credential-provider-config=/old",
+        "--image-credential-provider-bin-dir=/etc/eks/bin",
+        "--image-credential-provider-config",
+        "/etc/eks/config.yaml",
+    )
+    debian.write("/etc/eks/config.yaml", YAML, 0o640).program("/etc/eks/bin/a").write("/etc/eks/bin/README", "")
+    debian.link("/etc/eks/bin/linked", "/etc/eks/bin/a").link("/etc/eks/bin/dangling", "/nowhere")
+    facts = debian.look()
+    assert (facts.config.path, facts.config.is_directory) == ("/etc/eks/config.yaml", False)
+    assert facts.config.files[0].content == YAML.encode()
+    assert facts.config.files[0].mode == 0o640
+    assert facts.executables == {"a", "linked"}
+    assert place(facts, "auto", Wanted()).profile == "eks"
+
+
+def test_of_a_folder_of_configurations_the_kubelets_files_are_read(debian):
+    flags = "--image-credential-provider-config=/etc/p.d", "--image-credential-provider-bin-dir=/opt/p"
+    debian.process(70, "/usr/bin/kubelet", *flags).program("/opt/p/a")
+    debian.write("/etc/p.d/b.yaml", YAML).write("/etc/p.d/a.json", "{}").write("/etc/p.d/c.bak", "")
+    (debian.folder / "etc/p.d/d.yaml").mkdir()
+    facts = debian.look()
+    assert facts.config.is_directory
+    assert [each.path for each in facts.config.files] == ["/etc/p.d/a.json", "/etc/p.d/b.yaml"]
+
+
+def test_k3s_is_its_own_kubelet(world):
+    world.write("/etc/systemd/system/k3s-agent.service", "[Service]\nExecStart=/usr/local/bin/k3s agent\n")
+    world.program("/usr/local/bin/k3s").write("/etc/rancher/k3s/config.yaml", "token: x\n")
+    world.write("/etc/rancher/k3s/config.yaml.d/b.yaml", "a: 1\n").write("/etc/rancher/k3s/config.yaml.d/n.txt", "")
+    world.process(9, "/usr/local/bin/k3s agent", exe="/usr/local/bin/k3s", unit="k3s-agent.service")
+    facts = world.look()
+    assert (facts.rancher.name, facts.rancher.unit) == ("k3s", "k3s-agent.service")
+    assert [each.path for each in facts.rancher.files] == [
+        "/etc/rancher/k3s/config.yaml",
+        "/etc/rancher/k3s/config.yaml.d/b.yaml",
+    ]
+    assert facts.version == (1, 33)
+    placement = place(facts, "auto", Wanted())
+    assert (placement.profile, placement.unit) == ("k3s", "k3s-agent.service")
+    base = "/var/lib/rancher/credentialprovider"
+    world.write(f"{base}/config.yaml", YAML).program(f"{base}/bin/a")
+    facts = world.look()
+    assert facts.given == (f"{base}/config.yaml", f"{base}/bin")
+    assert facts.config.path == f"{base}/config.yaml"
+    assert not place(facts, "auto", Wanted()).is_config_ours
+
+
+def test_the_kubelet_of_rke2_belongs_to_it(world):
+    world.write(
+        "/usr/local/lib/systemd/system/rke2-server.service", "[Service]\nExecStart=/usr/local/bin/rke2 server\n"
+    )
+    world.process(9, "/usr/local/bin/rke2 server", exe="/usr/local/bin/rke2", unit="rke2-server.service")
+    world.process(10, "kubelet", "--v=2", exe="/var/lib/rancher/rke2/bin/kubelet", unit="rke2-server.service", parent=9)
+    world.program("/var/lib/rancher/rke2/bin/kubelet")
+    facts = world.look()
+    assert (facts.rancher.name, facts.rancher.unit, facts.version) == ("rke2", "rke2-server.service", (1, 34))
+
+
+def test_an_image_has_no_process_of_this_machine(debian):
+    debian.process(70, "/usr/bin/kubelet", "--image-credential-provider-config=/x")
+    facts = debian.look(is_image=True)
+    assert facts.kubelet is None
+    assert facts.version == (1, 34)
+    assert place(facts, "auto", Wanted()).unit == ""
+
+
+def test_ack_is_known_by_its_file(debian):
+    debian.process(70, "/usr/bin/kubelet").write(ACK_ARGUMENTS, 'KUBELET_CUSTOMIZED_ARGS=""\n')
+    facts = debian.look()
+    assert facts.ack_arguments.content == b'KUBELET_CUSTOMIZED_ARGS=""\n'
+    assert place(facts, "auto", Wanted()).profile == "ack"
+
+
+def test_openshift_is_known_by_its_release_and_by_its_daemon(world):
+    assert not world.look().system.is_openshift
+    world.write("/usr/lib/os-release", "ID=rhel\nVARIANT_ID=coreos\nOPENSHIFT_VERSION=4.19\n")
+    assert world.look().system.is_openshift
+    world.write("/etc/os-release", "ID=rhel\n")
+    assert not world.look().system.is_openshift
+    (world.folder / "etc/machine-config-daemon").mkdir()
+    assert world.look().system.is_openshift
+
+
+def test_two_kubelets_are_refused(debian):
+    debian.process(70, "/usr/bin/kubelet").process(71, "/usr/bin/kubelet")
+    with pytest.raises(ConfigurationError, match="more than one kubelet"):
+        debian.look()
+
+
+def test_a_node_without_anything_is_no_error(world):
+    facts = world.look()
+    assert (facts.kubelet, facts.unit, facts.rancher, facts.version) == (None, None, None, None)
+    assert "no kubelet runs" in place(facts, "auto", Wanted()).reason
+
+
+def test_the_kubelet_on_the_disk_is_asked_not_the_one_that_still_runs(debian):
+    debian.process(70, "/usr/bin/kubelet", exe="/usr/bin/kubelet (deleted)")
+    assert debian.look().kubelet.program == "/usr/bin/kubelet"
+
+
+def test_no_symlink_of_the_node_leads_out_of_it(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("ours")
+    world = World(tmp_path / "node")
+    world.write("/inside/secret", "the node's")
+    world.link("/absolute", str(outside / "secret")).link("/up", "../../../outside/secret").link("/loop", "/loop")
+    world.link("/etc/good", "../inside/secret").link("/folder", "/inside").link("/deep/up", "../../../../inside")
+    tree = HostTree(str(world.folder))
+    assert tree.read("/absolute") is None
+    assert tree.read("/up") is None
+    assert tree.read("/../outside/secret") is None
+    assert tree.read("/loop") is None
+    for path in ("/etc/good", "/folder/secret", "/deep/up/secret", "/../inside/secret"):
+        assert tree.read(path).content == b"the node's"
+    assert tree.listed("/folder") == ["secret"]
+    assert tree.listed("/none") == []
+
+
+def test_what_is_no_file_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert HostTree(str(tmp_path)).read("/pipe") is None  # and nobody waits for its other end
+    assert HostTree(str(tmp_path)).read("/") is None
+
+
+def test_a_folder_that_is_not_there_is_as_the_one_above_it(tmp_path):
+    (tmp_path / "etc").mkdir()
+    assert HostTree(str(tmp_path)).folder("/etc/a/b") == HostTree(str(tmp_path)).folder("/etc")
+    assert HostTree("/").folder("/proc/self/nothing").is_executable is bool(
+        not os.statvfs("/proc").f_flag & os.ST_NOEXEC
+    )
+    assert HostTree("/nowhere").folder("/etc") == Folder(is_writable=False, is_executable=False)
+
+
+def test_a_program_that_hangs_or_is_not_there_says_nothing():
+    run = _runner("/")
+    assert run(["/bin/echo", "Kubernetes v1.34.1"]) == "Kubernetes v1.34.1\n"
+    assert run(["/no/such/program"]) == ""
