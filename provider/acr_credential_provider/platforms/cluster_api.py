@@ -1,27 +1,23 @@
 """The Kubernetes API for commands that a person types: a few calls, each answered or explained.
 
-Objects are plain JSON; kubeconfig, logins and TLS are lightkube's. What comes as an
-exception leaves here as an error with a remedy, and without its text, which may hold what was sent.
+The controller's own edge sends; here its errors become those of a person's command, with
+the remedy that a person has.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from acr_credential_provider.errors import CloudUnreachableError, ConfigurationError, CredentialProviderError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    import httpx2
-
-SECONDS = 15.0
-"""For one call."""
-PAGE = 500
-"""Objects in one answer of a list."""
+    from acr_credential_provider.pull_secrets.kube import KubeApi
 
 
 class Kind(NamedTuple):
@@ -56,100 +52,35 @@ class ForbiddenError(ConfigurationError):
 
 
 class ClusterApi:
-    """The API of one cluster, as one user."""
+    """The API of one cluster, as one user. Objects are plain JSON."""
 
-    def __init__(self, client: httpx2.Client, namespace: str) -> None:
-        self._client = client
-        self.namespace = namespace
+    def __init__(self, api: KubeApi) -> None:
+        self._api = api
+        self.namespace = api.own_namespace
         """The namespace of the context, which holds where none is named."""
 
     def find(self, kind: Kind, name: str, namespace: str = "") -> dict[str, Any] | None:
         """Return the object, None when it is not there."""
-        return self._ask("get", kind, namespace, name)
+        with _explained("get", kind, namespace):
+            return self._api.get(_path(kind, namespace, name))
 
-    def list(self, kind: Kind, namespace: str = "", *, metadata_only: bool = False) -> list[dict[str, Any]]:
-        """Return all objects, of *namespace* or of all; with *metadata_only* no more of them than their metadata."""
-        found: list[dict[str, Any]] = []
-        query = {"limit": str(PAGE)}
-        form = ";as=PartialObjectMetadataList;g=meta.k8s.io;v=1" if metadata_only else ""
-        headers = {"Accept": f"application/json{form}"}
-        while True:
-            page = self._ask("list", kind, namespace, query=query, headers=headers) or {}
-            found += page.get("items") or []
-            more = (page.get("metadata") or {}).get("continue")
-            if not more:
-                return found
-            query["continue"] = more
+    def list(self, kind: Kind, namespace: str = "") -> list[dict[str, Any]]:
+        """Return all objects, of *namespace* or of all."""
+        with _explained("list", kind, namespace):
+            pages = self._api.pages(_path(kind, namespace), selector={})
+            return [each for page in pages for each in json.loads(page).get("items") or []]
 
     def patch(
         self, kind: Kind, name: str, namespace: str, operations: Sequence[dict[str, Any]], *, dry_run: bool = False
     ) -> None:
         """Apply the JSON patch *operations*; raise `OutdatedError` when its test of the version fails."""
-        headers = {"Content-Type": "application/json-patch+json"}
-        query = _dry(is_dry=dry_run)
-        found = self._ask("patch", kind, namespace, name, body=list(operations), headers=headers, query=query)
-        if found is None:
-            raise OutdatedError
+        with _explained("patch", kind, namespace):
+            self._api.patch(_path(kind, namespace, name), operations, dry_run=dry_run)
 
     def create(self, kind: Kind, namespace: str, document: dict[str, Any], *, dry_run: bool = False) -> None:
         """Create the object *document*; raise `OutdatedError` when one of its name is there."""
-        if self._ask("create", kind, namespace, body=document, query=_dry(is_dry=dry_run)) is None:
-            raise ConfigurationError(
-                f"there is no namespace {namespace}", remedy=f"Create it: kubectl create namespace {namespace}"
-            )
-
-    def _ask(  # noqa: PLR0913 - the parts of a request
-        self,
-        verb: str,
-        kind: Kind,
-        namespace: str,
-        name: str = "",
-        *,
-        body: Any = None,
-        query: dict[str, str] | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> dict[str, Any] | None:
-        """Send one request and return the JSON of its answer, None for 404; raise what else came of it."""
-        import httpx2  # noqa: PLC0415 - see connect
-
-        method = {"get": "GET", "list": "GET", "patch": "PATCH", "create": "POST"}[verb]
-        problem: Exception
-        try:
-            answer = self._client.request(
-                method,
-                _path(kind, namespace, name),
-                params=query,
-                headers={"Content-Type": "application/json", **(headers or {})},
-                content=None if body is None else json.dumps(body).encode(),
-            )
-            if answer.status_code == 404:
-                return None
-            if answer.status_code < 300:
-                document = answer.json()
-                if isinstance(document, dict):
-                    return document
-            problem = _refusal(verb, kind, namespace, answer.status_code)
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            problem = CloudUnreachableError(
-                f"the cluster's API server did not answer ({type(error).__name__})",
-                remedy="See whether kubectl reaches it from here: address, proxy, certificate.",
-            )
-        except Exception as error:  # noqa: BLE001 - a login helper of the kubeconfig, a page of HTML for an answer
-            problem = CloudUnreachableError(
-                f"no usable answer came from the cluster's API server ({type(error).__name__})",
-                remedy="See what kubectl gets from here: its login, or a proxy that answers in the server's place.",
-            )
-        raise problem
-
-
-def _dry(*, is_dry: bool) -> dict[str, str]:
-    return {"dryRun": "All"} if is_dry else {}
-
-
-def _path(kind: Kind, namespace: str, name: str) -> str:
-    start = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
-    scope = f"/namespaces/{quote(namespace, safe='')}" if namespace and kind not in _CLUSTER_WIDE else ""
-    return f"{start}{scope}/{kind.plural}" + (f"/{quote(name, safe='')}" if name else "")
+        with _explained("create", kind, namespace):
+            self._api.create(_path(kind, namespace), document, dry_run=dry_run)
 
 
 def connect(kubeconfig: str = "", context: str = "") -> ClusterApi:
@@ -160,9 +91,7 @@ def connect(kubeconfig: str = "", context: str = "") -> ClusterApi:
     """
     try:
         # An extra that a node's installation does without.
-        import httpx2  # noqa: PLC0415
-        from lightkube import KubeConfig  # noqa: PLC0415
-        from lightkube.config.client_adapter import Client, ConnectionParams  # noqa: PLC0415
+        from acr_credential_provider.pull_secrets.kube import KubeApi  # noqa: PLC0415
     except ModuleNotFoundError:
         raise ConfigurationError(
             "this installation has no Kubernetes client",
@@ -172,28 +101,62 @@ def connect(kubeconfig: str = "", context: str = "") -> ClusterApi:
         (each for each in os.environ.get("KUBECONFIG", "").split(os.pathsep) if each and os.path.exists(each)), ""
     )
     try:
-        config = KubeConfig.from_file(named) if named else KubeConfig.from_env()
-        chosen: Any = config.get(context or None)
-        client = Client(chosen, ConnectionParams(timeout=httpx2.Timeout(SECONDS)))
+        return ClusterApi(KubeApi.find(kubeconfig=named, context=context))
     except Exception as error:  # noqa: BLE001 - what a kubeconfig may hold wrong has no end
-        problem = f"no cluster to talk to: {named or 'the default kubeconfig'} cannot be used ({type(error).__name__})"
+        why = type(error).__name__
+    raise ConfigurationError(
+        f"no cluster to talk to: {named or 'the default kubeconfig'} cannot be used ({why})",
+        remedy="Name a kubeconfig with --kubeconfig (and --context); try kubectl first.",
+    )
+
+
+@contextmanager
+def _explained(verb: str, kind: Kind, namespace: str) -> Iterator[None]:
+    """Make an error with a remedy of whatever a call raises."""
+    from acr_credential_provider.pull_secrets.kube import ClusterError  # noqa: PLC0415 - see connect
+
+    problem: Exception
+    try:
+        yield
+    except ClusterError as error:
+        problem = _refusal(verb, kind, namespace, error.status)
+    except Exception as error:  # noqa: BLE001 - a login helper of the kubeconfig, a page of HTML for an answer
+        problem = CloudUnreachableError(
+            f"no usable answer came from the cluster's API server ({type(error).__name__})",
+            remedy="See what kubectl gets from here: its login, or a proxy that answers in the server's place.",
+        )
     else:
-        return ClusterApi(client, chosen.namespace)
-    raise ConfigurationError(problem, remedy="Name a kubeconfig with --kubeconfig (and --context); try kubectl first.")
+        return
+    raise problem from None
 
 
-def _refusal(verb: str, kind: Kind, namespace: str, code: int) -> Exception:
+def _path(kind: Kind, namespace: str, name: str = "") -> str:
+    start = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
+    scope = f"/namespaces/{quote(namespace, safe='')}" if namespace and kind not in _CLUSTER_WIDE else ""
+    return f"{start}{scope}/{kind.plural}" + (f"/{quote(name, safe='')}" if name else "")
+
+
+def _refusal(verb: str, kind: Kind, namespace: str, status: int) -> Exception:
     where = f" in {namespace}" if namespace else ""
-    if verb in ("patch", "create") and code in (409, 422):
+    if status == 0:
+        return CloudUnreachableError(
+            "the cluster's API server did not answer",
+            remedy="See whether kubectl reaches it from here: address, proxy, certificate.",
+        )
+    if status == 404 and verb == "create":
+        return ConfigurationError(
+            f"there is no namespace {namespace}", remedy=f"Create it: kubectl create namespace {namespace}"
+        )
+    if verb in ("patch", "create") and status in (404, 409, 422):
         return OutdatedError()
-    if code in (401, 403):
+    if status in (401, 403):
         scope = f"-n {namespace}" if namespace else "--all-namespaces"
         what = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
         return ForbiddenError(
-            f"the cluster does not let this user {verb} {kind.plural}{where} ({code})",
+            f"the cluster does not let this user {verb} {kind.plural}{where} ({status})",
             remedy=f"Ask for the right; to see it: kubectl auth can-i {verb} {what} {scope}",
         )
     return CredentialProviderError(
-        f"the cluster would not {verb} {kind.plural}{where} ({code})",
+        f"the cluster would not {verb} {kind.plural}{where} ({status})",
         remedy="See the API server's own words with kubectl.",
     )

@@ -122,17 +122,22 @@ class KubeApi:
         """Return the time by the API server's clock, as its last answer had it; seconds since the epoch."""
         return time.time() + self._ahead
 
-    def create(self, path: str, body: Mapping[str, Any], *, timeout: float = 0.0) -> dict[str, Any]:
-        """Create *body* in the collection at *path*, within *timeout* seconds if given; return what came to be."""
-        return self._json("POST", path, body=body, timeout=timeout)
+    def create(
+        self, path: str, body: Mapping[str, Any], *, timeout: float = 0.0, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Create *body* in the collection at *path*, within *timeout* seconds if given; return what came to be.
+
+        With *dry_run* it would have come to be.
+        """
+        return self._json("POST", path, body=body, timeout=timeout, dry_run=dry_run)
 
     def replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Put *body*, whose resourceVersion must be the present one, in the place of the object at *path*."""
         return self._json("PUT", path, body=body)
 
-    def patch(self, path: str, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Carry out a JSON patch on the object at *path*; return what came to be."""
-        return self._json("PATCH", path, body=operations, content_type=JSON_PATCH)
+    def patch(self, path: str, operations: Sequence[Mapping[str, Any]], *, dry_run: bool = False) -> dict[str, Any]:
+        """Carry out a JSON patch on the object at *path*; return what came to be, or would have with *dry_run*."""
+        return self._json("PATCH", path, body=operations, content_type=JSON_PATCH, dry_run=dry_run)
 
     def delete(self, path: str, *, uid: str = "", resource_version: str = "") -> bool:
         """Delete the object at *path*, if it is still the one that was seen; False where there is none."""
@@ -206,7 +211,7 @@ class KubeApi:
         if outcome is not None:
             raise outcome
 
-    def _json(
+    def _json(  # noqa: PLR0913 - the parts of a request
         self,
         method: str,
         path: str,
@@ -214,8 +219,16 @@ class KubeApi:
         body: object = None,
         content_type: str = "application/json",
         timeout: float = 0.0,
+        dry_run: bool = False,
     ) -> dict[str, Any]:
-        content = self._send(method, path, body=body, content_type=content_type, timeout=timeout).content
+        content = self._send(
+            method,
+            path,
+            parameters={"dryRun": "All"} if dry_run else None,
+            body=body,
+            content_type=content_type,
+            timeout=timeout,
+        ).content
         found: dict[str, Any] = msgspec.json.decode(content)
         return found
 
