@@ -167,6 +167,12 @@ def _add_doctor(doctor: argparse.ArgumentParser) -> None:
     )
     doctor.add_argument("--kubeconfig", default="", help="with --cluster; default: as kubectl")
     doctor.add_argument("--context", default="", help="with --cluster")
+    doctor.add_argument(
+        "--config-map",
+        default="kube-system/acr-configuration",
+        metavar="NAMESPACE/NAME",
+        help="with --cluster: where the controller's configuration is (default: kube-system/acr-configuration)",
+    )
     doctor.add_argument("--no-kubelet", action="store_true", help="leave the kubelet of this machine aside")
     doctor.add_argument(
         "--token-file",

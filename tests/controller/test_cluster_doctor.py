@@ -126,7 +126,7 @@ def test_what_the_configuration_holds_wrong_is_told(doctor, configure):
 def test_without_the_configmap_that_is_what_is_told(doctor):
     code, found = doctor()
     assert code == 1
-    assert "there is no ConfigMap acr-configuration" in found["configuration"]["problem"]
+    assert "nobody made the ConfigMap" in found["configuration"]["problem"]
 
 
 def test_a_file_of_settings_serves_in_its_place(doctor, tmp_path, sandbox):
@@ -137,6 +137,18 @@ def test_a_file_of_settings_serves_in_its_place(doctor, tmp_path, sandbox):
     path.chmod(0o600)
     _, found = doctor("--settings", str(path))
     assert found["configuration"]["seen"] == "1 registries"
+
+
+def test_native_settings_in_another_configmap_are_found_where_one_says(api, doctor, namespace):
+    kind = {"apiVersion": "aliyun-acr-credential-provider/v1", "kind": "ProviderSettings"}
+    entry = {"instanceId": "cri-a", "region": "cn-hangzhou", "identity": {"kind": "nodeRole"}}
+    settings = json.dumps(kind | {"registries": [entry], "pullSecrets": {"namespaces": ["other"]}})
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    api.create(path, {"metadata": {"name": "settings"}, "data": {"settings.yaml": settings}})
+    failing_pod(api, namespace, IMAGE, name="unlisted")
+    _, found = doctor("--config-map", f"{namespace}/settings")
+    assert found["configuration"]["seen"] == "1 registries"
+    assert f"{namespace}/unlisted" in found["ServiceAccount list"]["problem"]
 
 
 def test_who_may_read_nothing_is_told_which_right_is_missing(api, tmp_path):

@@ -70,8 +70,8 @@ def _is_there(name: str, cluster: Cluster) -> Iterator[Finding]:
         yield Finding(
             name,
             FAILED,
-            problem="there is no ConfigMap acr-configuration in kube-system",
-            remedy="Create it (docs/migration.md has a sample), or name a file with --settings.",
+            problem="there is no configuration: nobody made the ConfigMap (usual: kube-system/acr-configuration)",
+            remedy="Make one with acr-registry-info, or say where it is: --config-map NAMESPACE/NAME, --settings FILE.",
         )
     elif cluster.settings is not None:
         yield Finding(name, OK, seen=f"{len(cluster.settings.registries)} registries")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider import acr_configuration
 from acr_credential_provider.doctor import FAILED, document, text
+from acr_credential_provider.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.configuration import text_of, understood
 from acr_credential_provider.pull_secrets.objects import Namespace
 from acr_credential_provider.pull_secrets.requested import Content, EntryLogins, content_for
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from .cluster_seen import Object, Objects
 
-CONFIGURATION = ("kube-system", "acr-configuration")
 _NOWHERE = "/not-read-for-this"
 """Where the key files of a converted acr-configuration would be: nobody asks the cloud here."""
 
@@ -45,15 +45,18 @@ _NOWHERE = "/not-read-for-this"
 def run(options: argparse.Namespace) -> int:
     """Examine the cluster that *options* (kubeconfig, context, settings, output) name; return the exit code."""
     api = connect(options.kubeconfig, options.context)
-    findings = examine(_look(api, options.settings))
+    namespace, slash, name = options.config_map.partition("/")
+    if not (namespace and slash and name):
+        raise ConfigurationError("--config-map names no ConfigMap", remedy="Write it as NAMESPACE/NAME.")
+    findings = examine(_look(api, options.settings, (namespace, name)))
     as_json = options.output == "json"
     print(json.dumps(document(findings), indent=2) if as_json else text(findings))  # noqa: T201 - the command's output
     return 1 if any(each.outcome == FAILED for each in findings) else 0
 
 
-def _look(api: ClusterApi, settings: str) -> Cluster:
-    """Return what is to be seen of the cluster; *settings* is a file to go by in place of the ConfigMap, or ""."""
-    judged, configuration = _configuration(api, settings)
+def _look(api: ClusterApi, settings: str, config_map: tuple[str, str]) -> Cluster:
+    """Return what is to be seen of the cluster; *settings* is a file to go by in place of *config_map*, or ""."""
+    judged, configuration = _configuration(api, settings, config_map)
     wanted = judged.wanted if judged is not None else None
     registries = judged.settings.registries if judged is not None and judged.settings is not None else ()
     entries = tuple(EntryLogins(each.instance_id, each.region or "", ()) for each in registries)
@@ -74,15 +77,16 @@ def _look(api: ClusterApi, settings: str) -> Cluster:
     )
 
 
-def _configuration(api: ClusterApi, settings: str) -> tuple[Judged | None, Configuration | None]:
+def _configuration(
+    api: ClusterApi, settings: str, config_map: tuple[str, str]
+) -> tuple[Judged | None, Configuration | None]:
     """Return what the controller is told, judged; None and None where nobody told it anything."""
     data: dict[str, str] = {}
     annotations: dict[str, str] = {}
     if settings:
         content = read(settings)
     else:
-        namespace, name = CONFIGURATION
-        found = api.find(CONFIG_MAP, name, namespace)
+        found = api.find(CONFIG_MAP, config_map[1], config_map[0])
         if found is None:
             return None, None
         data = found.get("data") or {}

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 WAITING = frozenset({"ErrImagePull", "ImagePullBackOff"})
 TOKEN_AUDIENCE = "sts.aliyuncs.com"  # noqa: S105 - a host
 _REGION_LABELS = ("topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region")
+COMPONENT = "pull-secrets"
+"""What the labels call the controller."""
 _MOST = 5
 """Pods of one cause that are named."""
 
@@ -218,9 +220,10 @@ def has_projected_token(pod: Object) -> bool:
 
 
 def is_ours(found: Object) -> bool:
-    """Say whether *found* carries the labels of our own manifests."""
+    """Say whether *found* carries the labels of our own controller, which is not all that we may run in a cluster."""
     labels = (found.get("metadata") or {}).get("labels") or {}
-    return str(labels.get("app.kubernetes.io/name", "")).startswith(PREFIX)
+    component = labels.get("app.kubernetes.io/component", COMPONENT)
+    return bool(labels.get("app.kubernetes.io/name") == PREFIX and component == COMPONENT)
 
 
 def grouped(pulls: Sequence[Pull], key: Callable[[Pull], Any]) -> dict[Any, list[Pull]]:

@@ -239,8 +239,11 @@ def test_one_controller_is_well_whoever_it_is(deployments):
     assert told(cluster(deployments=deployments)) == {}
 
 
-def test_no_controller_at_all_is_a_warning():
-    assert outcomes(cluster(deployments=[]))["controllers"] == "warning"
+@pytest.mark.parametrize("component", ["", "node"])
+def test_no_controller_at_all_is_a_warning(component):
+    name = {"app.kubernetes.io/name": "aliyun-acr-credential-provider", "app.kubernetes.io/component": component}
+    others = [deployment("reporter", **name)] if component else []
+    assert outcomes(cluster(deployments=others))["controllers"] == "warning"
 
 
 def test_without_a_configuration_that_is_all_there_is_to_say():
