@@ -1,0 +1,74 @@
+"""Programs of the host, run as if we were not frozen and not in a container."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+from .failures import ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return *environment* without what PyInstaller's bootloader put there for this process alone.
+
+    A program of the host must not load our libraries, and another copy of ours must not take our folder for its own.
+
+    >>> clean_environment({"LD_LIBRARY_PATH": "/ours", "LD_LIBRARY_PATH_ORIG": "/theirs", "_PYI_X": "1"})
+    {'LD_LIBRARY_PATH': '/theirs', 'PYINSTALLER_RESET_ENVIRONMENT': '1'}
+    """
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(("_PYI_", "_MEIPASS")) and name not in ("LD_LIBRARY_PATH", "LD_LIBRARY_PATH_ORIG")
+    }
+    if "LD_LIBRARY_PATH_ORIG" in environment:
+        kept["LD_LIBRARY_PATH"] = environment["LD_LIBRARY_PATH_ORIG"]
+    return kept | {"PYINSTALLER_RESET_ENVIRONMENT": "1"}
+
+
+def run(
+    words: Sequence[str],
+    *,
+    root: str = "/",
+    stdin: bytes = b"",
+    seconds: float = 20.0,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the program *words* with *root* as its /, and wait at most *seconds* for its end.
+
+    Raises `ServiceError` if it can't be started or does not end; what its exit code means is the caller's to say.
+    *environment* replaces the cleaned one of this process.
+    """
+
+    def enter() -> None:
+        if root != "/":
+            os.chroot(root)
+        os.chdir("/")
+
+    if environment is None:
+        environment = clean_environment(os.environ) | {"PATH": PATH, "LC_ALL": "C"}
+    outcome = "did not end in time"
+    try:
+        return subprocess.run(  # noqa: S603 - a list of words, no shell
+            list(words),
+            input=stdin,
+            capture_output=True,
+            timeout=seconds,
+            env=dict(environment),
+            check=False,
+            preexec_fn=enter,
+        )
+    except subprocess.TimeoutExpired:
+        pass
+    except (OSError, subprocess.SubprocessError) as error:
+        outcome = f"could not be started ({type(error).__name__})"
+    raise ServiceError(
+        f"{words[0]} {outcome} on this node",
+        remedy=f"Run it there by hand: {' '.join(words)}. In a pod: privileged, hostPID, with the host's / mounted.",
+    )

@@ -1,0 +1,308 @@
+"""Changes a node: one way for every verb, from whatever a run left that was killed.
+
+    journal -> guard -> files -> restart -> watch -> record -> what is left over -> no journal
+
+A kubelet can start after each single step, for the caller orders them so; the guard is for a kubelet that cannot.
+Whatever fails before the kubelet was seen to live with it is undone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NoReturn, Protocol
+
+from . import steps
+from .failures import NodeConfigError, NotAsLeftError, RejectedError
+from .state import APPLIED, APPLYING, UNDOING, VERIFIED, Change, Journal, Record
+from .verification import BUDGET, SETTLE, Clock, Terms, Verdict, Watched, watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .files import Host
+    from .guard import Guard
+    from .kubelet_service import Service
+    from .state import State
+    from .steps import FileStep
+
+
+class Kubelet(Watched, Protocol):
+    """The kubelet that runs, as far as it can be seen."""
+
+    def start_mark(self) -> str:
+        """Return what tells this start of the kubelet from every other; "" if none runs or nothing can be seen."""
+
+
+def _go_on(_step: FileStep) -> None:
+    """Nothing to see to before that step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is to become of the node.
+
+    *steps* in an order that lets a kubelet start after each; *afterwards* what goes once it runs without it.
+    *record* is what is installed then, None for nothing. *key* names the content, to remember a rejection by.
+    """
+
+    verb: str
+    steps: tuple[FileStep, ...]
+    record: Callable[[tuple[Change, ...]], Record | None]
+    afterwards: tuple[Change, ...] = ()
+    key: str = ""
+    unit: str = ""
+    restarts: bool = False
+    """Restart even if no file changes that a kubelet reads at its start."""
+    must_live: bool = True
+    before_each: Callable[[FileStep], None] = _go_on
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was done: *changed* paths, whether the kubelet was restarted, and what an operator should know."""
+
+    verb: str
+    changed: tuple[str, ...] = ()
+    restarted: bool = False
+    confirmed: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def _nothing_of_ours(_path: str, _content: bytes) -> bytes | None:
+    return None
+
+
+@dataclass(slots=True)
+class Engine:
+    """Changes the files of *host*. *service* is None where no kubelet is to be restarted (an image, a mode)."""
+
+    host: Host
+    state: State
+    guard: Guard
+    service: Service | None
+    kubelet: Kubelet | None
+    clock: Clock = field(default_factory=Clock)
+    settle: float = SETTLE
+    budget: float = BUDGET
+    without_ours: Callable[[str, bytes], bytes | None] = _nothing_of_ours
+    """Returns a file of others without what is ours in it; None if that can't be told."""
+
+    def run(self, intent: Intent) -> Outcome:
+        """Carry *intent* out, or leave the node as it was and raise."""
+        for step in intent.steps:
+            self.host.sweep(step.path)
+        to_do = [step for step in intent.steps if not self.host.holds(step)]
+        changes = tuple(Change.by(step, self.host.look(step.path)) for step in to_do)
+        restarts = self.service is not None and bool(intent.unit)
+        restarts = restarts and (intent.restarts or any(change.is_read_at_start for change in changes))
+        for change in changes:
+            self.host.check_way(change.path)
+        journal = Journal(
+            intent.verb,
+            APPLYING,
+            intent.key,
+            changes,
+            intent.afterwards,
+            intent.record(changes),
+            intent.unit,
+            restarts,
+            self._start_mark(),
+            restarts and self.kubelet is not None and self.kubelet.is_healthy() is True,
+            intent.must_live,
+            self.state.record(),
+        )
+        if not (changes or restarts or intent.afterwards):
+            if journal.record != self.state.record():
+                self.state.write_record(journal.record)
+            return Outcome(intent.verb)
+        self.state.write_journal(journal)
+        try:
+            if restarts:
+                self._arm(journal)
+            self._apply(intent, to_do, changes)
+        except BaseException:
+            self._call_off(journal)
+            raise
+        return self._go_on(self.state.write_journal(replace(journal, phase=APPLIED, kubelet=self._start_mark())))
+
+    def confirm(self, record: Record, *, key: str) -> Outcome:
+        """Have a kubelet live with what was installed where none was watched: restart it unless it started since."""
+        confirmed = replace(record, installed=replace(record.installed, confirmed=True))
+        journal = Journal(
+            "install",
+            APPLIED,
+            key,
+            record.latest,
+            record=confirmed,
+            unit=record.installed.unit,
+            restarts=True,
+            kubelet=record.installed.applied_under,
+            fallback=record.without_latest(),
+        )
+        self.state.write_journal(journal)
+        self._arm(journal)
+        return self._go_on(journal)
+
+    def recover(self) -> str:
+        """Bring a change to its end that another run began; return what became of it, "" if there was none."""
+        journal, acted = self.state.journal(), self.guard.acted
+        if journal is None:
+            self.guard.disarm(self.service)
+            return ""
+        for change in (*journal.changes, *journal.afterwards):
+            self.host.sweep(change.path)
+        if acted:
+            self._undo(journal)
+            self._reject(journal, f"the node's guard put the files back, for the kubelet did not run: {acted}")
+            return f"an interrupted {journal.verb} was undone by the node's guard: {acted}"
+        if journal.phase == APPLYING:
+            began = journal.kubelet
+            self._undo(journal)
+            if journal.restarts and self.service is not None and began != self._start_mark():
+                self._restart(journal)  # it may have read what is undone now
+                self._watch(journal, is_undone=True)
+            self._end_undone(journal)
+            return f"an interrupted {journal.verb} was undone"
+        if journal.phase == UNDOING or (journal.phase == APPLIED and self._is_taken_back(journal)):
+            self._fall_back(journal, journal.reason or "its files were found put back")
+        elif journal.phase == APPLIED:
+            self._go_on(journal)
+        else:
+            self._finish(journal)
+        return f"an interrupted {journal.verb} was brought to its end"
+
+    def _apply(self, intent: Intent, to_do: list[FileStep], changes: tuple[Change, ...]) -> None:
+        for step, change in zip(to_do, changes, strict=True):
+            intent.before_each(step)
+            if self.host.look(step.path).mark != change.before.mark:
+                raise NotAsLeftError(
+                    f"{step.path} was changed by somebody else in this very moment", remedy="Run it again."
+                )
+            self.host.do(step)
+
+    def _go_on(self, journal: Journal) -> Outcome:
+        """Restart and watch if that is still to be done, and end it."""
+        notes: tuple[str, ...] = ()
+        restarted = False
+        if journal.restarts and self.service is not None and self.kubelet is not None:
+            mark = self._start_mark()
+            old = 0
+            if not mark or mark == journal.kubelet:
+                old = self._restart(journal)
+                restarted = True
+            verdict = self._watch(journal, old)
+            if not verdict.is_good and journal.must_live:
+                self._fall_back(journal, verdict.reason)
+            if verdict.reason:
+                notes = (f"{journal.unit}: {verdict.reason}",)
+            if journal.record is not None and verdict.is_good:
+                confirmed = replace(journal.record.installed, confirmed=True)
+                journal = replace(journal, record=replace(journal.record, installed=confirmed))
+        elif journal.record is not None and any(change.is_read_at_start for change in journal.changes):
+            unseen = replace(journal.record.installed, confirmed=False, applied_under=journal.kubelet)
+            journal = replace(journal, record=replace(journal.record, installed=unseen))
+        journal = self.state.write_journal(replace(journal, phase=VERIFIED))
+        self._finish(journal)
+        return Outcome(
+            journal.verb,
+            tuple(change.path for change in (*journal.changes, *journal.afterwards)),
+            restarted,
+            journal.record is not None and journal.record.installed.confirmed,
+            notes,
+        )
+
+    def _finish(self, journal: Journal) -> None:
+        self.state.write_record(journal.record)
+        if journal.record is not None and journal.record.installed.confirmed:
+            self.state.forgive(journal.key)
+        for change in journal.afterwards:
+            self._put_back(change)
+        self._end()
+
+    def _fall_back(self, journal: Journal, reason: str) -> NoReturn:
+        """Put everything back, restart once more, remember what was rejected; always raises."""
+        journal = self.state.write_journal(replace(journal, phase=UNDOING, reason=reason))
+        self._undo(journal)
+        old = self._restart(journal)
+        again = self._watch(journal, old, is_undone=True)
+        now = "it runs again" if again.is_good else f"even so, {again.reason}"
+        self._reject(journal, reason)
+        raise RejectedError(
+            f"{journal.unit} did not live with the change: {reason}. All was put back, and {now}",
+            remedy=f"Read the kubelet's log (journalctl -u {journal.unit}). The same content is not tried again unless "
+            "--retry asks for it.",
+        )
+
+    def _is_taken_back(self, journal: Journal) -> bool:
+        """Say whether somebody began to put files back, as the guard does, and did not come to the end of it."""
+        read = [change for change in journal.changes if change.is_read_at_start and change.before.mark != change.after]
+        return any(self.host.look(change.path).mark == change.before.mark for change in read)
+
+    def _reject(self, journal: Journal, reason: str) -> None:
+        if journal.key and journal.verb == "install":
+            self.state.reject(journal.key, reason)
+        self._end_undone(journal)
+
+    def _call_off(self, journal: Journal) -> None:
+        """Undo what was done so far. If that fails too, the journal stays, and the next run goes on from there."""
+        try:
+            self._undo(journal)
+            self._end_undone(journal)
+        except NodeConfigError:
+            return
+
+    def _undo(self, journal: Journal) -> None:
+        for change in reversed(journal.changes):
+            self._put_back(change)
+
+    def _put_back(self, change: Change) -> None:
+        """Make a path what it was; what others changed in it meanwhile stays."""
+        seen = self.host.look(change.path)
+        step = change.back
+        if isinstance(step, (steps.RemoveTree, steps.RemoveFolder)) or seen.mark in (change.after, change.before.mark):
+            if seen != change.before:
+                self._settle_back(change, step)
+            return
+        theirs = self.without_ours(change.path, seen.content) if seen.kind == steps.FILE else None
+        if theirs is None:
+            self._settle_back(change, step)
+        elif theirs != seen.content:
+            self.host.do(steps.PutFile(change.path, theirs, seen.mode))
+
+    def _settle_back(self, change: Change, step: steps.FileStep) -> None:
+        if isinstance(step, (steps.RemoveTree, steps.RemoveFolder)):
+            self.host.do(step)
+        else:
+            self.host.restore(change.path, change.before)
+
+    def _end_undone(self, journal: Journal) -> None:
+        if self.state.record() != journal.fallback:
+            self.state.write_record(journal.fallback)
+        self._end()
+
+    def _end(self) -> None:
+        self.guard.disarm(self.service)
+        self.state.end_journal()
+
+    def _arm(self, journal: Journal) -> None:
+        if self.service is not None:
+            read = [change for change in journal.changes if change.is_read_at_start]
+            self.guard.arm(self.service, read, unit=journal.unit, has_health=journal.had_health)
+
+    def _restart(self, journal: Journal) -> int:
+        """Have the kubelet restarted; return the process that should end."""
+        if self.service is None or self.kubelet is None:
+            return 0
+        old = self.service.state(journal.unit).pid
+        self.service.restart(journal.unit)
+        return old
+
+    def _watch(self, journal: Journal, old_pid: int = 0, *, is_undone: bool = False) -> Verdict:
+        if self.kubelet is None:
+            return Verdict(is_good=True)
+        return watch(
+            self.kubelet, Terms(self.settle, self.budget, journal.had_health, not is_undone, old_pid), self.clock
+        )
+
+    def _start_mark(self) -> str:
+        return self.kubelet.start_mark() if self.kubelet is not None else ""

@@ -1,0 +1,113 @@
+"""The kubelet that runs on the node, as far as it can be seen from here: its process, its flags, its health."""
+
+from __future__ import annotations
+
+import http.client
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from acr_credential_provider.kubelet_flags import flag
+
+from . import commands_on_host
+from .failures import ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .kubelet_service import Service, ServiceState
+
+HEALTHZ_PORT = 10248
+SECONDS = 2.0
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveKubelet:
+    """The process of *unit*, seen through *root*/proc. *flags* are those that it should have.
+
+    *program* is a path of the node where our own program is: where the node's network is another one than ours (a pod
+    without hostNetwork), that is run in it to ask.
+    """
+
+    service: Service
+    unit: str
+    root: str = "/"
+    flags: Mapping[str, str] | None = None
+    program: str = ""
+
+    def state(self) -> ServiceState:
+        """Return what systemd says of it."""
+        return self.service.state(self.unit)
+
+    def is_healthy(self) -> bool | None:
+        """Return what its /healthz says; None if it can't be asked from here."""
+        if self._shares_network():
+            return answers()
+        if not self.program:
+            return None
+        try:
+            ended = commands_on_host.run(
+                ["nsenter", "--target", "1", "--net", "--", self.program, "node", "healthz"],
+                root=self.root,
+                seconds=SECONDS + 8.0,
+            )
+        except ServiceError:
+            return None
+        return {0: True, 1: False}.get(ended.returncode)
+
+    def has_flags(self, pid: int) -> bool | None:
+        """Say whether process *pid* has the flags that it should have, and no others of their names."""
+        if self.flags is None:
+            return None
+        words = _words(f"{self._proc}/{pid}/cmdline")
+        if not words:
+            return None
+        return all(flag(words, name) == value for name, value in self.flags.items())
+
+    def start_mark(self) -> str:
+        """Return the boot and the process with the moment of its start, in ticks since the boot: no clock is in it."""
+        try:
+            pid = self.state().pid
+        except ServiceError:
+            return ""
+        if not pid:
+            return ""
+        fields = _read(f"{self._proc}/{pid}/stat").rpartition(")")[2].split()
+        return f"{_read(_BOOT_ID).strip()} {pid} {fields[19] if len(fields) > 19 else ''}"
+
+    @property
+    def _proc(self) -> str:
+        return "/proc" if self.root == "/" else f"{self.root}/proc"
+
+    def _shares_network(self) -> bool:
+        """Say whether our network is the node's: then its loopback is ours."""
+        try:
+            theirs, ours = os.stat(f"{self._proc}/1/ns/net"), os.stat("/proc/self/ns/net")
+        except OSError:
+            return True
+        return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def answers(port: int = HEALTHZ_PORT) -> bool:
+    """Ask the /healthz on this network's loopback."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)  # no proxy, whatever the environment
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(1 << 20)
+    except OSError:
+        return ""
+
+
+def _words(path: str) -> list[str]:
+    return _read(path).removesuffix("\0").split("\0") if _read(path) else []
