@@ -10,6 +10,8 @@ LOCKS := packaging/requirements
 STAMP := $(VENV)/.installed
 FREEZE_VENV := build/freeze-venv
 FREEZE_STAMP := $(FREEZE_VENV)/.installed
+CONTROLLER_VENV := build/controller-venv
+CONTROLLER_STAMP := $(CONTROLLER_VENV)/.installed
 UV_VERSION := 0.13.9
 
 .PHONY: help
@@ -37,6 +39,10 @@ $(FREEZE_STAMP): $(LOCKS)/build.txt $(LOCKS)/freeze.txt | check-build
 	$(call install,$(FREEZE_VENV),$(LOCKS)/freeze.txt)
 	touch $@
 
+$(CONTROLLER_STAMP): $(LOCKS)/build.txt $(LOCKS)/controller.txt | check-build
+	$(call install,$(CONTROLLER_VENV),$(LOCKS)/controller.txt)
+	touch $@
+
 # alibabacloud-tea is published as source only: what builds it is pinned like the rest, and installed first.
 define install
 	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
@@ -49,6 +55,7 @@ lock: ## resolve the requirements again (UPGRADE=--upgrade takes what is new)
 	test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv==$(UV_VERSION); }
 	$(call resolve,dev,--extra freeze --extra test --extra controller --extra node $(UPGRADE) pyproject.toml $(LOCKS)/build.in)
 	$(call resolve,freeze,--extra freeze --extra node -c $(LOCKS)/dev.txt pyproject.toml)
+	$(call resolve,controller,--extra freeze --extra controller -c $(LOCKS)/dev.txt pyproject.toml)
 	$(call resolve,runtime,-c $(LOCKS)/dev.txt pyproject.toml)
 	$(call resolve,build,-c $(LOCKS)/dev.txt $(LOCKS)/build.in)
 
@@ -57,7 +64,11 @@ resolve = build/lock/bin/uv pip compile --quiet --universal --python-version 3.1
 
 .PHONY: freeze
 freeze: $(FREEZE_STAMP) ## freeze the plugin into build/dist
-	$(FREEZE_VENV)/bin/python packaging/freeze.py trimmed
+	$(FREEZE_VENV)/bin/python packaging/freeze.py plugin
+
+.PHONY: freeze-controller
+freeze-controller: $(CONTROLLER_STAMP) ## freeze what works on a cluster's objects into build/dist/controller
+	$(CONTROLLER_VENV)/bin/python packaging/freeze.py controller
 
 .PHONY: freeze-untrimmed
 freeze-untrimmed: $(FREEZE_STAMP) ## freeze it as PyInstaller does by default, to compare
@@ -86,7 +97,7 @@ test: venv freeze lint ## all tests that need no cluster, against the source and
 	$(PY) -m pytest -q
 
 .PHONY: roots
-roots: venv freeze ## run the bundle in the roots of other distributions, and in one with nothing in it; as root
+roots: venv freeze freeze-controller ## run the bundle in the roots of other distributions, and in one with nothing in it; as root
 	@CIRCLE=roots PYTHON=$(PYTHON) sh packaging/check-system.sh
 	$(PY) -m pytest -q tests/roots
 
@@ -126,7 +137,7 @@ e2e: venv freeze e2e-assets ## pull through the frozen plugin on a real cluster,
 	$(PY) -m pytest --verbose $(if $(E2E_FULL),-o faulthandler_timeout=1800) tests/cluster/e2e
 
 .PHONY: test-controller
-test-controller: venv e2e-assets ## what works on a cluster's objects, against a real API server
+test-controller: venv freeze-controller e2e-assets ## what works on a cluster's objects, against a real API server
 	$(PY) -m pytest -q tests/controller
 
 .PHONY: tested-with

@@ -1,7 +1,7 @@
-"""Freezes the plugin with PyInstaller, the same bytes each time: `freeze.py [trimmed|untrimmed|plain]`.
+"""Freezes with PyInstaller, the same bytes each time: `freeze.py [plugin|controller|untrimmed|plain]`.
 
-``trimmed`` is the product. The other two are what the benchmark compares it with: our program frozen the way
-PyInstaller does by default, and an empty program frozen so.
+The first two are the product (packaging/bundles.py). The others are what the benchmark compares the plugin with: the
+same frozen the way PyInstaller does by default, and an empty program frozen so.
 """
 
 from __future__ import annotations
@@ -18,75 +18,70 @@ from typing import Any
 
 import inventory
 import portable
+from bundles import BUILD, BUNDLES, NAME, REPOSITORY, Bundle
 
-NAME = "aliyun-acr-credential-provider"
-REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGING = REPOSITORY / "packaging"
 PROVIDER = REPOSITORY / "provider"
 NODE_CONFIG = REPOSITORY / "node-config"
 STANDINS = PACKAGING / "standins"
-BUILD = REPOSITORY / "build"
 
 # Imported once against the stand-ins, before an hour's debugging of a frozen program that lacks a name.
 SMOKE = """
 import importlib, pkgutil, sys
-sys.path[:0] = sys.argv[1:]
+excludes, sys.path[:0] = sys.argv[1].split(","), sys.argv[2:]
 import alibabacloud_cr20181201.client, alibabacloud_credentials.client, diskcache, pydantic, yaml
 import acr_credential_provider
-not_on_nodes = ("acr_credential_provider.sources.managed_role", "acr_credential_provider.sources.profile")
-elsewhere = ("acr_credential_provider.pull_secrets", "acr_credential_provider.platforms")
 for module in pkgutil.walk_packages(acr_credential_provider.__path__, "acr_credential_provider."):
-    if module.name.startswith(elsewhere):
-        continue
-    if not module.name.endswith("__main__") and module.name not in not_on_nodes:
+    is_left_out = any(f"{module.name}.".startswith(f"{each}.") for each in excludes)
+    if not is_left_out and not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 """
 
 
-def trimmed() -> Path:
-    """Freeze the product into build/dist, unless nothing changed since it was last done; return its folder.
+def product(name: str) -> Path:
+    """Freeze the bundle *name* into build/dist, unless nothing changed since it was last done; return its folder.
 
-    What PyInstaller made of it, which runs on this machine's own C library, stays in build/freeze/plain to compare.
+    What PyInstaller made of it, which runs on this machine's own C library, stays in ``plain`` to compare.
     """
-    bundle = BUILD / "dist" / NAME
-    work = BUILD / "freeze"
-    plain = work / "plain"
-    stamp = work / "inputs.sha256"
+    bundle = BUNDLES[name]
+    folder, work = bundle.executable.parent, bundle.work
+    plain, build_path, stamp = work / "plain", work / "path", work / "inputs.sha256"
     digest = digest_of_inputs()
-    if bundle.is_dir() and stamp.is_file() and stamp.read_text() == digest:
-        tell_build(bundle, json.loads((work / NAME / "inventory.json").read_text()))
-        return bundle
-    build_path = work / "path"
-    lay_standins(build_path)
-    run("-c", SMOKE, str(build_path), str(PROVIDER))
+    if folder.is_dir() and stamp.is_file() and stamp.read_text() == digest:
+        tell_build(folder, json.loads(bundle.inventory.read_text()))
+        return folder
+    lay_standins(build_path, real=bundle.real)
+    run("-c", SMOKE, ",".join(bundle.excludes), str(build_path), str(PROVIDER))
     stamp.unlink(missing_ok=True)
     pyinstaller(
         "--distpath", str(plain), "--workpath", str(work), str(PACKAGING / f"{NAME}.spec"),
-        ACR_BUILD_PATH=str(build_path),
+        ACR_BUILD_PATH=str(build_path), ACR_BUNDLE=name,
     )  # fmt: skip
-    finish(plain / NAME, work / NAME / "contents.json", build_path, bundle)
+    finish(bundle, plain / bundle.folder, build_path)
     stamp.write_text(digest)
-    return bundle
+    return folder
 
 
-def finish(frozen: Path, contents: Path, build_path: Path, bundle: Path) -> None:
+def finish(bundle: Bundle, frozen: Path, build_path: Path) -> None:
     """Make of PyInstaller's folder *frozen* what is shipped: portable, with its licences, telling what it is."""
-    bundle.parent.mkdir(parents=True, exist_ok=True)
-    portable.assemble(frozen, bundle)
-    parts = inventory.inventory(json.loads(contents.read_text()), bundle, build_path)
+    folder = bundle.executable.parent
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    portable.assemble(frozen / NAME, folder)
+    contents = json.loads((bundle.work / NAME / "contents.json").read_text())
+    parts = inventory.inventory(contents, folder, build_path)
     for path, text in inventory.licence_texts(parts):
-        file = bundle / "licenses" / path
+        file = folder / "licenses" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(text)
-    contents.with_name("inventory.json").write_text(json.dumps(parts, indent=1) + "\n")
-    tell_build(bundle, parts)
+    bundle.inventory.write_text(json.dumps(parts, indent=1) + "\n")
+    tell_build(folder, parts)
 
 
-def tell_build(bundle: Path, parts: dict[str, Any]) -> None:
+def tell_build(folder: Path, parts: dict[str, Any]) -> None:
     """Write what ``--version --output json`` says. The commit is not among what a build depends on."""
     told = {name: value for name, value in parts.items() if isinstance(value, str)}
     told |= {"commit": commit(), "packages": {each["name"]: each["version"] for each in parts["packages"]}}
-    (bundle / "lib" / "build-info.json").write_text(json.dumps(told, indent=1) + "\n")
+    (folder / "lib" / "build-info.json").write_text(json.dumps(told, indent=1) + "\n")
 
 
 def commit() -> str:
@@ -120,8 +115,8 @@ def plain() -> Path:
     return out / "plain"
 
 
-def lay_standins(target: Path) -> None:
-    """Make *target* the folder that the build looks in first.
+def lay_standins(target: Path, real: frozenset[str] = frozenset()) -> None:
+    """Make *target* the folder that the build looks in first; what is in *real* has no stand-in there.
 
     A stand-in package with an ``__init__.py`` at its top replaces the real one. A folder without changes single
     modules only: they are laid over a copy of the real package.
@@ -130,16 +125,16 @@ def lay_standins(target: Path) -> None:
     target.mkdir(parents=True)
     ignore = shutil.ignore_patterns("__pycache__")
     for standin in sorted(STANDINS.iterdir()):
-        if standin.name == "__pycache__":
+        if standin.name == "__pycache__" or standin.name in real:
             continue
         if standin.is_file():
             shutil.copy(standin, target)
             continue
         if not (standin / "__init__.py").is_file():
-            real = importlib.util.find_spec(standin.name)
-            if real is None or real.origin is None:
+            found = importlib.util.find_spec(standin.name)
+            if found is None or found.origin is None:
                 sys.exit(f"error: {standin.name} is not installed\nremedy: make venv")
-            shutil.copytree(Path(real.origin).parent, target / standin.name, ignore=ignore)
+            shutil.copytree(Path(found.origin).parent, target / standin.name, ignore=ignore)
             for file in standin.rglob("*.py"):
                 if not (target / file.relative_to(STANDINS)).is_file():
                     sys.exit(f"error: {file.relative_to(STANDINS)} stands in for nothing: the SDK has no such module")
@@ -179,8 +174,8 @@ def digest_of_inputs() -> str:
 
 def main() -> None:
     """Freeze the variant that was asked for and say how large it is."""
-    variants = {"trimmed": trimmed, "untrimmed": untrimmed, "plain": plain}
-    folder = variants[sys.argv[1] if len(sys.argv) > 1 else "trimmed"]()
+    variant = sys.argv[1] if len(sys.argv) > 1 else "plugin"
+    folder = product(variant) if variant in BUNDLES else {"untrimmed": untrimmed, "plain": plain}[variant]()
     files = [file for file in folder.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files)
     print(f"{folder.relative_to(REPOSITORY)}: {size / 1e6:.1f} MB in {len(files)} files")  # noqa: T201

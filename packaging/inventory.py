@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import portable
+from bundles import NAME as OURS
+from bundles import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 STANDINS = REPOSITORY / "packaging" / "standins"
-OURS = "aliyun-acr-credential-provider"
 BOOTLOADER = "pyinstaller"
 LICENCES = re.compile(r"(?i)(LICEN[CS]E|COPYING|NOTICE|AUTHORS)")
 

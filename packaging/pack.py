@@ -14,24 +14,24 @@ import platform
 import subprocess
 import sys
 import tarfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sbom
+from bundles import NAME, PLUGIN, REPOSITORY
 
-NAME = sbom.OURS
-REPOSITORY = Path(__file__).resolve().parent.parent
-BUNDLE = REPOSITORY / "build" / "dist" / NAME
-INVENTORY = REPOSITORY / "build" / "freeze" / NAME / "inventory.json"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def main(target: Path) -> None:
     """Write everything of this machine's architecture to *target*, and all checksums anew."""
-    parts = json.loads(INVENTORY.read_text())
+    parts = json.loads(PLUGIN.inventory.read_text())
     at = time_stamp()
     stem = f"{NAME}-{parts['version']}-linux-{ARCHITECTURES[parts['architecture']]}"
     target.mkdir(exist_ok=True)
-    (target / f"{stem}.tar.gz").write_bytes(archive(BUNDLE, at))
+    (target / f"{stem}.tar.gz").write_bytes(archive(PLUGIN.executable.parent, at))
     (target / f"{stem}.cdx.json").write_text(sbom.sbom(parts, at=at, distribution=distribution()))
     (target / f"{stem}.vex.cdx.json").write_text(sbom.vex(parts, at=at))
     (target / "SHA256SUMS").write_text(checksums(target))

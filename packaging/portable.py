@@ -29,12 +29,12 @@ C_LIBRARY = frozenset(
 )
 
 
-def assemble(frozen: Path, bundle: Path) -> None:
-    """Write the portable form of the folder *frozen* to *bundle*, in place of what is there."""
+def assemble(program: Path, bundle: Path) -> None:
+    """Write the portable form of the frozen *program* and its folder to *bundle*, in place of what is there."""
     fresh = bundle.with_name(f".{bundle.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(frozen, fresh, symlinks=True)
-    library, executable = fresh / "lib", fresh / frozen.name
+    shutil.copytree(program.parent, fresh, symlinks=True)
+    library, executable = fresh / "lib", fresh / program.name
     archive = fresh / "archive"
     run("objcopy", "--dump-section", f"pydata={archive}", executable, library / PROGRAM)
     run("objcopy", "--remove-section", "pydata", library / PROGRAM)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bundles import NAME as OURS
 from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import HashAlgorithm, HashType
 from cyclonedx.model.bom import Bom
@@ -17,7 +18,6 @@ from cyclonedx.model.vulnerability import BomTarget, Vulnerability, Vulnerabilit
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
-OURS = "aliyun-acr-credential-provider"
 STATEMENTS = Path(__file__).with_name("vex.json")
 CHANGED = {"libc6", "libssl3"}
 """System packages whose files portable.py changes."""

@@ -11,22 +11,28 @@ if TYPE_CHECKING:
 
 # Whose unused halves the stand-ins replace. Anything else that imports one, our own code first, would call it.
 SDK = ("Tea", "darabonba", "alibabacloud_")
+# Imports requests in a function that puts truststore into requests; nobody calls it.
+HARMLESS = {("truststore._api", "requests.adapters")}
 
 
-def problems(shipped: Iterable[tuple[str, str]], standins: Path) -> list[str]:
+def problems(shipped: Iterable[tuple[str, str]], standins: Path, real: frozenset[str] = frozenset()) -> list[str]:
     """Return a sentence for each import of a stand-in that would not end well.
 
-    *shipped* are the (dotted name, source file) of every pure Python module of the bundle. Unlike an import, this
-    also sees the imports inside functions.
+    *shipped* are the (dotted name, source file) of every pure Python module of the bundle, *real* the packages that
+    no stand-in replaces in it. Unlike an import, this also sees the imports inside functions.
     """
-    names = {module_name(file, standins): defined_names(file) for file in standins.rglob("*.py")}
+    names = {
+        module_name(file, standins): defined_names(file)
+        for file in standins.rglob("*.py")
+        if file.relative_to(standins).parts[0] not in real
+    }
     found = []
     for importer, file in shipped:
         if not file.endswith(".py") or importer in names:
             continue
         is_package = Path(file).name == "__init__.py"
         for module, name in imports(Path(file), importer, is_package=is_package):
-            if module not in names:
+            if module not in names or (importer, module) in HARMLESS:
                 continue
             top = importer.partition(".")[0]
             if not top.startswith(SDK) and top != module.partition(".")[0]:

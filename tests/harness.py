@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FROZEN = ROOT / "build/dist/aliyun-acr-credential-provider/aliyun-acr-credential-provider"
+CONTROLLER = ROOT / "build/dist/controller/aliyun-acr-credential-provider"
 GROUP = "credentialprovider.kubelet.k8s.io"
 API_VERSIONS = (f"{GROUP}/v1", f"{GROUP}/v1beta1", f"{GROUP}/v1alpha1")
 HERE_ONLY = {"NO_PROXY": "127.0.0.1,localhost", "HTTPS_PROXY": "", "https_proxy": ""}
@@ -97,6 +98,12 @@ def frozen(settings: Path, cache: Path) -> Program:
     """The program as it is shipped."""
     assert FROZEN.exists(), "run `make freeze` first: what is shipped is what is tested"
     return Program((str(FROZEN),), settings, cache)
+
+
+def controller(settings: Path, cache: Path) -> Program:
+    """The program that works on a cluster's objects, as it is shipped."""
+    assert CONTROLLER.exists(), "run `make freeze-controller` first: what is shipped is what is tested"
+    return Program((str(CONTROLLER),), settings, cache)
 
 
 def request(image: str, *, version: str = API_VERSIONS[0], **more: object) -> bytes:

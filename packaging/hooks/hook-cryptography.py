@@ -1,1 +1,11 @@
-"""Replaces the community hook, which ships OpenSSL's modules and cffi: a stand-in needs none of it."""
+"""Replaces the community hook, which ships OpenSSL's modules. The plugin has a stand-in, the controller the real."""
+
+import os
+
+from bundles import BUNDLES
+from PyInstaller.utils.hooks import collect_submodules
+
+hiddenimports = []
+if "cryptography" in BUNDLES[os.environ["ACR_BUNDLE"]].real:
+    # Its part in Rust imports by name.
+    hiddenimports = ["_cffi_backend", *collect_submodules("cryptography")]

@@ -12,6 +12,7 @@ import pack
 import portable
 import pytest
 import sbom
+from bundles import PLUGIN
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from harness import FROZEN, ROOT
@@ -22,7 +23,7 @@ STATEMENTS = json.loads((ROOT / "packaging/vex.json").read_text())
 
 @pytest.fixture(scope="module")
 def parts():
-    return json.loads(pack.INVENTORY.read_text())
+    return json.loads(PLUGIN.inventory.read_text())
 
 
 @pytest.fixture(scope="module")

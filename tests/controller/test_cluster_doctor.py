@@ -53,9 +53,9 @@ def configure(api):
     api.request("DELETE", f"{CONFIG}/acr-configuration")
 
 
-@pytest.fixture
-def doctor(reader, tmp_path):
-    program = harness.source(tmp_path / "settings.yaml", tmp_path / "cache")
+@pytest.fixture(params=[harness.source, harness.controller], ids=["source", "frozen"])
+def doctor(request, reader, tmp_path):
+    program = request.param(tmp_path / "settings.yaml", tmp_path / "cache")
 
     def run(*words, kubeconfig=reader):
         ended = program.run(b"", "doctor", "--cluster", "--kubeconfig", str(kubeconfig), "--output", "json", *words)

@@ -16,10 +16,10 @@ def auth(username="me", password=SECRET):
     return {"auth": b64encode(f"{username}:{password}".encode()).decode()}
 
 
-@pytest.fixture
-def openshift(api, namespace, tmp_path):
+@pytest.fixture(params=[harness.source, harness.controller], ids=["source", "frozen"])
+def openshift(request, api, namespace, tmp_path):
     """Run the command as an administrator, in a namespace of its own."""
-    program = harness.source(tmp_path / "settings.yaml", tmp_path / "cache")
+    program = request.param(tmp_path / "settings.yaml", tmp_path / "cache")
     kubeconfig = api.kubeconfig("admin", group="system:masters")
 
     def run(*words, kubeconfig=kubeconfig):
