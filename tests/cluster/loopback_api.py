@@ -48,6 +48,11 @@ class LoopbackApi:
         """Return a kubeconfig that signs in as *user*, a member of *group*."""
         return self._pki.kubeconfig(user, self.url, group=group)
 
+    @property
+    def ca_file(self) -> Path:
+        """Whom to trust."""
+        return self._pki.ca_file
+
     def request(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> dict[str, Any]:
         """Send one request and return the answer; raise `KubeError`."""
         connection = http.client.HTTPSConnection("127.0.0.1", self._port, context=self._tls, timeout=30)
@@ -99,6 +104,7 @@ class LoopbackApi:
             # Addresses of this machine: what a test serves at one of them is a Service that this API server reaches.
             "--service-cluster-ip-range=127.124.0.0/24",
             "--authorization-mode=RBAC",
+            "--allow-privileged=true",
             "--disable-admission-plugins=ServiceAccount",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={tokens.cert}",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import copy
 import itertools
+import random
+from dataclasses import dataclass
 from typing import Any
 
 from acr_credential_provider.errors import CloudUnreachableError
 from acr_node_config.kube_api import ApiRefusedError
+from acr_node_config.node_program import REJECTED, Installation, Plan, ProgramError
 from acr_node_config.slots import ROLLOUT, slot_name
+from acr_node_config.warming import Remembered
 
 NAMESPACE = "kube-system"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/"
@@ -84,3 +88,133 @@ class FakeApi:
 
     def reasons(self, node: str) -> list[str]:
         return [event["reason"] for event in self.events if event["involvedObject"]["name"] == node]
+
+
+PROGRAM = "/opt/acr/bin/aliyun-acr-credential-provider"
+CONFIG = "/etc/kubernetes/acr.yaml"
+SETTINGS = "/etc/aliyun-acr-credential-provider/settings.yaml"
+
+
+@dataclass
+class FakeToken:
+    """What a plugin remembers; times by the cloud's clock."""
+
+    due: float
+    dead: float
+    asked: float
+
+
+class FakeNode:
+    """A node's files below *root*, an installer and a plugin for it, with the rules of the real ones.
+
+    A line ``match: X`` of the settings goes into the kubelet's configuration, so that a change restarts the kubelet;
+    a line ``poison`` makes them unusable. *lives_with* says whether the kubelet lives with a configuration.
+    """
+
+    def __init__(self, root, clock, *, version="1", lives_with=lambda config: True):
+        self.root, self.clock, self.version, self.lives_with = root, clock, version, lives_with
+        self.restarts = 0
+        self.installs = []
+        self.before_install = lambda plan: None
+        self.failure = None
+        self.rejected = ""
+        self.judged_by = []
+        self.tokens = {}
+        self.cloud_fails = False
+        self.calls = 0
+        self.life = 3600.0
+        for folder in ("opt/acr/bin", "etc/kubernetes", "etc/aliyun-acr-credential-provider", "var/lib"):
+            (root / folder).mkdir(parents=True)
+
+    def at(self, path):
+        return self.root / path.lstrip("/")
+
+    def text(self, path):
+        return self.at(path).read_text() if self.at(path).exists() else ""
+
+    def _wanted(self, settings):
+        text = self.text(settings) if settings else self.text(SETTINGS)
+        config = "".join(line + "\n" for line in text.splitlines() if line.startswith("match: "))
+        return {PROGRAM: self.version, CONFIG: config, SETTINGS: text}
+
+    def plan(self, settings):
+        wanted = self._wanted(settings)
+        if self.rejected and self.rejected == wanted[CONFIG]:
+            return Plan(("write " + CONFIG,), restarts=True, rejection="the kubelet did not live with it before")
+        changes = [path for path, content in wanted.items() if self.text(path) != content]
+        return Plan(tuple(f"write {path}" for path in changes), restarts=CONFIG in changes)
+
+    def install(self, settings):
+        if self.failure:
+            raise self.failure
+        plan, wanted = self.plan(settings), self._wanted(settings)
+        self.before_install(plan)
+        if plan.restarts and not self.lives_with(wanted[CONFIG]):
+            self.restarts += 2
+            self.rejected = wanted[CONFIG]
+            raise ProgramError("the kubelet did not live with it", remedy="Read its log.", code=REJECTED)
+        for path, content in wanted.items():
+            if self.text(path) != content:
+                self.at(path).write_text(content)
+        self.restarts += plan.restarts
+        self.installs.append(self.clock.now)
+
+    def uninstall(self):
+        for path in (PROGRAM, CONFIG, SETTINGS):
+            self.at(path).unlink(missing_ok=True)
+        self.restarts += 1
+
+    def installation(self):
+        if not self.text(PROGRAM):
+            return Installation()
+        return Installation(PROGRAM, (PROGRAM, CONFIG, SETTINGS), is_confirmed=True)
+
+    def judge_name(self):
+        return self.text(PROGRAM)
+
+    def judge(self, settings):
+        self.judged_by.append(self.text(PROGRAM) or "own")
+        text = self.text(settings)
+        if "poison" in text:
+            return ("settings.yaml, line 1: poison is not a known field",)
+        if "new-field" in text and (self.text(PROGRAM) or self.version) < "2":
+            return ("settings.yaml, line 1: new-field is not a known field",)
+        return ()
+
+    def patterns(self, settings):
+        return tuple(line.partition(": ")[2] for line in self._wanted(settings)[CONFIG].splitlines())
+
+    # The plugin.
+    def pull(self, host):
+        """A pull asks for *host*; say whether it had to wait for the cloud."""
+        now, token = self.clock.now, self.tokens.get(host)
+        if token is None or now >= token.dead:
+            if not self.cloud_fails:
+                self._fetch(host)
+            return True
+        token.asked = now
+        if now >= token.due and not self.cloud_fails:
+            self._fetch(host)
+        return False
+
+    def _fetch(self, host):
+        self.calls += 1
+        now = self.clock.now
+        self.tokens[host] = FakeToken(now + self.life - 900.0 - 60.0 * random.random(), now + self.life - 60.0, now)
+
+    def remembered(self):
+        now = self.clock.now
+        return tuple(
+            Remembered(host, round(token.due - now), round(token.dead - now), round(now - token.asked))
+            for host, token in self.tokens.items()
+        )
+
+    def warm(self, ahead):
+        now = self.clock.now
+        for host, token in list(self.tokens.items()):
+            if now >= token.due - ahead and now - token.asked < self.life - 60.0:
+                if self.cloud_fails:
+                    raise ProgramError("ACR did not answer", remedy="Nothing, if it passes.")
+                asked = token.asked
+                self._fetch(host)
+                self.tokens[host].asked = asked

@@ -1,0 +1,80 @@
+"""A simulated node: a fake installer and plugin, and around them the real agent and the real reporter."""
+
+from __future__ import annotations
+
+import os
+
+from acr_node_config import desk
+from acr_node_config.agent import LOOK_EVERY, Agent, Wishes
+from acr_node_config.agent_cli import Folders
+from acr_node_config.files import Host
+from acr_node_config.offers import Offers
+from acr_node_config.reporter import STATUS, Clocks, Reporter
+from acr_node_config.reporter_cli import TICK
+from acr_node_config.slots import Slots, slot_name
+from unit.node_agent.fakes import NAMESPACE, SETTINGS, FakeNode
+
+
+class Machine:
+    def __init__(self, folder, clock, *, name="node-1", api=None, slots=1, spread=300.0, **node):
+        self.name, self.clock, self.api, self._slots, self.spread = name, clock, api, slots, spread
+        for part in ("settings", "credentials", "status", "grants", "root"):
+            (folder / part).mkdir(parents=True)
+        self.folder = folder
+        self.node = FakeNode(folder / "root", clock, **node)
+        self.said, self.logged = [], []
+        self.wishes = {}
+        self.start()
+
+    def start(self):
+        """Start both containers, as after a kill: what they remembered is gone."""
+        mounts = (str(self.folder / "settings"), str(self.folder / "credentials"))
+        host = Host(str(self.folder / "root"))
+        spoken = Folders(str(self.folder / "status"), str(self.folder / "grants") if self.api else "")
+        wishes = Wishes(**{"version": self.node.version, "asks_for_slots": bool(self.api), **self.wishes})
+        offers = Offers(self.name, *mounts, self.spread, host, self.node, self.clock.boot)
+        self.agent = Agent(
+            wishes, self.node, host, offers, spoken, self.clock.boot, self.said.append, self.logged.append
+        )
+        if self.api:
+            names = [slot_name(number) for number in range(self._slots)]
+            slots = Slots(self.api, NAMESPACE, names, self.name, self.clock.boot)
+            clocks = Clocks(self.clock.boot, self.clock.wall)
+            self.reporter = Reporter(self.name, spoken.status, spoken.grants, self.api, slots, clocks, self.said.append)
+
+    def push(self, settings, **credentials):
+        """Mount other files, all at one moment, as the kubelet does."""
+        for part, files in (("settings", {"settings.yaml": settings}), ("credentials", credentials)):
+            mount = self.folder / part
+            version = mount / f"..{os.urandom(4).hex()}"
+            version.mkdir()
+            for name, content in files.items():
+                if content is not None:
+                    (version / name).write_text(content)
+                    if not (mount / name).is_symlink():
+                        (mount / name).symlink_to(f"..data/{name}")
+            (mount / "..new").symlink_to(version.name)
+            (mount / "..new").rename(mount / "..data")
+
+    def run(self, seconds):
+        run([self], self.clock, seconds)
+
+    @property
+    def status(self):
+        return desk.get(str(self.folder / "status"), STATUS)
+
+    @property
+    def settings(self):
+        return self.node.text(SETTINGS)
+
+
+def run(machines, clock, seconds):
+    """Let time pass on all *machines*, each in its own rhythm."""
+    end = clock.now + seconds
+    while clock.now < end:
+        clock.now += TICK
+        for number, machine in enumerate(machines):
+            if round(clock.now / TICK + number) % round(LOOK_EVERY / TICK) == 0:
+                machine.agent.tick()
+            if machine.api:
+                machine.reporter.tick()
