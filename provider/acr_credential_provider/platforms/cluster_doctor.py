@@ -28,7 +28,9 @@ from .cluster_seen import (
     name_of,
     namespace_of,
     own_region,
+    plugin_nodes,
     pull_secrets_of_accounts,
+    pulls_by_plugin,
     pulls_without_ours,
     selected_pulls,
     session_of,
@@ -216,6 +218,23 @@ def _has_an_entry(name: str, cluster: Cluster) -> Iterator[Finding]:
         )
 
 
+def _has_its_plugin(name: str, cluster: Cluster) -> Iterator[Finding]:
+    for node, message in plugin_nodes(cluster, "False").items():
+        yield Finding(
+            name,
+            WARNING,
+            problem=f"the plugin on node {node} does not work: {message}",
+            remedy="See that node's Events and its agent's log; until then Pods there need pull secrets.",
+        )
+    for node, pulls in grouped(pulls_by_plugin(cluster), lambda pull: pull.node).items():
+        yield Finding(
+            name,
+            FAILED,
+            problem=f"{some(pulls)}: not pulled on node {node}, whose kubelet asks the plugin",
+            remedy=f"Run on that node: aliyun-acr-credential-provider doctor {pulls[0].shown_image}",
+        )
+
+
 def _is_in_the_list(name: str, cluster: Cluster) -> Iterator[Finding]:
     for (namespace, account), pulls in grouped(unselected_pulls(cluster), account_of).items():
         yield Finding(
@@ -256,7 +275,7 @@ def _is_allowed(name: str, cluster: Cluster) -> Iterator[Finding]:
     with_ours = [
         each for each in selected_pulls(cluster) if any(is_pull_secret(name, cluster) for name in each.secrets)
     ]
-    for image, pulls in grouped(with_ours, lambda pull: pull.image).items():
+    for image, pulls in grouped(with_ours, lambda pull: pull.shown_image).items():
         yield Finding(
             name,
             FAILED,
@@ -276,6 +295,7 @@ _CHECKS: tuple[tuple[str, Callable[[str, Cluster], Iterator[Finding]]], ...] = (
     ("controllers", _is_alone),
     ("RRSA token", _has_its_token),
     ("region", _has_an_entry),
+    ("nodes' plugin", _has_its_plugin),
     ("ServiceAccount list", _is_in_the_list),
     ("workloads' own pull secrets", _is_not_overruled),
     ("Pods before their pull secret", _was_early),

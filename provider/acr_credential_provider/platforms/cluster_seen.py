@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 WAITING = frozenset({"ErrImagePull", "ImagePullBackOff"})
 TOKEN_AUDIENCE = "sts.aliyuncs.com"  # noqa: S105 - a host
 _REGION_LABELS = ("topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region")
+PLUGIN_CONDITION = "ACRCredentialProviderReady"
+"""The condition by which the node's agent tells whether the kubelet there uses the plugin."""
 COMPONENT = "pull-secrets"
 """What the labels call the controller."""
+_PLAIN_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,500}", re.ASCII)
 _MOST = 5
 """Pods of one cause that are named."""
 
@@ -75,6 +79,12 @@ class Pull:
     account: str
     image: str
     secrets: tuple[str, ...]
+    node: str = ""
+
+    @property
+    def shown_image(self) -> str:
+        """The image fit for a line that may be pasted into a shell: whoever starts Pods writes it."""
+        return self.image if _PLAIN_IMAGE.fullmatch(self.image) else self.image.partition("/")[0] + "/..."
 
     def __str__(self) -> str:
         """Return the Pod as kubectl names it."""
@@ -111,7 +121,8 @@ def failing_pulls(cluster: Cluster) -> list[Pull]:
             if waiting.get("reason") in WAITING:
                 secrets = tuple(str(each.get("name")) for each in spec.get("imagePullSecrets") or ())
                 account = str(spec.get("serviceAccountName") or "default")
-                found.append(Pull(namespace_of(pod), name_of(pod), account, str(container.get("image")), secrets))
+                image, node = str(container.get("image")), str(spec.get("nodeName") or "")
+                found.append(Pull(namespace_of(pod), name_of(pod), account, image, secrets, node))
     return found
 
 
@@ -130,7 +141,28 @@ def entries_for(pull: Pull, settings: ProviderSettings, own_region: str) -> list
 
 
 def covered_pulls(cluster: Cluster) -> list[Pull]:
-    """Return the failing pulls that an entry is for."""
+    """Return the failing pulls that an entry is for, on nodes that need a pull secret for them."""
+    spared = plugin_nodes(cluster, "True")
+    return [each for each in _of_an_entry(cluster) if each.node not in spared]
+
+
+def pulls_by_plugin(cluster: Cluster) -> list[Pull]:
+    """Return those of nodes whose kubelet asks the plugin, which needs no pull secret."""
+    nodes = plugin_nodes(cluster, "True")
+    return [each for each in _of_an_entry(cluster) if each.node in nodes]
+
+
+def plugin_nodes(cluster: Cluster, status: str) -> dict[str, str]:
+    """Return the nodes whose agent says *status* (True, False) of the plugin there, each with what it says."""
+    return {
+        name_of(node): str(condition.get("message", ""))
+        for node in cluster.nodes or ()
+        for condition in (node.get("status") or {}).get("conditions") or ()
+        if condition.get("type") == PLUGIN_CONDITION and condition.get("status") == status
+    }
+
+
+def _of_an_entry(cluster: Cluster) -> list[Pull]:
     settings, own = settings_of(cluster), own_region(cluster)
     return [each for each in failing_pulls(cluster) if entries_for(each, settings, own)]
 

@@ -265,3 +265,30 @@ def test_many_pods_of_one_cause_are_one_finding():
     pods = [pod(f"app-{number}", secrets=["mine"]) for number in range(3000)]
     (problem,) = told(cluster(pods=pods)).values()
     assert "and 2995 more" in problem
+
+
+def node(name, status, message="as told"):
+    conditions = [{"type": "ACRCredentialProviderReady", "status": status, "message": message}]
+    return {"metadata": {"name": name, "labels": {}}, "status": {"conditions": conditions}}
+
+
+def test_where_the_kubelet_asks_the_plugin_no_pull_secret_is_blamed():
+    pods = [pod(secrets=["mine"], nodeName="node-2"), pod("app-2", namespace="other", nodeName="node-2")]
+    found = told(cluster(pods=pods, nodes=[NODE, node("node-2", "True")]))
+    assert list(found) == ["nodes' plugin"]
+    assert found["nodes' plugin"].startswith("team/app-1, other/app-2: not pulled on node node-2")
+
+
+def test_a_node_whose_plugin_does_not_work_is_named_and_its_pods_need_pull_secrets():
+    nodes = [NODE, node("node-2", "False", "the kubelet refuses its configuration")]
+    found = told(cluster(pods=[pod(secrets=["mine"], nodeName="node-2")], nodes=nodes))
+    assert list(found) == ["nodes' plugin", "workloads' own pull secrets"]
+    assert "the kubelet refuses its configuration" in found["nodes' plugin"]
+
+
+def test_an_image_that_would_do_something_in_a_shell_is_not_repeated():
+    evil = f"{HOST}/team/app;reboot\n$(x)"
+    for nodes in ([NODE], [NODE, node("node-2", "True")]):
+        findings = examine(cluster(pods=[pod(image=evil, secrets=[OURS], nodeName="node-2")], nodes=nodes))
+        assert "reboot" not in repr(findings)
+        assert any(HOST in each.problem + each.remedy for each in findings)
