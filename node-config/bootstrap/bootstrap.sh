@@ -45,7 +45,7 @@ fetch() {
     elif wget --version >/dev/null 2>&1; then
         printf '%s\n' "$1" | timeout "$SECONDS_TO_FETCH" wget -q -t 5 -T 30 -O "$2" -i -
     elif command -v wget >/dev/null 2>&1; then
-        timeout "$SECONDS_TO_FETCH" wget -q -T 30 -O "$2" -- "$1"
+        timeout "$SECONDS_TO_FETCH" wget -q -O "$2" -- "$1" # some builds crash at -T
     else
         fail "neither curl nor wget is here" "Put the archive into the image and name its path in ARCHIVE."
     fi
