@@ -70,7 +70,7 @@ class World:
             session = self.session()
             return {"kind": kind, **self.halves(session), "securityTokenFile": self.file("st", session.security_token)}
         if kind.startswith("serviceAccount"):
-            without = {"withoutRole": "nodeRole"} if kind.endswith("+nodeRole") else {}
+            without = dict.fromkeys(["withoutRole", "staticPods"], "nodeRole") if kind.endswith("+nodeRole") else {}
             return {"kind": "serviceAccount", "oidcProviderArn": PROVIDER_ARN, **without}
         if kind == "rrsa":
             token = self.file("rrsa-token", self.cluster.token("team-a", "app"))

@@ -456,9 +456,25 @@ class Examination:
                 f"then: {_RESTART_KUBELET}",
             )
         told = _passed_on(provider.token, identity, where)
+        self._check_nobody_slips_through(identity)
         if self._pod is not None:
             self._passed = _taken_along(provider, self._pod.annotations)
         return f"for {identity.audience}, {told}"
+
+    def _check_nobody_slips_through(self, identity: ServiceAccountIdentity) -> None:
+        """Raise `ConfigurationError` when pods that are refused as themselves would get the node's role.
+
+        The kubelet runs every provider that matches, and one without tokenAttributes asks for
+        each pod as if it had no ServiceAccount.
+        """
+        without = next((each for each in self._ours if each.token is None), None)
+        if identity.static_pods == "nodeRole" and without is not None:
+            raise ConfigurationError(
+                f"{without.name} matches too and has no tokenAttributes, so with staticPods: nodeRole every pod gets "
+                "the node's role, also one that is refused as itself",
+                remedy=f"Take {self._host} out of matchImages of {without.name} in {without.file}, then: "
+                f"{_RESTART_KUBELET}; or set staticPods: deny in the settings.",
+            )
 
     def _check_right(self) -> str:
         identity = self._registry.identity
@@ -486,7 +502,8 @@ class Examination:
 
     def _ask_metadata(self) -> str:
         identity = self._registry.identity
-        needs_role = "nodeRole" in (identity.kind, getattr(identity, "without_role", ""))
+        substitutes = getattr(identity, "without_role", ""), getattr(identity, "static_pods", "")
+        needs_role = "nodeRole" in (identity.kind, *substitutes)
         if identity.kind == "login" or (not needs_role and self._registry.region):
             raise SkippedError(f"not needed by the identity {identity.kind}, nor for the region")
         allow_v1 = bool(getattr(identity, "allow_metadata_v1", False))
@@ -757,7 +774,7 @@ def _passed_on(token: TokenAttributes, identity: ServiceAccountIdentity, where: 
             remedy=f"Add {ROLE_ANNOTATION} to optionalServiceAccountAnnotationKeys in tokenAttributes of {where}, "
             f"then: {_RESTART_KUBELET}; or add roles to the identity in the settings.",
         )
-    if token.is_required and identity.without_role == "nodeRole":
+    if token.is_required and identity.static_pods == "nodeRole":
         notes.append("not for static pods (requireServiceAccount: true)")
     return ", ".join(notes)
 

@@ -198,8 +198,8 @@ def _covered(cloud: Cloud, settings: ProviderSettings, image: str, where: str, r
 
 
 def is_of_pods(registry: Registry) -> bool:
-    """Say whether nobody but a pod's ServiceAccount can ask ACR for *registry*."""
-    return registry.identity.kind == "serviceAccount" and registry.identity.without_role == "deny"
+    """Say whether nobody but a pod's ServiceAccount, by its token, can ask ACR for *registry*."""
+    return registry.identity.kind == "serviceAccount" and registry.identity.static_pods == "deny"
 
 
 def of_the_node(registry: Registry) -> Registry:
@@ -212,12 +212,13 @@ def roles_of(identity: ServiceAccountIdentity) -> tuple[str, ...]:
     roles = f"{identity.oidc_provider_arn.partition(':oidc-provider/')[0]}:role/"
     rules = [f"{', '.join(rule.service_accounts)}: {roles}{rule.role_name}" for rule in identity.roles]
     left_out = [f"({len(rules) - MOST_ROLES} more rules)"] if len(rules) > MOST_ROLES else []
-    last = "the node's role" if identity.without_role == "nodeRole" else "refused"
+    said = {"deny": "refused", "nodeRole": "the node's role"}
     return (
         *rules[:MOST_ROLES],
         *left_out,
         f"{'others' if rules else 'all'}: {roles}NAME, with NAME from their annotation {ROLE_ANNOTATION}",
-        f"without one, and pods without a token: {last}",
+        f"without one: {said[identity.without_role]}",
+        f"pods without a token: {said[identity.static_pods]}",
     )
 
 

@@ -84,24 +84,24 @@ def _with_tokens(node: tuple[str, ...], by_account: Sequence[Registry], settings
             remedy="Give them the same audience.",
         )
     token = tuple(sorted({host for each in by_account for host in each.domains}))
-    falls_back = {host for each in by_account if _falls_back(each) for host in each.domains}
+    for_static_pods = {host for each in by_account if _serves_static_pods(each) for host in each.domains}
     notes = []
     for host in token:
         pattern = next((each for each in node if not mismatch(each, f"{host}/x")), None)
         if pattern is None:
             continue
-        if host in falls_back:
+        if host in for_static_pods:
             raise ConfigurationError(
                 f"{host} is for ServiceAccounts, but {pattern} of another registry matches it too, so that every pod "
                 "would get the node's login there",
-                remedy="Give the other registries domains, or this one withoutRole: deny.",
+                remedy="Give the other registries domains, or this one staticPods: deny.",
             )
         notes.append(f"{pattern} matches {host} too: the kubelet logs a refusal there for each pull, and goes on.")
-    return MatchImages(node, token, audiences[0], requires_account=not falls_back, notes=tuple(notes))
+    return MatchImages(node, token, audiences[0], requires_account=not for_static_pods, notes=tuple(notes))
 
 
-def _falls_back(registry: Registry) -> bool:
-    return getattr(registry.identity, "without_role", "deny") != "deny"
+def _serves_static_pods(registry: Registry) -> bool:
+    return getattr(registry.identity, "static_pods", "deny") != "deny"
 
 
 def _patterns(registry: Registry, *, is_wide: bool) -> Iterator[str]:

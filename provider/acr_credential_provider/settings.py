@@ -242,7 +242,10 @@ class ServiceAccountIdentity(_Model):
     """Who has which role; the first that fits. Others have that of their annotation
     ``pod-identity.alibabacloud.com/role-name``."""
     without_role: Literal["deny", "nodeRole"] = "deny"
-    """What those get who have no role, and pods without a ServiceAccount token."""
+    """What those ServiceAccounts get that have no role."""
+    static_pods: Literal["deny", "nodeRole"] = "deny"
+    """What pods get for which the kubelet sends no token: static pods, but also *every* pod on whose image a provider
+    without tokenAttributes matches too."""
     audience: Audience = "sts.aliyuncs.com"
     """Audience that the token must be for."""
     issuer: Issuer | None = None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .cluster import Cluster
+
 WRAPPER = """#!{python} -I
 import json, os, subprocess, sys
 arguments, plugin, folder = sys.argv[1:], {plugin!r}, {folder!r}
@@ -60,6 +62,33 @@ import tempfile
 arguments[arguments.index("--cache") + 1] = tempfile.mkdtemp(dir=folder)
 as_it_is(run())
 """,
+    "another pod's token": """
+kept = os.path.join(folder, host)
+if not os.path.exists(kept):
+    ran = run()
+    if ran.returncode != 0:
+        as_it_is(ran)
+    with open(kept, "wb") as file:
+        file.write(ran.stdout)
+with open(kept) as file:
+    out(json.load(file))
+""",
+    "the node's role instead": """
+ran = run()
+if ran.returncode == 0:
+    as_it_is(ran)
+at = arguments.index("--settings") + 1
+with open(arguments[at]) as file:
+    settings = json.load(file)
+for each in settings["registries"]:
+    each["identity"] = {"kind": "nodeRole"}
+arguments[at] = os.path.join(folder, f"settings-{os.getpid()}.json")
+with open(arguments[at], "w") as file:
+    json.dump(settings, file)
+for key in ("serviceAccountToken", "serviceAccountAnnotations"):
+    asked.pop(key, None)
+as_it_is(run())
+""",
     "no deadline": """
 import time
 ran = run()
@@ -68,6 +97,12 @@ if ran.returncode != 0:
 as_it_is(ran)
 """,
 }
+
+
+def use(name: str, cluster: Cluster) -> None:
+    """Make the plugin that is broken like *name* the one of *cluster*."""
+    folder = cluster.node.folder / "broken" / str(cluster.next_number())
+    cluster.kubelet.use_plugin(write(name, plugin=cluster.plugin, folder=folder))
 
 
 def write(name: str, *, plugin: Path, folder: Path) -> Path:

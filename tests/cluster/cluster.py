@@ -188,20 +188,21 @@ class Cluster:
     def start_pod(self, image: str, *, policy: str = "Always", **spec: Any) -> str:
         """Create a pod of *image* (pulled even if it is here, unless *policy* says otherwise) and return its name."""
         name = f"pod-{self.next_number()}"
-        container = {"name": "app", "image": image, "imagePullPolicy": policy}
-        document = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": name},
-            "spec": {
-                "containers": [container],
-                "automountServiceAccountToken": False,
-                "terminationGracePeriodSeconds": 0,
-                **spec,
-            },
-        }
-        self.api.create(PODS, document)
+        self.api.create(PODS, _pod(name, image, policy, {"automountServiceAccountToken": False, **spec}))
         return name
+
+    def start_static_pod(self, image: str) -> str:
+        """Let the kubelet run a pod of *image* by itself, as it runs a control plane; return what the API calls it.
+
+        `delete_pods` ends it too.
+        """
+        name = f"static-{self.next_number()}"
+        manifest = self.kubelet.static_pods / f".{name}"  # the kubelet leaves files with a dot alone
+        manifest.write_text(json.dumps(_pod(name, image, "Always", {})))
+        manifest.rename(manifest.with_name(f"{name}.yaml"))
+        mirror = f"{name}-{NAME}"
+        wait_until(lambda: self.api.find(f"{PODS}/{mirror}"), timeout=40, what=f"the kubelet to see {name}")
+        return mirror
 
     def digest_of(self, pod: str, *, timeout: float = 60.0, patient: bool = False) -> str:
         """Wait until *pod* runs; return the digest of what was pulled for it.
@@ -249,9 +250,15 @@ class Cluster:
 
     def delete_pods(self) -> None:
         """Remove all pods at once, and wait until they are gone."""
-        for each in self.api.get(PODS)["items"]:
+        for manifest in self.kubelet.static_pods.iterdir():
+            manifest.unlink()
+        wait_until(self._no_pod_is_left, timeout=60, what="the pods to go")
+
+    def _no_pod_is_left(self) -> bool:
+        left = self.api.get(PODS)["items"]
+        for each in left:
             self.api.delete(f"{PODS}/{each['metadata']['name']}", gracePeriodSeconds="0")
-        wait_until(lambda: not self.api.get(PODS)["items"], timeout=60, what="the pods to go")
+        return not left
 
     # The kubelet.
     def kubelet_log(self, since: int = 0) -> str:
@@ -263,6 +270,12 @@ class Cluster:
     def now_in_kubelet_log(self) -> int:
         """A place in the kubelet's log, for `kubelet_log`."""
         return self.kubelet.log.stat().st_size
+
+
+def _pod(name: str, image: str, policy: str, spec: dict[str, Any]) -> dict[str, Any]:
+    container = {"name": "app", "image": image, "imagePullPolicy": policy}
+    spec = {"containers": [container], "terminationGracePeriodSeconds": 0, **spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": spec}
 
 
 def wait_until(is_so: Any, *, timeout: float, what: str) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ROLE = "pod-identity.alibabacloud.com/role-name"
 AUDIENCE = "sts.aliyuncs.com"
+WORKER = "KubernetesWorkerRole-sandbox"
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 GRANT = {"clusterroles": guide.document("rules"), "clusterrolebindings": guide.document("roleRef")}
@@ -220,6 +221,37 @@ def a_role_that_does_not_trust_the_pod_is_refused_and_never_becomes_the_node(clu
     tenancy.assert_the_node_never_asked()
 
 
+def static_pods_and_those_without_a_role_get_the_nodes_where_the_settings_say_so(cluster: Cluster) -> None:
+    """Each is denied by default, and by itself given the node's role; who has a role that is refused never gets it.
+
+    As the guide has it, no other provider matches these hosts, except where that is what is tried.
+    """
+    tenancy = Tenancy(cluster, "team-a/app", "team-a/web", "team-a/job")
+    cluster.kubelet.use_tokens(*tenancy.shop.hosts, requireServiceAccount=False)
+    mark = cluster.now_in_kubelet_log
+    cluster.refusal(cluster.start_static_pod(tenancy.shop.image("team-a/app")))
+    said = SAID.findall(cluster.kubelet_log(mark))
+    assert any("no ServiceAccount token" in error and "staticPods: nodeRole" in remedy for error, remedy in said), said
+    tenancy.assert_the_node_never_asked()
+
+    # Two providers match, and neither asks for the refused one as for a static pod.
+    nobodys = tenancy.team("nothing")
+    cluster.api.patch(f"{ACCOUNTS}/{nobodys.account}", {"metadata": {"annotations": {ROLE: "another-teams"}}})
+    tenancy.write_settings(**IDENTITY, withoutRole="nodeRole")
+    tenancy.pulls(tenancy.team(annotated=False), "team-a/job")
+    tenancy.is_refused(nobodys, "team-a/app")
+
+    tenancy.write_settings(**IDENTITY, staticPods="nodeRole")
+    found = examined(cluster, tenancy.shop.image("team-a/app"))["ServiceAccount token"]
+    assert (found["outcome"], "also one that is refused as itself" in found["problem"]) == ("failed", True), found
+    cluster.kubelet.use_tokens(*tenancy.shop.hosts, alone=True, requireServiceAccount=False)
+    static = cluster.start_static_pod(tenancy.shop.image("team-a/web"))
+    assert cluster.digest_of(static, patient=True) == tenancy.shop.digest("team-a/web")
+    assert {role for role, _ in tenancy.who_asked()} == {WORKER}
+    tenancy.is_refused(nobodys, "team-a/app")
+    tenancy.is_refused(tenancy.team(annotated=False), "team-a/app")
+
+
 def the_doctor_walks_the_way_of_a_pod_with_its_token(cluster: Cluster) -> None:
     """With a token of kubectl create token it says that this ServiceAccount may pull, or why it may not."""
     tenancy = Tenancy(cluster, "team-a/app")
@@ -279,6 +311,7 @@ ALL = (
     a_missing_audience_grant_stops_pods_alone_and_is_found_by_the_doctor,
     a_service_account_without_a_role_is_refused_and_told_what_to_do,
     a_role_that_does_not_trust_the_pod_is_refused_and_never_becomes_the_node,
+    static_pods_and_those_without_a_role_get_the_nodes_where_the_settings_say_so,
     the_doctor_walks_the_way_of_a_pod_with_its_token,
     a_node_that_was_switched_keeps_its_old_images_open_until_they_are_removed,
 )

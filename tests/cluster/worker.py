@@ -49,10 +49,14 @@ def provider_config(*arguments: str, match_images: tuple[str, ...] = MATCH_IMAGE
     return {"apiVersion": "kubelet.config.k8s.io/v1", "kind": "CredentialProviderConfig", "providers": [provider]}
 
 
-def token_provider(*arguments: str, hosts: tuple[str, ...]) -> dict[str, Any]:
-    """Return the provider that is handed the tokens of pods whose images are on *hosts*, as the guide has it."""
+def token_provider(*arguments: str, hosts: tuple[str, ...], **changes: Any) -> dict[str, Any]:
+    """Return the provider that is handed the tokens of pods whose images are on *hosts*, as the guide has it.
+
+    *changes* are to its tokenAttributes.
+    """
     (provider,) = provider_config(*arguments, match_images=hosts)["providers"]
-    return {**provider, "name": TOKEN_PLUGIN, **guide.document("tokenAttributes")}
+    attributes = guide.document("tokenAttributes")["tokenAttributes"] | changes
+    return {**provider, "name": TOKEN_PLUGIN, "tokenAttributes": attributes}
 
 
 class ContainerRuntime:
@@ -130,11 +134,13 @@ class Kubelet:
         self._node = node
         self._logs = logs
         self.root = node.folder / "kubelet"
+        self.static_pods = node.folder / "static-pods"
+        self.static_pods.mkdir()
         self._bin = node.folder / "plugins"
         self._bin.mkdir()
         (self._bin / TOKEN_PLUGIN).symlink_to(PLUGIN)
         self._arguments = arguments
-        self._token_hosts: tuple[str, ...] = ()
+        self._token_mode: tuple[Any, ...] = ((), False, {})
         self._providers = node.folder / "credential-providers.yaml"
         self.write_providers(provider_config(*arguments))
         serving = pki.server("kubelet", machine.ADDRESS, machine.NAME)
@@ -183,15 +189,20 @@ class Kubelet:
         """Write the CredentialProviderConfig; in force after a restart."""
         self._providers.write_text(json.dumps(config))
 
-    def use_tokens(self, *hosts: str) -> None:
-        """Hand the plugin tokens of pods whose images are on *hosts*, without any of none; restarts if that is new."""
-        if hosts == self._token_hosts:
+    def use_tokens(self, *hosts: str, alone: bool = False, **changes: Any) -> None:
+        """Hand the plugin tokens of pods whose images are on *hosts*, without any of none; restarts if that is new.
+
+        The provider for that is one more, whose hosts the other one matches too, or *alone*.
+        *changes* are to its tokenAttributes.
+        """
+        if (hosts, alone, changes) == self._token_mode:
             return
         config = provider_config(*self._arguments)
         if hosts:
-            config["providers"].append(token_provider(*self._arguments, hosts=hosts))
+            one_more = token_provider(*self._arguments, hosts=hosts, **changes)
+            config["providers"] = [one_more] if alone else [*config["providers"], one_more]
         self.write_providers(config)
-        self._token_hosts = hosts
+        self._token_mode = (hosts, alone, changes)
         self.restart()
 
     def install(self, bundle: Path) -> Path:
@@ -229,6 +240,7 @@ def _kubelet_config(folder: Path, pki: Pki, cert: str, key: str) -> dict[str, An
         "failCgroupV1": False,
         "failSwapOn": False,
         "resolvConf": str(folder / "resolv.conf"),
+        "staticPodPath": str(folder / "static-pods"),
         "volumePluginDir": str(folder / "volume-plugins"),
         # A test machine may be nearly full, and that is not what is tested.
         "evictionHard": {"nodefs.available": "0%", "imagefs.available": "0%", "memory.available": "0%"},

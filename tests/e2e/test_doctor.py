@@ -210,7 +210,7 @@ def new_personal_edition_without_a_login(world):
 
 
 @breaks("metadata service", "allow metadata v1")
-def metadata_service_without_tokens(world):
+def metadata_service_static_podss(world):
     world.registry["identity"] = {"kind": "nodeRole"}
     world.sandbox.node.tokens_offered = False
 
@@ -254,9 +254,9 @@ def by_service_accounts(world, **identity):
     return world.node.provider["tokenAttributes"]
 
 
-def as_a_pod(world, subject="app", text="", **claims):
+def as_a_pod(world, subject="app", text="", staticPods="deny", **claims):  # noqa: N803 - as in the settings
     """Try as team-a/*subject* with the role pull-team-a, on a node that may ask for tokens of team-a/app."""
-    attributes = by_service_accounts(world)
+    attributes = by_service_accounts(world, staticPods=staticPods)
     policies = guide.policies()
     trust = policies["trust-service-account"]
     world.sandbox.state.add_role(Role("pull-team-a", trust, policies=(policies["pull"],)))
@@ -326,6 +326,15 @@ def provider_with_tokens_that_does_not_match(world):
     other = world.node.provider | {"name": "aliyun-acr-pods", "matchImages": ["a.example.com"]}
     (world.node.bin_dir / "aliyun-acr-pods").symlink_to(world.node.plugin)
     world.node.config["providers"].append(other | {"tokenAttributes": attributes})
+
+
+@breaks("ServiceAccount token", "; or set staticPods: deny")
+def node_role_for_static_pods_with_two_providers(world):
+    attributes = as_a_pod(world, staticPods="nodeRole")
+    (world.node.bin_dir / "aliyun-acr-pods").symlink_to(world.node.plugin)
+    pods = world.node.provider | {"name": "aliyun-acr-pods", "tokenAttributes": attributes}
+    del world.node.provider["tokenAttributes"]
+    world.node.config["providers"].append(pods)
 
 
 @breaks("ServiceAccount token", "Ask for tokens of that audience")
@@ -879,8 +888,8 @@ def test_a_node_that_may_ask_for_all_tokens_is_told_so(world):
     )
 
 
-def test_pods_without_a_role_are_tried_where_they_get_the_nodes(world):
-    by_service_accounts(world, withoutRole="nodeRole")
+def test_static_pods_are_tried_where_they_get_the_nodes_role(world):
+    by_service_accounts(world, staticPods="nodeRole")
     ended = world.doctor()
     found = told(ended)
     assert found["ServiceAccount token"][1].endswith("not for static pods (requireServiceAccount: true)")

@@ -93,17 +93,21 @@ def test_the_settings_name_a_role_before_the_annotation_does(program, sandbox, c
     assert_refused(ask_as(program, sandbox, cluster.token("other", "app"), role=None), "has no RAM role")
 
 
-@pytest.mark.parametrize("without", ["deny", "nodeRole"])
-def test_who_has_no_role_gets_what_the_settings_say(program, sandbox, cluster, without):
-    change(program, sandbox, identity={**SERVICE_ACCOUNT, "withoutRole": without})
+@pytest.mark.parametrize("allowed", [(), ("withoutRole",), ("staticPods",), ("withoutRole", "staticPods")])
+def test_who_has_no_role_gets_what_the_settings_say(program, sandbox, cluster, allowed):
+    change(program, sandbox, identity={**SERVICE_ACCOUNT, **dict.fromkeys(allowed, "nodeRole")})
     static_pod = program.ask(image_of(sandbox))
     unannotated = ask_as(program, sandbox, cluster.token("team-a", "app"), role=None)
-    if without == "deny":
-        assert_refused(static_pod, "no ServiceAccount token", "withoutRole: nodeRole")
-        assert_refused(unannotated, "team-a/app has no RAM role", "withoutRole: nodeRole")
-        assert sandbox.calls.counts() == {}
+    if "staticPods" in allowed:
+        assert principal_of(sandbox, static_pod).name == WORKER
     else:
-        assert {principal_of(sandbox, each).name for each in (static_pod, unannotated)} == {WORKER}
+        assert_refused(static_pod, "no ServiceAccount token", "staticPods: nodeRole")
+    if "withoutRole" in allowed:
+        assert principal_of(sandbox, unannotated).name == WORKER
+    else:
+        assert_refused(unannotated, "team-a/app has no RAM role", "withoutRole: nodeRole")
+    if not allowed:
+        assert sandbox.calls.counts() == {}
 
 
 BAD_TOKENS = {

@@ -100,7 +100,8 @@ def test_hosts_of_service_accounts_are_a_list_apart_by_name_and_the_other_list_i
 
 
 def test_static_pods_are_asked_about_where_the_node_role_answers_for_them():
-    assert match_images(settings(account("t.example.com", withoutRole="nodeRole"))).requires_account is False
+    assert match_images(settings(account("t.example.com", staticPods="nodeRole"))).requires_account is False
+    assert match_images(settings(account("t.example.com", withoutRole="nodeRole"))).requires_account is True
 
 
 def test_a_pattern_that_matches_a_service_accounts_host_too_is_told():
@@ -120,9 +121,9 @@ def test_a_pattern_that_matches_a_service_accounts_host_too_is_told():
             "the same audience",
         ),
         (
-            [account("team-registry.cn-hangzhou.cr.aliyuncs.com", withoutRole="nodeRole"), {"instanceId": "cri-2"}],
+            [account("team-registry.cn-hangzhou.cr.aliyuncs.com", staticPods="nodeRole"), {"instanceId": "cri-2"}],
             "every pod would get the node's login",
-            "withoutRole: deny",
+            "staticPods: deny",
         ),
     ],
 )

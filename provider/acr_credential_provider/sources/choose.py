@@ -101,11 +101,15 @@ def _node_role(cloud: Cloud, role_name: str | None, *, allow_v1: bool) -> Creden
 def _service_account(identity: ServiceAccountIdentity, cloud: Cloud) -> CredentialSource:
     from .service_account import ServiceAccountSource
 
+    node = (
+        _node_role(cloud, None, allow_v1=False) if "nodeRole" in (identity.without_role, identity.static_pods) else None
+    )
     return ServiceAccountSource(
         cloud,
         identity.oidc_provider_arn,
         rules=identity.roles,
-        without_role=_node_role(cloud, None, allow_v1=False) if identity.without_role == "nodeRole" else None,
+        without_role=node if identity.without_role == "nodeRole" else None,
+        static_pods=node if identity.static_pods == "nodeRole" else None,
         audience=identity.audience,
         issuer=identity.issuer,
         seconds=int(identity.session_duration),

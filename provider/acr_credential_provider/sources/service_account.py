@@ -44,13 +44,16 @@ class ServiceAccountSource:
 
     The first of *rules* that fits names the role, else the ServiceAccount's annotation does.
     Nothing else of a request has a say: no annotation can name an account, a host or a
-    provider. Who has no role gets *without_role*'s credentials, or is refused when that is None.
+    provider. Who has no role gets *without_role*'s credentials, or is refused when that is None; so
+    it is with *static_pods* where there is no token. The two are apart, for a request without a token
+    may be any pod's, one that was refused as itself included, if another provider of the kubelet asks.
     """
 
     cloud: Cloud
     provider_arn: str
     rules: Sequence[RoleRule] = ()
     without_role: CredentialSource | None = None
+    static_pods: CredentialSource | None = None
     audience: str = AUDIENCE
     issuer: str | None = None
     seconds: int = 3600
@@ -125,14 +128,17 @@ class ServiceAccountSource:
         return name
 
     def _instead(self, token: OidcToken | None) -> CredentialSource:
-        if self.without_role is not None:
-            return self.without_role
         if token is None:
+            if self.static_pods is not None:
+                return self.static_pods
             raise IdentityUnavailableError(
                 "the kubelet sent no ServiceAccount token, and the settings give nothing to those without one",
                 remedy="Give the provider tokenAttributes in the kubelet's CredentialProviderConfig (Kubernetes 1.34 "
-                "or newer); for static pods allow withoutRole: nodeRole in the settings.",
+                "or newer). If another provider there has them for these hosts, this is of no account. For static pods "
+                "alone: staticPods: nodeRole in the settings.",
             )
+        if self.without_role is not None:
+            return self.without_role
         raise IdentityUnavailableError(
             f"ServiceAccount {token.namespace}/{token.name} has no RAM role to pull with",
             remedy=f"Annotate it with {ROLE_ANNOTATION} and list that key in the kubelet's tokenAttributes, or name "

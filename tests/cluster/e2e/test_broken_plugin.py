@@ -35,19 +35,14 @@ def names(cases):
     return [f"{name}-{scenario.__name__}" for name, scenario, *_ in cases]
 
 
-def use(name, cluster):
-    folder = cluster.node.folder / "broken" / str(cluster.next_number())
-    cluster.kubelet.use_plugin(broken.write(name, plugin=cluster.plugin, folder=folder))
-
-
 @pytest.mark.parametrize(("name", "scenario", "reason"), CAUGHT, ids=names(CAUGHT))
 def test_a_broken_plugin_is_caught(name, scenario, reason, cluster):
-    use(name, cluster)
+    broken.use(name, cluster)
     with pytest.raises(AssertionError, match=reason):
         scenario(cluster)
 
 
 @pytest.mark.parametrize(("name", "scenario"), NOT_BLAMED, ids=names(NOT_BLAMED))
 def test_a_broken_plugin_is_not_blamed_for_what_it_does_right(name, scenario, cluster):
-    use(name, cluster)
+    broken.use(name, cluster)
     scenario(cluster)

@@ -39,7 +39,7 @@ def test_a_lost_token_is_renewed_once():
         assert service.tokens[-1] == header(server.requests[-1], "x-aliyun-ecs-metadata-token")
 
 
-def test_without_tokens_v1_is_used_only_where_it_is_allowed():
+def test_static_podss_v1_is_used_only_where_it_is_allowed():
     with serve(hardened=False, knows_tokens=False) as server:
         assert a_service(server, allow_v1=True).role_name() == "node-role"
         with pytest.raises(IdentityUnavailableError, match="session token") as caught:

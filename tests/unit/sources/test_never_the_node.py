@@ -25,6 +25,7 @@ identities = st.sampled_from(
         {"kind": "sts", **FILES, "securityTokenFile": "/nowhere/token"},
         {"kind": "serviceAccount", "oidcProviderArn": PROVIDER},
         {"kind": "serviceAccount", "oidcProviderArn": PROVIDER, "withoutRole": "nodeRole"},
+        {"kind": "serviceAccount", "oidcProviderArn": PROVIDER, "withoutRole": "nodeRole", "staticPods": "nodeRole"},
         {"kind": "rrsa", "tokenFile": "/nowhere/token", "roleArn": "acs:ram::1:role/r", "oidcProviderArn": PROVIDER},
         {"kind": "rrsa"},
         {"kind": "managedRole", "tokenFile": "/nowhere/token"},
@@ -62,7 +63,7 @@ def registry(identity):
 )
 def test_what_is_refused_never_ends_as_the_node(identity, chain, text, role, error):
     """There is a token, there is a role, and everything but the node's own role says no."""
-    if identity.get("withoutRole") == "nodeRole" and not text:
+    if identity.get("staticPods") == "nodeRole" and not text:
         return  # a pod without a token, to which the settings do give the node's role
     cloud = FakeCloud(error)
     source = source_of(registry(identity).identity, chain, cloud=cloud)

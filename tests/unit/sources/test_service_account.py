@@ -60,17 +60,24 @@ def test_the_first_rule_that_fits_names_the_role_else_the_annotation(rules, anno
     assert [wanted.arn for wanted, _ in cloud.service.asked] == [f"acs:ram::1111:role/{role}"]
 
 
-@pytest.mark.parametrize("asked", [request(), request(token(), role=None)], ids=["no token", "no role"])
-def test_who_has_no_role_is_refused_unless_the_settings_give_the_nodes(asked):
-    with pytest.raises(IdentityUnavailableError, match=r"no RAM role|no ServiceAccount token"):
-        source().find(asked)
-    lenient = source(without_role=NodeRoleSource(FakeMetadata()))
+@pytest.mark.parametrize(
+    ("asked", "own", "others"),
+    [(request(), "static_pods", "without_role"), (request(token(), role=None), "without_role", "static_pods")],
+    ids=["no token", "no role"],
+)
+def test_who_has_no_role_is_refused_unless_the_settings_give_the_nodes_to_just_those(asked, own, others):
+    node = NodeRoleSource(FakeMetadata())
+    for strict in (source(), source(**{others: node})):
+        with pytest.raises(IdentityUnavailableError, match=r"no RAM role|no ServiceAccount token"):
+            strict.find(asked)
+    lenient = source(**{own: node})
     assert lenient.find(asked) is NODE
-    assert lenient.who(asked).key == NodeRoleSource(FakeMetadata()).who(None).key
+    assert lenient.who(asked).key == node.who(None).key
 
 
 def test_a_wrong_token_is_refused_even_where_no_token_would_do():
-    lenient = source(without_role=NodeRoleSource(FakeMetadata()))
+    node = NodeRoleSource(FakeMetadata())
+    lenient = source(without_role=node, static_pods=node)
     for asked in (request(token(aud=["else"]), role=None), request("e30.e30.c2ln", role=None)):
         with pytest.raises(TokenRefusedError):
             lenient.who(asked)
