@@ -124,6 +124,10 @@ sandbox: venv ## run the ACR sandbox on loopback and say how to point things at 
 schema: venv ## write the JSON Schema of the settings file again
 	$(PY) packaging/schema.py > docs/settings.schema.json
 
+.PHONY: remedies
+remedies: venv ## write docs/remedies.md again, from the errors in the code
+	$(PY) packaging/remedies.py > build/remedies.md && mv build/remedies.md docs/remedies.md
+
 .PHONY: clean
 clean: ## remove everything that was built; the venv stays
 	rm -rf build dist

@@ -1,0 +1,59 @@
+"""The page of all remedies, read off the code."""
+
+import ast
+
+import remedies
+
+SAMPLE = """
+_AGAIN = "Try it again."
+_REMEDIES = {"nopermission": "Attach the policy.", "expired": _AGAIN}
+
+class Problem:
+    line: int
+    problem: str
+    remedy: str
+
+def work(path, code):
+    if code == 1:
+        raise WrongError(f"{path} is wrong", remedy=f"Correct {path}.")
+    if code == 2:
+        remedy = "Name another."
+        raise WrongError("it is taken", remedy=remedy)
+    if code == 3:
+        remedy = _AGAIN
+    else:
+        remedy = "Wait. " + _AGAIN
+    yield Problem(1, "it is late", remedy)
+    raise WrongError("it is late", remedy=error.remedy)
+"""
+
+
+def test_a_remedy_is_found_in_whatever_way_it_is_written(tmp_path):
+    for root in remedies.ROOTS:
+        (tmp_path / root).mkdir(parents=True)
+    (tmp_path / remedies.ROOTS[0] / "sample.py").write_text(SAMPLE)
+    rows = [line for line in remedies.page(tmp_path).splitlines() if line.startswith("| ") and "error" not in line]
+    assert rows == [
+        "| ... was refused (expired...) | Try it again. |",
+        "| ... was refused (nopermission...) | Attach the policy. |",
+        "| PATH is wrong | Correct PATH. |",
+        "| it is late | Try it again. |",
+        "| it is late | Wait. Try it again. |",
+        "| it is taken | Name another. |",
+    ]
+
+
+def test_the_page_is_what_the_code_says():
+    page = (remedies.REPOSITORY / "docs/remedies.md").read_text()
+    assert page == remedies.page(), "the code's errors are other ones by now: make remedies"
+
+
+def test_no_remedy_that_stands_in_the_code_as_it_is_shown_is_missing():
+    page = (remedies.REPOSITORY / "docs/remedies.md").read_text()
+    told = 0
+    for module in remedies.read(remedies.REPOSITORY):
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.keyword) and node.arg == "remedy" and isinstance(node.value, ast.Constant):
+                assert remedies.cell(node.value.value) in page
+                told += 1
+    assert told > 100
