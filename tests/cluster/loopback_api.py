@@ -32,6 +32,8 @@ class LoopbackApi:
 
     def __enter__(self) -> Self:
         self._left = contextlib.ExitStack()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._arguments: dict[str, tuple[str, ...]] = {}
         try:
             self._start()
         except BaseException:
@@ -77,6 +79,15 @@ class LoopbackApi:
         self.create("/api/v1/namespaces", {"metadata": {"name": name}})
         return name
 
+    def restart(self, name: str, *, pause: float = 0.0) -> None:
+        """Kill etcd or the API server, and start it again after *pause* seconds; return when all is ready."""
+        process, arguments = self._processes[name], self._arguments[name]
+        process.kill()
+        process.wait()
+        time.sleep(pause)
+        self._run(name, *arguments)
+        self._await()
+
     def _start(self) -> None:
         self._folder = Path(self._left.enter_context(tempfile.TemporaryDirectory(prefix="acr-api-")))
         self._pki = Pki(self._folder / "pki")
@@ -113,6 +124,9 @@ class LoopbackApi:
             f"--tls-cert-file={serving.cert}",
             f"--tls-private-key-file={serving.key}",
         )
+        self._await()
+
+    def _await(self) -> None:
         end = time.monotonic() + SECONDS
         while not self._is_ready():
             for name, process in self._processes.items():
@@ -127,11 +141,12 @@ class LoopbackApi:
             return False
 
     def _run(self, name: str, *arguments: str) -> None:
-        log = self._left.enter_context((self._folder / f"{name}.log").open("wb"))
+        log = self._left.enter_context((self._folder / f"{name}.log").open("ab"))
         # Whoever runs the tests may be killed; what it started must not go on for ever.
         command = ["setpriv", "--pdeathsig", "KILL", str(parts.find(name)), *arguments]
         process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        self._processes = {**getattr(self, "_processes", {}), name: process}
+        self._processes[name] = process
+        self._arguments[name] = arguments
         self._left.callback(_end, process)
 
     def _log(self, name: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 pytest.register_assert_rewrite("cluster")
 
+import replica  # noqa: E402
 from cluster.loopback_api import LoopbackApi  # noqa: E402 - its asserts are rewritten from here on
 
 NUMBERS = itertools.count(1)
@@ -17,6 +18,7 @@ NUMBERS = itertools.count(1)
 def api():
     with LoopbackApi() as api:
         yield api
+        replica.reap()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from acr_credential_provider.errors import ConfigurationError, CredentialProvide
 
 from .configuration import ABSENT, InForce, Judged, role_of, succeed, text_of, understood, write_keys
 from .docker_config import EMPTY, docker_config, has_logins
+from .health import Pulse
 from .kube import ClusterError
 from .leader import Leader
 from .living import PullSecret
@@ -47,6 +48,8 @@ TICK = 10.0
 """Seconds after which a round is due in any case: files may have changed, tokens died, a helper come back."""
 ROUND = 5.0
 """Seconds that a round waits for the cloud, so that tokens that come together become one write in each namespace."""
+STALLED = 300.0
+"""Seconds without a round after which this replica is to be restarted."""
 FETCHES = 8
 """Entries for which the cloud is asked at the same time."""
 
@@ -113,6 +116,7 @@ class Controller:
         self._is_clear = False
         """Whether this replica, since it leads, made sure of what should be and of who else is at work."""
         self._was_round = False
+        self.pulse = Pulse(STALLED)
         duration, deadline, retry = options.lease
         self.leader = Leader(
             api,
@@ -145,6 +149,12 @@ class Controller:
         )
 
     # What the command line calls.
+    def about(self) -> ObjectRef:
+        """Return the object that operators tell us by what to do."""
+        if self._options.settings_file:
+            return ObjectRef("File", "", self._options.settings_file)
+        return ObjectRef("ConfigMap", *self._options.config_map)
+
     def start(self) -> None:
         """Begin; returns at once."""
         self.watched.start()
@@ -214,6 +224,7 @@ class Controller:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._wake.clear()
+            self.pulse.beat()
             try:
                 self.round()
             except CredentialProviderError as error:  # the API server, most of all; the next round is soon
@@ -457,9 +468,5 @@ class Controller:
             self._reporter.managed(**self._workers.managed(snapshot.wanted.secret_name))
 
     def _say(self, reason: str, error: CredentialProviderError, *, entry: str = "") -> None:
-        namespace, name = self._options.config_map
-        about = ObjectRef("ConfigMap", namespace, name)
-        if self._options.settings_file:
-            about = ObjectRef("File", "", self._options.settings_file)
         what = f"{entry}: " if entry else ""
-        self._reporter.event(about, reason, f"{what}{error.problem}. {error.remedy}")
+        self._reporter.event(self.about(), reason, f"{what}{error.problem}. {error.remedy}")

@@ -213,6 +213,10 @@ class Informer(Generic[T]):
         """Begin, in a thread of its own."""
         threading.Thread(target=self._run, name=f"watch {self.kind.name}", daemon=True).start()
 
+    def load(self) -> None:
+        """List once and watch nothing, for those who look at one moment only; raise `ClusterError`."""
+        self._list()
+
     def stop(self) -> None:
         """End soon; what is kept stays as it is."""
         self._stop.set()

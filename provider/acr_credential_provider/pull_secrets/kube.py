@@ -106,7 +106,10 @@ class KubeApi:
         )
 
     def close(self) -> None:
-        """Close all connections; watches end with an error."""
+        """Close all connections, once no thread uses them any more.
+
+        A descriptor that is closed under a thread that reads from it may be another connection's a moment later.
+        """
         self._http.close()
 
     def get(self, path: str) -> dict[str, Any] | None:
@@ -201,9 +204,7 @@ class KubeApi:
                 yield _lines(response)
         except httpx2.ReadTimeout:
             outcome = _unreachable("WATCH", path, "Silent")
-        except (httpx2.HTTPError, ConfigError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not self._http.is_closed:
-                raise
+        except (httpx2.HTTPError, ConfigError):
             outcome = _unreachable("WATCH", path)
         finally:
             if response is not None:
@@ -259,9 +260,7 @@ class KubeApi:
             response = self._http.request(method, path, params=asked, headers=headers, content=content, timeout=within)
             code = str(response.status_code)
             self._ahead = _ahead(response)
-        except (httpx2.HTTPError, ConfigError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not self._http.is_closed:
-                raise
+        except (httpx2.HTTPError, ConfigError):
             outcome = _unreachable(verb or method, path)
         else:
             if response.is_success:

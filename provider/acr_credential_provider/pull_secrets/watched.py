@@ -78,6 +78,14 @@ class Watched:
             if each is not None:
                 each.start()
 
+    def load(self, names: Iterable[str]) -> None:
+        """List everything once, the Secrets with these *names* included; raise `ClusterError`."""
+        for each in (self.namespaces, self.accounts):
+            each.load()
+        for name in names:
+            self._secrets[name] = Informer(self._api, secrets(name), on_change=self._on_secret, times=self._times)
+            self._secrets[name].load()
+
     def stop(self) -> None:
         """End all of them."""
         with self._lock:

@@ -1,0 +1,154 @@
+"""One look at a live cluster: what the controller would do there."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from acr_credential_provider.errors import ConfigurationError
+
+from .configuration import Judged, role_of, text_of, understood
+from .docker_config import docker_config
+from .informer import Times
+from .names import HELPER_SECRETS, TOKENS_NAME
+from .plan import ChangeAccount, CreateSecret, DeleteSecret, is_foreign, plan
+from .requested import Content
+from .rivals import helper_runs
+from .selection import system_namespaces
+from .state import Shared
+from .tokens import Tokens
+from .watched import Watched
+from .work import Snapshot, desired
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from acr_credential_provider.acr_configuration import Role
+
+    from .controller import Options
+    from .kube import KubeApi
+    from .plan import Action
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What would be done, and what an operator should know before: each a problem or note of one line."""
+
+    actions: tuple[Action, ...]
+    remarks: tuple[str, ...]
+    judged: Judged
+
+
+def survey(api: KubeApi, options: Options, *, read_settings: Callable[[], str]) -> Survey:
+    """Return what the controller would do now; nothing is written, and the cloud is not asked.
+
+    *read_settings* reads the settings file, where the options name one. Raises `ConfigurationError` where there is
+    nothing that could be used, and `ClusterError`.
+    """
+    judged = _judged(api, options, read_settings)
+    if judged.settings is None:
+        first = judged.problems[0]
+        raise ConfigurationError(f"the configuration can't be used: {first}", remedy=first.remedy)
+    remarks = [f"{each}. {each.remedy}" for each in judged.problems] + list(judged.notes)
+    kept = api.get(f"/api/v1/namespaces/{options.namespace}/secrets/{TOKENS_NAME}")
+    shared = Shared.decode(kept.get("data") if kept else None)
+    tokens = Tokens(clock=time.time)
+    tokens.take(shared.tokens)
+    entries = tokens.entries(judged.settings, read=_unread, on_failure=lambda _, __: None)
+    logins = [login for each in entries for login in each.logins]
+    if not logins:
+        remarks.append("no token is kept yet: Secrets are shown as they were if all entries had one")
+    content = docker_config(logins or [("registry.invalid", "", "")])
+    names = {judged.wanted.secret_name, *shared.names}
+    runs = helper_runs(api)
+    replaced = frozenset(HELPER_SECRETS) if options.take_over and not runs else frozenset[str]()
+    if runs:
+        remarks.append(
+            "aliyun-acr-credential-helper is at work here: nothing is written until it is gone"
+            + (", but for entries of ours beside its own (--take-over)" if options.take_over else "")
+        )
+    if spoilt := system_namespaces(judged.wanted):
+        remarks.append(f"{', '.join(spoilt)} are meant too: a login can spoil the pull of a system's public images")
+    snapshot = Snapshot(
+        wanted=judged.wanted,
+        everything=Content.of(content),
+        entries=tuple(entries),
+        retired=frozenset(names) - {judged.wanted.secret_name},
+        replaced=replaced,
+        is_blocked=False,
+    )
+    watched = watch_nothing(api, options)
+    watched.load(names | replaced)
+    actions = []
+    for namespace in sorted(watched.namespaces.all(), key=lambda each: each.name):
+        seen = watched.observed(namespace.name)
+        if is_foreign(seen.secrets.get(judged.wanted.secret_name)):
+            remarks.append(f"Secret {namespace.name}/{judged.wanted.secret_name} is not ours, and would be left alone")
+        if not namespace.terminating:
+            actions += plan(seen, desired(snapshot, namespace, seen))
+    return Survey(tuple(actions), tuple(remarks), judged)
+
+
+def _unread(_username_file: str, _password_file: str) -> Any:
+    """Stand in for files that only the controller's Pod has."""
+    raise ConfigurationError("the files of a login are in the controller's Pod", remedy="Nothing.")
+
+
+def watch_nothing(api: KubeApi, options: Options) -> Watched:
+    """Return what can be loaded once, with nobody who hears of changes."""
+    return Watched(
+        api,
+        own_namespace=options.namespace,
+        config_map=None,
+        on_namespace=lambda _: None,
+        on_account=lambda _: None,
+        on_secret=lambda _: None,
+        on_news=lambda: None,
+        times=Times(),
+    )
+
+
+def _judged(api: KubeApi, options: Options, read_settings: Callable[[], str]) -> Judged:
+    if options.settings_file:
+        text = read_settings()
+    else:
+        namespace, name = options.config_map
+        found = api.get(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+        if found is None:
+            raise ConfigurationError(
+                f"there is no ConfigMap {namespace}/{name}: the controller would do nothing",
+                remedy="Create it, or name another one with --config-map NAMESPACE/NAME.",
+            )
+        text = text_of(found.get("data"))
+    return understood(text, role=_role(api, options), keys_directory=options.keys_directory)
+
+
+def _role(api: KubeApi, options: Options) -> Role:
+    found = api.get("/api/v1/namespaces/kube-system") or {}
+    return role_of(options.token_mode, str(found.get("metadata", {}).get("creationTimestamp", "")))
+
+
+def told(action: Action) -> dict[str, Any]:
+    """Return *action* for people and programs, without what is in the Secret."""
+    if isinstance(action, ChangeAccount):
+        return {
+            "kind": "ServiceAccount",
+            "namespace": action.namespace,
+            "name": action.name,
+            "action": "change",
+            "add": action.add or None,
+            "remove": [name for _, name in action.remove],
+        }
+    verb = {CreateSecret: "create", DeleteSecret: "delete"}.get(type(action), "update")
+    return {"kind": "Secret", "namespace": action.namespace, "name": action.name, "action": verb}
+
+
+def line(action: Action) -> str:
+    """Return *action* as one line."""
+    words = told(action)
+    where = f"{words['kind']} {words['namespace']}/{words['name']}"
+    if isinstance(action, ChangeAccount):
+        changes = [f"+{action.add}"] if action.add else []
+        return f"change {where}: {' '.join(changes + [f'-{name}' for _, name in action.remove])}"
+    return f"{words['action']} {where}"
