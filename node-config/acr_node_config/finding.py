@@ -178,8 +178,9 @@ def _unit(
 ) -> KubeletUnit | None:
     if rancher is not None:
         return KubeletUnit(rancher.unit)
-    name = process.unit if process is not None else KUBELET_UNIT
-    if not name or not (_unit_file(tree, name) or ask_unit):
+    # A kubelet with --kubelet-cgroups leaves its unit's cgroup; that it is of no unit shows when it is to be restarted.
+    name = (process.unit if process is not None else "") or KUBELET_UNIT
+    if not (_unit_file(tree, name) or (ask_unit and process and process.unit)):
         return None
     text: UnitText = unit_files.UnitText()
     if ask_unit is not None:

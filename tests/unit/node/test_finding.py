@@ -106,6 +106,13 @@ def test_a_node_of_kubeadm(debian):
     assert placement.flags == EnvironmentFlags("/etc/default/kubelet", "KUBELET_EXTRA_ARGS")
 
 
+def test_a_kubelet_that_left_its_units_cgroup_is_of_that_unit(debian):
+    debian.process(70, "/usr/bin/kubelet", "--kubelet-cgroups=/kubelet.slice", unit="kubelet.slice")
+    assert debian.look().unit.name == "kubelet.service"
+    os.unlink(debian.folder / "usr/lib/systemd/system/kubelet.service")
+    assert debian.look().unit is None
+
+
 def test_systemd_is_believed_before_its_files(debian):
     debian.process(70, "/usr/bin/kubelet")
     debian.write("/etc/sysconfig/kubelet", "KUBELET_EXTRA_ARGS=\n")
