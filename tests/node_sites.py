@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from acr_node_config.profiles import EnvironmentFlags, Placement, RancherFlags
+from acr_node_config.placement import EnvironmentFlags, Placement, RancherFlags
 from node_world import UNIT, World
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from acr_node_config.guard import Guard
 from acr_node_config.install import Node, Request
 from acr_node_config.kubelet_config import problems
 from acr_node_config.kubelet_service import ServiceState, UnitText
-from acr_node_config.plan import Matches
+from acr_node_config.provider_entries import NAME
 from acr_node_config.state import State
 from acr_node_config.verification import Clock
 
@@ -35,7 +35,21 @@ FOLDERS = (
     "etc/default", "etc/systemd/system/multi-user.target.wants", "etc/kubernetes", "opt", "usr/bin",
     "var/lib/kubelet", "var/cache", "etc/rancher/k3s/config.yaml.d", "proc",
 )  # fmt: skip
-MATCHES = Matches(node=("*.*.cr.aliyuncs.com",))
+
+
+def covering(*patterns: str, tokens: tuple[str, ...] = ()) -> dict:
+    """Return what the program says that settings cover."""
+    attributes = {
+        "serviceAccountTokenAudience": "sts.aliyuncs.com",
+        "cacheType": "ServiceAccount",
+        "requireServiceAccount": True,
+        "optionalServiceAccountAnnotationKeys": ["pod-identity.alibabacloud.com/role-name"],
+    }
+    token = {"matchImages": list(tokens), "tokenAttributes": attributes} if tokens else None
+    return {"matchImages": list(patterns), "tokenMode": token}
+
+
+COVERED = covering("*.*.cr.aliyuncs.com")
 
 
 class StandinService:
@@ -246,13 +260,13 @@ class World:
 def program(folder: Path, version: str = "0.1.0") -> bundle.Bundle:
     """Make a program to install that says *version*; what else it does is of no interest to those who copy it."""
     folder.mkdir(parents=True)
-    script = folder / bundle.NAME
-    script.write_text(f"#!/bin/sh\necho {bundle.NAME} {version}\n")
+    script = folder / NAME
+    script.write_text(f"#!/bin/sh\necho {NAME} {version}\n")
     script.chmod(0o755)
     (folder / "lib").mkdir()
     (folder / "lib" / "data").write_text(version)
     return bundle.read(str(folder))
 
 
-def request(of: bundle.Bundle, placement, *, matches: Matches = MATCHES, **options) -> Request:
-    return Request(of, matches, lambda _facts: placement, **options)
+def request(of: bundle.Bundle, placement, *, covered: dict = COVERED, **options) -> Request:
+    return Request(of, covered, lambda _facts: placement, **options)

@@ -18,15 +18,13 @@ from typing import TYPE_CHECKING
 from . import commands_on_host, steps
 from .failures import BundleError, ServiceError
 from .files import tree_digest
+from .provider_entries import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from .files import Host
 
-NAME = "aliyun-acr-credential-provider"
-TOKEN_NAME = f"{NAME}-token"
-"""The second provider: for pods' own identities. The same program; the kubelet tells the two apart by name."""
 HIDDEN = f".{NAME}"
 SECONDS = 20.0
 

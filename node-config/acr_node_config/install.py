@@ -9,12 +9,13 @@ from . import bundle as bundles
 from . import plan, steps
 from .engine import Engine, Intent, Outcome
 from .failures import BundleError, NodeConfigError, RefusedError, RejectedError
-from .plan import Content, Matches
-from .profiles import Placement, Refusal
+from .placement import Placement, Refusal
+from .plan import Content
+from .provider_entries import NAME
 from .state import Change, Installed, Record, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .bundle import Bundle
     from .engine import Kubelet
@@ -32,7 +33,8 @@ class Request:
     """What an operator wants installed. *place* says where on the node of the facts, or why not."""
 
     bundle: Bundle
-    matches: Matches
+    covered: Mapping[str, Any]
+    """What the program says that the settings cover."""
     place: Callable[[NodeFacts], Placement | Refusal]
     settings: bytes | None = field(default=None, repr=False)
     mode: str = "auto"
@@ -48,7 +50,19 @@ class Plan:
     open: tuple[steps.FileStep, ...]
     restarts: str = ""
     """The unit that is restarted, "" for none."""
+    rejected: str = ""
+    """Why a kubelet of this node did not live with it, if it was tried."""
     notes: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        listed: list[steps.Step] = [*self.open, *([steps.Restart(self.restarts)] if self.restarts else [])]
+        return {
+            "steps": [steps.document(step) for step in listed],
+            "restarts": bool(self.restarts),
+            "rejected": self.rejected,
+            "notes": list(self.notes),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +70,10 @@ class Status:
     """What is installed, and how far that is so."""
 
     installed: Installed | None
+    watched: tuple[str, ...] = ()
+    """Paths that are ours to keep as they are."""
     drifted: tuple[str, ...] = ()
-    """Paths that are not as we left them."""
+    """Those that are not."""
     interrupted: str = ""
     """The verb of a change that did not end."""
     guard: str = ""
@@ -72,17 +88,16 @@ class Status:
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
-        about = self.installed
+        about = self.installed or Installed()
+        bin_dir = about.placement.get("bin_dir")
         return {
-            "installed": None
-            if about is None
-            else {
-                "version": about.version,
-                "program": about.tree,
-                "mode": about.mode,
-                "confirmed": about.confirmed,
-                "placement": about.placement,
-            },
+            "version": about.version,
+            "program": f"{bin_dir}/{NAME}" if bin_dir else "",
+            "tree": about.tree,
+            "mode": about.mode,
+            "confirmed": about.confirmed,
+            "placement": about.placement,
+            "watched": list(self.watched),
             "isGood": self.is_good,
             "drifted": list(self.drifted),
             "interrupted": self.interrupted,
@@ -117,7 +132,9 @@ class Node:
         listed = self._wanted(request, facts, placement)
         is_open = tuple(step for step in listed if not self.host.holds(step))
         restarts = self._restarts(request, facts, placement, is_open)
-        return Plan(tuple(listed), is_open, placement.unit if restarts else "", placement.notes)
+        rejected = self._rejection(request, plan.key_of(facts, listed))
+        notes = plan.notes(facts, placement, request.covered)
+        return Plan(tuple(listed), is_open, placement.unit if restarts else "", rejected, notes)
 
     def install(self, request: Request) -> Outcome:
         """Install it, or bring what is installed to it. With all of it in place nothing is written or restarted."""
@@ -134,7 +151,7 @@ class Node:
             restarts = self._restarts(request, facts, placement, is_open)
             if restarts:
                 self._check_health(engine, placement)
-            content = plan.content_of(facts, placement, request.matches)
+            content = plan.content_of(facts, placement, request.covered)
             installed = Installed(
                 request.bundle.version,
                 next(step.path for step in listed if isinstance(step, steps.PutTree)),
@@ -155,16 +172,23 @@ class Node:
             )
             outcome = self._run(engine, intent, record, key, needs_confirming=restarts)
             self._collect(placement, installed)
-            return replace(outcome, notes=(*((note,) if note else ()), *placement.notes, *outcome.notes))
+            return replace(
+                outcome,
+                notes=(*((note,) if note else ()), *plan.notes(facts, placement, request.covered), *outcome.notes),
+            )
 
     def status(self) -> Status:
         """Return how things are; nothing is changed, and nobody is waited for."""
         record, journal = self.state.record(), self.state.journal()
-        drifted = [change.path for change in record.originals if self._drifts(change)] if record else []
-        if record and self.host.look(f"{record.installed.tree}/{bundles.NAME}").is_absent:
-            drifted.append(record.installed.tree)
+        kept = [change for change in record.originals if not change.is_tree] if record else []
+        watched = [change.path for change in kept if change.after != steps.NOTHING.mark]
+        drifted = [change.path for change in kept if self._drifts(change)]
+        if record:
+            watched.append(f"{record.installed.tree}/{NAME}")
+            drifted += [watched[-1]] if self.host.look(watched[-1]).is_absent else []
         return Status(
             record.installed if record else None,
+            tuple(watched),
             tuple(drifted),
             journal.verb if journal else "",
             "armed" if self.guard.is_armed else "",
@@ -179,7 +203,7 @@ class Node:
             return ["nothing is installed"]
         wrong = [f"{path} is not as it was left" for path in status.drifted]
         placement = plan.from_document(status.installed.placement)
-        for path in (status.installed.tree, f"{placement.bin_dir}/{bundles.NAME}", *plan.paths(placement)):
+        for path in (status.installed.tree, f"{placement.bin_dir}/{NAME}", *plan.paths(placement)):
             try:
                 self.host.check_way(path)
             except NodeConfigError as error:
@@ -225,6 +249,10 @@ class Node:
                 outcome = self._take_out("uninstall", record)
             self.host.do(steps.RemoveTree(self.state.folder))
         return outcome
+
+    def forget_cache(self) -> None:
+        """Remove what the plugin remembers: an image is used by many nodes, and a token is for one."""
+        self.host.do(steps.RemoveTree(CACHE))
 
     def _take_out(self, verb: str, record: Record) -> Outcome:
         """Files that a kubelet reads at its start first, then, once it runs without them, the rest."""
@@ -291,7 +319,7 @@ class Node:
         kubelet = None
         if placement is not None and service is not None:
             flags = {} if is_leaving or not _is_seen(placement) else plan.flag_values(placement)
-            kubelet = self.kubelet(placement.unit, flags, f"{placement.bin_dir}/{bundles.NAME}")
+            kubelet = self.kubelet(placement.unit, flags, f"{placement.bin_dir}/{NAME}")
 
         def without_ours(path: str, content: bytes) -> bytes | None:
             return plan.without_ours(placement, path, content) if placement is not None else None
@@ -310,8 +338,16 @@ class Node:
 
     def _placement(self, request: Request, facts: NodeFacts, record: Record | None) -> Placement:
         """Where it is installed already, it stays: the kubelet has our flags now, and would look like another node."""
-        if record is not None and record.installed.mode == request.mode:
-            return plan.from_document(record.installed.placement)
+        if record is not None:
+            if record.installed.mode != request.mode:
+                raise RefusedError(
+                    f"it is installed with --mode {record.installed.mode}",
+                    remedy="Use that mode; or uninstall it first, for what is there now looks like another node.",
+                )
+            placement = plan.from_document(record.installed.placement)
+            if facts.unit is not None and not (placement.unit or request.mode == "files-only" or facts.is_image):
+                placement = replace(placement, unit=facts.unit.name)  # it was baked, when nothing ran
+            return placement
         found = request.place(facts)
         if isinstance(found, Refusal):
             raise RefusedError(found.reason, remedy=found.remedy)
@@ -320,7 +356,7 @@ class Node:
     def _wanted(self, request: Request, facts: NodeFacts, placement: Placement) -> list[steps.FileStep]:
         tree = bundles.folder_for(self.host, placement.bin_dir, request.bundle)
         found = {path: self.host.look(path) for path in plan.paths(placement)}
-        return plan.wanted(facts, placement, Content(request.bundle, tree, request.matches, request.settings), found)
+        return plan.wanted(facts, placement, Content(request.bundle, tree, request.covered, request.settings), found)
 
     def _restarts(
         self, request: Request, facts: NodeFacts, placement: Placement, is_open: tuple[steps.FileStep, ...]
@@ -333,20 +369,21 @@ class Node:
         record = self.state.record()
         known = record.installed if record else Installed()
         return bool(placement.config) and not (
-            known.confirmed and known.content == plan.content_of(facts, placement, request.matches)
+            known.confirmed and known.content == plan.content_of(facts, placement, request.covered)
         )
 
     def _check_history(self, request: Request, key: str) -> None:
-        rejected = next((each for each in self.state.rejected() if each.key == key), None)
-        if rejected is None:
-            return
         if request.retries:
             self.state.forgive(key)
-            return
-        raise RejectedError(
-            f"this very content was rejected on this node before: {rejected.reason}",
-            remedy="Correct the cause; content that differs is tried again by itself, this one with --retry.",
-        )
+        elif reason := self._rejection(request, key):
+            raise RejectedError(
+                f"this very content was rejected on this node before: {reason}",
+                remedy="Correct the cause; content that differs is tried again by itself, this one with --retry.",
+            )
+
+    def _rejection(self, request: Request, key: str) -> str:
+        reasons = (each.reason for each in self.state.rejected() if each.key == key and not request.retries)
+        return next(reasons, "")
 
     def _check_health(self, engine: Engine, placement: Placement) -> None:
         """Refuse to touch a kubelet that does not run: nobody could tell afterwards whose fault it is."""
@@ -370,8 +407,6 @@ class Node:
         return before_each
 
     def _drifts(self, change: Change) -> bool:
-        if change.is_tree:  # one of an older version may have been collected
-            return False
         seen = self.host.look(change.path)
         if change.after == steps.Seen(steps.FOLDER).mark:
             return seen.kind != steps.FOLDER

@@ -10,16 +10,17 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from acr_credential_provider.hit import API_VERSIONS, SETTINGS
+from acr_credential_provider.hit import SETTINGS
 from acr_credential_provider.kubelet_flags import BIN_DIR_FLAG, CONFIG_FLAG
 
 from . import steps
-from .bundle import HIDDEN, NAME, TOKEN_NAME
+from .bundle import HIDDEN
 from .environment_file import EnvironmentFile
 from .failures import RefusedError
-from .kubelet_config import Document, fresh, problems
-from .kubelet_rules import FIRST_WITH_TOKENS
-from .profiles import EnvironmentFlags, Placement, RancherFlags
+from .kubelet_config import problems
+from .placement import EnvironmentFlags, Placement, RancherFlags
+from .provider_entries import NAME, TOKEN_NAME, entries, left_out, put_in, take_out
+from .rancher import drop_in
 from .state import ancestors
 
 if TYPE_CHECKING:
@@ -29,55 +30,16 @@ if TYPE_CHECKING:
     from .facts import NodeFacts
     from .steps import FileStep, Seen
 
-NAMES = (NAME, TOKEN_NAME)
-AUDIENCE = "sts.aliyuncs.com"
-ROLE_ANNOTATION = "pod-identity.alibabacloud.com/role-name"
-_RANCHER_TEXT = """\
-# Written by aliyun-acr-credential-provider (taken out again by its command: node uninstall)
-image-credential-provider-bin-dir: {bin_dir}
-image-credential-provider-config: {config}
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Matches:
-    """Which images the kubelet asks us about: with the node's identity, and with the pod's own."""
-
-    node: tuple[str, ...] = ()
-    token: tuple[str, ...] = ()
-    needs_account: bool = True
-    """False if pods without a ServiceAccount (static ones) are to be asked for too."""
-
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What to install: the program at *tree* of the node, the kubelet's patterns, the settings file if we bring it."""
+    """What to install: the program at *tree* of the node, and the settings file if we bring it."""
 
     bundle: Bundle
     tree: str
-    matches: Matches
+    covered: Mapping[str, Any]
+    """What the program says that the settings cover: ``settings match-images``."""
     settings: bytes | None = field(default=None, repr=False)
-
-
-def entries(matches: Matches, facts: NodeFacts) -> tuple[dict[str, Any], ...]:
-    """Return our providers for the kubelet of *facts*.
-
-    The one for pods' own identities has a name of its own, so that whatever is wrong with those (a missing right for
-    the audience, say) never stops the pulls that the node's identity is good for.
-    """
-    base: dict[str, Any] = {"apiVersion": API_VERSIONS[0], "defaultCacheDuration": "0s"}
-    found = []
-    if matches.node:
-        found.append({"name": NAME, "matchImages": list(matches.node), **base})
-    if matches.token and facts.version is not None and facts.version >= FIRST_WITH_TOKENS:
-        attributes = {
-            "serviceAccountTokenAudience": AUDIENCE,
-            "cacheType": "ServiceAccount",
-            "requireServiceAccount": matches.needs_account,
-            "optionalServiceAccountAnnotationKeys": [ROLE_ANNOTATION],
-        }
-        found.append({"name": TOKEN_NAME, "matchImages": list(matches.token), **base, "tokenAttributes": attributes})
-    return tuple(found)
 
 
 def wanted(facts: NodeFacts, placement: Placement, content: Content, found: Mapping[str, Seen]) -> list[FileStep]:
@@ -86,12 +48,7 @@ def wanted(facts: NodeFacts, placement: Placement, content: Content, found: Mapp
     *found* is what `paths` names, as it is now. Raises `RefusedError` when the kubelet would not start with the result,
     ``ConfigurationError`` when a file of others cannot be changed faithfully.
     """
-    ours = entries(content.matches, facts)
-    if placement.config and not ours:
-        raise RefusedError(
-            "the settings have no registry that this node's kubelet could ask us about",
-            remedy="Give them a registry with an identity for nodes; pods' own identities need Kubernetes 1.34.",
-        )
+    ours = entries(content.covered, facts.version)
     bin_dir = placement.bin_dir
     has_token_provider = any(entry["name"] == TOKEN_NAME for entry in ours)
     listed: list[FileStep] = [
@@ -123,15 +80,20 @@ def paths(placement: Placement) -> list[str]:
     return [path for path in [placement.config, *flags, f"{placement.bin_dir}/{TOKEN_NAME}"] if path]
 
 
+def notes(facts: NodeFacts, placement: Placement, covered: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what an operator should know about an installation here."""
+    missing = left_out(covered, facts.version)
+    return (*placement.notes, *((missing,) if missing else ()))
+
+
 def flag_values(placement: Placement) -> dict[str, str]:
-    """Return what the kubelet's two flags have to be."""
-    config = placement.config.rpartition("/")[0] if placement.is_directory else placement.config
-    return {CONFIG_FLAG: config, BIN_DIR_FLAG: placement.bin_dir} if placement.config else {}
+    """Return what the kubelet's two flags have to be, nothing where they are not ours to say."""
+    return placement.flag_values if placement.config else {}
 
 
-def content_of(facts: NodeFacts, placement: Placement, matches: Matches) -> str:
+def content_of(facts: NodeFacts, placement: Placement, covered: Mapping[str, Any]) -> str:
     """Return a digest of what is ours in what the kubelet reads at its start: as long as it is the same, no restart."""
-    said = [entries(matches, facts), flag_values(placement)]
+    said = [entries(covered, facts.version), flag_values(placement)]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
@@ -151,9 +113,7 @@ def without_ours(placement: Placement, path: str, content: bytes) -> bytes | Non
     if placement.flags and path == placement.flags.path and isinstance(placement.flags, EnvironmentFlags):
         file = EnvironmentFile.parse(content, path)
         return file.without_flags(placement.flags.variable, (CONFIG_FLAG, BIN_DIR_FLAG))
-    if path == placement.config and not placement.is_config_ours:
-        return Document.parse(content, path).without_providers(NAMES)
-    return None
+    return take_out(content, path) if path == placement.config else None
 
 
 def to_document(placement: Placement) -> dict[str, Any]:
@@ -177,15 +137,10 @@ def from_document(document: Mapping[str, Any]) -> Placement:
 
 
 def _config_steps(
-    facts: NodeFacts, placement: Placement, ours: tuple[dict[str, Any], ...], found: Mapping[str, Seen]
+    facts: NodeFacts, placement: Placement, ours: list[dict[str, Any]], found: Mapping[str, Seen]
 ) -> list[FileStep]:
     path, before = placement.config, found[placement.config]
-    if before.kind == steps.FILE:
-        document = Document.parse(before.content, path)
-        stale = [name for name in NAMES if name not in {entry["name"] for entry in ours}]
-        content = Document.parse(document.with_providers(ours), path).without_providers(stale)
-    else:
-        content = fresh(ours, facts.version)
+    content = put_in(before.content if before.kind == steps.FILE else None, path, ours, facts.version)
     files = {path: content}
     if placement.is_directory and facts.config is not None:
         files |= {file.path: file.content for file in facts.config.files if file.path != path}
@@ -204,11 +159,12 @@ def _flag_steps(placement: Placement, found: Mapping[str, Seen]) -> list[FileSte
     flags = placement.flags
     if flags is None:
         return []
-    values, before = flag_values(placement), found[flags.path]
+    before = found[flags.path]
     if isinstance(flags, RancherFlags):
-        content = _RANCHER_TEXT.format(config=values[CONFIG_FLAG], bin_dir=values[BIN_DIR_FLAG]).encode()
+        content = drop_in(placement)
     else:
-        content = EnvironmentFile.parse(before.content, flags.path).with_flags(flags.variable, values)
+        file = EnvironmentFile.parse(before.content, flags.path)
+        content = file.with_flags(flags.variable, placement.flag_values)
     mode = before.mode & ~0o022 if before.kind == steps.FILE else 0o644
     return [
         *(steps.MakeFolder(each) for each in ancestors(flags.path)),

@@ -12,11 +12,11 @@ from acr_node_config import bundle, steps
 from acr_node_config.failures import BundleError, NodeConfigError, RefusedError, RejectedError, ServiceError
 from acr_node_config.files import Host
 from acr_node_config.guard import Guard
-from acr_node_config.plan import Matches
+from acr_node_config.provider_entries import NAME, TOKEN_NAME
 from acr_node_config.state import FOLDER, State
-from node_world import MATCHES, UNIT, StandinService, program, request
+from node_world import UNIT, StandinService, covering, program, request
 
-MORE = Matches(node=(*MATCHES.node, "images.example.com"))
+MORE = covering("*.*.cr.aliyuncs.com", "images.example.com")
 
 
 @pytest.fixture(params=node_sites.ALL)
@@ -48,7 +48,7 @@ def installed(site, service, first, **options):
 
 
 def target(site) -> str:
-    return str(site.world.at(f"{site.placement.bin_dir}/{bundle.NAME}").resolve())
+    return str(site.world.at(f"{site.placement.bin_dir}/{NAME}").resolve())
 
 
 def test_the_kubelet_restarts_once_and_finds_the_plugin(site, service, first):
@@ -99,7 +99,7 @@ def test_a_new_program_alone_needs_no_restart(site, service, first, second):
 def test_new_patterns_need_one(site, service, first):
     node = installed(site, service, first)
 
-    outcome = node.install(request(first, site.placement, matches=MORE))
+    outcome = node.install(request(first, site.placement, covered=MORE))
 
     assert (outcome.restarted, service.restarts) == (True, 2)
     assert "images.example.com" in site.world.at(site.placement.config).read_text()
@@ -108,7 +108,7 @@ def test_new_patterns_need_one(site, service, first):
 def test_rolling_an_upgrade_back_is_the_version_before(site, service, first, second):
     node = installed(site, service, first)
     before = site.world.tree()
-    node.install(request(second, site.placement, matches=MORE))
+    node.install(request(second, site.placement, covered=MORE))
 
     node.rollback()
 
@@ -124,7 +124,7 @@ def test_rolling_an_upgrade_back_is_the_version_before(site, service, first, sec
 def test_after_rolling_back_and_uninstalling_nothing_is_left(site, service, first, second):
     before = site.world.tree()
     node = installed(site, service, first)
-    node.install(request(second, site.placement, matches=MORE))
+    node.install(request(second, site.placement, covered=MORE))
     node.rollback()
 
     node.uninstall()
@@ -145,7 +145,7 @@ def test_rolling_the_first_installation_back_is_the_node_as_it_was(site, service
 def test_uninstalling_leaves_bytes_and_modes_as_they_were(site, service, first, second):
     before = site.world.tree()
     node = installed(site, service, first, settings=b"apiVersion: x\n")
-    node.install(request(second, site.placement, matches=MORE, settings=b"apiVersion: y\n"))
+    node.install(request(second, site.placement, covered=MORE, settings=b"apiVersion: y\n"))
     site.world.write("/var/cache/aliyun-acr-credential-provider/memo/x", "a token", 0o600)
 
     outcome = node.uninstall()
@@ -169,7 +169,7 @@ def test_the_kubelets_restart_comes_before_the_program_goes(site, service, first
 
     node.uninstall()
 
-    link = f"{site.placement.bin_dir}/{bundle.NAME}"
+    link = f"{site.placement.bin_dir}/{NAME}"
     assert [restarts for what, restarts in seen if what == f"removed {link}"] == [2]
 
 
@@ -199,9 +199,9 @@ def test_what_an_operator_added_meanwhile_survives_uninstalling(site, service, f
 
 def test_drift_is_seen_and_repaired(site, service, first):
     node = installed(site, service, first)
-    site.world.at(f"{site.placement.bin_dir}/{bundle.NAME}").unlink()
+    site.world.at(f"{site.placement.bin_dir}/{NAME}").unlink()
 
-    assert node.status().drifted == (f"{site.placement.bin_dir}/{bundle.NAME}",)
+    assert node.status().drifted == (f"{site.placement.bin_dir}/{NAME}",)
     outcome = node.install(request(first, site.placement))
 
     assert (outcome.restarted, node.status().is_good) == (False, True)
@@ -251,7 +251,7 @@ def test_healthz_that_never_comes_is_a_rejection(site, service, first):
     node.kubelet = lambda _unit, flags, _program: Sick(service, flags)
     with pytest.raises(RejectedError, match="healthz"):
         node.install(request(first, site.placement))
-    assert host.look(f"{site.placement.bin_dir}/{bundle.NAME}").is_absent
+    assert host.look(f"{site.placement.bin_dir}/{NAME}").is_absent
 
 
 def test_a_kubelet_that_does_not_run_is_not_touched(site, service, first):
@@ -362,7 +362,7 @@ def test_old_programs_go_once_nothing_needs_them(site, service, first, second, t
 def test_a_program_that_a_process_has_mapped_stays(site, service, first, second, tmp_path):
     node = installed(site, service, first)
     tree = node.status().installed.tree
-    site.world.write("/proc/4711/maps", f"7f00-7f01 r-xp 00000000 00:00 1 {tree}/{bundle.NAME}\n")
+    site.world.write("/proc/4711/maps", f"7f00-7f01 r-xp 00000000 00:00 1 {tree}/{NAME}\n")
     node.install(request(second, site.placement))
     node.install(request(program(tmp_path / "third", "0.3.0"), site.placement))
 
@@ -370,25 +370,25 @@ def test_a_program_that_a_process_has_mapped_stays(site, service, first, second,
 
 
 def test_pods_own_identities_are_a_provider_of_their_own_and_only_where_kubelets_know_them(site, service, first):
-    matches = Matches(node=MATCHES.node, token=("images.example.com",))
-    node = installed(site, service, first, matches=matches)
-    token = site.world.at(f"{site.placement.bin_dir}/{bundle.TOKEN_NAME}")
+    covered = covering("*.*.cr.aliyuncs.com", tokens=("images.example.com",))
+    node = installed(site, service, first, covered=covered)
+    token = site.world.at(f"{site.placement.bin_dir}/{TOKEN_NAME}")
     assert token.is_symlink()
-    assert bundle.TOKEN_NAME in site.world.at(site.placement.config).read_text()
+    assert TOKEN_NAME in site.world.at(site.placement.config).read_text()
 
     node.install(request(first, site.placement))
 
     assert not token.is_symlink()
-    assert bundle.TOKEN_NAME not in site.world.at(site.placement.config).read_text()
+    assert TOKEN_NAME not in site.world.at(site.placement.config).read_text()
 
 
 def test_a_kubelet_before_1_34_is_spared_them(site, service, first):
     site.world.version = (1, 33)
     if site.placement.is_directory:
         pytest.skip("kubelets before 1.34 read no folders")
-    installed(site, service, first, matches=Matches(node=MATCHES.node, token=("images.example.com",)))
+    installed(site, service, first, covered=covering("*.*.cr.aliyuncs.com", tokens=("images.example.com",)))
 
-    assert bundle.TOKEN_NAME not in site.world.at(site.placement.config).read_text()
+    assert TOKEN_NAME not in site.world.at(site.placement.config).read_text()
     assert site.world.boot() == ""
 
 
@@ -396,13 +396,13 @@ def test_a_kubelet_upgraded_in_place_gets_what_it_then_knows(site, service, firs
     if site.placement.is_directory:
         pytest.skip("kubelets before 1.34 read no folders")
     site.world.version = (1, 33)
-    matches = Matches(node=MATCHES.node, token=("images.example.com",))
-    node = installed(site, service, first, matches=matches)
+    covered = covering("*.*.cr.aliyuncs.com", tokens=("images.example.com",))
+    node = installed(site, service, first, covered=covered)
     for version in ((1, 34), (1, 35), (1, 36)):
         site.world.version = version
         assert site.world.boot() == ""
-        node.install(request(first, site.placement, matches=matches))
-        assert bundle.TOKEN_NAME in site.world.at(site.placement.config).read_text()
+        node.install(request(first, site.placement, covered=covered))
+        assert TOKEN_NAME in site.world.at(site.placement.config).read_text()
         assert site.world.boot() == ""
     assert service.restarts == 2
 
@@ -410,7 +410,7 @@ def test_a_kubelet_upgraded_in_place_gets_what_it_then_knows(site, service, firs
 def test_a_config_the_kubelet_would_refuse_is_never_written(site, service, first):
     before = site.world.tree()
     with pytest.raises(RefusedError) as error:
-        site.world.node(service).install(request(first, site.placement, matches=Matches(node=("a b%zz",))))
+        site.world.node(service).install(request(first, site.placement, covered=covering("a b%zz")))
     assert "would not start" in str(error.value)
     assert {path: what for path, what in site.world.tree().items() if FOLDER.lstrip("/") not in path} == before
 

@@ -16,14 +16,13 @@ from pathlib import Path
 
 import node_sites
 import pytest
-from acr_node_config import bundle
 from acr_node_config.failures import RefusedError, RejectedError
 from acr_node_config.files import DRAFT
-from acr_node_config.plan import Matches
+from acr_node_config.provider_entries import NAME
 from acr_node_config.state import FOLDER
-from node_world import MATCHES, StandinService, program, request
+from node_world import StandinService, covering, program, request
 
-MORE = Matches(node=(*MATCHES.node, "images.example.com"), token=("*.*.personal.cr.aliyuncs.com",))
+MORE = covering("*.*.cr.aliyuncs.com", "images.example.com", tokens=("shop.example.com",))
 KILLED = 9
 SITES = ("kubeadm deb with arguments", "k3s", "existing json", "existing directory")
 
@@ -83,7 +82,7 @@ def works(node, site, which: str, programs) -> None:
     if which == "install":
         node.install(request(first, site.placement, settings=b"a: b\n"))
     elif which == "upgrade":
-        node.install(request(second, site.placement, matches=MORE, settings=b"c: d\n"))
+        node.install(request(second, site.placement, covered=MORE, settings=b"c: d\n"))
     elif which == "rollback":
         node.rollback()
     else:
@@ -182,7 +181,7 @@ def test_uninstalling_after_an_interrupted_installation_leaves_the_node_as_it_wa
         assert of_the_node(site.world) == nodes.untouched, number
         assert site.world.kept()["pid"]
         words = " ".join(site.world.kept()["words"])
-        assert bundle.NAME not in words, (number, words)
+        assert NAME not in words, (number, words)
         if is_done:
             return
     pytest.fail("it never ended")
