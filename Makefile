@@ -79,8 +79,12 @@ freeze-plain: $(FREEZE_STAMP) ## freeze an empty program, to compare
 	$(FREEZE_VENV)/bin/python packaging/freeze.py plain
 
 .PHONY: dist
-dist: $(if $(ARCH),,freeze) ## pack the bundle with checksums, SBOM and VEX into dist/; ARCH=arm64 does it for arm64, emulated
+dist: $(if $(ARCH),,freeze freeze-controller) ## pack both bundles with checksums, SBOM and VEX into dist/; ARCH=arm64 does it for arm64, emulated
 	$(if $(ARCH),sh packaging/emulate.sh $(ARCH),$(FREEZE_VENV)/bin/python packaging/pack.py)
+
+.PHONY: image
+image: dist ## put all that is in dist/ into one container image, without a daemon
+	$(FREEZE_VENV)/bin/python packaging/image.py
 
 .PHONY: reproduce
 reproduce: ## build what is committed a second time, elsewhere, and compare the bytes

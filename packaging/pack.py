@@ -17,30 +17,41 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import sbom
-from bundles import NAME, PLUGIN, REPOSITORY
+from bundles import BUNDLES, NAME, PLUGIN, REPOSITORY
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
 def main(target: Path) -> None:
     """Write everything of this machine's architecture to *target*, and all checksums anew."""
-    parts = json.loads(PLUGIN.inventory.read_text())
     at = time_stamp()
-    stem = f"{NAME}-{parts['version']}-linux-{ARCHITECTURES[parts['architecture']]}"
     target.mkdir(exist_ok=True)
-    (target / f"{stem}.tar.gz").write_bytes(archive(PLUGIN.executable.parent, at))
-    (target / f"{stem}.cdx.json").write_text(sbom.sbom(parts, at=at, distribution=distribution()))
-    (target / f"{stem}.vex.cdx.json").write_text(sbom.vex(parts, at=at))
+    for bundle in BUNDLES.values():
+        parts = json.loads(bundle.inventory.read_text())
+        name = NAME if bundle is PLUGIN else f"{NAME}-{bundle.folder}"
+        stem = f"{name}-{parts['version']}-linux-{ARCHITECTURES[parts['architecture']]}"
+        (target / f"{stem}.tar.gz").write_bytes(archive(bundle.executable.parent, at))
+        (target / f"{stem}.cdx.json").write_text(sbom.sbom(parts, at=at, distribution=distribution()))
+        (target / f"{stem}.vex.cdx.json").write_text(sbom.vex(parts, at=at))
     (target / "SHA256SUMS").write_text(checksums(target))
     for file in sorted(target.iterdir()):
         print(f"{file.relative_to(target.parent)}: {file.stat().st_size} bytes")  # noqa: T201
 
 
 def archive(folder: Path, at: int) -> bytes:
-    """Return *folder* as a tar.gz: sorted, of root, nobody else may write, every time stamp *at* (Unix seconds)."""
+    """Return *folder* as a tar.gz, the same bytes each time (`tarred`)."""
+    packed = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=packed, mtime=0) as stream:
+        stream.write(tarred([folder, *folder.rglob("*")], folder.parent, at))
+    return packed.getvalue()
+
+
+def tarred(paths: Iterable[Path], top: Path, at: int) -> bytes:
+    """Return *paths* as a tar, named from *top*: sorted, of root, nobody else may write, all times *at* (Unix seconds)."""
 
     def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
         member.uid = member.gid = 0
@@ -50,12 +61,9 @@ def archive(folder: Path, at: int) -> bytes:
         return member
 
     packed = io.BytesIO()
-    with (
-        gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=packed, mtime=0) as stream,
-        tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar,
-    ):
-        for path in (folder, *sorted(folder.rglob("*"))):
-            tar.add(path, str(path.relative_to(folder.parent)), recursive=False, filter=plain)
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for path in sorted(paths):
+            tar.add(path, str(path.relative_to(top)), recursive=False, filter=plain)
     return packed.getvalue()
 
 

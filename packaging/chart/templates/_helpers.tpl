@@ -1,0 +1,55 @@
+{{/* The name of everything: a cluster has one release of this chart, and programs look for some objects by name. */}}
+{{- define "acr.name" -}}aliyun-acr-credential-provider{{- end -}}
+
+{{- define "acr.labels" -}}
+app.kubernetes.io/name: {{ include "acr.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end -}}
+
+{{- define "acr.image" -}}
+{{- $repository := required "image.repository is needed: push the image that `make image` builds to a registry that nodes can pull from without this plugin, and name it" .Values.image.repository -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" $repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* "true" for a host of ACR that needs a login: a node would need the plugin to get the plugin. */}}
+{{- define "acr.needsPlugin" -}}
+{{- $host := splitList "/" .Values.image.repository | first -}}
+{{- $own := list -}}
+{{- range (.Values.settings.registries | default list) -}}
+{{- $own = concat $own (.domains | default list) -}}
+{{- end -}}
+{{- if or (regexMatch "\\.cr\\.aliyuncs\\.com(:[0-9]+)?$" $host) (has $host $own) -}}true{{- end -}}
+{{- end -}}
+
+{{- define "acr.pullSecrets" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* What `node install` is told beside what the operator says. */}}
+{{- define "acr.installer" -}}
+{{- $words := .Values.plugin.installer -}}
+{{- if eq .Values.platform "openshift" -}}
+{{- /* The machine config operator owns the kubelet's flags: `node render openshift` writes what it needs. */ -}}
+{{- $words = prepend $words "--mode=files-only" -}}
+{{- end -}}
+{{- range $words }}
+- {{ . | quote }}
+{{- end -}}
+{{- end -}}
+
+{{/* The pull-secrets controller's ServiceAccount. */}}
+{{- define "acr.controller" -}}
+{{- .Values.pullSecrets.serviceAccountName | default (printf "%s-pull-secrets" (include "acr.name" .)) -}}
+{{- end -}}

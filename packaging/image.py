@@ -1,0 +1,97 @@
+"""Builds the container image from what `make dist` packed: the bundles of each architecture, and nothing else.
+
+Needs buildah, no daemon and no base image. The same archives give the same image, byte for byte.
+Its storage is a folder of its own, so that neither this user's images nor their settings are touched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pack
+import share
+from bundles import NAME, REPOSITORY
+
+WORK = REPOSITORY / "build" / "image"
+ARCHIVE = re.compile(rf"(?P<bundle>{NAME}[a-z-]*)-(?P<version>[0-9][^-]*)-linux-(?P<architecture>[a-z0-9]+)\.tar\.gz")
+NOBODY = "65532:65532"
+"""Who runs the image, unless the Pod says otherwise: only the node's agent needs to be root."""
+
+
+def main(dist: Path) -> None:
+    """Write the index of all architectures in *dist* as an OCI archive into it, and all checksums anew."""
+    archives = [found for file in sorted(dist.glob("*.tar.gz")) if (found := ARCHIVE.fullmatch(file.name))]
+    versions = {each["version"] for each in archives}
+    if len(versions) != 1:
+        sys.exit(f"error: {dist} holds {len(versions)} versions\nremedy: make clean dist")
+    (version,) = versions
+    shutil.rmtree(WORK, ignore_errors=True)
+    index = f"localhost/{NAME}:{version}"
+    buildah("manifest", "create", index)
+    for architecture in sorted({each["architecture"] for each in archives}):
+        context = WORK / architecture
+        context.mkdir(parents=True)
+        root = context / "root"
+        for each in archives:
+            if each["architecture"] == architecture:
+                with tarfile.open(dist / each.string) as packed:
+                    packed.extractall(root)  # noqa: S202 - packed by us a moment ago
+        share.share(list(root.iterdir()))
+        (context / "root.tar").write_bytes(pack.tarred(root.rglob("*"), root, pack.time_stamp()))
+        (context / "Containerfile").write_text(containerfile(version))
+        # Squashed into one layer; --timestamp makes it the same bytes each time.
+        buildah(
+            *("bud", "--squash", "--timestamp", str(pack.time_stamp()), "--platform", f"linux/{architecture}"),
+            *("--manifest", index, str(context)),
+        )
+    target = dist / f"{NAME}-{version}.oci.tar"
+    target.unlink(missing_ok=True)
+    layout = WORK / "layout"
+    buildah("manifest", "push", "--all", index, f"oci:{layout}:{version}")
+    target.write_bytes(pack.tarred(layout.rglob("*"), layout, pack.time_stamp()))
+    (dist / "SHA256SUMS").write_text(pack.checksums(dist))
+    layers = sum(file.stat().st_size for file in (layout / "blobs").rglob("*") if file.is_file())
+    print(f"{target.relative_to(dist.parent)}: {layers / 1e6:.1f} MB of blobs")  # noqa: T201
+
+
+def containerfile(version: str) -> str:
+    """Return how the image is made of root.tar: no shell, no package, nothing that is not ours."""
+    labels = {
+        "title": NAME,
+        "description": "Pull private images from Alibaba Cloud Container Registry (ACR) on Kubernetes",
+        "version": version,
+        "licenses": "Apache-2.0",
+        "revision": revision(),
+    }
+    lines = [f"LABEL org.opencontainers.image.{key}={json.dumps(value)}" for key, value in labels.items()]
+    entry = json.dumps([f"/{NAME}/{NAME}"])
+    return "\n".join(["FROM scratch", "ADD root.tar /", *lines, f"USER {NOBODY}", f"ENTRYPOINT {entry}", ""])
+
+
+def revision() -> str:
+    """Return the commit that this is built from, "" outside of a repository."""
+    git = ["git", "-C", str(REPOSITORY), "rev-parse", "HEAD"]
+    done = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def buildah(*words: str) -> None:
+    """Run buildah on a storage of its own; end with what it said if it fails."""
+    storage = ["--root", str(WORK / "storage"), "--runroot", str(WORK / "run"), "--storage-driver", "vfs"]
+    command = ["buildah", *storage, *words]
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("STORAGE_", "BUILDAH_"))}
+    environment = inherited | {"BUILDAH_ISOLATION": "chroot"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603
+    if done.returncode:
+        sys.exit(f"error: buildah {words[0]} failed: {done.stderr.strip()[-500:]}\nremedy: run as root, with buildah installed")
+
+
+if __name__ == "__main__":
+    main(REPOSITORY / "dist")
