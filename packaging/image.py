@@ -90,7 +90,9 @@ def buildah(*words: str) -> None:
     environment = inherited | {"BUILDAH_ISOLATION": "chroot"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603
     if done.returncode:
-        sys.exit(f"error: buildah {words[0]} failed: {done.stderr.strip()[-500:]}\nremedy: run as root, with buildah installed")
+        sys.exit(
+            f"error: buildah {words[0]} failed: {done.stderr.strip()[-500:]}\nremedy: run as root, with buildah installed"
+        )
 
 
 if __name__ == "__main__":

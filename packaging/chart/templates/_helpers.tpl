@@ -22,7 +22,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "acr.needsPlugin" -}}
 {{- $host := splitList "/" .Values.image.repository | first -}}
 {{- $own := list -}}
-{{- range (.Values.settings.registries | default list) -}}
+{{- range ((.Values.settings | default dict).registries | default list) -}}
 {{- $own = concat $own (.domains | default list) -}}
 {{- end -}}
 {{- if or (regexMatch "\\.cr\\.aliyuncs\\.com(:[0-9]+)?$" $host) (has $host $own) -}}true{{- end -}}

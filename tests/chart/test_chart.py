@@ -1,0 +1,147 @@
+"""What operators get of the chart, as Helm renders it."""
+
+import os
+import re
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+import yaml
+from acr_credential_provider.settings import ProviderSettings, judge
+from chart.helm import CHART, SETS, VALUES, helm, objects, rendered
+
+GOLDEN = Path(__file__).parent / "golden"
+VERSIONS = [f"1.{minor}" for minor in range(28, 38)]
+NOT_KUBERNETES = {"PodMonitor"}
+SINCE = {"ValidatingAdmissionPolicy": 30, "ValidatingAdmissionPolicyBinding": 30}
+"""The first minor version whose schemas know the kind's v1."""
+
+
+@pytest.mark.parametrize("values", SETS)
+def test_helm_has_nothing_to_say_against_it(values):
+    done = helm("lint", "--strict", str(CHART), f"--values={VALUES / values}.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("values", SETS)
+def test_what_is_rendered_changes_only_on_purpose(values):
+    golden = GOLDEN / f"{values}.yaml"
+    text = rendered(values=values)
+    if os.environ.get("WRITE_GOLDEN"):
+        golden.write_text(text)
+    assert text == golden.read_text(), "run again with WRITE_GOLDEN=1 and look at the difference"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("values", SETS)
+def test_each_kubernetes_knows_every_field(values, version):
+    judged = 0
+    for (kind, _), each in objects(rendered(values=values, version=version)).items():
+        if kind not in NOT_KUBERNETES and int(version[2:]) >= SINCE.get(kind, 0):
+            kubernetes_validate.validate(each, version, strict=True)
+            judged += 1
+    assert judged
+
+
+def test_a_field_that_kubernetes_does_not_know_is_found():
+    daemon_set = objects(rendered(values="plugin"))["DaemonSet", "aliyun-acr-credential-provider"]
+    daemon_set["spec"]["template"]["spec"]["hostPid"] = True
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(daemon_set, VERSIONS[-1], strict=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--set=image.repository="], "image.repository is needed"),
+        (["--set=settings=null"], "settings.registries is needed"),
+        (["--set=image.repository=demo-registry.cn-hangzhou.cr.aliyuncs.com/a/b"], "a new node could never get it"),
+        (["--set=image.repository=images.example.com/a", "--set=settings.registries[0].domains={images.example.com}"],
+         "a new node could never get it"),
+        (["--set=platform=windows"], "platform"),
+        (["--set=plugin.replicas=3"], "replicas"),
+        (["--set=plugin.restartsAtOnce=-1"], "restartsAtOnce"),
+        (["--set=image.digest=latest"], "digest"),
+    ],
+)  # fmt: skip
+def test_values_that_cannot_work_are_refused_before_anything_is_applied(words, said):
+    done = helm("template", "acr", str(CHART), f"--values={VALUES / 'plugin'}.yaml", *words)
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+def test_an_image_that_is_preloaded_may_come_from_anywhere():
+    text = rendered(
+        "--set=image.repository=demo-registry.cn-hangzhou.cr.aliyuncs.com/a/b", "--set=plugin.allowOwnImage=true",
+        values="plugin",
+    )  # fmt: skip
+    assert "--allow-own-image" in text
+
+
+@pytest.mark.parametrize("values", [each for each in SETS if "settings:" in (VALUES / f"{each}.yaml").read_text()])
+def test_the_settings_arrive_as_a_file_that_the_plugin_takes(values):
+    config_map = objects(rendered(values=values))["ConfigMap", "aliyun-acr-credential-provider-settings"]
+    settings = judge(config_map["data"]["settings.yaml"])
+    assert isinstance(settings, ProviderSettings), settings
+
+
+def test_nothing_of_the_privileged_half_reaches_the_cluster():
+    pod = objects(rendered(values="everything"))["DaemonSet", "aliyun-acr-credential-provider"]["spec"]["template"][
+        "spec"
+    ]
+    assert pod["automountServiceAccountToken"] is False
+    agent, reporter = pod["containers"]
+    assert [each["name"] for each in agent["volumeMounts"]] == ["host", "settings", "credentials", "status", "grants"]
+    assert agent["securityContext"]["privileged"]
+    assert "hostNetwork" not in pod
+    assert reporter["securityContext"]["runAsNonRoot"]
+    assert reporter["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert "host" not in [each["name"] for each in reporter["volumeMounts"]]
+
+
+def test_a_slot_is_a_lease_and_a_right_to_it():
+    found = objects(rendered(values="ack"))
+    leases = {name for kind, name in found if kind == "Lease"}
+    role = found["Role", "aliyun-acr-credential-provider-slots"]
+    assert leases == set(role["rules"][0]["resourceNames"])
+    assert len(leases) == 1 + 3
+
+
+def test_no_two_selectors_claim_the_same_pods():
+    found = objects(rendered(values="both"))
+    selectors = [
+        each["spec"]["selector"]["matchLabels"]
+        for (kind, _), each in found.items()
+        if kind in ("DaemonSet", "Deployment")
+    ]
+    labels = [
+        each["spec"]["template"]["metadata"]["labels"]
+        for (kind, _), each in found.items()
+        if kind in ("DaemonSet", "Deployment")
+    ]
+    matches = [selector.items() <= label.items() for selector in selectors for label in labels]
+    assert matches.count(True) == 2
+
+
+def test_the_secret_that_settings_name_is_the_one_that_may_be_written():
+    role = objects(rendered(values="both"))["ClusterRole", "aliyun-acr-credential-provider-pull-secrets"]
+    assert ["acr-credential-shop"] in [rule.get("resourceNames") for rule in role["rules"]]
+
+
+def test_what_to_do_next_is_said():
+    # `template` leaves the notes out; they are rendered by a dry run on the client alone.
+    done = helm(
+        "install", "acr", str(CHART), "--dry-run=client", f"--values={VALUES / 'both'}.yaml", "--namespace=kube-system"
+    )
+    assert "kubectl get nodes" in done.stdout, done.stderr
+    assert "pull-secrets plan" in done.stdout
+
+
+def test_every_set_of_values_is_another_way_to_install():
+    assert len(SETS) >= 8
+    assert len({yaml.dump(yaml.safe_load((VALUES / f"{each}.yaml").read_text())) for each in SETS}) == len(SETS)
+
+
+def test_no_template_names_a_registry_of_anybodys():
+    texts = "\n".join(path.read_text() for path in (CHART / "templates").rglob("*.yaml"))
+    assert not re.search(r"image: [a-z]", texts)
