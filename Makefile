@@ -144,6 +144,10 @@ e2e-assets: venv ## build what a cluster needs and nobody packages, once per ver
 e2e: venv freeze e2e-assets ## pull through the frozen plugin on a real cluster, as root; E2E_FULL=1 runs the long scenario in full
 	$(PY) -m pytest --verbose $(if $(E2E_FULL),-o faulthandler_timeout=1800) tests/cluster/e2e
 
+.PHONY: test-chart
+test-chart: venv e2e-assets ## the chart as Helm renders it, for each Kubernetes
+	$(PY) -m pytest -q tests/chart
+
 .PHONY: test-controller
 test-controller: venv freeze-controller e2e-assets ## what works on a cluster's objects, against a real API server
 	$(PY) -m pytest -q tests/controller

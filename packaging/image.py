@@ -13,11 +13,14 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pack
 import share
 from bundles import NAME, REPOSITORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WORK = REPOSITORY / "build" / "image"
 ARCHIVE = re.compile(rf"(?P<bundle>{NAME}[a-z-]*)-(?P<version>[0-9][^-]*)-linux-(?P<architecture>[a-z0-9]+)\.tar\.gz")
@@ -90,9 +93,8 @@ def buildah(*words: str) -> None:
     environment = inherited | {"BUILDAH_ISOLATION": "chroot"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603
     if done.returncode:
-        sys.exit(
-            f"error: buildah {words[0]} failed: {done.stderr.strip()[-500:]}\nremedy: run as root, with buildah installed"
-        )
+        why = done.stderr.strip()[-500:]
+        sys.exit(f"error: buildah {words[0]} failed: {why}\nremedy: run as root, with buildah installed")
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def archive(folder: Path, at: int) -> bytes:
 
 
 def tarred(paths: Iterable[Path], top: Path, at: int) -> bytes:
-    """Return *paths* as a tar, named from *top*: sorted, of root, nobody else may write, all times *at* (Unix seconds)."""
+    """Return *paths* as a tar, named from *top*: sorted, of root, not writable by others, dated *at* (Unix seconds)."""
 
     def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
         member.uid = member.gid = 0

@@ -109,18 +109,10 @@ def test_a_slot_is_a_lease_and_a_right_to_it():
 
 def test_no_two_selectors_claim_the_same_pods():
     found = objects(rendered(values="both"))
-    selectors = [
-        each["spec"]["selector"]["matchLabels"]
-        for (kind, _), each in found.items()
-        if kind in ("DaemonSet", "Deployment")
-    ]
-    labels = [
-        each["spec"]["template"]["metadata"]["labels"]
-        for (kind, _), each in found.items()
-        if kind in ("DaemonSet", "Deployment")
-    ]
-    matches = [selector.items() <= label.items() for selector in selectors for label in labels]
-    assert matches.count(True) == 2
+    specs = [each["spec"] for (kind, _), each in found.items() if kind in ("DaemonSet", "Deployment")]
+    labels = [each["template"]["metadata"]["labels"] for each in specs]
+    matches = [each["selector"]["matchLabels"].items() <= label.items() for each in specs for label in labels]
+    assert len(specs) == matches.count(True) == 2
 
 
 def test_the_secret_that_settings_name_is_the_one_that_may_be_written():

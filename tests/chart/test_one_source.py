@@ -1,0 +1,71 @@
+"""The chart and the plain manifests are two ways to write the same objects: here they are held together."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from chart.helm import objects, rendered
+
+ROOT = Path(__file__).resolve().parents[2]
+KUBECTL = Path(sys.executable).parent / "kubectl"
+# Which overlay with which components says the same as the values of the chart's example "plugin" with these words.
+PAIRS = [
+    ("k3s", ["own-node-only"], []),
+    ("k3s", [], ["--set=platform=k3s", "--set=plugin.ownNodeOnly=false"]),
+    ("openshift", ["own-node-only"], ["--set=platform=openshift"]),
+    ("ack", ["own-node-only", "service-account-tokens"], ["--set=platform=ack,plugin.serviceAccountTokens=true"]),
+]
+
+
+def kustomized(overlay, components, tmp_path):
+    (tmp_path / "manifests").symlink_to(ROOT / "node-config/manifests")
+    top = tmp_path / "top"
+    top.mkdir()
+    document = {
+        "resources": [f"../manifests/overlays/{overlay}"],
+        "components": [f"../manifests/components/{each}" for each in components],
+    }
+    (top / "kustomization.yaml").write_text(yaml.safe_dump(document))
+    done = subprocess.run([KUBECTL, "kustomize", top], capture_output=True, check=False, text=True)
+    assert done.returncode == 0, done.stderr
+    return objects(done.stdout)
+
+
+def essence(objects_by_name):
+    """Return the objects without what is bound to differ: who manages them, and which image it is."""
+
+    def bare(value, key=""):
+        if isinstance(value, dict):
+            kept = {name: bare(each, name) for name, each in value.items() if name not in ("image", "OWN_IMAGE")}
+            if value.get("name") == "OWN_IMAGE":
+                kept.pop("value", None)
+            return kept
+        if isinstance(value, list):
+            return [bare(each, key) for each in value]
+        return value
+
+    found = {}
+    for (kind, name), each in objects_by_name.items():
+        if kind == "ConfigMap":  # the settings are the operator's
+            continue
+        kept = bare(each)
+        kept["metadata"] = {"name": name, "namespace": each["metadata"].get("namespace")}
+        found[kind, name] = kept
+    return found
+
+
+@pytest.mark.parametrize(("overlay", "components", "words"), PAIRS)
+def test_the_chart_and_the_manifests_of_the_plugin_say_the_same(overlay, components, words, tmp_path):
+    by_helm = essence(objects(rendered(*words, values="plugin")))
+    by_kustomize = essence(kustomized(overlay, components, tmp_path))
+    assert by_helm.keys() == by_kustomize.keys()
+    for each, expected in by_kustomize.items():
+        assert by_helm[each] == expected, each
+
+
+def test_a_difference_between_the_two_is_found(tmp_path):
+    by_kustomize = essence(kustomized("k3s", ["own-node-only"], tmp_path))
+    changed = objects(rendered("--set=plugin.maxUnavailable=11%", values="plugin"))
+    assert essence(changed) != by_kustomize
