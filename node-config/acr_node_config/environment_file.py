@@ -218,7 +218,7 @@ def split(value: str) -> list[str] | None:
     for letter in value:
         if is_escaped:
             word, is_escaped = (word or "") + letter, False
-        elif letter == "\\" and quote != "'":
+        elif letter == "\\":  # in single quotes too
             word, is_escaped = word or "", True
         elif quote:
             if letter == quote:
