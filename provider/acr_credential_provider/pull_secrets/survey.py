@@ -92,7 +92,7 @@ def survey(api: KubeApi, options: Options, *, read_settings: Callable[[], str]) 
 
 def _unread(_username_file: str, _password_file: str) -> Any:
     """Stand in for files that only the controller's Pod has."""
-    raise ConfigurationError("the files of a login are in the controller's Pod", remedy="Nothing.")
+    raise ConfigurationError("the files of a login are in the controller's Pod", remedy="See them in that Pod.")
 
 
 def watch_nothing(api: KubeApi, options: Options) -> Watched:
