@@ -142,12 +142,22 @@ def plan(observed: Observed, desired: Desired) -> list[Action]:
             and has_logins(desired.content)
         ]
     refers = frozenset({desired.name} if is_there else ())
-    actions += _changes(observed, desired, refers, is_foreign_name=is_foreign(present))
+    changes = _changes(observed, desired, refers, is_foreign_name=is_foreign(present))
+    actions += changes
+    removed = {(each.name, name) for each in changes for _, name in each.remove}
+    # Where nothing can take its place (a stranger has our name), an older Secret stays with those who refer to it.
+    in_use = {
+        name
+        for account in observed.accounts
+        for name in account.pull_secrets or ()
+        if not account.terminating and (account.name, name) not in removed
+    }
     actions += [
         DeleteSecret(each.namespace, each.name, each.uid, each.resource_version)
         for name, each in sorted(observed.secrets.items())
         if not is_foreign(each)
         and not each.terminating
+        and name not in in_use
         and (name in desired.retired or (name == desired.name and not desired.is_selected))
     ]
     return actions

@@ -252,3 +252,9 @@ def test_a_helper_keeps_its_entry_as_long_as_ours_has_nothing_to_give():
 def test_no_representation_of_an_action_holds_a_login():
     actions = plan(observed(secret(content=b"x"), account()), desired())
     assert "dTpw" not in repr((actions, desired()))
+
+
+def test_where_a_stranger_has_our_name_an_older_secret_stays_for_those_who_refer_to_it():
+    stranger, old = secret(ours=False), secret(OLD)
+    world = observed(stranger, old, account(pull_secrets=(OLD,)))
+    assert plan(world, desired(retired=frozenset({OLD}))) == []
