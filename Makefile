@@ -90,6 +90,12 @@ image: dist ## put all that is in dist/ into one container image, without a daem
 reproduce: ## build what is committed a second time, elsewhere, and compare the bytes
 	sh packaging/reproduce.sh
 
+.PHONY: release-check
+release-check: venv dist ## say whether this commit can be released, and what is in the way
+	$(VENV)/bin/python -m pytest -q tests/unit/packaging tests/contract/test_supply_chain.py tests/contract/test_bundle.py \
+		tests/contract/test_guides.py tests/contract/test_readme.py
+	$(VENV)/bin/python packaging/release_check.py
+
 PY := $(VENV)/bin/python
 
 .PHONY: demo

@@ -202,7 +202,8 @@ def rows_of(table: ast.AST) -> Iterator[tuple[str, ast.expr]]:
         elif isinstance(node, ast.Tuple) and len(node.elts) == 2:
             pairs = [(node.elts[0], node.elts[1])]
         for key, value in pairs:
-            if isinstance(key, ast.Constant) and isinstance(key.value, str) and not isinstance(value, ast.Tuple):
+            is_word = isinstance(value, ast.Constant) and " " not in str(value.value)  # a pair of two codes
+            if isinstance(key, ast.Constant) and isinstance(key.value, str) and not is_word:
                 yield key.value, value
         if isinstance(node, ast.Return | ast.Assign) and isinstance(
             node.value, ast.JoinedStr | ast.Constant | ast.BinOp
@@ -271,8 +272,7 @@ def page(root: Path = REPOSITORY) -> str:
     for module in modules:
         title = next(title for title, pattern in CHAPTERS if re.search(pattern, module.path))
         for error, remedy in (*reader.pairs(module), *reader.refusals(module)):
-            if " " in remedy:
-                rows[title][cell(error), cell(remedy)] = None
+            rows[title][cell(error), cell(remedy)] = None
     lines = [HEAD]
     for title, found in rows.items():
         lines += [f"## {title}", "", "| error | what to do |", "|---|---|"]
