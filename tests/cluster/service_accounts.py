@@ -122,8 +122,23 @@ def grant_audience(cluster: Cluster, *, is_granted: bool = True) -> None:
     wait_until(lambda: _is_granted(cluster) == is_granted, timeout=10, what="RBAC to notice")
 
 
-def _is_granted(cluster: Cluster) -> bool:
+def grant_audience_for(cluster: Cluster, *teams: Team) -> None:
+    """Create a Role and its binding with the guide's rule, for the ServiceAccounts of *teams* alone."""
+    name = f"tokens-{cluster.next_number()}"
+    (rule,) = GRANT["clusterroles"]["rules"]
+    role = GRANT["clusterroles"] | {"kind": "Role", "metadata": {"name": name}}
+    role["rules"] = [rule | {"resourceNames": [team.account for team in teams]}]
+    binding = GRANT["clusterrolebindings"] | {"kind": "RoleBinding", "metadata": {"name": name}}
+    binding["roleRef"] = binding["roleRef"] | {"kind": "Role", "name": name}
+    for kind, document in (("roles", role), ("rolebindings", binding)):
+        cluster.api.create(f"{RBAC}/namespaces/default/{kind}", document)
+    wait_until(lambda: all(_is_granted(cluster, team) for team in teams), timeout=10, what="RBAC to notice")
+
+
+def _is_granted(cluster: Cluster, team: Team | None = None) -> bool:
     attributes = {"verb": "request-serviceaccounts-token-audience", "resource": AUDIENCE}
+    if team:
+        attributes |= {"namespace": "default", "name": team.account}
     spec = {"user": "system:node:any", "groups": ["system:nodes"], "resourceAttributes": attributes}
     review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
     return cluster.api.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", review)["status"]["allowed"]
@@ -193,6 +208,22 @@ def a_missing_audience_grant_stops_pods_alone_and_is_found_by_the_doctor(cluster
     # The kubelet waits 10 s after the first failure, 20 s after the second.
     assert cluster.digest_of(pod, timeout=45, patient=True) == tenancy.shop.digest("team-a/app")
     assert tenancy.who_asked() == [(team.account, team.session)]
+
+
+def the_right_to_tokens_may_be_given_for_single_service_accounts(cluster: Cluster) -> None:
+    """A Role in their namespace is enough for those that it names, and for nobody else."""
+    tenancy = Tenancy(cluster, "team-a/app", "team-a/web", granted=False)
+    named, other = tenancy.team("team-a/app"), tenancy.team("team-a/web")
+    grant_audience_for(cluster, named)
+    tenancy.pulls(named, "team-a/app")
+    tenancy.is_refused(other, "team-a/web")
+    assert tenancy.who_asked() == [(named.account, named.session)]
+    step = "right to ask for tokens"
+    image = tenancy.shop.image("team-a/app")
+    for team, outcome in ((named, "ok"), (other, "failed")):
+        found = examined(cluster, image, token=_token(cluster, team), role=team.account)[step]
+        assert found["outcome"] == outcome, found
+    assert "try one with --token-file" in examined(cluster, image)[step]["remedy"]
 
 
 def a_service_account_without_a_role_is_refused_and_told_what_to_do(cluster: Cluster) -> None:
@@ -309,6 +340,7 @@ ALL = (
     each_service_account_pulls_with_its_own_token,
     an_image_on_the_node_is_used_by_those_alone_who_may_pull_it,
     a_missing_audience_grant_stops_pods_alone_and_is_found_by_the_doctor,
+    the_right_to_tokens_may_be_given_for_single_service_accounts,
     a_service_account_without_a_role_is_refused_and_told_what_to_do,
     a_role_that_does_not_trust_the_pod_is_refused_and_never_becomes_the_node,
     static_pods_and_those_without_a_role_get_the_nodes_where_the_settings_say_so,

@@ -570,6 +570,15 @@ def host_that_acr_does_not_list(world):
     world.image = "other-registry.cn-hangzhou.cr.aliyuncs.com/team/app"
 
 
+@breaks("hosts", "cr:ListInstanceEndpoint")
+def no_right_to_list_hosts(world):
+    del world.registry["domains"]
+    world.image = "sandbox-registry.cn-hangzhou.cr.aliyuncs.com/team/app"
+    key = world.sandbox.state.add_key(Principal("blind", actions=frozenset({"cr:GetAuthorizationToken"})))
+    world.sandbox.key_id_file.write_text(key.id)
+    world.sandbox.key_secret_file.write_text(key.secret)
+
+
 # ACR.
 @breaks("token", "unknown or disabled")
 def key_that_was_removed(world):
