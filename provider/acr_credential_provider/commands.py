@@ -268,20 +268,21 @@ def _explain(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     if options.cluster:
         return _doctor_of_the_cluster(options)
-    from . import doctor  # noqa: PLC0415 - a pull's whole path, for this command alone
+    from . import doctor, findings  # noqa: PLC0415 - a pull's whole path, for this command alone
+    from .pod_tokens import Pod  # noqa: PLC0415
 
     pod = None
     if options.token_file:
-        pod = doctor.Pod(_token(options.token_file), dict(options.service_account_annotation))
+        pod = Pod(_token(options.token_file), dict(options.service_account_annotation))
     examination = doctor.Examination(
         options.image, settings=options.settings, cache=options.cache, wants_kubelet=not options.no_kubelet, pod=pod
     )
     if options.host_root:
         doctor.enter(options.host_root)
-    findings = doctor.examine(examination.steps())
+    found = findings.examine(examination.steps())
     as_json = options.output == "json"
-    print(json.dumps(doctor.document(findings), indent=2) if as_json else doctor.text(findings))  # noqa: T201
-    return 1 if any(each.outcome == doctor.FAILED for each in findings) else 0
+    print(json.dumps(findings.document(found), indent=2) if as_json else findings.text(found))  # noqa: T201
+    return 1 if any(each.outcome == findings.FAILED for each in found) else 0
 
 
 def _token(path: str) -> str:

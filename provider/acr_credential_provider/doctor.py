@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
@@ -31,28 +30,28 @@ from .cloud.transport import HttpRequest, Transport
 from .deadline import Deadline
 from .errors import CloudUnreachableError, ConfigurationError, CredentialProviderError, IdentityUnavailableError
 from .explain import NOWHERE, candidates, is_of_pods, of_the_node, roles_of, why_not
+from .findings import SkippedError, Step
 from .folders import prepare
-from .hit import API_VERSIONS, ROLE_ANNOTATION, exec_options
+from .hit import API_VERSIONS, exec_options
 from .image import place_of, registry_of
 from .kubelet_flags import as_kubelet_sees, closest, find_kubelet, mismatch, read_providers
 from .locks import Locks
 from .memo import Memos
-from .node_rights import VERB, CannotAskError, may_ask_for_tokens
+from .pod_tokens import RESTART_KUBELET, judged_attributes, judged_right, judged_token, taken_along
 from .protocol import CredentialProviderRequest
 from .settings import load
 from .sources.login import read_login
 from .store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable
 
     from .cloud.transport import HttpResponse
-    from .kubelet_flags import Kubelet, Provider, TokenAttributes
+    from .kubelet_flags import Kubelet, Provider
+    from .pod_tokens import Pod
     from .settings import Identity, ProviderSettings, Registry, ServiceAccountIdentity
     from .sources.interface import CredentialSource
-    from .sources.oidc_token import OidcToken
 
-OK, FAILED, SKIPPED, NOT_TRIED = "ok", "failed", "skipped", "not tried"
 NAME = "aliyun-acr-credential-provider"
 STEP_SECONDS = 15.0
 RUN_SECONDS = 60.0
@@ -60,7 +59,6 @@ RUN_SECONDS = 60.0
 MOST_SKEW = 14 * 60.0
 """Seconds. ACR refuses signatures that are off by 15 minutes."""
 PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
-_RESTART_KUBELET = "systemctl restart kubelet"
 _NEEDS_A_POD = (
     "a pod's ServiceAccount asks, and its token is only there when the kubelet pulls for that pod; "
     "--token-file takes one from kubectl create token"
@@ -82,68 +80,6 @@ _LOADED_LATE = (
 """Modules that a pull imports only when it uses them."""
 
 
-class SkippedError(Exception):
-    """This step does not apply here; its text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing to try; *run* returns what it saw, raises `CredentialProviderError` or `SkippedError`."""
-
-    name: str
-    run: Callable[[], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What became of a step: ``ok`` and what was *seen*, ``failed``, ``skipped`` and why, or ``not tried``."""
-
-    name: str
-    outcome: str
-    seen: str = ""
-    problem: str = ""
-    remedy: str = ""
-
-
-def examine(steps: Iterable[Step]) -> list[Finding]:
-    """Try *steps* in order until one fails; those after it are not tried."""
-    findings: list[Finding] = []
-    is_broken = False
-    for step in steps:
-        if is_broken:
-            findings.append(Finding(step.name, NOT_TRIED))
-            continue
-        try:
-            findings.append(Finding(step.name, OK, seen=step.run()))
-        except SkippedError as reason:
-            findings.append(Finding(step.name, SKIPPED, seen=str(reason)))
-        except CredentialProviderError as error:
-            findings.append(Finding(step.name, FAILED, problem=error.problem, remedy=error.remedy))
-            is_broken = True
-        except Exception as error:  # noqa: BLE001 - its text may hold anything, so only its type is told
-            problem = f"unforeseen {type(error).__name__}"
-            findings.append(Finding(step.name, FAILED, problem=problem, remedy="Report it, with this version."))
-            is_broken = True
-    return findings
-
-
-def text(findings: Iterable[Finding]) -> str:
-    """Return *findings* as lines for a terminal."""
-    lines = []
-    for each in findings:
-        told = each.seen or each.problem
-        lines.append(f"{each.outcome:<9}  {each.name}{': ' + told if told else ''}")
-        if each.remedy:
-            lines.append(f"{'':<9}  remedy: {each.remedy}")
-    return "\n".join(lines)
-
-
-def document(findings: Iterable[Finding]) -> dict[str, Any]:
-    """Return *findings* as the JSON that ``--output json`` prints."""
-    steps = [{name: value for name, value in asdict(each).items() if value} for each in findings]
-    return {"healthy": all(each["outcome"] != FAILED for each in steps), "steps": steps}
-
-
 def enter(root: str) -> None:
     """Make the host whose root is mounted at *root* the world: its files, its /proc, its resolv.conf."""
     # This program is not there any more afterwards: what it loads late must be loaded now.
@@ -162,14 +98,6 @@ def enter(root: str) -> None:
     else:
         return
     raise ConfigurationError(problem, remedy="Mount the host's / there, and run as root with CAP_SYS_CHROOT.")
-
-
-@dataclass(frozen=True, slots=True)
-class Pod:
-    """Whom a pull is tried for: a ServiceAccount's *token*, as the kubelet would ask for it, and its *annotations*."""
-
-    token: str = field(repr=False)
-    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 class Examination:
@@ -255,7 +183,7 @@ class Examination:
         if missing:
             raise ConfigurationError(
                 f"the kubelet (process {kubelet.pid}) was started without {' and '.join(missing)}",
-                remedy=f"Add {' and '.join(f'{name}=...' for name in missing)} to its flags, then: {_RESTART_KUBELET}",
+                remedy=f"Add {' and '.join(f'{name}=...' for name in missing)} to its flags, then: {RESTART_KUBELET}",
             )
         return " ".join(f"{name}={value}" for name, value in flags.items())
 
@@ -267,14 +195,14 @@ class Examination:
             named = ", ".join(each.name for each in providers)
             raise ConfigurationError(
                 f"no provider in {kubelet.config} is this program; there are: {named}",
-                remedy=f"Add a provider with name: {NAME}, then: {_RESTART_KUBELET}",
+                remedy=f"Add a provider with name: {NAME}, then: {RESTART_KUBELET}",
             )
         seen = as_kubelet_sees(self._image)
         for each in ours:
             if exec_options(list(each.args)) is None:
                 raise ConfigurationError(
                     f"{each.file} gives {each.name} args that it does not understand",
-                    remedy=f"Use --settings=/FILE and --cache=/FOLDER only, then: {_RESTART_KUBELET}",
+                    remedy=f"Use --settings=/FILE and --cache=/FOLDER only, then: {RESTART_KUBELET}",
                 )
         matching = [each for each in ours if any(not mismatch(pattern, seen) for pattern in each.match_images)]
         self._ours = matching or ours
@@ -284,7 +212,7 @@ class Examination:
         if kubelet.started is not None and changed > kubelet.started + 2:
             raise ConfigurationError(
                 f"{self._provider.file} was changed after the kubelet started, which reads it once",
-                remedy=f"Run: {_RESTART_KUBELET}",
+                remedy=f"Run: {RESTART_KUBELET}",
             )
         return f"provider {self._provider.name} in {self._provider.file}"
 
@@ -302,7 +230,7 @@ class Examination:
         if reason:
             raise ConfigurationError(
                 f"no pattern in matchImages of {provider.name} matches {seen}; the nearest is {pattern}, but {reason}",
-                remedy=f'Add "{self._host}" to its matchImages in {provider.file}, then: {_RESTART_KUBELET}',
+                remedy=f'Add "{self._host}" to its matchImages in {provider.file}, then: {RESTART_KUBELET}',
             )
         return f"{pattern} matches {seen}"
 
@@ -404,101 +332,29 @@ class Examination:
             return CredentialProviderRequest(API_VERSIONS[0], image)
         return CredentialProviderRequest(API_VERSIONS[0], image, self._pod.token, self._passed)
 
-    def _check_token(self) -> str:
+    def _pods_identity(self) -> ServiceAccountIdentity:
         identity = self._registry.identity
         if identity.kind != "serviceAccount":
             raise SkippedError(f"not needed by the identity {identity.kind}")
-        token = self._judged_token(identity)
+        return identity
+
+    def _check_token(self) -> str:
+        identity = self._pods_identity()
+        token = judged_token(self._pod, identity)
         whose = f"of {token.namespace}/{token.name}, " if token else ""
         if self._provider is None:
             if token is None:
                 raise SkippedError("no kubelet")
             return f"{whose}for {identity.audience}; no kubelet, so with all annotations that were given"
-        return whose + self._check_token_attributes(identity, self._provider)
-
-    def _judged_token(self, identity: ServiceAccountIdentity) -> OidcToken | None:
-        """Return the token that was given, None without one; raise `TokenRefusedError` as a pull would."""
-        if self._pod is None:
-            return None
-        from .sources.oidc_token import OidcToken  # noqa: PLC0415 - for those alone who have a token
-
-        token = OidcToken.parse(self._pod.token)
-        token.check(
-            audience=identity.audience,
-            issuer=identity.issuer,
-            provider_arn=identity.oidc_provider_arn,
-            now=time.time(),
-        )
-        return token
-
-    def _check_token_attributes(self, identity: ServiceAccountIdentity, provider: Provider) -> str:
-        provider = next((each for each in self._ours if each.token), provider)
-        where = f"{provider.name} in {provider.file}"
-        other = next((each for each in self._others if each.token), None)
-        if provider.token is None and other:
-            raise ConfigurationError(
-                f"the settings want the token of the pod's ServiceAccount, and {other.name}, the provider that has "
-                "tokenAttributes, has no pattern in matchImages that matches",
-                remedy=f'Add "{self._host}" to its matchImages in {other.file}, then: {_RESTART_KUBELET}',
-            )
-        if provider.token is None:
-            raise ConfigurationError(
-                f"the settings want the token of the pod's ServiceAccount, and {where} has no tokenAttributes",
-                remedy=f"Add tokenAttributes to {where} (Kubernetes 1.34 or newer), with serviceAccountTokenAudience: "
-                f"{identity.audience}, cacheType: ServiceAccount, requireServiceAccount: true and "
-                f"optionalServiceAccountAnnotationKeys: [{ROLE_ANNOTATION}], then: {_RESTART_KUBELET}",
-            )
-        if provider.token.audience != identity.audience:
-            raise ConfigurationError(
-                f"the kubelet asks for tokens for {provider.token.audience[:100]!r}, and the settings want "
-                f"{identity.audience}",
-                remedy=f"Set serviceAccountTokenAudience: {identity.audience} in tokenAttributes of {where}, "
-                f"then: {_RESTART_KUBELET}",
-            )
-        told = _passed_on(provider.token, identity, where)
-        self._check_nobody_slips_through(identity)
+        provider = next((each for each in self._ours if each.token), self._provider)
+        told = judged_attributes(identity, provider, beside=self._ours, not_matching=self._others, host=self._host)
         if self._pod is not None:
-            self._passed = _taken_along(provider, self._pod.annotations)
-        return f"for {identity.audience}, {told}"
-
-    def _check_nobody_slips_through(self, identity: ServiceAccountIdentity) -> None:
-        """Raise `ConfigurationError` when pods that are refused as themselves would get the node's role.
-
-        The kubelet runs every provider that matches, and one without tokenAttributes asks for
-        each pod as if it had no ServiceAccount.
-        """
-        without = next((each for each in self._ours if each.token is None), None)
-        if identity.static_pods == "nodeRole" and without is not None:
-            raise ConfigurationError(
-                f"{without.name} matches too and has no tokenAttributes, so with staticPods: nodeRole every pod gets "
-                "the node's role, also one that is refused as itself",
-                remedy=f"Take {self._host} out of matchImages of {without.name} in {without.file}, then: "
-                f"{_RESTART_KUBELET}; or set staticPods: deny in the settings.",
-            )
+            self._passed = taken_along(provider, self._pod.annotations)
+        return whose + told
 
     def _check_right(self) -> str:
-        identity = self._registry.identity
-        if identity.kind != "serviceAccount":
-            raise SkippedError(f"not needed by the identity {identity.kind}")
-        kubelet = self._seen_kubelet()
-        if not kubelet.kubeconfig:
-            raise SkippedError("the kubelet's kubeconfig is not to be seen")
-        token = self._judged_token(identity)
-        asked = {"namespace": token.namespace, "name": token.name} if token else {}
-        whose = f"ServiceAccount {token.namespace}/{token.name}" if token else "every ServiceAccount"
-        try:
-            is_allowed = may_ask_for_tokens(kubelet.kubeconfig, identity.audience, **asked)
-        except CannotAskError as error:
-            raise SkippedError(str(error)) from None
-        if not is_allowed:
-            raise ConfigurationError(
-                f"the API server gives this node no token of {whose} for {identity.audience}, so the kubelet does not "
-                "even run the plugin",
-                remedy=f'Create a ClusterRole with apiGroups: [""], resources: [{identity.audience}] and verbs: '
-                f"[{VERB}], and a ClusterRoleBinding of it to the group system:nodes."
-                + ("" if token else " If the right is given for single ServiceAccounts, try one with --token-file."),
-            )
-        return f"this node may ask for tokens of {whose} for {identity.audience}"
+        identity = self._pods_identity()
+        return judged_right(self._seen_kubelet().kubeconfig, identity, judged_token(self._pod, identity))
 
     def _ask_metadata(self) -> str:
         identity = self._registry.identity
@@ -701,7 +557,7 @@ class Examination:
         request: dict[str, Any] = {"kind": "CredentialProviderRequest", "image": image}
         request["apiVersion"] = provider.api_version
         if self._pod is not None and provider.token is not None:
-            annotations = _taken_along(provider, self._pod.annotations)
+            annotations = taken_along(provider, self._pod.annotations)
             request |= {"serviceAccountToken": self._pod.token, "serviceAccountAnnotations": annotations}
         began = time.monotonic()
         try:
@@ -757,41 +613,6 @@ def _judged_clock(answers: Iterable[HttpResponse], whose: str) -> str:
             f"this node's clock is {told}, and signatures are good for 15 minutes only", remedy=CHECK_CLOCK
         )
     return f"this node's is {told}" if abs(off) > 2 else "right"
-
-
-def _passed_on(token: TokenAttributes, identity: ServiceAccountIdentity, where: str) -> str:
-    """Say what becomes of ServiceAccounts' annotations; raise when no role could ever be found."""
-    notes = []
-    if ROLE_ANNOTATION in token.required:
-        notes.append(f"for ServiceAccounts with the annotation {ROLE_ANNOTATION} alone")
-    elif ROLE_ANNOTATION in token.optional:
-        notes.append(f"with the annotation {ROLE_ANNOTATION}")
-    elif identity.roles:  # a deliberate choice: who edits ServiceAccounts has no say
-        notes.append("without annotations: roles come from the settings alone")
-    else:
-        raise ConfigurationError(
-            f"the kubelet does not pass the annotation {ROLE_ANNOTATION} on, and the settings name no roles",
-            remedy=f"Add {ROLE_ANNOTATION} to optionalServiceAccountAnnotationKeys in tokenAttributes of {where}, "
-            f"then: {_RESTART_KUBELET}; or add roles to the identity in the settings.",
-        )
-    if token.is_required and identity.static_pods == "nodeRole":
-        notes.append("not for static pods (requireServiceAccount: true)")
-    return ", ".join(notes)
-
-
-def _taken_along(provider: Provider, annotations: Mapping[str, str]) -> dict[str, str]:
-    """Return those of a ServiceAccount's *annotations* that the kubelet hands on; raise when it would not even ask."""
-    token = provider.token
-    if token is None:
-        return {}
-    missing = [key for key in token.required if key not in annotations]
-    if missing:
-        raise ConfigurationError(
-            f"the kubelet runs {provider.name} for ServiceAccounts with the annotation {missing[0]} alone",
-            remedy=f"Annotate the ServiceAccount with it; if it has it, say so: --service-account-annotation "
-            f"{missing[0]}=VALUE",
-        )
-    return {key: value for key, value in annotations.items() if key in (*token.required, *token.optional)}
 
 
 def _role_of(source: CredentialSource, request: CredentialProviderRequest) -> str:

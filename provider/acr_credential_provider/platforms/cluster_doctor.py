@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.doctor import FAILED, OK, SKIPPED, Finding
+from acr_credential_provider.findings import FAILED, OK, SKIPPED, Finding
 from acr_credential_provider.pull_secrets.names import HELPER
 from acr_credential_provider.registry import EnterpriseHost, recognise
 

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider import acr_configuration
-from acr_credential_provider.doctor import FAILED, document, text
 from acr_credential_provider.errors import ConfigurationError
+from acr_credential_provider.findings import FAILED, document, text
 from acr_credential_provider.pull_secrets.configuration import text_of, understood
 from acr_credential_provider.pull_secrets.objects import Namespace
 from acr_credential_provider.pull_secrets.requested import Content, EntryLogins, content_for
