@@ -21,11 +21,11 @@ def is_left_unread(problem):
 
 
 def version_of(module):
-    major, minor = module.kubernetes_version[1:].split(".")[:2]
+    major, minor = module.version[1:].split(".")[:2]
     return int(major), int(minor)
 
 
-@pytest.fixture(params=MODULES, ids=lambda module: module.kubernetes_version)
+@pytest.fixture(params=MODULES, ids=lambda module: module.version)
 def kubelet(request, tmp_path):
     """Return the version, and a function that says why its kubelet does not start with some files ("" if it does)."""
     program = request.param.built / "lookup"
