@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from acr_credential_provider.settings import Webhook
 
 NAME = f"{PREFIX}-pull-secrets"
+SERVICE = f"{PREFIX}-webhook"
+"""The usual name of the Service in front of all replicas."""
 WEBHOOK = f"serviceaccounts.pull-secrets.{PREFIX}"
 API_VERSION = "admissionregistration.k8s.io/v1"
 RESOURCE = f"/apis/{API_VERSION}/mutatingwebhookconfigurations"

@@ -1,0 +1,147 @@
+"""The controller's manifests are valid for every Kubernetes we support, frugal, and of one mind with the code."""
+
+import kubernetes_validate
+import pytest
+import yaml
+from acr_credential_provider.pull_secrets import names, serving_certificate, webhook_configuration
+from acr_credential_provider.pull_secrets.operations import Doors
+from acr_credential_provider.settings import AddonSecretIdentity, ManagedRoleIdentity, PullSecrets
+from acr_credential_provider.sources.rrsa import USUAL_FILE
+from harness import ROOT
+
+FOLDER = ROOT / "packaging/manifests/pull-secrets"
+OVERLAY = ROOT / "packaging/manifests/pull-secrets-as-acr-credential-helper"
+LABELS = {"app.kubernetes.io/name": names.PREFIX, "app.kubernetes.io/component": "pull-secrets"}
+
+
+def documents():
+    listed = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["resources"]
+    assert sorted(listed) == sorted(path.name for path in FOLDER.glob("*.yaml") if path.name != "kustomization.yaml")
+    return [document for name in listed for document in yaml.safe_load_all((FOLDER / name).read_text())]
+
+
+DOCUMENTS = documents()
+
+
+def one(kind, name=names.PREFIX):
+    (found,) = [each for each in DOCUMENTS if each["kind"] == kind and each["metadata"]["name"] == name]
+    return found
+
+
+POD = one("Deployment")["spec"]["template"]
+CONTAINER = POD["spec"]["containers"][0]
+
+
+@pytest.mark.parametrize("version", [f"1.{minor}" for minor in range(28, 38)])
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda each: f"{each['kind']}-{each['metadata']['name']}")
+def test_it_is_valid_for_this_kubernetes(document, version):
+    kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_everything_carries_the_labels_by_which_it_is_found():
+    for document in DOCUMENTS:
+        assert LABELS.items() <= document["metadata"]["labels"].items()
+    for kind in ("Deployment", "PodDisruptionBudget"):
+        assert one(kind)["spec"]["selector"]["matchLabels"] == LABELS
+    assert one("NetworkPolicy")["spec"]["podSelector"]["matchLabels"] == LABELS
+    assert POD["metadata"]["labels"] == LABELS
+
+
+def test_it_stays_below_half_of_what_the_helper_uses():
+    limits = CONTAINER["resources"]["limits"]
+    assert int(limits["cpu"].removesuffix("m")) <= 250
+    assert int(limits["memory"].removesuffix("Mi")) <= 256
+
+
+def test_it_runs_as_nobody_and_may_change_nothing_of_its_image():
+    security = CONTAINER["securityContext"]
+    assert POD["spec"]["securityContext"]["runAsNonRoot"] is True
+    assert security["readOnlyRootFilesystem"] is True
+    assert security["allowPrivilegeEscalation"] is False
+    assert security["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_ports_are_those_that_the_program_listens_at():
+    ports = {each["name"]: each["containerPort"] for each in CONTAINER["ports"]}
+    assert ports == {"webhook": Doors().webhook, "health": Doors().health}
+    allowed = {each["port"] for each in one("NetworkPolicy")["spec"]["ingress"][0]["ports"]}
+    assert allowed == set(ports.values())
+
+
+def test_the_webhooks_service_is_the_one_that_the_api_server_is_told():
+    service = one("Service", webhook_configuration.SERVICE)
+    assert service["spec"]["selector"] == LABELS
+    assert service["spec"]["ports"][0]["port"] == webhook_configuration.Where("x", "y").port
+
+
+def test_identities_find_their_files_where_they_look_for_them():
+    mounts = {each["name"]: each["mountPath"] for each in CONTAINER["volumeMounts"]}
+    volumes = {each["name"]: each for each in POD["spec"]["volumes"]}
+    assert set(mounts) == set(volumes)
+    token = volumes["rrsa-token"]["projected"]["sources"][0]["serviceAccountToken"]
+    assert f"{mounts['rrsa-token']}/{token['path']}" == USUAL_FILE
+    assert token["audience"] == "sts.aliyuncs.com"
+    managed = ManagedRoleIdentity(kind="managedRole")
+    item = volumes["managed-role"]["secret"]["items"][0]
+    assert f"{mounts['managed-role']}/{item['path']}" == managed.token_file
+    assert volumes["managed-role"]["secret"]["secretName"] == managed.secret_name
+    addon = AddonSecretIdentity(kind="addonSecret")
+    assert mounts["addon-secret"] == addon.directory
+    assert volumes["addon-secret"]["secret"]["secretName"] == addon.secret_name
+    assert all(volumes[name]["secret"]["optional"] for name in ("managed-role", "addon-secret"))
+
+
+def test_rights_name_the_objects_that_the_code_names():
+    rules = one("ClusterRole", f"{names.PREFIX}-pull-secrets")["rules"]
+    named = {rule["resources"][0]: rule["resourceNames"] for rule in rules if "resourceNames" in rule}
+    assert named["secrets"] == [PullSecrets().secret_name]
+    assert named["mutatingwebhookconfigurations"] == [webhook_configuration.NAME]
+    own = [
+        (rule["resources"][0], name)
+        for rule in one("Role", f"{names.PREFIX}-pull-secrets")["rules"]
+        for name in rule.get("resourceNames", [])
+    ]
+    assert own == [
+        ("configmaps", "acr-configuration"),
+        ("secrets", names.TOKENS_NAME),
+        ("secrets", serving_certificate.SECRET),
+        ("leases", names.LEASE_NAME),
+        ("deployments", names.HELPER),
+    ]
+    (take_over,) = one("ClusterRole", f"{names.PREFIX}-take-over")["rules"]
+    assert tuple(take_over["resourceNames"]) == names.HELPER_SECRETS
+
+
+def test_nothing_may_be_read_of_secrets_that_are_not_ours():
+    for document in DOCUMENTS:
+        for rule in document.get("rules", []):
+            if "secrets" in rule["resources"] and set(rule["verbs"]) != {"create"}:
+                assert rule["resourceNames"], document["metadata"]["name"]
+
+
+def test_no_right_has_a_wildcard():
+    for document in DOCUMENTS:
+        for rule in document.get("rules", []):
+            assert "*" not in [*rule["verbs"], *rule["resources"], *rule["apiGroups"]]
+
+
+def test_the_overlay_for_trust_policies_patches_what_is_there():
+    overlay = yaml.safe_load((OVERLAY / "kustomization.yaml").read_text())
+    assert overlay["resources"] == ["../pull-secrets"]
+    patched = {}
+    for patch in overlay["patches"]:
+        (step,) = yaml.safe_load(patch["patch"])
+        for document in DOCUMENTS:
+            target = patch["target"]
+            if (
+                document["kind"] in target["kind"].split("|")
+                and target.get("name", document["metadata"]["name"]) == document["metadata"]["name"]
+            ):
+                found = document
+                for part in step["path"].strip("/").split("/"):
+                    found = found[int(part) if part.isdigit() else part]
+                assert found == names.PREFIX
+                assert step["value"] == "aliyun-acr-credential-helper"
+                patched.setdefault(document["kind"], 0)
+                patched[document["kind"]] += 1
+    assert patched == {"ServiceAccount": 1, "Deployment": 1, "ClusterRoleBinding": 1, "RoleBinding": 1}
