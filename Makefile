@@ -126,6 +126,10 @@ soak: venv freeze ## random kills for MINUTES (default 10), not part of the test
 bench: venv freeze freeze-untrimmed freeze-plain ## measure the figures that the design promises; writes build/bench.json
 	PYTHONPATH=tests $(PY) tests/bench/bench.py
 
+.PHONY: bench-webhook
+bench-webhook: venv e2e-assets ## measure the webhook on a real API server; writes build/bench-webhook.json
+	PYTHONPATH=tests $(PY) tests/bench/webhook.py
+
 .PHONY: sandbox
 sandbox: venv ## run the ACR sandbox on loopback and say how to point things at it
 	PYTHONPATH=tests $(PY) -m sandbox

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from .loopback_api import LoopbackApi
 
 SECRET = "acr-credential-aliyun"
-PORT = 8443
 ABOUT = ObjectRef("ConfigMap", "kube-system", "acr-configuration")
 
 
@@ -69,14 +68,15 @@ class Replicas:
         self, api: LoopbackApi, namespace: str, given: Given | None = None, *, lives: Lives | None = None
     ) -> None:
         self.given = given or Given()
-        self.where = Where(namespace, "hook", PORT)
+        self._namespace = namespace
         self._api = api
         self._lives = lives
         self.all: list[Replica] = []
 
     def __enter__(self) -> Self:
         self._left = contextlib.ExitStack()
-        self.service = self._left.enter_context(Service(self._api, self.where.namespace, self.where.service, port=PORT))
+        self.service = self._left.enter_context(Service(self._api, self._namespace, "hook"))
+        self.where = Where(self._namespace, "hook", self.service.port)
         return self
 
     def __exit__(
@@ -85,7 +85,7 @@ class Replicas:
         for each in list(self.all):
             self.stop(each)
         self._left.close()
-        for path in (CONFIGURATION, f"/api/v1/namespaces/{self.where.namespace}/secrets/{CERTIFICATES}"):
+        for path in (CONFIGURATION, f"/api/v1/namespaces/{self._namespace}/secrets/{CERTIFICATES}"):
             delete(self._api, path)
 
     def start(self, *, is_leader: bool = True, user: str = "admin", group: str | None = "system:masters") -> Replica:

@@ -18,20 +18,21 @@ ADDRESSES = (f"127.124.0.{last}" for last in itertools.count(50))
 
 
 class Service:
-    """The Service *name* in *namespace* at *port*; `ports` are those of its replicas on the loopback, to be changed."""
+    """The Service *name* in *namespace*, at a *port* that is free here; `ports` are those of its replicas."""
 
-    def __init__(self, api: LoopbackApi, namespace: str, name: str, *, port: int) -> None:
+    def __init__(self, api: LoopbackApi, namespace: str, name: str) -> None:
         self.ports: list[int] = []
         self._turn = itertools.count()
         self._address = next(ADDRESSES)
-        self._api, self._namespace, self._name, self._port = api, namespace, name, port
+        self._api, self._namespace, self._name = api, namespace, name
 
     def __enter__(self) -> Self:
-        spec = {"clusterIP": self._address, "ports": [{"port": self._port, "protocol": "TCP"}]}
+        self._listening = socket.create_server((self._address, 0), backlog=256)
+        self.port: int = self._listening.getsockname()[1]
+        spec = {"clusterIP": self._address, "ports": [{"port": self.port, "protocol": "TCP"}]}
         self._api.create(
             f"/api/v1/namespaces/{self._namespace}/services", {"metadata": {"name": self._name}, "spec": spec}
         )
-        self._listening = socket.create_server((self._address, self._port), backlog=256)
         self._open: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
         return self
@@ -69,6 +70,8 @@ class Service:
             except OSError:
                 return
             with server:
+                for each in (client, server):  # as the kernel, which forwards packets and waits for none
+                    each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._open |= {client, server}
                 with contextlib.suppress(OSError):
                     _pipe(client, server)

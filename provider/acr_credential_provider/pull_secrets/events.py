@@ -148,6 +148,7 @@ class Events:
         self._gate = Gate()
         self._lock = threading.Lock()
         self._waiting: queue.Queue[tuple[Event, int] | None] = queue.Queue(256)
+        self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._send_all, name="events", daemon=True)
         self._thread.start()
 
@@ -170,11 +171,12 @@ class Events:
         try:
             self._waiting.put_nowait(None)
         except queue.Full:
-            return
+            self._is_over.set()
         self._thread.join(grace)
+        self._is_over.set()
 
     def _send_all(self) -> None:
-        while (waiting := self._waiting.get()) is not None:
+        while (waiting := self._waiting.get()) is not None and not self._is_over.is_set():
             event, times = waiting
             try:
                 self._send(event, times)

@@ -61,5 +61,7 @@ def start(level: str = "info", *, stream: IO[str] | None = None) -> logging.Hand
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger(PACKAGE).setLevel(level.upper())
+    # It warns of clients that leave in the middle of a handshake.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     logging.captureWarnings(True)
     return handler

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from typing import TYPE_CHECKING
 
+from .events import Event, Gate
 from .metrics import Metrics
 
 if TYPE_CHECKING:
@@ -21,13 +24,19 @@ class Telling(Metrics):
         super().__init__()
         self._state = ""
         self._is_leader: bool | None = None
+        self._gate = Gate()
+        """For the log: what is said again and again is in there once in a while."""
+        self._lock = threading.Lock()
         self.events: Events | None = None
         """Who sends Events; without it they are only logged."""
 
     def event(self, about: ObjectRef, reason: str, message: str, *, is_warning: bool = True) -> None:
         """Say *message* about an object."""
+        with self._lock:
+            outcome, _times = self._gate.admit(Event(about, reason, message, is_warning), time.time())
         where = f"{about.kind} {about.namespace + '/' if about.namespace else ''}{about.name}"
-        LOG.log(logging.WARNING if is_warning else logging.INFO, message, extra={"reason": reason, "about": where})
+        if outcome == "sent":
+            LOG.log(logging.WARNING if is_warning else logging.INFO, message, extra={"reason": reason, "about": where})
         if self.events is not None and about.kind != "File":
             self.events.event(about, reason, message, is_warning=is_warning)
 

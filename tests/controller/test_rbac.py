@@ -1,0 +1,238 @@
+"""The rights in the manifests are enough for all that the controller does, and each of them is needed.
+
+A replica runs with exactly these rights while a busy cluster makes it do everything it can do. What an API server
+refuses it is known by verb and resource.
+"""
+
+import contextlib
+import itertools
+import json
+import threading
+import time
+
+import pytest
+import yaml
+from acr_credential_provider.pull_secrets.controller import Controller, Options
+from acr_credential_provider.pull_secrets.events import Gate
+from acr_credential_provider.pull_secrets.fetching import read_login_files
+from acr_credential_provider.pull_secrets.informer import Times
+from acr_credential_provider.pull_secrets.kube import KubeApi
+from acr_credential_provider.pull_secrets.operations import Doors, Operations
+from acr_credential_provider.pull_secrets.reporting import ObjectRef
+from acr_credential_provider.pull_secrets.serving_certificate import Lives
+from acr_credential_provider.pull_secrets.telling import Telling
+from acr_credential_provider.pull_secrets.tokens import Fetched
+from acr_credential_provider.pull_secrets.webhook_configuration import Where
+from acr_credential_provider.token import AuthorizationGrant
+from cluster.kube import KubeError
+from cluster.replicas import CONFIGURATION, delete, find, wait_until
+from cluster.service import Service
+from harness import ROOT
+
+OWN = "kube-system"
+USER = "system:serviceaccount:kube-system:aliyun-acr-credential-provider"
+SECRET = "acr-credential-aliyun"
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{OWN}/leases/aliyun-acr-credential-provider-pull-secrets"
+VERBS = {"get": "GET", "list": "LIST", "watch": "WATCH", "create": "POST", "update": "PUT", "patch": "PATCH"}
+VERBS["delete"] = "DELETE"
+DOCUMENTS = [
+    each
+    for each in yaml.safe_load_all((ROOT / "packaging/manifests/pull-secrets/rbac.yaml").read_text())
+    if each["kind"] != "ServiceAccount" and "take-over" not in each["metadata"]["name"]
+]
+RIGHTS = [
+    (document["kind"], number, verb)
+    for document in DOCUMENTS
+    for number, rule in enumerate(document.get("rules", []))
+    for verb in rule["verbs"]
+]
+
+
+def _rule(kind, number):
+    (role,) = [each for each in DOCUMENTS if each["kind"] == kind]
+    return role["rules"][number]
+
+
+def _named(right):
+    kind, number, verb = right
+    rule = _rule(kind, number)
+    return f"{verb}-{rule['resources'][0]}-{'-'.join(rule.get('resourceNames', ['any']))}"
+
+
+class Refusals(Telling):
+    """Remembers what the API server refused for want of a right."""
+
+    def __init__(self):
+        super().__init__()
+        self.refused = set()
+        self.done = set()
+
+    def called(self, verb, resource, code, seconds):
+        super().called(verb, resource, code, seconds)
+        (self.refused if code == "403" else self.done).add((verb, resource))
+
+
+class Coins:
+    """A cloud whose every login is another one, for a few seconds."""
+
+    def __init__(self):
+        self._count = itertools.count()
+
+    def fetch(self, settings, registry, *, known):
+        grant = AuthorizationGrant("cr_temp_user", f"coin-{next(self._count)}", 6.0)
+        return Fetched(grant, "cn-hangzhou", ("demo-registry.cn-hangzhou.cr.aliyuncs.com",))
+
+
+@pytest.fixture(scope="module")
+def hook(api):
+    """The Service that the API server asks."""
+    with Service(api, OWN, "hook") as service:
+        yield service
+
+
+def grant(api, without=None):
+    """Give the user the rights of the manifests, but for the one *without*."""
+    for document in DOCUMENTS:
+        copy = json.loads(json.dumps(document))
+        if without and copy["kind"] == without[0]:
+            rule = copy["rules"][without[1]]
+            rule["verbs"].remove(without[2])
+            if not rule["verbs"]:
+                copy["rules"].remove(rule)
+        plural = copy["kind"].lower() + "s"
+        where = f"/namespaces/{copy['metadata']['namespace']}" if "namespace" in copy["metadata"] else ""
+        collection = f"/apis/rbac.authorization.k8s.io/v1{where}/{plural}"
+        path = f"{collection}/{copy['metadata']['name']}"
+        if find(api, path) is None:
+            api.create(collection, copy)
+        else:
+            api.request("PUT", path, copy)
+
+
+@contextlib.contextmanager
+def at_work(api, hook, teams):
+    """Run a replica that may do what was granted, in the middle of everything; yield what it was refused."""
+    for each in ("configmaps/acr-configuration", "secrets/aliyun-acr-credential-provider-tokens"):
+        delete(api, f"/api/v1/namespaces/{OWN}/{each}")
+    delete(api, f"/api/v1/namespaces/{OWN}/secrets/aliyun-acr-credential-provider-webhook")
+    delete(api, LEASE)
+    delete(api, CONFIGURATION)
+    telling = Refusals()
+    kube = KubeApi.find(kubeconfig=str(api.kubeconfig(USER)), reporter=telling)
+    controller = Controller(
+        kube,
+        Options(OWN, tick=0.3, resync=1.0, lease=(3.0, 2.0, 0.3)),
+        identity="one",
+        fetch=Coins(),
+        read_login=read_login_files,
+        reporter=telling,
+        times=Times(watch=1, resync=2),
+    )
+    operations = Operations(
+        kube,
+        controller,
+        telling,
+        where=Where(OWN, "hook", hook.port),
+        about=ObjectRef("ConfigMap", OWN, "acr-configuration"),
+        may_write=controller.leader.may_write,
+        doors=Doors("127.0.0.1", 0, 0),
+        lives=Lives(certificate=6.0),
+        every=0.3,
+    )
+    hook.ports[:] = [operations.start()[0]]
+    controller.start()
+    stop = threading.Event()
+    cluster = threading.Thread(target=_live, args=(api, teams, telling, stop))
+    cluster.start()
+    try:
+        yield telling
+    finally:
+        stop.set()
+        cluster.join()
+        controller.stop()
+        operations.stop(linger=0)
+        kube.close()
+        delete(api, CONFIGURATION)
+
+
+def _live(api, teams, telling, stop):
+    """What happens in a cluster, over and over: teams come and go, operators change their minds, others write too."""
+    for number in itertools.count():
+        with contextlib.suppress(KubeError, OSError):
+            hooked = {"enabled": number % 3 != 2, "failurePolicy": "Ignore", "timeoutSeconds": 1 + number % 5}
+            _configure(api, teams if number % 4 else teams[:1], hooked, f"host-{number}.example.com")
+            for team in teams:
+                _stir(api, team, number)
+            about = ObjectRef("ServiceAccount", teams[0], "default")
+            telling.event(about, "Tried", f"round {number // 4}", is_warning=False)
+            telling.events._gate = Gate()  # as after a restart: what was told is forgotten
+            if number % 4 == 3:
+                delete(
+                    api,
+                    f"/apis/coordination.k8s.io/v1/namespaces/{OWN}/leases/aliyun-acr-credential-provider-pull-secrets",
+                )
+            if number % 4 == 1:
+                _touch(api, f"/api/v1/namespaces/{OWN}/secrets/aliyun-acr-credential-provider-tokens", number)
+        if stop.wait(0.3):
+            return
+
+
+def _configure(api, teams, hooked, host):
+    registry = {"instanceId": "cri-0000000000000001", "region": "cn-hangzhou", "domains": [host]}
+    settings = {
+        "apiVersion": "aliyun-acr-credential-provider/v1",
+        "kind": "ProviderSettings",
+        "registries": [{**registry, "identity": {"kind": "nodeRole"}}],
+        "pullSecrets": {"namespaces": teams, "serviceAccounts": ["*"], "webhook": hooked},
+    }
+    path = f"/api/v1/namespaces/{OWN}/configmaps"
+    body = {"metadata": {"name": "acr-configuration"}, "data": {"settings.yaml": json.dumps(settings)}}
+    if find(api, f"{path}/acr-configuration") is None:
+        api.create(path, body)
+    else:
+        api.request("PUT", f"{path}/acr-configuration", body)
+
+
+def _stir(api, team, number):
+    """Create an account, and write accounts and Secret again and again, so that others' writes meet conflicts."""
+    accounts = f"/api/v1/namespaces/{team}/serviceaccounts"
+    fresh = f"build-{time.monotonic_ns()}"
+    api.create(accounts, {"metadata": {"name": fresh}})
+    api.request("PATCH", f"{accounts}/{fresh}", {"imagePullSecrets": None}, "application/merge-patch+json")
+    for turn in range(20):  # the controller puts the entry back meanwhile
+        _touch(api, f"{accounts}/{fresh}", f"{number}-{turn}")
+    for turn in range(30):  # the controller writes a new content meanwhile
+        _touch(api, f"/api/v1/namespaces/{team}/secrets/{SECRET}", f"{number}-{turn}")
+    if number % 5 == 4:
+        delete(api, f"/api/v1/namespaces/{team}/secrets/{SECRET}")
+
+
+def _touch(api, path, number):
+    patch = {"metadata": {"annotations": {"touched": str(number)}}}
+    api.request("PATCH", path, patch, "application/merge-patch+json")
+
+
+@pytest.fixture
+def teams(api, namespace):
+    return [namespace, api.namespace(f"{namespace}-b")]
+
+
+def test_the_rights_are_enough_for_everything_and_everything_was_done(api, hook, teams):
+    grant(api)
+    needed = {(VERBS[verb], rule["resources"][0]) for kind, number, verb in RIGHTS for rule in [_rule(kind, number)]}
+    with at_work(api, hook, teams) as telling:
+        wait_until(lambda: needed <= telling.done or telling.refused, f"all of {needed}", timeout=120)
+        assert telling.refused == set()
+
+
+@pytest.mark.parametrize("right", RIGHTS, ids=_named)
+def test_without_this_right_something_is_refused(api, hook, teams, right):
+    kind, number, verb = right
+    grant(api, without=right)
+    try:
+        with at_work(api, hook, teams) as telling:
+            expected = (VERBS[verb], _rule(kind, number)["resources"][0])
+            wait_until(lambda: telling.refused, f"a refusal of {expected}", timeout=120)
+            assert telling.refused == {expected}
+    finally:
+        grant(api)
