@@ -6,9 +6,10 @@ import threading
 import time
 
 import pytest
-from acr_credential_provider.pull_secrets import webhook_keeper
+from acr_credential_provider.pull_secrets.controller import Options
 from acr_credential_provider.pull_secrets.reporting import ObjectRef
 from acr_credential_provider.pull_secrets.serving_certificate import Lives
+from acr_credential_provider.pull_secrets.uninstalling import uninstall
 from acr_credential_provider.settings import Webhook
 from cluster.kube import KubeError
 from cluster.replicas import (
@@ -114,7 +115,7 @@ def test_somebody_elses_configuration_of_our_name_is_left_alone_and_told(api, ow
         replicas.start()
         wait_until(lambda: "WebhookForeign" in _events(api), "the Event")
         assert find(api, CONFIGURATION)["webhooks"][0]["name"] == "a.b.example.com"
-        assert webhook_keeper.uninstall(replicas.all[0].kube, own) == [f"Secret {own}/{CERTIFICATES}"]
+        assert list(uninstall(replicas.all[0].kube, Options(own))) == [f"delete Secret {own}/{CERTIFICATES}"]
         assert find(api, CONFIGURATION)
 
 
@@ -123,10 +124,10 @@ def test_uninstalled_it_leaves_nothing_behind(api, own):
         replicas.started(1)
         kube = replicas.all[0].kube
         replicas.all[0].operations.keeper.stop()
-        assert len(webhook_keeper.uninstall(kube, own)) == 2
+        assert len(list(uninstall(kube, Options(own)))) == 2
         assert find(api, CONFIGURATION) is None
         assert find(api, f"/api/v1/namespaces/{own}/secrets/{CERTIFICATES}") is None
-        assert webhook_keeper.uninstall(kube, own) == []
+        assert list(uninstall(kube, Options(own))) == []
 
 
 def test_replicas_that_start_together_agree_on_one_authority(api, own):

@@ -23,14 +23,13 @@ from .operations import Doors, Operations
 from .survey import line, survey, told
 from .telling import Telling
 from .uninstalling import uninstall
-from .webhook_configuration import Where
+from .webhook_configuration import SERVICE, Where
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NAME = "aliyun-acr-credential-provider pull-secrets"
 OWN_NAMESPACE = "kube-system"
-WEBHOOK_SERVICE = "aliyun-acr-credential-provider-webhook"
 KEYS = "/run/aliyun-acr-credential-provider/keys"
 _EXAMPLES = f"""examples:
   {NAME} plan                                 # what it would do in the cluster of the current context
@@ -59,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(start)
     start.add_argument("--keys-directory", default=KEYS, metavar="DIR", help="where keys of the ConfigMap are written")
     start.add_argument("--writes-per-second", type=_rate, default=100.0, metavar="N", help="default: 100")
-    start.add_argument("--webhook-service", default=WEBHOOK_SERVICE, metavar="NAME", help=f"default: {WEBHOOK_SERVICE}")
+    start.add_argument("--webhook-service", default=SERVICE, metavar="NAME", help=f"default: {SERVICE}")
     start.add_argument("--address", default=Doors().address, help="where to listen (default: %(default)s)")
     start.add_argument("--webhook-port", type=int, default=Doors().webhook, metavar="PORT", help="default: %(default)s")
     start.add_argument("--health-port", type=int, default=Doors().health, metavar="PORT", help="default: %(default)s")

@@ -232,21 +232,6 @@ class Keeper:
             self._warned = warnings
 
 
-def uninstall(api: KubeApi, namespace: str) -> list[str]:
-    """Remove what the webhook has in the cluster, with the certificates in *namespace*; return what was removed.
-
-    What the API server is told goes first: it must not ask a webhook that is no more.
-    """
-    removed = []
-    found = api.get(f"{webhook_configuration.RESOURCE}/{webhook_configuration.NAME}")
-    if found is not None and webhook_configuration.is_ours(found):
-        api.delete(f"{webhook_configuration.RESOURCE}/{webhook_configuration.NAME}", uid=found["metadata"]["uid"])
-        removed.append(f"MutatingWebhookConfiguration {webhook_configuration.NAME}")
-    if api.delete(f"/api/v1/namespaces/{namespace}/secrets/{serving_certificate.SECRET}"):
-        removed.append(f"Secret {namespace}/{serving_certificate.SECRET}")
-    return removed
-
-
 def context_of(pair: serving_certificate.Pair) -> ssl.SSLContext:
     """Return what serves with *pair*; the key is never in a file that has a name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
