@@ -15,7 +15,7 @@ from urllib.parse import quote
 from acr_credential_provider.errors import CloudUnreachableError, ConfigurationError, CredentialProviderError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from acr_credential_provider.pull_secrets.kube import KubeApi
 
@@ -64,11 +64,13 @@ class ClusterApi:
         with _explained("get", kind, namespace):
             return self._api.get(_path(kind, namespace, name))
 
-    def list(self, kind: Kind, namespace: str = "") -> list[dict[str, Any]]:
-        """Return all objects, of *namespace* or of all."""
+    def list(
+        self, kind: Kind, namespace: str = "", *, is_wanted: Callable[[dict[str, Any]], bool] = bool
+    ) -> list[dict[str, Any]]:
+        """Return all objects, of *namespace* or of all, that are wanted: the others leave memory page by page."""
         with _explained("list", kind, namespace):
             pages = self._api.pages(_path(kind, namespace), selector={})
-            return [each for page in pages for each in json.loads(page).get("items") or []]
+            return [each for page in pages for each in json.loads(page).get("items") or [] if is_wanted(each)]
 
     def patch(
         self, kind: Kind, name: str, namespace: str, operations: Sequence[dict[str, Any]], *, dry_run: bool = False

@@ -28,10 +28,11 @@ from .cluster_api import (
     connect,
 )
 from .cluster_doctor import examine
-from .cluster_seen import Cluster, Configuration, name_of
+from .cluster_seen import Cluster, Configuration, is_of_interest, name_of
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from acr_credential_provider.pull_secrets.configuration import Judged
     from acr_credential_provider.settings import PullSecrets
@@ -70,7 +71,7 @@ def _look(api: ClusterApi, settings: str, config_map: tuple[str, str]) -> Cluste
         system_namespaces(wanted) if wanted is not None else (),
         namespaces=_list(api, NAMESPACE),
         accounts=_list(api, SERVICE_ACCOUNT),
-        pods=_list(api, POD),
+        pods=_list(api, POD, is_wanted=is_of_interest),
         deployments=_list(api, DEPLOYMENT),
         nodes=_list(api, NODE),
         events=_list(api, EVENT),
@@ -114,9 +115,9 @@ def _of(found: Object, what: str) -> dict[str, str]:
     return metadata.get(what) or {}
 
 
-def _list(api: ClusterApi, kind: Kind) -> Objects:
+def _list(api: ClusterApi, kind: Kind, *, is_wanted: Callable[[dict[str, Any]], bool] = bool) -> Objects:
     """Return all objects of a *kind*, None where this user may not see them: the checks that need them say so."""
     try:
-        return api.list(kind)
+        return api.list(kind, is_wanted=is_wanted)
     except ForbiddenError:
         return None

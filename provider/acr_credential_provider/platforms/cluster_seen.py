@@ -13,7 +13,7 @@ from acr_credential_provider.pull_secrets.names import HELPER, HELPER_SECRETS, P
 from acr_credential_provider.registry import recognise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from acr_credential_provider.loose_yaml import Change
     from acr_credential_provider.problem import Problem
@@ -115,15 +115,20 @@ def failing_pulls(cluster: Cluster) -> list[Pull]:
         raise SkippedError("this user may not list pods")
     found = []
     for pod in cluster.pods:
-        status, spec = pod.get("status") or {}, pod.get("spec") or {}
-        for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
-            waiting = (container.get("state") or {}).get("waiting") or {}
-            if waiting.get("reason") in WAITING:
-                secrets = tuple(str(each.get("name")) for each in spec.get("imagePullSecrets") or ())
-                account = str(spec.get("serviceAccountName") or "default")
-                image, node = str(container.get("image")), str(spec.get("nodeName") or "")
-                found.append(Pull(namespace_of(pod), name_of(pod), account, image, secrets, node))
+        spec = pod.get("spec") or {}
+        secrets = tuple(str(each.get("name")) for each in spec.get("imagePullSecrets") or ())
+        account, node = str(spec.get("serviceAccountName") or "default"), str(spec.get("nodeName") or "")
+        found += [Pull(namespace_of(pod), name_of(pod), account, each, secrets, node) for each in _waiting(pod)]
     return found
+
+
+def _waiting(pod: Object) -> Iterator[str]:
+    """Yield the images that *pod* waits for in vain."""
+    status = pod.get("status") or {}
+    for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in WAITING:
+            yield str(container.get("image"))
 
 
 def entries_for(pull: Pull, settings: ProviderSettings, own_region: str) -> list[Registry]:
@@ -232,6 +237,11 @@ def session_of(registry: Registry) -> tuple[str, float]:
         return registry.assume_role[-1].role_arn, registry.assume_role[-1].session_duration
     identity = registry.identity
     return str(getattr(identity, "role_arn", "") or ""), float(getattr(identity, "session_duration", 0.0))
+
+
+def is_of_interest(pod: Object) -> bool:
+    """Say whether any check looks at *pod*: a controller's, or one that cannot pull. Most clusters have few."""
+    return is_controller(pod) or any(_waiting(pod))
 
 
 def is_controller(pod: Object) -> bool:
