@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.errors import ConfigurationError
+from acr_credential_provider.pull_secrets.docker_config import docker_config
 from acr_credential_provider.sources.login import Login
 
 if TYPE_CHECKING:
@@ -142,9 +143,11 @@ def entry(login: Login) -> dict[str, str]:
 
 
 def encode(logins: Mapping[str, Login]) -> bytes:
-    """Return *logins* as the content of a ``kubernetes.io/dockerconfigjson`` Secret, always the same bytes."""
-    auths = {key: entry(logins[key]) for key in sorted(logins)}
-    return json.dumps({"auths": auths}, separators=(",", ":")).encode()
+    """Return *logins* as the content of a ``kubernetes.io/dockerconfigjson`` Secret, always the same bytes.
+
+    Raises `ConfigurationError` when it is more than a Secret holds.
+    """
+    return docker_config((key, each.username, each.password) for key, each in logins.items())
 
 
 def shown(key: str) -> str:

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from acr_credential_provider.errors import ConfigurationError, CredentialProviderError
-from acr_credential_provider.sources.login import Login
-from acr_credential_provider.sources.private_file import read_private
 
-from . import auth_file, logins, openshift
+from . import auth_file, openshift
 from .cluster_api import SECRET, SERVICE_ACCOUNT, ClusterApi, ForbiddenError, OutdatedError, connect
+from .login_options import add_sources, named_logins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .auth_file import AuthFile
+    from acr_credential_provider.sources.login import Login
+
     from .openshift import Merge, Operations
 
 NAME = "aliyun-acr-credential-provider openshift"
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     create = commands.add_parser("pull-secret", help="make a Secret that kubelets read of logins in other forms")
     create.add_argument("name", metavar="NAME")
     create.add_argument("--replace", action="store_true", help="put them in place of what is in the Secret now")
-    _add_sources(create)
+    add_sources(create)
     _add_cluster(create)
     create.set_defaults(run=_pull_secret)
 
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument(
         "--secret", type=_pair, default=openshift.GLOBAL, metavar="NAMESPACE/NAME", help="another Secret"
     )
-    _add_sources(merge)
+    add_sources(merge)
     _add_cluster(merge)
     merge.set_defaults(run=_merge)
 
@@ -89,37 +89,11 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would change; the API server only tries it")
 
 
-def _add_sources(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("where logins come from")
-    group.add_argument("--from-file", action="append", default=[], metavar="FILE", help="docker config.json, auth.json")
-    group.add_argument("--from-secret", action="append", default=[], metavar="SECRET", help="podmanconfigjson too")
-    group.add_argument("--settings", default="", metavar="FILE", help="ask ACR now; such tokens live for an hour")
-    group.add_argument("--host", action="append", default=[], help="only these (merge: ACR's own without it)")
-    group.add_argument("--docker-server", metavar="HOST")
-    group.add_argument("--docker-username", metavar="NAME")
-    group.add_argument("--docker-password-file", metavar="FILE", help="a file for its owner alone")
-    group.add_argument(
-        "--auth-server",
-        action="append",
-        default=[],
-        type=_equation,
-        metavar="HOST=SERVER",
-        help="the registry HOST leaves logins to SERVER: give it the same one",
-    )
-
-
 def _pair(text: str) -> tuple[str, str]:
     namespace, slash, name = text.partition("/")
     if not (namespace and slash and name) or "/" in name:
         raise argparse.ArgumentTypeError("write it as NAMESPACE/NAME")
     return namespace, name
-
-
-def _equation(text: str) -> tuple[str, str]:
-    host, sign, server = text.partition("=")
-    if not (host and sign and server):
-        raise argparse.ArgumentTypeError("write it as HOST=SERVER")
-    return host, server
 
 
 # Links.
@@ -194,43 +168,10 @@ def _until_it_holds(attempt: Callable[[], str], what: str) -> str:
 # Secrets.
 
 
-def _logins(options: argparse.Namespace, api: ClusterApi, namespace: str) -> dict[str, Login]:
-    """Return the logins that *options* name, all sources together."""
-    files = [logins.from_file(each) for each in options.from_file]
-    for name in options.from_secret:
-        secret = api.find(SECRET, name, namespace)
-        if secret is None:
-            raise ConfigurationError(f"there is no Secret {namespace}/{name}", remedy="Name one that there is.")
-        files.append(logins.from_secret(secret, what=f"Secret {namespace}/{name}"))
-    files += _literal(options)
-    for each in files:
-        for note in each.notes:
-            sys.stderr.write(f"note: {note}\n")
-    if options.settings:
-        files.append(auth_file.AuthFile(logins.from_acr(options.settings, options.host)))
-    if not files:
-        raise ConfigurationError(
-            "no login was named", remedy="Use --from-file, --from-secret, --settings or --docker-server."
-        )
-    return auth_file.merged(files)
-
-
-def _literal(options: argparse.Namespace) -> list[AuthFile]:
-    parts = (options.docker_server, options.docker_username, options.docker_password_file)
-    if not any(parts):
-        return []
-    if not all(parts):
-        raise ConfigurationError(
-            "a login needs --docker-server, --docker-username and --docker-password-file", remedy="Give all three."
-        )
-    password = read_private(options.docker_password_file, what="the password").decode("utf-8", "replace")
-    return [auth_file.AuthFile({options.docker_server: Login(options.docker_username, password)})]
-
-
 def _pull_secret(options: argparse.Namespace) -> int:
     api = connect(options.kubeconfig, options.context)
     namespace = options.namespace or api.namespace
-    found = _logins(options, api, namespace)
+    found = named_logins(options, api, namespace)
     if options.host:
         found, _ = openshift.ours(found, options.host)
     found = auth_file.with_auth_servers(found, dict(options.auth_server))
@@ -271,7 +212,7 @@ def _manifest(name: str, namespace: str, content: bytes) -> dict[str, Any]:
 def _merge(options: argparse.Namespace) -> int:
     api = connect(options.kubeconfig, options.context)
     namespace, name = options.secret
-    found, others = openshift.ours(_logins(options, api, options.namespace or api.namespace), options.host)
+    found, others = openshift.ours(named_logins(options, api, options.namespace or api.namespace), options.host)
     if others:
         sys.stderr.write(f"note: left out, for they are not ACR's and no --host names them: {', '.join(others)}\n")
     if not found:
