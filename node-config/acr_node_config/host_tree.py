@@ -10,14 +10,15 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from . import folders
 from .facts import Folder, HostFile
+from .failures import UnsafePathError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LARGEST = 1 << 20
 """Bytes. What is larger is no configuration."""
-_MOST_LINKS = 40  # as many as the kernel follows
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -86,39 +87,29 @@ class HostTree:
     @contextmanager
     def _opened(self, path: str) -> Iterator[int | None]:
         """Give a descriptor of what is at *path*, for looking only, or None."""
-        way: list[int] = []
         try:
-            try:
-                self._walk(path, way)
-            except OSError:
-                yield None
-            else:
-                yield way[-1]
+            found = self._open(path)
+        except (OSError, UnsafePathError):
+            yield None
+            return
+        try:
+            yield found
         finally:
-            for each in way:
-                os.close(each)
+            os.close(found)
 
-    def _walk(self, path: str, way: list[int]) -> None:
-        way.append(os.open(self.root or "/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
-        ahead, links = path.split("/")[::-1], 0
-        while ahead:
-            name = ahead.pop()
-            if name in ("", "."):
-                continue
-            if name == "..":
-                if len(way) > 1:  # above the root there is the root
-                    os.close(way.pop())
-                continue
-            found = os.open(name, _LOOK, dir_fd=way[-1])
+    def _open(self, path: str) -> int:
+        for _ in range(folders.MOST_LINKS):
+            folder, _, name = path.rstrip("/").rpartition("/")
+            if name in ("", ".", ".."):
+                return folders.open_folder(self.root or "/", path, to_write=False)
+            opened = folders.open_folder(self.root or "/", folder, to_write=False)
+            try:
+                found = os.open(name, _LOOK, dir_fd=opened)
+            finally:
+                os.close(opened)
             if not stat.S_ISLNK(os.fstat(found).st_mode):
-                way.append(found)
-                continue
+                return found
             target = os.readlink("", dir_fd=found)
             os.close(found)
-            links += 1
-            if links > _MOST_LINKS:
-                raise OSError
-            ahead += target.split("/")[::-1]
-            if target.startswith("/"):
-                while len(way) > 1:
-                    os.close(way.pop())
+            path = target if target.startswith("/") else f"{folder}/{target}"
+        raise OSError
