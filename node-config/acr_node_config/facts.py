@@ -72,8 +72,8 @@ class RunningKubelet:
     pid: int
     program: str
     """Its executable."""
-    arguments: tuple[str, ...]
-    """Its command line, the program's name first."""
+    arguments: tuple[str, ...] = field(repr=False)
+    """Its command line, the program's name first; k3s may be given its token there."""
     config: str
     """The CredentialProviderConfig that it was started with: a flag's value or its default, "" for none."""
     bin_dir: str
@@ -102,7 +102,7 @@ class KubeletUnit:
     """What systemd knows of the kubelet's unit."""
 
     name: str
-    command: tuple[str, ...] = ()
+    command: tuple[str, ...] = field(default=(), repr=False)
     """``ExecStart=``, its variables not replaced: a word ``$NAME`` becomes as many words as it holds."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """``Environment=``: what holds where no file says otherwise."""

@@ -51,7 +51,7 @@ class Kubelet:
     bin_dir: str
     environ: Mapping[str, str] = field(repr=False)
     started: float | None = None  # seconds since the epoch
-    arguments: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = field(default=(), repr=False)
     """Its command line, the program's name first."""
     unit: str = ""
     """The systemd service that its cgroup is of, "" for none."""

@@ -202,6 +202,17 @@ def test_the_kubelet_of_rke2_belongs_to_it(world):
     assert (facts.rancher.name, facts.rancher.unit, facts.version) == ("rke2", "rke2-server.service", (1, 34))
 
 
+def test_no_secret_of_the_node_is_in_what_facts_look_like_in_a_log(world):
+    world.write("/etc/systemd/system/k3s.service", "[Service]\nExecStart=/usr/local/bin/k3s server --token=CANARY\n")
+    world.write("/etc/rancher/k3s/config.yaml", "token: CANARY\n")
+    world.process(9, "/usr/local/bin/k3s", "server", "--token=CANARY", exe="/usr/local/bin/k3s", unit="k3s.service")
+    world.write("/etc/default/kubelet", "A=CANARY\n")
+    facts = world.look()
+    assert facts.rancher.files[0].content == b"token: CANARY\n"
+    assert "CANARY" not in repr(facts)
+    assert "CANARY" not in repr(place(facts, "auto", Wanted()))
+
+
 def test_an_image_has_no_process_of_this_machine(debian):
     debian.process(70, "/usr/bin/kubelet", "--image-credential-provider-config=/x")
     facts = debian.look(is_image=True)
