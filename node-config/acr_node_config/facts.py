@@ -31,7 +31,11 @@ EXTRA_ARGUMENTS = "KUBELET_EXTRA_ARGS"
 
 @dataclass(frozen=True, slots=True)
 class HostFile:
-    """A regular file on the node; *mode* holds the permission bits only."""
+    """A regular file on the node; *mode* holds the permission bits only.
+
+    *path* is its own, past all symlinks, so that it is changed and no symlink replaced; in a folder
+    of files it is the name there, by which they are read in order.
+    """
 
     path: str
     content: bytes = field(repr=False)

@@ -120,8 +120,9 @@ def _config(tree: HostTree, path: str) -> ProviderConfig | None:
         names = [
             name for name in tree.listed(path) if name.endswith(SUFFIXES) and not tree.is_folder(f"{folder}/{name}")
         ]
-        files = tuple(tree.read(f"{folder}/{name}") or HostFile(f"{folder}/{name}", b"") for name in names)
-        return ProviderConfig(path, is_directory=True, files=files)
+        files = (tree.read(f"{folder}/{name}") or HostFile(name, b"") for name in names)
+        named = tuple(replace(file, path=f"{folder}/{name}") for file, name in zip(files, names, strict=True))
+        return ProviderConfig(path, is_directory=True, files=named)
     file = tree.read(path) if path else None
     return ProviderConfig(path, is_directory=False, files=(file,)) if file else None
 
@@ -170,7 +171,8 @@ def _rancher(tree: HostTree, process: Kubelet | None) -> Rancher | None:
     folder = f"/etc/rancher/{name}"
     names = [each for each in tree.listed(f"{folder}/config.yaml.d") if each.endswith((".yaml", ".yml"))]
     paths = [f"{folder}/config.yaml", *(f"{folder}/config.yaml.d/{each}" for each in names)]
-    return Rancher(name, unit, tuple(filter(None, map(tree.read, paths))))
+    files = [(path, tree.read(path)) for path in paths]
+    return Rancher(name, unit, tuple(replace(file, path=path) for path, file in files if file))
 
 
 def _unit(

@@ -26,14 +26,14 @@ class HostTree:
     """The tree below *root*. What is not there, or cannot be read, is None or empty: nothing is raised."""
 
     def __init__(self, root: str = "/") -> None:
-        self.root = root.rstrip("/")
+        self.root = os.path.realpath(root).rstrip("/")
 
     def outside(self, path: str) -> str:
         """Return where *path* is for us, for the files of /proc and others without symlinks of the node's."""
         return self.root + path
 
     def read(self, path: str) -> HostFile | None:
-        """Return the regular file at *path*."""
+        """Return the regular file at *path*, or where a symlink there leads to; its own path is in the answer."""
         with self._opened(path) as found:
             if found is None or not stat.S_ISREG(os.fstat(found).st_mode):
                 return None
@@ -42,8 +42,8 @@ class HostTree:
                     content = file.read(LARGEST + 1)
             except OSError:
                 return None
-            seen = os.fstat(found)
-            return HostFile(path, content, stat.S_IMODE(seen.st_mode), seen.st_uid, seen.st_gid)
+            seen, own = os.fstat(found), os.readlink(f"/proc/self/fd/{found}").removeprefix(self.root)
+            return HostFile(own, content, stat.S_IMODE(seen.st_mode), seen.st_uid, seen.st_gid)
 
     def text(self, path: str) -> str:
         """Return the text of the file at *path*, "" without one."""

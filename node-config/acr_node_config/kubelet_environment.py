@@ -44,7 +44,7 @@ def choose(facts: NodeFacts, profile: str, flags: Mapping[str, str]) -> tuple[st
         _check_effect(facts.unit, target, is_certain=name != "ack")
     file = _file_at(facts, target.path)
     EnvironmentFile.parse(file.content if file else b"", target.path).with_flags(target.variable, flags)
-    return name, target
+    return name, EnvironmentFlags(file.path if file else target.path, target.variable)
 
 
 def _is_ack(facts: NodeFacts) -> bool:

@@ -64,12 +64,14 @@ class Placement:
     """The unit to restart; "" for none."""
     notes: tuple[str, ...] = ()
     """What an operator should know, one sentence each."""
+    config_flag: str = ""
+    """What the kubelet's flag says, where that is not *config* or its folder: a symlink to it, say."""
 
     @property
     def flag_values(self) -> dict[str, str]:
         """The two flags, without dashes, as the kubelet must have them."""
         config = self.config.rpartition("/")[0] if self.is_directory else self.config
-        return {CONFIG_FLAG: config, BIN_DIR_FLAG: self.bin_dir}
+        return {CONFIG_FLAG: self.config_flag or config, BIN_DIR_FLAG: self.bin_dir}
 
 
 @dataclass(frozen=True, slots=True)

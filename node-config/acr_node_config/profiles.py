@@ -149,17 +149,19 @@ def _merge(facts: NodeFacts) -> Placement:
     placement = Placement(
         profile=profile,
         bin_dir=bin_dir,
-        config=path,
-        is_config_ours=False,
-        is_directory=False,
+        config=f"{path.rstrip('/')}/{OWN_FILE}",
+        is_config_ours=True,
+        is_directory=True,
         flags=None,
         unit=_unit(facts),
         notes=notes,
+        config_flag=path,
     )
     if facts.config.is_directory:
-        return replace(placement, config=f"{path.rstrip('/')}/{OWN_FILE}", is_config_ours=True, is_directory=True)
-    Document.parse(facts.config.files[0].content, path)  # it must be one that we can read
-    return placement
+        return placement
+    file = facts.config.files[0]
+    Document.parse(file.content, path)  # it must be one that we can read
+    return replace(placement, config=file.path, is_config_ours=False, is_directory=False)
 
 
 def _patch(facts: NodeFacts, wanted: Wanted) -> Placement:

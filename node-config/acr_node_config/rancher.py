@@ -17,7 +17,7 @@ from .placement import OWN_FILE, Placement, RancherFlags, RefusedError
 from .provider_entries import NAMES
 
 if TYPE_CHECKING:
-    from .facts import NodeFacts, Rancher
+    from .facts import HostFile, NodeFacts, Rancher
     from .placement import Wanted
 
 BIN_DIR, CONFIG = f"{RANCHER}/bin", f"{RANCHER}/config.yaml"
@@ -40,15 +40,18 @@ def place_rancher(facts: NodeFacts, wanted: Wanted) -> Placement:
         config, bin_dir = facts.given  # from its command line
     is_elsewhere = not config and own_places != (CONFIG, BIN_DIR)
     notes = ["a restart of a server restarts its API server too"] if "-agent" not in rancher.unit else []
+    path = config or own_places[0]
+    file = _file(facts, path)
     placement = Placement(
         profile=rancher.name,
         bin_dir=bin_dir or own_places[1],
-        config=config or own_places[0],
-        is_config_ours=_is_ours_alone(facts, config or own_places[0]),
+        config=file.path if file else path,
+        is_config_ours=file is None or set(Document.parse(file.content, path).names) <= set(NAMES),
         is_directory=False,
         flags=RancherFlags(own) if is_elsewhere else None,
         unit="" if facts.is_image else rancher.unit,
         notes=tuple(notes),
+        config_flag=path,
     )
     if config and facts.config is not None and facts.config.is_directory:
         raise RefusedError(
@@ -79,8 +82,7 @@ def drop_in(placement: Placement) -> bytes:
     return write(placement.flag_values).encode()
 
 
-def _is_ours_alone(facts: NodeFacts, path: str) -> bool:
-    """Say whether the file at *path* is not there, or has our providers only."""
-    if facts.config is None or facts.config.path != path or not facts.config.files:
-        return True
-    return set(Document.parse(facts.config.files[0].content, path).names) <= set(NAMES)
+def _file(facts: NodeFacts, path: str) -> HostFile | None:
+    """Return the file that is at *path* now."""
+    is_there = facts.config is not None and facts.config.path == path and facts.config.files
+    return facts.config.files[0] if is_there and facts.config is not None else None

@@ -159,6 +159,42 @@ def test_a_configuration_of_others_is_read_with_its_programs(debian):
     assert place(facts, "auto", Wanted()).profile == "eks"
 
 
+def test_behind_a_symlink_the_file_itself_is_changed_and_the_flag_stays_as_it_is(debian):
+    flags = "--image-credential-provider-config=/etc/p.yaml", "--image-credential-provider-bin-dir=/opt/p"
+    debian.process(70, "/usr/bin/kubelet", *flags).program("/opt/p/a")
+    debian.write("/srv/real.yaml", YAML).link("/etc/p.yaml", "/srv/real.yaml")
+    placement = place(debian.look(), "auto", Wanted())
+    assert placement.config == "/srv/real.yaml"
+    assert placement.flag_values == {
+        "image-credential-provider-config": "/etc/p.yaml",
+        "image-credential-provider-bin-dir": "/opt/p",
+    }
+
+
+def test_an_environment_file_behind_a_symlink_keeps_its_symlink(debian):
+    debian.process(70, "/usr/bin/kubelet")
+    debian.write("/etc/sysconfig/kubelet", "KUBELET_EXTRA_ARGS=--v=2\n").link(
+        "/etc/default/kubelet", "../sysconfig/kubelet"
+    )
+    assert place(debian.look(), "auto", Wanted()).flags.path == "/etc/sysconfig/kubelet"
+
+
+def test_a_folder_given_with_a_slash_is_the_same_folder(debian):
+    flags = "--image-credential-provider-config=/etc/p.d/", "--image-credential-provider-bin-dir=/opt/p"
+    debian.process(70, "/usr/bin/kubelet", *flags).write("/etc/p.d/a.yaml", YAML).program("/opt/p/a")
+    placement = place(debian.look(), "auto", Wanted())
+    assert placement.config == "/etc/p.d/50-aliyun-acr-credential-provider.yaml"
+    assert placement.flag_values["image-credential-provider-config"] == "/etc/p.d/"
+
+
+def test_a_configmap_mounted_as_folder_is_read_by_the_names_there(debian):
+    flags = "--image-credential-provider-config=/etc/p.d", "--image-credential-provider-bin-dir=/opt/p"
+    debian.process(70, "/usr/bin/kubelet", *flags).program("/opt/p/a")
+    debian.write("/etc/p.d/..2026/data", YAML).link("/etc/p.d/a.yaml", "..2026/data")
+    (file,) = debian.look().config.files
+    assert (file.path, file.content) == ("/etc/p.d/a.yaml", YAML.encode())
+
+
 def test_of_a_folder_of_configurations_the_kubelets_files_are_read(debian):
     flags = "--image-credential-provider-config=/etc/p.d", "--image-credential-provider-bin-dir=/opt/p"
     debian.process(70, "/usr/bin/kubelet", *flags).program("/opt/p/a")
