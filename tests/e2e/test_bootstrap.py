@@ -6,6 +6,7 @@ It sees this machine's programs, and folders /etc and /var/tmp that are its own 
 import hashlib
 import http.server
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,11 @@ import threading
 from pathlib import Path
 
 import pytest
+import yaml
+from acr_credential_provider.kubelet_flags import BIN_DIR_FLAG, CONFIG_FLAG
+from acr_node_config.environment_file import EnvironmentFile
+from acr_node_config.kubelet_config import problems
+from harness import FROZEN
 
 SCRIPT = Path(__file__).resolve().parents[2] / "node-config/bootstrap/bootstrap.sh"
 NAME = "aliyun-acr-credential-provider"
@@ -58,17 +64,18 @@ def archive(folder, *, name=NAME, program=PROGRAM):
 def run(tmp_path):
     """Return a function that runs the script and tells how it ended, what it ran, and what it left behind."""
 
-    def run(*, shell=("/bin/sh",), setup="", **variables):
+    def run(*, shell=("/bin/sh",), setup="", then="", **variables):
         result, left, conf = (tmp_path / each for each in ("result", "left", "conf"))
         for each in (result, left, conf):
             each.unlink(missing_ok=True)
         own = f"""
-            mount -t tmpfs own /var/tmp && mount -t tmpfs own /etc && mkdir /etc/kubernetes || exit 99
+            mount -t tmpfs own /var/tmp && mount -t tmpfs -o mode=755 own /etc && mkdir /etc/kubernetes || exit 99
             echo "hosts: files" > /etc/nsswitch.conf
             {setup}
             "$@"; code=$?
-            ls -A /var/tmp /var/lib /opt | grep {NAME} > "{left}"
+            ls -A /var/tmp /var/lib /opt | grep -E '^{NAME}[.].{{6}}$' > "{left}"
             cat {ACK_FILE} > "{conf}" 2>/dev/null
+            {then}
             exit $code
         """
         ran = subprocess.run(
@@ -212,6 +219,53 @@ def test_a_node_of_ack_that_got_no_file_gets_none_from_the_script(run, tmp_path)
     ran, words, conf = run(WAY="ack-custom-data", ARCHIVE=path, SHA256=digest)
     assert (ran.returncode, conf) == (0, "")
     assert words
+
+
+def test_a_release_is_baked_for_real_and_a_second_time_changes_nothing(run, tmp_path):
+    assert FROZEN.exists(), "run `make freeze` first: what is shipped is what is tested"
+    path = tmp_path / "archive.tar.gz"
+    with tarfile.open(path, "w:gz", compresslevel=1) as tar:
+        tar.add(FROZEN.parent, NAME)
+    settings = {
+        "apiVersion": "aliyun-acr-credential-provider/v1",
+        "kind": "ProviderSettings",
+        "registries": [{"instanceId": "cri-1", "domains": ["images.example.com"], "identity": {"kind": "nodeRole"}}],
+    }
+    (tmp_path / "settings.yaml").write_text(json.dumps(settings))
+    (tmp_path / "settings.yaml").chmod(0o600)
+    seen = tmp_path / "seen"
+    tree = "find /etc /opt /var/lib -printf '%m %U %l %p\\n' | sort"
+    ran, _, _ = run(
+        setup="""
+            for each in /opt /var/lib /var/cache; do mount -t tmpfs -o mode=755 own $each; done
+            mkdir /etc/default; echo KUBELET_EXTRA_ARGS=--v=2 > /etc/default/kubelet
+        """,
+        then=f"""
+            mkdir {seen}; cp -a /etc /opt {seen}/
+            find /etc /opt /var/lib ! -type l -perm /022 > {seen}/loose
+            {tree} > {seen}/first; {{ "$@" && {tree} > {seen}/second; }} || code=98
+            /opt/{NAME}/bin/{NAME} --version > {seen}/version || code=97
+        """,
+        WAY="cloud-init",
+        ARCHIVE=str(path),
+        SHA256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        SETTINGS=str(tmp_path / "settings.yaml"),
+        OPTIONS="--profile kubeadm-deb",
+    )
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    assert (seen / "version").read_text().startswith(NAME)
+    flags = EnvironmentFile.parse((seen / "etc/default/kubelet").read_bytes()).value("KUBELET_EXTRA_ARGS").split()
+    given = dict(each.removeprefix("--").split("=", 1) for each in flags)
+    assert given["v"] == "2"
+    bin_dir, config = given[BIN_DIR_FLAG], given[CONFIG_FLAG]
+    programs = [each.name for each in (seen / bin_dir.lstrip("/")).iterdir() if os.access(each, os.X_OK)]
+    data = (seen / config.lstrip("/")).read_bytes()
+    assert yaml.safe_load(data)["providers"][0]["matchImages"] == ["images.example.com"]
+    assert not problems({config: data}, (1, 30), is_directory=False, executables=programs)
+    first = (seen / "first").read_text()
+    assert f"600 0  /etc/{NAME}/settings.yaml\n" in first
+    assert (seen / "loose").read_text() == ""
+    assert (seen / "second").read_text() == first
 
 
 def test_ack_finds_its_redirection_word_for_word():
