@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,6 +129,14 @@ BAD_TOKENS = {
     "no text": lambda cluster, other: "....",
     "too long": lambda cluster, other: cluster.token("team-a", "app", padding="x" * 30_000),
 }
+REASONS = {
+    "another audience": "is not for the audience sts.aliyuncs.com",
+    "no audience": "is not for the audience sts.aliyuncs.com",
+    "expired": "expired",
+    "not valid yet": "is not valid yet",
+    "another cluster": "was issued by another cluster",
+}
+"""What is told of a token; of the others, that they are none."""
 FORGED_TOKENS = {
     "another key's": lambda cluster, other: replace_signature(cluster.token("team-a", "app"), other),
     "cut off in the signature": lambda cluster, other: cluster.token("team-a", "app")[:-20],
@@ -162,7 +171,9 @@ def nothing_is_kept(program):
 def test_a_token_that_cannot_be_right_is_refused_before_any_call(frozen, sandbox, cluster, other_cluster, name):
     change(frozen, sandbox, identity={**SERVICE_ACCOUNT, "withoutRole": "nodeRole"})
     token = BAD_TOKENS[name](cluster, other_cluster)
-    assert_refused(ask_as(frozen, sandbox, token))
+    refused = ask_as(frozen, sandbox, token)
+    assert_refused(refused)
+    assert re.search(REASONS.get(name, "is not a (signed )?token of a Kubernetes"), refused.stderr.decode())
     assert sandbox.calls.counts() == {}
     assert nothing_is_kept(frozen)
 
