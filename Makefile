@@ -162,6 +162,10 @@ test-chart: venv e2e-assets ## the chart as Helm renders it, for each Kubernetes
 test-controller: venv freeze-controller e2e-assets ## what works on a cluster's objects, against a real API server
 	$(PY) -m pytest -q tests/controller
 
+.PHONY: bench-controller
+bench-controller: venv e2e-assets ## measure the pull-secrets controller against a real API server; BENCH_FULL=1 with 10,000 accounts
+	PYTHONPATH=tests $(PY) tests/bench/controller.py
+
 .PHONY: tested-with
 tested-with: e2e ## run the cluster tests and write down what they were run with
 	cp build/e2e/tested-with.md docs/tested-with.md

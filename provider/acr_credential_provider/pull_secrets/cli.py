@@ -58,6 +58,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(start)
     start.add_argument("--keys-directory", default=KEYS, metavar="DIR", help="where keys of the ConfigMap are written")
     start.add_argument("--writes-per-second", type=_rate, default=100.0, metavar="N", help="default: 100")
+    start.add_argument(
+        "--resync",
+        type=_duration,
+        default=600.0,
+        metavar="TIME",
+        help="how often all is looked at (default: 10m)",
+    )
+    start.add_argument(
+        "--lease-duration", type=_duration, default=15.0, metavar="TIME", help="until another replica takes over"
+    )
     start.add_argument("--webhook-service", default=SERVICE, metavar="NAME", help=f"default: {SERVICE}")
     start.add_argument("--address", default=Doors().address, help="where to listen (default: %(default)s)")
     start.add_argument("--webhook-port", type=int, default=Doors().webhook, metavar="PORT", help="default: %(default)s")
@@ -113,6 +123,18 @@ def _namespaced(text: str) -> tuple[str, str]:
     return namespace, name
 
 
+def _duration(text: str) -> float:
+    try:
+        return settings_file.parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
+
+
+def _lease(duration: float) -> tuple[float, float, float]:
+    """Return it with what Kubernetes' own components have beside it: renew deadline and retry period."""
+    return duration, duration * 2 / 3, duration * 2 / 15
+
+
 def _rate(text: str) -> float:
     rate = float(text)
     if not 0.1 <= rate <= 10000:
@@ -129,6 +151,8 @@ def _options(options: argparse.Namespace) -> Options:
         take_over=options.take_over,
         keys_directory=getattr(options, "keys_directory", KEYS),
         writes_per_second=getattr(options, "writes_per_second", 100.0),
+        resync=getattr(options, "resync", 600.0),
+        lease=_lease(getattr(options, "lease_duration", 15.0)),
     )
 
 
@@ -147,7 +171,7 @@ def _run(options: argparse.Namespace) -> int:
             fetch=Fetcher(folder),
             read_login=read_login_files,
             reporter=telling,
-            times=Times(),
+            times=Times(resync=options.resync),
         )
         operations = Operations(
             api,
