@@ -112,7 +112,9 @@ class Leader:
             self._api.create(self._collection, self._record({}, {}))
         else:
             spec: dict[str, Any] = lease.get("spec") or {}
-            record = repr(sorted(spec.items()))
+            record = str(
+                lease["metadata"].get("resourceVersion", "")
+            )  # changes even if the holder's clock stands still
             if record != self._seen[0]:
                 self._seen = (record, asked_at)
             holder = spec.get("holderIdentity") or ""

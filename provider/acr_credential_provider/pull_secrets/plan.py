@@ -143,15 +143,13 @@ def plan(observed: Observed, desired: Desired) -> list[Action]:
         ]
     refers = frozenset({desired.name} if is_there else ())
     changes = _changes(observed, desired, refers, is_foreign_name=is_foreign(present))
+    # Where ours can't take their place, entries with an old name stay, and what they lead to stays alive.
+    in_use = _in_use(observed, changes)
+    for name, each in sorted(observed.secrets.items()):
+        is_old = name in desired.retired and name in in_use and not is_foreign(each)
+        if is_old and desired.is_selected and each.digest != desired.digest and has_logins(desired.content):
+            actions.append(_update(each, desired))
     actions += changes
-    removed = {(each.name, name) for each in changes for _, name in each.remove}
-    # Where nothing can take its place (a stranger has our name), an older Secret stays with those who refer to it.
-    in_use = {
-        name
-        for account in observed.accounts
-        for name in account.pull_secrets or ()
-        if not account.terminating and (account.name, name) not in removed
-    }
     actions += [
         DeleteSecret(each.namespace, each.name, each.uid, each.resource_version)
         for name, each in sorted(observed.secrets.items())
@@ -161,6 +159,18 @@ def plan(observed: Observed, desired: Desired) -> list[Action]:
         and (name in desired.retired or (name == desired.name and not desired.is_selected))
     ]
     return actions
+
+
+def _in_use(observed: Observed, changes: Sequence[ChangeAccount]) -> set[str]:
+    """Return the names that accounts refer to once *changes* were made."""
+    removed = {each.name: {index for index, _ in each.remove} for each in changes}
+    return {
+        name
+        for account in observed.accounts
+        if not account.terminating
+        for index, name in enumerate(account.pull_secrets or ())
+        if index not in removed.get(account.name, ())
+    }
 
 
 def _update(secret: Secret, desired: Desired) -> UpdateSecret:

@@ -258,3 +258,8 @@ def test_where_a_stranger_has_our_name_an_older_secret_stays_for_those_who_refer
     stranger, old = secret(ours=False), secret(OLD)
     world = observed(stranger, old, account(pull_secrets=(OLD,)))
     assert plan(world, desired(retired=frozenset({OLD}))) == []
+
+
+def test_an_old_secret_lives_on_as_long_as_the_new_name_is_taken_by_somebody_else():
+    world = observed(secret(ours=False), secret(OLD, b"x"), account(pull_secrets=(OLD,)))
+    assert plan(world, desired(retired=frozenset({OLD}))) == [UpdateSecret("team", OLD, "1", LOGIN)]
