@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .files import Host
-    from .node_program import NodeProgram, Plan
+    from .node_program import Installation, NodeProgram, Plan
     from .offers import Offers
 
 LOOK_EVERY = 4.0
@@ -133,7 +133,7 @@ class Agent:
             self._uninstall()
             return
         if not self._has_looked:
-            self._remember_files()
+            self._take_up()
         settings = self.offers.settings(at_once=not self._watched)
         self._take_over_settings_status()
         if self.offers.is_unusable and not self._watched:
@@ -164,9 +164,10 @@ class Agent:
             self._count("settings_changes")
             self.log(f"settings {self.offers.status.in_force} are in force")
         self._take_over_settings_status()
-        self._remember_files()
+        is_confirmed = self._remember_files().is_confirmed
         self._has_drifted, self._retry = False, RETRY_FIRST
-        self._become(agent_status.READY, serving=True)
+        words = "" if is_confirmed else "All files are in place; that the kubelet uses them is seen to by others."
+        self._become(agent_status.READY, words, serving=True)
 
     def _take_over_settings_status(self) -> None:
         if self.offers.is_unusable and self.status.settings != self.offers.status:
@@ -174,12 +175,21 @@ class Agent:
             self.log("settings are not usable: " + " ".join(self.offers.status.problems[:3]))
         self.status = replace(self.status, settings=self.offers.status)
 
-    def _remember_files(self) -> None:
+    def _take_up(self) -> None:
+        """Look at what is there, and end a change first that was killed: it had its slot when it began."""
+        interrupted = self._remember_files().interrupted
+        if interrupted:
+            self.log(f"to do: bring an interrupted {interrupted} to its end")
+            self.program.install("")
+            self._remember_files()
+        self._has_looked = True
+
+    def _remember_files(self) -> Installation:
         installation = self.program.installation()
         self._watched = installation.watched
         self._baseline = self._stats()
-        self._has_looked = True
         self.status = replace(self.status, is_serving=installation.is_confirmed)
+        return installation
 
     def _check_own_image(self, settings: str) -> None:
         image = as_kubelet_sees(self.wishes.own_image)

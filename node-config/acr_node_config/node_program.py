@@ -52,12 +52,13 @@ class Plan:
 class Installation:
     """What is on a node: the installed *program*, "" for none, and the paths whose change is drift.
 
-    *is_confirmed*: a kubelet was seen to live with it.
+    *is_confirmed*: a kubelet was seen to live with it. *interrupted* names a change that did not end.
     """
 
     program: str = ""
     watched: tuple[str, ...] = ()
     is_confirmed: bool = False
+    interrupted: str = ""
 
 
 class NodeProgram(Protocol):
@@ -100,14 +101,15 @@ class Ran:
     stderr: bytes
 
     def told(self) -> tuple[str, str]:
-        """Return the last error and remedy that it told, as our programs tell them."""
-        lines = self.stderr.decode("utf-8", "replace").splitlines()
+        """Return the last error and remedy that it told, as our programs tell them; else its last words."""
+        lines = [line for line in self.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
         found = dict.fromkeys(("error", "remedy"), "")
         for line in lines:
             kind, colon, text = line.partition(": ")
             if colon and kind in found:
                 found[kind] = plain_text(text)
-        return found["error"] or f"it ended with exit code {self.code}", found["remedy"]
+        last = plain_text(lines[-1]) if lines else ""
+        return found["error"] or last or f"it ended with exit code {self.code}", found["remedy"]
 
 
 @dataclass(slots=True)
@@ -145,7 +147,12 @@ class InstalledProgram:
         """Return what is on the node."""
         document = self._verb(["status"], seconds=PLAN_SECONDS)
         watched = tuple(str(each) for each in document.get("watched") or ())
-        self._installed = Installation(str(document.get("program") or ""), watched, document.get("confirmed") is True)
+        self._installed = Installation(
+            str(document.get("program") or ""),
+            watched,
+            document.get("confirmed") is True,
+            plain_text(str(document.get("interrupted") or "")),
+        )
         return self._installed
 
     def judge_name(self) -> str:

@@ -118,6 +118,7 @@ class FakeNode:
         self.before_install = lambda plan: None
         self.failure = None
         self.rejected = ""
+        self.interrupted = ""
         self.judged_by = []
         self.tokens = {}
         self.cloud_fails = False
@@ -147,6 +148,9 @@ class FakeNode:
     def install(self, settings):
         if self.failure:
             raise self.failure
+        if self.interrupted:
+            self.interrupted = ""
+            return
         plan, wanted = self.plan(settings), self._wanted(settings)
         self.before_install(plan)
         if plan.restarts and not self.lives_with(wanted[CONFIG]):
@@ -166,8 +170,8 @@ class FakeNode:
 
     def installation(self):
         if not self.text(PROGRAM):
-            return Installation()
-        return Installation(PROGRAM, (PROGRAM, CONFIG, SETTINGS), is_confirmed=True)
+            return Installation(interrupted=self.interrupted)
+        return Installation(PROGRAM, (PROGRAM, CONFIG, SETTINGS), is_confirmed=True, interrupted=self.interrupted)
 
     def judge_name(self):
         return self.text(PROGRAM)

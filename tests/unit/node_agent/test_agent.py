@@ -322,6 +322,16 @@ def test_uninstalling_takes_everything_away_once_and_stays_idle(installed):
     assert installed.node.restarts == 2
 
 
+def test_a_change_that_was_killed_is_ended_first_and_without_asking_for_another_slot(machine):
+    machine.node.interrupted = "install"
+    machine.api, machine.wishes = None, {"asks_for_slots": True}
+    machine.start()
+    machine.agent.tick()
+
+    assert machine.node.interrupted == ""
+    assert "to do: bring an interrupted install to its end" in machine.logged
+
+
 def test_no_secret_is_in_the_status_or_the_log(machine):
     machine.push(GOOD + "secret: canary-settings\n", key="canary-credential")
     machine.run(8)
