@@ -154,6 +154,11 @@ e2e-assets: venv ## build what a cluster needs and nobody packages, once per ver
 e2e: venv freeze e2e-assets ## pull through the frozen plugin on a real cluster, as root; E2E_FULL=1 runs the long scenario in full
 	$(PY) -m pytest --verbose $(if $(E2E_FULL),-o faulthandler_timeout=1800) tests/cluster/e2e
 
+.PHONY: test-image
+test-image: venv image ## push, pull, unpack and run the image; as root
+	@CIRCLE=roots PYTHON=$(PYTHON) sh packaging/check-system.sh
+	$(PY) -m pytest -q tests/image
+
 .PHONY: test-chart
 test-chart: venv e2e-assets ## the chart as Helm renders it, for each Kubernetes
 	$(PY) -m pytest -q tests/chart

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Says which system packages the build and the tests need and this machine lacks, and the line that installs them.
 # Names are Debian's; elsewhere read them as hints. PYTHON: the interpreter to build with. CIRCLE: build, when
-# nothing is tested; roots, when the bundle is run in other roots too.
+# nothing is tested; roots, when the bundles are run in other roots and in a container too.
 set -u
 python=${PYTHON:-/usr/bin/python3}
 missing=
@@ -35,7 +35,12 @@ need buildah has buildah
 need ca-certificates test -e /etc/ssl/certs
 esac
 case ${CIRCLE-} in
-roots) need mmdebstrap has mmdebstrap ;;
+roots)
+need mmdebstrap has mmdebstrap
+need runc has runc
+need umoci has umoci
+need docker-registry has docker-registry
+;;
 esac
 
 if [ -n "$missing" ]; then
