@@ -30,7 +30,7 @@ from cluster.service import Service
 from harness import ROOT
 
 OWN = "kube-system"
-USER = "system:serviceaccount:kube-system:aliyun-acr-credential-provider"
+USER = "system:serviceaccount:kube-system:aliyun-acr-credential-provider-pull-secrets"
 SECRET = "acr-credential-aliyun"
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{OWN}/leases/aliyun-acr-credential-provider-pull-secrets"
 VERBS = {"get": "GET", "list": "LIST", "watch": "WATCH", "create": "POST", "update": "PUT", "patch": "PATCH"}

@@ -23,7 +23,7 @@ def documents():
 DOCUMENTS = documents()
 
 
-def one(kind, name=names.PREFIX):
+def one(kind, name=f"{names.PREFIX}-pull-secrets"):
     (found,) = [each for each in DOCUMENTS if each["kind"] == kind and each["metadata"]["name"] == name]
     return found
 
@@ -140,7 +140,7 @@ def test_the_overlay_for_trust_policies_patches_what_is_there():
                 found = document
                 for part in step["path"].strip("/").split("/"):
                     found = found[int(part) if part.isdigit() else part]
-                assert found == names.PREFIX
+                assert found == f"{names.PREFIX}-pull-secrets"
                 assert step["value"] == "aliyun-acr-credential-helper"
                 patched.setdefault(document["kind"], 0)
                 patched[document["kind"]] += 1
