@@ -97,7 +97,7 @@ class Cluster:
         self.plugin_cache = self._plugin / "cache"
         arguments = ("--settings", str(self.settings_file), "--cache", str(self.plugin_cache))
 
-        pki = Pki(self.node.folder / "pki")
+        self.pki = pki = Pki(self.node.folder / "pki")
         self.runtime = ContainerRuntime(self.node, self.logs)
         self.api = control_plane.start(self.node, pki, self.logs)
         self.kubelet = Kubelet(self.node, pki, control_plane.SERVER, self.logs, arguments=arguments)

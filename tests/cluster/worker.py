@@ -157,6 +157,8 @@ class Kubelet:
             f"--node-ip={machine.ADDRESS}",
             f"--root-dir={self.root}",
             f"--cert-dir={node.folder / 'kubelet-certs'}",
+        ]
+        self._plugins = [
             f"--image-credential-provider-config={self._providers}",
             f"--image-credential-provider-bin-dir={self._bin}",
         ]
@@ -166,15 +168,16 @@ class Kubelet:
         """How often it was started."""
         self.log = logs / "kubelet.log"
 
-    def start(self) -> None:
+    def start(self, *, with_plugins: bool = True) -> None:
         self.started += 1
-        self._running = self._node.start("kubelet", self._command, log=self.log)
+        command = [*self._command, *(self._plugins if with_plugins else [])]
+        self._running = self._node.start("kubelet", command, log=self.log)
         self._running.await_(lambda: self._api.is_ready("/healthz"))
 
-    def restart(self) -> None:
+    def restart(self, *, with_plugins: bool = True) -> None:
         """End it as systemd does, and start it again: what it kept in memory is gone."""
         self.stop()
-        self.start()
+        self.start(with_plugins=with_plugins)
 
     def stop(self) -> None:
         """End it as systemd does."""

@@ -1,0 +1,203 @@
+"""What the fallback must be worth on a real node whose kubelet has no plugin, one function per promise.
+
+The frozen controller runs on the node with the rights of its manifests; the API server asks its webhook through a
+Service; the kubelet pulls with what ServiceAccounts bring.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Self
+
+import harness
+import yaml
+
+from . import control_plane
+from .cluster import wait_until
+from .kube import KubeError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from .cluster import Cluster, Shop
+
+OWN = "kube-system"
+SERVICE = "aliyun-acr-credential-provider-webhook"
+ADDRESS = "10.124.0.50"
+"""The Service's; it is an address of the node, which stands in for what kube-proxy does."""
+USER = "system:serviceaccount:kube-system:aliyun-acr-credential-provider"
+SECRET = "acr-credential-aliyun"
+MANIFESTS = harness.ROOT / "packaging/manifests/pull-secrets/rbac.yaml"
+RENEWALS = 20 if os.environ.get("E2E_FULL") else 5
+
+
+class Fallback:
+    """A *cluster* whose kubelet has no plugin, with the controller at work for *shop*."""
+
+    def __init__(self, cluster: Cluster, *repositories: str, token_life: float | None = None) -> None:
+        self.cluster = cluster
+        self._teams: list[str] = []
+        self.shop: Shop = cluster.open_shop("fallback", *repositories)
+        cluster.sandbox.state.token_life = token_life
+
+    def __enter__(self) -> Self:
+        cluster = self.cluster
+        cluster.kubelet.restart(with_plugins=False)
+        pull_secrets = {
+            "namespaces": ["team-*"],
+            "serviceAccounts": ["*"],
+            "webhook": {"enabled": True, "failurePolicy": "Fail"},
+        }
+        cluster.write_settings(cluster.entry(self.shop, *self.shop.hosts), pullSecrets=pull_secrets)
+        for document in yaml.safe_load_all(MANIFESTS.read_text()):
+            _create(cluster, document)
+        spec = {"clusterIP": ADDRESS, "ports": [{"port": 443, "protocol": "TCP"}]}
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": SERVICE, "namespace": OWN}, "spec": spec}
+        _create(cluster, service)
+        cluster.node.output(["ip", "address", "add", f"{ADDRESS}/32", "dev", "lo"])
+        words = ["pull-secrets", "run", f"--namespace={OWN}", f"--settings={cluster.settings_file}"]
+        words += [f"--kubeconfig={cluster.pki.kubeconfig(USER, control_plane.SERVER)}", f"--address={ADDRESS}"]
+        self.controller = cluster.node.start(
+            "pull-secrets",
+            [str(harness.CONTROLLER), *words, "--webhook-port=443", f"--keys-directory={cluster.node.folder}/keys"],
+            log=cluster.logs / "pull-secrets.log",
+        )
+        self.controller.await_(self._is_asked)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        cluster = self.cluster
+        for team in self._teams:
+            cluster.api.delete(f"/api/v1/namespaces/{team}")
+        wait_until(lambda: not any(map(self._is_there, self._teams)), timeout=90, what="the teams' namespaces to go")
+        self.controller.stop()
+        log = self.controller.log.read_text(errors="replace")
+        assert not [secret for secret in cluster.sandbox.state.secrets() if secret in log]
+        command = [str(harness.CONTROLLER), "pull-secrets", "uninstall", f"--namespace={OWN}", "--force"]
+        admin = cluster.pki.kubeconfig("uninstaller", control_plane.SERVER, group="system:masters")
+        cluster.node.output([*command, f"--kubeconfig={admin}"])
+        cluster.node.output(["ip", "address", "delete", f"{ADDRESS}/32", "dev", "lo"])
+        cluster.api.delete(f"/api/v1/namespaces/{OWN}/services/{SERVICE}")
+        cluster.kubelet.restart()
+
+    def _is_asked(self) -> bool:
+        """Say whether a new ServiceAccount has the entry by now."""
+        team = self.team()
+        try:
+            made = self.cluster.api.create(_path(team, "serviceaccounts"), {"metadata": {"name": "probe"}})
+        except KubeError:
+            return False
+        return bool(made.get("imagePullSecrets"))
+
+    def team(self) -> str:
+        """Make a namespace that is meant."""
+        name = f"team-{self.cluster.next_number()}"
+        self.cluster.api.create("/api/v1/namespaces", {"metadata": {"name": name}})
+        self._teams.append(name)
+        return name
+
+    def _is_there(self, team: str) -> bool:
+        return self.cluster.api.find(f"/api/v1/namespaces/{team}") is not None
+
+    def deploy(self, team: str, repository: str, *, policy: str = "Always") -> str:
+        """Create a ServiceAccount and a Deployment of its own, one right after the other; return their name."""
+        name = f"app-{self.cluster.next_number()}"
+        container = {"name": "app", "image": self.shop.image(repository), "imagePullPolicy": policy}
+        pod = {
+            "containers": [container],
+            "serviceAccountName": name,
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 0,
+        }
+        labels = {"app": name}
+        spec = {
+            "replicas": 1,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        }
+        self.cluster.api.create(_path(team, "serviceaccounts"), {"metadata": {"name": name}})
+        deployments = f"/apis/apps/v1/namespaces/{team}/deployments"
+        self.cluster.api.create(deployments, {"metadata": {"name": name}, "spec": spec})
+        return name
+
+    def pod(self, team: str, name: str) -> dict[str, Any]:
+        """Wait until the one pod of the Deployment *name* runs, and return it."""
+        found: list[dict[str, Any]] = []
+
+        def runs() -> bool:
+            found[:] = self.cluster.api.get(_path(team, "pods"), labelSelector=f"app={name}")["items"]
+            states = [each["state"] for pod in found for each in pod["status"].get("containerStatuses", [])]
+            return len(states) == 1 and "running" in states[0]
+
+        try:
+            wait_until(runs, timeout=90, what=f"{name} to run")
+        except TimeoutError as error:
+            raise AssertionError(f"{error}; {self.complaints(team)}; {self.controller.tail()}") from None
+        return found[0]
+
+    def complaints(self, team: str) -> list[str]:
+        """Return what the kubelet's warnings in *team* say."""
+        events = self.cluster.api.get(_path(team, "events"))["items"]
+        return [f"{each['reason']}: {each.get('message')}" for each in events if each["type"] == "Warning"]
+
+    def secret(self, team: str) -> dict[str, Any]:
+        return self.cluster.api.get(_path(team, f"secrets/{SECRET}"))
+
+
+def _path(namespace: str, rest: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/{rest}"
+
+
+def _create(cluster: Cluster, document: dict[str, Any]) -> None:
+    """Create *document*, unless it is there."""
+    group = document["apiVersion"]
+    where = f"/namespaces/{document['metadata']['namespace']}" if "namespace" in document["metadata"] else ""
+    prefix = "/api/v1" if group == "v1" else f"/apis/{group}"
+    try:
+        cluster.api.create(f"{prefix}{where}/{document['kind'].lower()}s", document)
+    except KubeError as error:
+        if error.status != 409:
+            raise
+
+
+# The promises.
+def the_first_pull_of_an_application_that_comes_with_its_service_account_works(cluster: Cluster) -> None:
+    """Namespace, ServiceAccount and Deployment in one go: no refused pull, no missing Secret, no second try."""
+    with Fallback(cluster, "team/app") as fallback:
+        for _ in range(5):
+            team = fallback.team()
+            pod = fallback.pod(team, fallback.deploy(team, "team/app"))
+            assert pod["status"]["containerStatuses"][0]["imageID"].endswith(fallback.shop.digest("team/app"))
+            assert pod["spec"]["imagePullSecrets"] == [{"name": SECRET}]
+            assert fallback.complaints(team) == []
+        assert cluster.tokens_asked(fallback.shop) == 1, "one token for all namespaces"
+
+
+def an_image_that_is_here_stays_usable_however_often_the_secret_is_renewed(cluster: Cluster) -> None:
+    """The kubelet goes by the Secret that an image was pulled with (KEP-2535), and that stays the same one."""
+    with Fallback(cluster, "team/app", token_life=24.0) as fallback:
+        team = fallback.team()
+        fallback.pod(team, fallback.deploy(team, "team/app"))
+        first = fallback.secret(team)
+        served = len(cluster.calls("registry.manifest", fallback.shop))
+        contents = {first["data"][".dockerconfigjson"]}
+        while len(contents) <= RENEWALS:
+            before = len(contents)
+
+            def is_renewed(before: int = before) -> bool:
+                contents.add(fallback.secret(team)["data"][".dockerconfigjson"])
+                return len(contents) > before
+
+            wait_until(is_renewed, timeout=60, what="the Secret to be renewed")
+            fallback.pod(team, fallback.deploy(team, "team/app", policy="IfNotPresent"))
+        assert fallback.secret(team)["metadata"]["uid"] == first["metadata"]["uid"]
+        assert len(cluster.calls("registry.manifest", fallback.shop)) == served, "the image was here all the time"
+        assert fallback.complaints(team) == []
+
+
+ALL = (
+    the_first_pull_of_an_application_that_comes_with_its_service_account_works,
+    an_image_that_is_here_stays_usable_however_often_the_secret_is_renewed,
+)
