@@ -91,7 +91,7 @@ class LoopbackApi:
     def _start(self) -> None:
         self._folder = Path(self._left.enter_context(tempfile.TemporaryDirectory(prefix="acr-api-")))
         self._pki = Pki(self._folder / "pki")
-        etcd_port, peer_port, self._port = _free_ports(3)
+        etcd_port, peer_port, self._port = free_ports(3)
         self.url = f"https://127.0.0.1:{self._port}"
         admin = self._pki.client("admin", group="system:masters")
         self._tls = ssl.create_default_context(cafile=str(self._pki.ca_file))
@@ -162,7 +162,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports of the loopback that nobody listened at a moment ago."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

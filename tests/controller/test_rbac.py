@@ -9,6 +9,7 @@ import itertools
 import json
 import threading
 import time
+from base64 import b64encode
 
 import pytest
 import yaml
@@ -38,8 +39,10 @@ VERBS["delete"] = "DELETE"
 DOCUMENTS = [
     each
     for each in yaml.safe_load_all((ROOT / "packaging/manifests/pull-secrets/rbac.yaml").read_text())
-    if each["kind"] != "ServiceAccount" and "take-over" not in each["metadata"]["name"]
+    if each["kind"] != "ServiceAccount"
 ]
+TAKE_OVER = list(yaml.safe_load_all((ROOT / "packaging/manifests/pull-secrets/take-over.yaml").read_text()))
+THEIRS = "acr-credential-secret-aggregation"
 RIGHTS = [
     (document["kind"], number, verb)
     for document in DOCUMENTS
@@ -90,11 +93,11 @@ def hook(api):
         yield service
 
 
-def grant(api, without=None):
-    """Give the user the rights of the manifests, but for the one *without*."""
-    for document in DOCUMENTS:
+def grant(api, without=None, also=()):
+    """Give the user the rights of the manifests, but for the one *without*, and those in *also*."""
+    for document in [*DOCUMENTS, *also]:
         copy = json.loads(json.dumps(document))
-        if without and copy["kind"] == without[0]:
+        if without and copy["kind"] == without[0] and document in DOCUMENTS:
             rule = copy["rules"][without[1]]
             rule["verbs"].remove(without[2])
             if not rule["verbs"]:
@@ -110,7 +113,7 @@ def grant(api, without=None):
 
 
 @contextlib.contextmanager
-def at_work(api, hook, teams):
+def at_work(api, hook, teams, *, live=None, take_over=False):
     """Run a replica that may do what was granted, in the middle of everything; yield what it was refused."""
     for each in ("configmaps/acr-configuration", "secrets/aliyun-acr-credential-provider-tokens"):
         delete(api, f"/api/v1/namespaces/{OWN}/{each}")
@@ -121,7 +124,7 @@ def at_work(api, hook, teams):
     kube = KubeApi.find(kubeconfig=str(api.kubeconfig(USER)), reporter=telling)
     controller = Controller(
         kube,
-        Options(OWN, tick=0.3, resync=1.0, lease=(3.0, 2.0, 0.3)),
+        Options(OWN, tick=0.3, resync=1.0, lease=(3.0, 2.0, 0.3), take_over=take_over),
         identity="one",
         fetch=Coins(),
         read_login=read_login_files,
@@ -142,7 +145,7 @@ def at_work(api, hook, teams):
     hook.ports[:] = [operations.start()[0]]
     controller.start()
     stop = threading.Event()
-    cluster = threading.Thread(target=_live, args=(api, teams, telling, stop))
+    cluster = threading.Thread(target=live or _live, args=(api, teams, telling, stop))
     cluster.start()
     try:
         yield telling
@@ -236,3 +239,28 @@ def test_without_this_right_something_is_refused(api, hook, teams, right):
             assert telling.refused == {expected}
     finally:
         grant(api)
+
+
+def test_the_rights_for_taking_over_are_enough(api, hook, teams):
+    """Another helper's Secret lives on for the Pods that refer to it."""
+    grant(api, also=TAKE_OVER)
+    secrets, accounts = (f"/api/v1/namespaces/{teams[0]}/{plural}" for plural in ("secrets", "serviceaccounts"))
+    content = {".dockerconfigjson": b64encode(b'{"auths": {"old.example": {"auth": "eDp5"}}}').decode()}
+    api.create(secrets, {"metadata": {"name": THEIRS}, "type": "kubernetes.io/dockerconfigjson", "data": content})
+    api.create(accounts, {"metadata": {"name": "default"}, "imagePullSecrets": [{"name": THEIRS}]})
+
+    def live(api, teams, telling, stop):
+        _configure(api, teams, {"enabled": False}, "demo-registry.cn-hangzhou.cr.aliyuncs.com")
+        stop.wait()
+
+    with at_work(api, hook, teams[:1], live=live, take_over=True) as telling:
+        wait_until(
+            lambda: api.get(f"{accounts}/default")["imagePullSecrets"] == [{"name": SECRET}] or telling.refused,
+            "its entry to be replaced",
+        )
+        wait_until(
+            lambda: api.get(f"{secrets}/{THEIRS}")["data"] != content or telling.refused, "its Secret to be ours"
+        )
+        assert telling.refused == set()
+    for document in TAKE_OVER:
+        delete(api, f"/apis/rbac.authorization.k8s.io/v1/{document['kind'].lower()}s/{document['metadata']['name']}")

@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     start.add_argument("--webhook-service", default=SERVICE, metavar="NAME", help=f"default: {SERVICE}")
     start.add_argument("--address", default=Doors().address, help="where to listen (default: %(default)s)")
+    start.add_argument("--webhook-service-port", type=int, default=443, metavar="PORT", help="default: 443")
     start.add_argument("--webhook-port", type=int, default=Doors().webhook, metavar="PORT", help="default: %(default)s")
     start.add_argument("--health-port", type=int, default=Doors().health, metavar="PORT", help="default: %(default)s")
     start.add_argument("--log", choices=("debug", "info", "warning", "error"), default="info")
@@ -177,7 +178,7 @@ def _run(options: argparse.Namespace) -> int:
             api,
             controller,
             telling,
-            where=Where(options.namespace, options.webhook_service),
+            where=Where(options.namespace, options.webhook_service, options.webhook_service_port),
             about=controller.about(),
             may_write=controller.leader.may_write,
             doors=Doors(options.address, options.webhook_port, options.health_port),

@@ -1,0 +1,139 @@
+"""The whole controller as processes, its webhook on: what becomes of new ServiceAccounts while replicas come and go."""
+
+import contextlib
+import itertools
+import json
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import pytest
+from cluster.loopback_api import free_ports
+from cluster.replicas import CONFIGURATION, create, delete, find, names
+from cluster.service import Service
+from replica import Team, eventually
+
+
+@pytest.fixture
+def team(api, namespace):
+    return Team(api, namespace)
+
+
+class Processes:
+    """`pull-secrets run`, as often as there are replicas, behind one Service."""
+
+    def __init__(self, api, team, settings):
+        self.team = team
+        self.running = {}
+        self._stack = contextlib.ExitStack()
+        self._service = Service(api, team.own, "hook")
+        self._settings = settings
+        self._kubeconfig = api.kubeconfig("admin", group="system:masters")
+
+    def __enter__(self):
+        self._stack.enter_context(self._service)
+        return self
+
+    def __exit__(self, *_):
+        for process, _health in self.running.values():
+            process.kill()
+            process.communicate()
+        self._stack.close()
+        delete(self.team.api, CONFIGURATION)
+
+    def start(self):
+        webhook, health = free_ports(2)
+        words = ["pull-secrets", "run", f"--namespace={self.team.own}", f"--kubeconfig={self._kubeconfig}"]
+        words += [f"--settings={self._settings}", "--address=127.0.0.1", "--webhook-service=hook"]
+        words += [f"--webhook-service-port={self._service.port}", f"--webhook-port={webhook}"]
+        command = [sys.executable, "-m", "acr_credential_provider", *words, f"--health-port={health}"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.running[webhook] = (process, health)
+        eventually(lambda: _answers(health))
+        self._service.ports.append(webhook)
+        return webhook
+
+    def stop(self, webhook, *, kill):
+        """End a replica; a Service takes one out that is not ready, or gone."""
+        process, health = self.running[webhook]
+        if kill:
+            process.kill()
+        else:
+            process.terminate()
+            eventually(lambda: not _answers(health))
+        self._service.ports.remove(webhook)
+        if kill:
+            self._service.drop()
+        _, log = process.communicate(timeout=60)
+        del self.running[webhook]
+        return process.returncode, log
+
+    def leader(self):
+        """Return the port of the replica that leads, None while none does."""
+        for webhook, (_process, health) in self.running.items():
+            with urllib.request.urlopen(f"http://127.0.0.1:{health}/metrics", timeout=20) as answer:
+                if b"\nacr_pull_secrets_leader 1.0" in answer.read():
+                    return webhook
+        return None
+
+
+def _answers(health):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{health}/readyz", timeout=20) as answer:
+            return answer.status == 200
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+@pytest.fixture
+def settings(team, sandbox, tmp_path):
+    path = tmp_path / "settings.yaml"
+    webhook = {"enabled": True, "failurePolicy": "Fail"}
+    chosen = {"namespaces": [f"{team.prefix}-*"], "serviceAccounts": ["*"], "secretName": team.name, "webhook": webhook}
+    path.write_text(json.dumps({**sandbox.settings(), "pullSecrets": chosen}))
+    path.chmod(0o600)
+    return path
+
+
+def test_with_two_replicas_each_new_account_is_served_whoever_dies_or_leaves(api, team, sandbox, settings):
+    with Processes(api, team, settings) as processes:
+        processes.start()
+        processes.start()
+        eventually(lambda: find(api, CONFIGURATION))
+        first = team.open("first")
+        eventually(lambda: team.pull_secrets(first) == [team.name])
+
+        numbers = itertools.count()
+        eventually(lambda: names(create(api, team.open(f"probe-{next(numbers)}"), "probe")) == [team.name])
+
+        # The leader dies where it stands: creations go on, with the tokens that the other one watched.
+        processes.stop(eventually(processes.leader), kill=True)
+        for number in range(5):
+            app = team.open(f"after-death-{number}")
+            assert names(create(api, app)) == [team.name]
+            assert team.passwords(app)
+
+        # A new one comes, an old one leaves as in a roll-out: it answers until nobody asks it any more.
+        processes.start()
+        code, log = processes.stop(next(iter(processes.running)), kill=False)
+        assert code == 0
+        for number in range(5):
+            assert names(create(api, team.open(f"after-leave-{number}"))) == [team.name]
+        assert sandbox.calls.count("GetAuthorizationToken") == 1
+        assert all(json.loads(line) for line in log.splitlines())
+        assert not [secret for secret in sandbox.state.secrets() if secret in log]
+
+
+def test_what_the_settings_say_of_the_webhook_is_done_as_soon_as_they_are_changed(api, team, settings):
+    text = json.loads(settings.read_text())
+    with Processes(api, team, settings) as processes:
+        processes.start()
+        eventually(lambda: find(api, CONFIGURATION))
+        text["pullSecrets"]["webhook"] = {"enabled": False}
+        settings.write_text(json.dumps(text))
+        eventually(lambda: find(api, CONFIGURATION) is None)
+        text["pullSecrets"]["webhook"] = {"enabled": True, "timeoutSeconds": 30}
+        settings.write_text(json.dumps(text))
+        (hook,) = eventually(lambda: (find(api, CONFIGURATION) or {}).get("webhooks"))
+        assert (hook["failurePolicy"], hook["timeoutSeconds"]) == ("Ignore", 10)
