@@ -155,8 +155,8 @@ def registry(tmp_path):
 
 def test_a_registry_that_wants_a_password_takes_it_and_gives_it_back_the_same(registry, layout, tag, tmp_path):
     auth = tmp_path / "auth.json"
-    run("skopeo", "login", "--tls-verify=false", f"--authfile={auth}", "--username=tester", "--password-stdin", registry,
-        input=PASSWORD)  # fmt: skip
+    log_in = ["skopeo", "login", "--tls-verify=false", f"--authfile={auth}", "--username=tester", "--password-stdin"]
+    run(*log_in, registry, input=PASSWORD)
     there = f"docker://{registry}/tools/acr:{tag}"
     run("skopeo", "copy", "--all", f"--dest-authfile={auth}", "--dest-tls-verify=false", f"oci:{layout}:{tag}", there)
     back = tmp_path / "back"
