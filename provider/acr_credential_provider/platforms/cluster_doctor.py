@@ -12,15 +12,26 @@ from acr_credential_provider.findings import FAILED, OK, SKIPPED, Finding
 from acr_credential_provider.pull_secrets.names import HELPER
 from acr_credential_provider.registry import EnterpriseHost, recognise
 
-from .cluster_seen import (
-    TOKEN_AUDIENCE,
-    SkippedError,
+from .cluster_pulls import (
+    ABSENT,
+    REFUSED,
+    UNREACHABLE,
     account_of,
-    called,
-    configuration_of,
     entries_for,
     failing_pulls,
     grouped,
+    is_covered,
+    pulls_by_plugin,
+    pulls_without_ours,
+    selected_pulls,
+    some,
+    unselected_pulls,
+)
+from .cluster_seen import (
+    TOKEN_AUDIENCE,
+    SkippedError,
+    called,
+    configuration_of,
     has_projected_token,
     is_controller,
     is_ours,
@@ -30,13 +41,8 @@ from .cluster_seen import (
     own_region,
     plugin_nodes,
     pull_secrets_of_accounts,
-    pulls_by_plugin,
-    pulls_without_ours,
-    selected_pulls,
     session_of,
     settings_of,
-    some,
-    unselected_pulls,
 )
 
 if TYPE_CHECKING:
@@ -271,19 +277,34 @@ def _was_early(name: str, cluster: Cluster) -> Iterator[Finding]:
         yield Finding(name, FAILED, problem=f"{some(pulls)}: {problem}", remedy=remedy)
 
 
-def _is_allowed(name: str, cluster: Cluster) -> Iterator[Finding]:
-    with_ours = [
-        each for each in selected_pulls(cluster) if any(is_pull_secret(name, cluster) for name in each.secrets)
-    ]
-    for image, pulls in grouped(with_ours, lambda pull: pull.shown_image).items():
+def _is_reached(name: str, cluster: Cluster) -> Iterator[Finding]:
+    cut_off = [each for each in failing_pulls(cluster) if each.cause == UNREACHABLE and is_covered(each, cluster)]
+    for host, pulls in grouped(cut_off, lambda pull: pull.image.partition("/")[0]).items():
         yield Finding(
             name,
             FAILED,
-            problem=f"{some(pulls)}: {image} is not pulled although the Pod has the pull secret",
-            remedy="Look whether the image and tag exist, in this account and region; whether the role or user has "
-            "cr:GetAuthorizationToken and cr:PullRepository (docs/identities.md); and whether the instance lets this "
-            "network in. An image of another account needs that account's role: assumeRoleARN.",
+            problem=f"{some(pulls)}: {host} cannot be reached from the node",
+            remedy="Check name resolution, routes and certificates there, and the instance's access control: the "
+            "public host needs Internet access, the -vpc host a VPC that the instance was told of.",
         )
+
+
+_RIGHTS = (
+    "Look whether the role or user has cr:GetAuthorizationToken and cr:PullRepository (docs/identities.md), and "
+    "whether the image is of this account; another account's needs that account's role: assumeRoleARN."
+)
+_IMAGE = "Look whether the image and tag exist, in this account, instance and region."
+
+
+def _is_allowed(name: str, cluster: Cluster) -> Iterator[Finding]:
+    with_ours = [each for each in selected_pulls(cluster) if any(is_pull_secret(one, cluster) for one in each.secrets)]
+    for (image, cause), pulls in grouped(with_ours, lambda pull: (pull.shown_image, pull.cause)).items():
+        what, remedy = {
+            REFUSED: ("the registry refuses {image} to the pull secret that the Pod has", f"{_RIGHTS} {_IMAGE}"),
+            ABSENT: ("the registry does not know {image}", _IMAGE),
+        }.get(cause, ("{image} is not pulled although the Pod has the pull secret", f"{_IMAGE} {_RIGHTS}"))
+        if cause != UNREACHABLE:
+            yield Finding(name, FAILED, problem=f"{some(pulls)}: {what.format(image=image)}", remedy=remedy)
 
 
 _CHECKS: tuple[tuple[str, Callable[[str, Cluster], Iterator[Finding]]], ...] = (
@@ -294,6 +315,7 @@ _CHECKS: tuple[tuple[str, Callable[[str, Cluster], Iterator[Finding]]], ...] = (
     ("session duration", _has_a_living_session),
     ("controllers", _is_alone),
     ("RRSA token", _has_its_token),
+    ("network", _is_reached),
     ("region", _has_an_entry),
     ("nodes' plugin", _has_its_plugin),
     ("ServiceAccount list", _is_in_the_list),

@@ -28,7 +28,8 @@ from .cluster_api import (
     connect,
 )
 from .cluster_doctor import examine
-from .cluster_seen import Cluster, Configuration, is_of_interest, name_of
+from .cluster_pulls import is_of_interest
+from .cluster_seen import Cluster, Configuration, name_of
 
 if TYPE_CHECKING:
     import argparse

@@ -28,7 +28,8 @@ def converted(data, **annotations):
 
 
 def pod(name="app-1", namespace="team", account="default", *, image=IMAGE, secrets=(), waiting="ErrImagePull", **spec):
-    state = {"waiting": {"reason": waiting, "message": SECRET}} if waiting else {"running": {}}
+    told = f"{spec.pop('message', '')} {SECRET}"
+    state = {"waiting": {"reason": waiting, "message": told}} if waiting else {"running": {}}
     pulls = {"imagePullSecrets": [{"name": each} for each in secrets]} if secrets else {}
     return {
         "metadata": {"name": name, "namespace": namespace, **spec.pop("metadata", {})},
@@ -292,3 +293,30 @@ def test_an_image_that_would_do_something_in_a_shell_is_not_repeated():
         findings = examine(cluster(pods=[pod(image=evil, secrets=[OURS], nodeName="node-2")], nodes=nodes))
         assert "reboot" not in repr(findings)
         assert any(HOST in each.problem + each.remedy for each in findings)
+
+
+NAMED = f'failed to pull and unpack image "{IMAGE}": failed to resolve reference "{IMAGE}": '
+
+
+@pytest.mark.parametrize(
+    ("message", "check", "words"),
+    [
+        (NAMED + "failed to authorize: unexpected status: 401 Unauthorized", "rights and images", "refuses"),
+        ("pull access denied, repository does not exist or may require authorization", "rights and images", "refuses"),
+        (NAMED + f"{IMAGE}: not found", "rights and images", "does not know"),
+        ("reading manifest 1: manifest unknown", "rights and images", "does not know"),
+        ("Back-off pulling image", "rights and images", "is not pulled although"),
+        (f"dial tcp: lookup {HOST} on 10.0.0.2:53: no such host", "network", "cannot be reached"),
+        ("dial tcp 10.1.1.1:443: i/o timeout", "network", "cannot be reached"),
+        ("tls: failed to verify certificate: x509: certificate signed by unknown authority", "network", "reached"),
+    ],
+)
+def test_what_the_runtime_says_tells_network_image_and_rights_apart(message, check, words):
+    found = told(cluster(pods=[pod(secrets=[OURS], message=message)]))
+    assert list(found) == [check]
+    assert words in found[check]
+
+
+def test_where_the_registry_cannot_be_reached_no_pull_secret_is_blamed():
+    found = told(cluster(pods=[pod(secrets=["mine"], namespace="other", message="dial tcp: i/o timeout")]))
+    assert list(found) == ["network"]
