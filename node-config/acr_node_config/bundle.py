@@ -88,7 +88,7 @@ def folder_for(host: Host, bin_dir: str, bundle: Bundle) -> str:
     number = 1
     while True:
         path = f"{bin_dir}/{HIDDEN}/{bundle.name}" + (f"-{number}" if number > 1 else "")
-        if host.look(path).is_absent or host.digest(path) == bundle.digest:
+        if not host.is_there(path) or host.digest(path) == bundle.digest:
             return path
         number += 1
 

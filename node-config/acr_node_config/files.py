@@ -50,6 +50,15 @@ class Host:
             except (FileNotFoundError, NotADirectoryError):
                 return NOTHING
 
+    def is_there(self, path: str) -> bool:
+        """Say whether anything is at *path*."""
+        with folders.telling(path):
+            try:
+                with folders.parent(self.root, path, to_write=False) as (folder, name):
+                    return not _look(folder, name, path, content=False).is_absent
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+
     def listed(self, path: str) -> list[str]:
         """Return the names in the folder at *path*, sorted; none if there is no such folder."""
         with folders.telling(path):
@@ -255,7 +264,8 @@ def tree_digest(name: str, *, folder: int | None = None, is_installed: bool = Fa
             is_link = stat.S_ISLNK(seen.st_mode)
             if is_installed and (not folders.is_trusted(seen.st_uid) or (seen.st_mode & 0o022 and not is_link)):
                 return ""
-            digest.update(f"{os.path.relpath(top, name)}/{each}\0{stat.S_IFMT(seen.st_mode)}".encode())
+            # Not by os.path.relpath: that asks for the working directory, which may not be there.
+            digest.update(f"{top[len(name) :]}/{each}\0{stat.S_IFMT(seen.st_mode)}".encode())
             if is_link:
                 digest.update(os.readlink(each, dir_fd=here).encode())
             elif stat.S_ISREG(seen.st_mode):

@@ -24,6 +24,7 @@ UNIT = "aliyun-acr-credential-provider-guard.service"
 UNITS = "/etc/systemd/system"
 LINK = f"{UNITS}/multi-user.target.wants/{UNIT}"
 SCRIPT = os.path.join(os.path.dirname(__file__), "guard.sh")
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 _UNIT_TEXT = """\
 # Written by aliyun-acr-credential-provider, which removes it again once the kubelet was seen to run.
@@ -62,6 +63,8 @@ class Guard:
             do(steps.MakeFolder(each))
         terms = {
             "UNIT": unit,
+            "PID": str(service.state(unit).pid),
+            "BOOT": boot_id(),
             "HEALTH": "yes" if has_health else "no",
             "STATE": self._state,
             "LINK": LINK,
@@ -113,3 +116,9 @@ class Guard:
         text = self._host.look(f"{self.folder}/terms").content.decode("utf-8", "replace")
         pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line)
         return {name: value.strip("'") for name, value in pairs}
+
+
+def boot_id() -> str:
+    """Return what tells this boot of the machine from others; containers see the same."""
+    with open(BOOT_ID, encoding="ascii") as file:
+        return file.read().strip()

@@ -4,8 +4,8 @@
 # we installed may be what is broken.
 #
 # It is told by the folder that it lies in:
-#   terms    UNIT, HEALTH (yes if /healthz answered before), STATE (the installer's folder, which it locks while it
-#            works), LINK (what starts this at boot)
+#   terms    UNIT, PID and BOOT (which process of it has not read the files yet), HEALTH (yes if /healthz answered
+#            before), STATE (the installer's folder, which it locks while it works), LINK (what starts this at boot)
 #   files    one line a file, in the order to put them back: "absent|file NUMBER PATH"
 #   was.N    what was in file N
 # and leaves: acted (why), found.N (what was in file N instead), or healthy.
@@ -94,10 +94,21 @@ put_back() {
     sync
 }
 
+is_old() {
+    [ "$PID" != 0 ] && [ "$(property "$(look)" MainPID)" = "$PID" ] &&
+        [ "$(cat /proc/sys/kernel/random/boot_id)" = "$BOOT" ]
+}
+
 [ -f "$here/terms" ] || exit 0
 # shellcheck source=/dev/null
 . "$here/terms"
 wait_for_installer
+# Until it was restarted it says nothing about the files.
+while [ -f "$here/terms" ] && is_old; do
+    exec 9<&-
+    sleep 2
+    wait_for_installer
+done
 [ -f "$here/terms" ] || exit 0 # the installer saw it through
 if is_healthy; then
     say "$UNIT lives with what was installed"

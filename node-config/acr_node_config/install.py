@@ -185,7 +185,7 @@ class Node:
         drifted = [change.path for change in kept if self._drifts(change)]
         if record:
             watched.append(f"{record.installed.tree}/{NAME}")
-            drifted += [] if NAME in self.host.listed(record.installed.tree) else [watched[-1]]
+            drifted += [] if self.host.is_there(watched[-1]) else [watched[-1]]
         return Status(
             record.installed if record else None,
             tuple(watched),

@@ -136,8 +136,9 @@ class Systemctl:
     def _said(self, *words: str, fails: bool = True) -> str:
         ended = commands_on_host.run(["systemctl", *words], root=self._root, seconds=SECONDS)
         if ended.returncode and fails:
+            said = ended.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit code {ended.returncode}"]
             raise ServiceError(
-                f"systemctl {' '.join(words)} failed ({ended.returncode})",
+                f"systemctl {' '.join(words)} failed: {said[-1][:200]}",
                 remedy="Run it on the node and read what it says.",
             )
         return ended.stdout.decode("utf-8", "replace")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.kubelet_flags import flag
 
-from . import commands_on_host
+from . import commands_on_host, guard
 from .failures import ServiceError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 HEALTHZ_PORT = 10248
 SECONDS = 2.0
-_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class LiveKubelet:
         if not pid:
             return ""
         fields = _read(f"{self._proc}/{pid}/stat").rpartition(")")[2].split()
-        return f"{_read(_BOOT_ID).strip()} {pid} {fields[19] if len(fields) > 19 else ''}"
+        return f"{guard.boot_id()} {pid} {fields[19] if len(fields) > 19 else ''}"
 
     @property
     def _proc(self) -> str:
