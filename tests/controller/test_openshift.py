@@ -95,6 +95,24 @@ def test_what_can_not_be_linked_is_told_with_the_way_to_it(api, namespace, opens
         assert remedy in ended.stderr.decode()
 
 
+def test_it_waits_for_an_account_that_comes_a_moment_after_its_project(api, namespace, openshift):
+    secret(api, namespace, "acr-login", {"auths": {ACR: auth()}})
+    late = threading.Timer(2.0, account, (api, namespace, "default-dockercfg-abcde"))
+    late.start()
+    ended = openshift("link", "default", "acr-login", "--wait", "60s")
+    late.join()
+    assert ended.code == 0, ended.stderr
+    assert read_account(api, namespace)[0] == ["default-dockercfg-abcde", "acr-login"]
+
+
+def test_a_name_that_none_can_have_is_told_at_once(openshift, tmp_path):
+    (tmp_path / "auth.json").write_text(json.dumps({"auths": {ACR: auth()}}))
+    ended = openshift("pull-secret", "Not_A_Name", "--from-file", str(tmp_path / "auth.json"))
+    assert ended.code == 1
+    assert b"not valid" in ended.stderr
+    assert b"Correct the name" in ended.stderr
+
+
 def test_links_from_many_at_once_are_all_there_in_the_end(api, namespace, openshift):
     account(api, namespace, "default-dockercfg-abcde")
     names = [f"acr-{number}" for number in range(6)]

@@ -149,8 +149,14 @@ def _refusal(verb: str, kind: Kind, namespace: str, status: int) -> Exception:
         return ConfigurationError(
             f"there is no namespace {namespace}", remedy=f"Create it: kubectl create namespace {namespace}"
         )
-    if verb in ("patch", "create") and status in (404, 409, 422):
+    # A patch whose test of the version fails is answered as one that makes no sense would be: 422.
+    if (verb == "patch" and status in (404, 409, 422)) or (verb == "create" and status == 409):
         return OutdatedError()
+    if status == 422:
+        return ConfigurationError(
+            f"the cluster finds what it was to {verb} in {kind.plural}{where} not valid",
+            remedy="Correct the name: lower case letters, digits, dots and dashes, at most 253 of them.",
+        )
     if status in (401, 403):
         scope = f"-n {namespace}" if namespace else "--all-namespaces"
         what = f"{kind.plural}.{kind.group}" if kind.group else kind.plural

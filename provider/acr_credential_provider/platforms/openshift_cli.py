@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from acr_credential_provider.errors import ConfigurationError, CredentialProviderError
+from acr_credential_provider.settings import parse_duration
 
 from . import auth_file, openshift
 from .cluster_api import SECRET, SERVICE_ACCOUNT, ClusterApi, ForbiddenError, OutdatedError, connect
@@ -56,6 +57,13 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(word, help=purpose)
         command.add_argument("service_account", metavar="SERVICEACCOUNT")
         command.add_argument("secrets", metavar="SECRET", nargs="+")
+        command.add_argument(
+            "--wait",
+            type=_duration,
+            default=0.0,
+            metavar="TIME",
+            help="for the ServiceAccount to come (30s)",
+        )
         command.add_argument("--for", dest="purpose", choices=("pull",), default="pull", help="pull is all it does")
         _add_cluster(command)
         command.set_defaults(run=_link if word == "link" else _unlink)
@@ -87,6 +95,13 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kubeconfig", default="", help="default: as kubectl")
     parser.add_argument("--context", default="")
     parser.add_argument("--dry-run", action="store_true", help="say what would change; the API server only tries it")
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -133,13 +148,17 @@ def _patch_service_account(
     api: ClusterApi, namespace: str, options: argparse.Namespace, plan: Callable[..., Operations], done: str
 ) -> int:
     name = options.service_account
+    until = time.monotonic() + options.wait
 
     def attempt() -> str:
         found = api.find(SERVICE_ACCOUNT, name, namespace)
+        while found is None and time.monotonic() < until:
+            time.sleep(0.5)
+            found = api.find(SERVICE_ACCOUNT, name, namespace)
         if found is None:
             raise ConfigurationError(
                 f"there is no ServiceAccount {namespace}/{name}",
-                remedy="Create it first; those that every project gets come a moment after the project.",
+                remedy="Create it first; each project gets its own a moment later: add --wait 30s.",
             )
         operations = plan(found, options.secrets)
         if not operations:
