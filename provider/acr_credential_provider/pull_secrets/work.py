@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .requested import Content, EntryLogins
     from .watched import Watched
 
+BATCH = 20
+"""Writes in one namespace before others have their turn: a new account there must not wait for a thousand old ones."""
 PATIENCE = 1.0
 """Seconds between two looks of an idle worker at whether it is to end."""
 
@@ -155,11 +157,13 @@ class Workers:
         self._tell_of_requests(seen, snapshot)
         actions = plan(observed, desired(snapshot, seen, observed))
         possible, pause = self._without_reverted(actions)
-        done = self._hands.carry_out(possible)
+        done = self._hands.carry_out(possible[:BATCH])  # a plan's beginning is as safe as all of it
         if done.error is not None:
             self._tell_of_failure(namespace, done.error)
         if pause > 0:
             self._queue.add(namespace, after=pause)
+        if len(possible) > BATCH and done.error is None:
+            self._queue.add(namespace)
         return done
 
     def _note(self, action: Action) -> None:
