@@ -108,6 +108,7 @@ def replica(
     times: Times = Times(silence=SILENCE),  # noqa: B008 - a value
     clock: Callable[[], float] = time.time,
     url: str = "",
+    user: tuple[str, str | None] = ("admin", "system:masters"),
     **options: Any,
 ) -> Iterator[Controller]:
     """Run a controller whose own namespace is *namespace*; its configuration is a ConfigMap there.
@@ -115,7 +116,7 @@ def replica(
     *url* is where it finds the API server, if that is not where it is.
     """
     record = record or Record()
-    kubeconfig = api.kubeconfig("admin", group="system:masters")
+    kubeconfig = api.kubeconfig(user[0], group=user[1])
     if url:
         document = json.loads(kubeconfig.read_text())
         document["clusters"][0]["cluster"]["server"] = url

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from base64 import b64encode
 
+import harness
 import pytest
+import yaml
 from replica import HOSTS, Bank, Record, Team, eventually, replica, settings, stays
 
 HELPER = "/apis/apps/v1/namespaces/kube-system/deployments"
@@ -172,3 +174,37 @@ def test_taking_over_replaces_its_entry_without_a_gap_and_keeps_its_secret_alive
     assert ran(command("uninstall", "--force")).returncode == 0
     assert team.secret(app, THEIRS) is None
     assert team.pull_secrets(app) == []
+
+
+def test_the_rights_in_the_manifests_are_enough_to_take_over(team):
+    manifests = harness.ROOT / "packaging/manifests/pull-secrets"
+    granted = []
+    text = "---\n".join((manifests / name).read_text() for name in ("rbac.yaml", "take-over.yaml"))
+    for document in yaml.safe_load_all(text):
+        if "subjects" in document:  # a certificate has no room for the ServiceAccount's whole name
+            assert [each["name"] for each in document["subjects"]] == ["aliyun-acr-credential-provider-pull-secrets"]
+            document["subjects"] = [{"kind": "User", "name": "taker", "apiGroup": "rbac.authorization.k8s.io"}]
+        if document["kind"] != "ServiceAccount":
+            where = document["metadata"].get("namespace")
+            place = f"/namespaces/{where}" if where else ""
+            path = f"/apis/rbac.authorization.k8s.io/v1{place}/{document['kind'].lower()}s"
+            granted.append(f"{path}/{document['metadata']['name']}")
+            if team.find(granted[-1]) is None:
+                team.api.create(path, document)
+    app, record = team.open("app"), Record()
+    of_the_helper(team, app)
+    team.name = "acr-credential-aliyun"
+    body = {"metadata": {"name": "acr-configuration"}, "data": {"settings.yaml": team.native()}}
+    team.api.create("/api/v1/namespaces/kube-system/configmaps", body)
+    own = {"config_map": ("kube-system", "acr-configuration"), "take_over": True, "user": ("taker", None)}
+    try:
+        with replica(team.api, "kube-system", fetch=Bank(), record=record, **own):
+            eventually(lambda: team.pull_secrets(app) == [team.name])
+            eventually(lambda: set(team.passwords(app, THEIRS)) == set(HOSTS.values()))
+        assert not record.reasons() & {"WriteRefused", "RoundFailed", "HelperUnknown"}
+    finally:
+        own = "/api/v1/namespaces/kube-system"
+        tokens = f"{own}/secrets/aliyun-acr-credential-provider-tokens"
+        for path in [*granted, f"{own}/configmaps/acr-configuration", tokens]:
+            if team.find(path) is not None:
+                team.api.request("DELETE", path)
