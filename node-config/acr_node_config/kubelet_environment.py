@@ -61,7 +61,8 @@ def _of_unit(unit: KubeletUnit | None) -> EnvironmentFlags:
     holder = _holder(unit, variable)
     if holder is not None:
         return EnvironmentFlags(holder.path, variable)
-    mine = [each.path for each in unit.environment_files if _is_an_operators(each.path)]
+    # What says nothing of the kubelet yet may be for anything: os-release, a proxy's variables.
+    mine = [each.path for each in unit.environment_files if _is_an_operators(each.path) and "kubelet" in each.path]
     usual = [path for path in (DEBIAN, RED_HAT) if path in mine]
     if not mine:
         raise RefusedError(f"{unit.name} reads no environment file that is left to the operator", _ELSEWHERE)

@@ -256,6 +256,7 @@ REFUSALS = {
         "files-only",
     ),
     "kubeadm's file alone": (nodes.kubeadm("/run/kubelet.env"), "left to the operator", "files-only"),
+    "files of something else": (nodes.kubeadm("/etc/os-release", "ID=x\n"), "left to the operator", "files-only"),
     "a value in kubeadm's file": (
         nodes.kubeadm("/var/lib/kubelet/kubeadm-flags.env", "KUBELET_EXTRA_ARGS=--x\n"),
         "not the operator's",
