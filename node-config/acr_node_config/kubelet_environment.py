@@ -107,7 +107,7 @@ def _holder(unit: KubeletUnit, variable: str) -> EnvironmentSource | None:
 
 
 def _is_an_operators(path: str) -> bool:
-    return not path.startswith(_NOT_AN_OPERATORS) and not set(path) & set("*?[")
+    return not path.startswith(_NOT_AN_OPERATORS) and not set(path) & set("*?[%")
 
 
 def _file_at(facts: NodeFacts, path: str) -> HostFile | None:
