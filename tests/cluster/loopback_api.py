@@ -50,6 +50,12 @@ class LoopbackApi:
         """Return a kubeconfig that signs in as *user*, a member of *group*."""
         return self._pki.kubeconfig(user, self.url, group=group)
 
+    def kubeconfig_of(self, namespace: str, account: str) -> Path:
+        """Return a kubeconfig that signs in with a token of the ServiceAccount *account*, which must exist."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        return self._pki.kubeconfig_of(account, self.create(path, request)["status"]["token"], self.url)
+
     @property
     def ca_file(self) -> Path:
         """Whom to trust."""

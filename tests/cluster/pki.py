@@ -41,19 +41,26 @@ class Pki:
         return self._write(user.replace(":", "-"), issued)
 
     def kubeconfig(self, user: str, server: str, *, group: str | None = None) -> Path:
-        """Write a kubeconfig for *user* at *server*."""
+        """Write a kubeconfig for *user* at *server*, a member of *group*."""
         pair = self.client(user, group=group)
-        path = pair.cert.with_suffix(".kubeconfig")
-        context = {"cluster": "e2e", "user": user}
+        keys = {"client-certificate": str(pair.cert), "client-key": str(pair.key)}
+        return self._write_kubeconfig(pair.cert.with_suffix(".kubeconfig"), server, keys)
+
+    def kubeconfig_of(self, account: str, token: str, server: str) -> Path:
+        """Write a kubeconfig for the ServiceAccount *account*, whose *token* it is, at *server*."""
+        return self._write_kubeconfig(self._folder / f"{account}.kubeconfig", server, {"token": token})
+
+    def _write_kubeconfig(self, path: Path, server: str, user: dict[str, str]) -> Path:
         document = {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "e2e", "cluster": {"server": server, "certificate-authority": str(self.ca_file)}}],
-            "users": [{"name": user, "user": {"client-certificate": str(pair.cert), "client-key": str(pair.key)}}],
-            "contexts": [{"name": "e2e", "context": context}],
+            "users": [{"name": "user", "user": user}],
+            "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": "user"}}],
             "current-context": "e2e",
         }
         path.write_text(json.dumps(document))
+        path.chmod(0o600)
         return path
 
     def _write(self, name: str, issued: trustme.LeafCert) -> Pair:

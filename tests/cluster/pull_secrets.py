@@ -17,6 +17,7 @@ from .cluster import wait_until
 from .kube import KubeError
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from .cluster import Cluster, Shop
@@ -25,7 +26,6 @@ OWN = "kube-system"
 SERVICE = "aliyun-acr-credential-provider-webhook"
 ADDRESS = "10.124.0.50"
 """The Service's; it is an address of the node, which stands in for what kube-proxy does."""
-USER = "system:serviceaccount:kube-system:aliyun-acr-credential-provider"
 SECRET = "acr-credential-aliyun"
 MANIFESTS = harness.ROOT / "packaging/manifests/pull-secrets/rbac.yaml"
 RENEWALS = 20 if os.environ.get("E2E_FULL") else 5
@@ -49,14 +49,15 @@ class Fallback:
             "webhook": {"enabled": True, "failurePolicy": "Fail"},
         }
         cluster.write_settings(cluster.entry(self.shop, *self.shop.hosts), pullSecrets=pull_secrets)
-        for document in yaml.safe_load_all(MANIFESTS.read_text()):
+        account, *rights = yaml.safe_load_all(MANIFESTS.read_text())
+        for document in (account, *rights):
             _create(cluster, document)
         spec = {"clusterIP": ADDRESS, "ports": [{"port": 443, "protocol": "TCP"}]}
         service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": SERVICE, "namespace": OWN}, "spec": spec}
         _create(cluster, service)
         cluster.node.output(["ip", "address", "add", f"{ADDRESS}/32", "dev", "lo"])
         words = ["pull-secrets", "run", f"--namespace={OWN}", f"--settings={cluster.settings_file}"]
-        words += [f"--kubeconfig={cluster.pki.kubeconfig(USER, control_plane.SERVER)}", f"--address={ADDRESS}"]
+        words += [f"--kubeconfig={self._sign_in(account['metadata']['name'])}", f"--address={ADDRESS}"]
         self.controller = cluster.node.start(
             "pull-secrets",
             [str(harness.CONTROLLER), *words, "--webhook-port=443", f"--keys-directory={cluster.node.folder}/keys"],
@@ -81,6 +82,12 @@ class Fallback:
         cluster.node.output(["ip", "address", "delete", f"{ADDRESS}/32", "dev", "lo"])
         cluster.api.delete(f"/api/v1/namespaces/{OWN}/services/{SERVICE}")
         cluster.kubelet.restart()
+
+    def _sign_in(self, account: str) -> Path:
+        """Return a kubeconfig with a token of the controller's own ServiceAccount, as its Pod would have."""
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        made = self.cluster.api.create(_path(OWN, f"serviceaccounts/{account}/token"), request)
+        return self.cluster.pki.kubeconfig_of(account, made["status"]["token"], control_plane.SERVER)
 
     def _is_asked(self) -> bool:
         """Say whether a new ServiceAccount has the entry by now."""
@@ -110,6 +117,7 @@ class Fallback:
             "serviceAccountName": name,
             "automountServiceAccountToken": False,
             "terminationGracePeriodSeconds": 0,
+            "dnsPolicy": "Default",  # there is no DNS in this cluster, and the kubelet would complain of that
         }
         labels = {"app": name}
         spec = {

@@ -31,16 +31,11 @@ from cluster.service import Service
 from harness import ROOT
 
 OWN = "kube-system"
-USER = "system:serviceaccount:kube-system:aliyun-acr-credential-provider-pull-secrets"
 SECRET = "acr-credential-aliyun"
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{OWN}/leases/aliyun-acr-credential-provider-pull-secrets"
 VERBS = {"get": "GET", "list": "LIST", "watch": "WATCH", "create": "POST", "update": "PUT", "patch": "PATCH"}
 VERBS["delete"] = "DELETE"
-DOCUMENTS = [
-    each
-    for each in yaml.safe_load_all((ROOT / "packaging/manifests/pull-secrets/rbac.yaml").read_text())
-    if each["kind"] != "ServiceAccount"
-]
+ACCOUNT, *DOCUMENTS = yaml.safe_load_all((ROOT / "packaging/manifests/pull-secrets/rbac.yaml").read_text())
 TAKE_OVER = list(yaml.safe_load_all((ROOT / "packaging/manifests/pull-secrets/take-over.yaml").read_text()))
 THEIRS = "acr-credential-secret-aggregation"
 RIGHTS = [
@@ -88,7 +83,8 @@ class Coins:
 
 @pytest.fixture(scope="module")
 def hook(api):
-    """The Service that the API server asks."""
+    """The Service that the API server asks; the ServiceAccount that the replica signs in as is there too."""
+    api.create(f"/api/v1/namespaces/{OWN}/serviceaccounts", ACCOUNT)
     with Service(api, OWN, "hook") as service:
         yield service
 
@@ -121,7 +117,7 @@ def at_work(api, hook, teams, *, live=None, take_over=False):
     delete(api, LEASE)
     delete(api, CONFIGURATION)
     telling = Refusals()
-    kube = KubeApi.find(kubeconfig=str(api.kubeconfig(USER)), reporter=telling)
+    kube = KubeApi.find(kubeconfig=str(api.kubeconfig_of(OWN, ACCOUNT["metadata"]["name"])), reporter=telling)
     controller = Controller(
         kube,
         Options(OWN, tick=0.3, resync=1.0, lease=(3.0, 2.0, 0.3), take_over=take_over),
