@@ -73,14 +73,21 @@ class Api:
         self._own = threading.local()
 
     def call(self, method: str, path: str, body: object = None) -> dict:
-        connection = getattr(self._own, "connection", None)
-        if connection is None:
-            connection = http.client.HTTPSConnection("127.0.0.1", self._api._port, context=self._api._tls, timeout=60)
-            self._own.connection = connection
+        kept = getattr(self._own, "connection", None)
+        if kept is not None:
+            try:
+                return self._send(kept, method, path, body)
+            except (ConnectionError, http.client.HTTPException):  # it was idle for too long
+                kept.close()
+        where = {"host": "127.0.0.1", "port": self._api._port, "context": self._api._tls}
+        self._own.connection = http.client.HTTPSConnection(**where, timeout=60)
+        return self._send(self._own.connection, method, path, body)
+
+    @staticmethod
+    def _send(connection: http.client.HTTPSConnection, method: str, path: str, body: object) -> dict:
         content = None if body is None else json.dumps(body)
         connection.request(method, path, content, {"Content-Type": "application/json"} if content else {})
-        answer = connection.getresponse()
-        return json.loads(answer.read())
+        return json.loads(connection.getresponse().read())
 
     def fill(self, first: int, last: int) -> None:
         """Make the namespaces from number *first* to before *last*, with their accounts."""

@@ -114,6 +114,18 @@ def test_an_entry_that_fails_keeps_its_living_login_and_no_other_notices(team, r
         eventually(lambda: team.passwords(app).get(HOSTS[ONE]) == f"{ONE}-2")
 
 
+def test_a_mistake_of_ours_about_one_entry_costs_no_other_and_is_not_repeated_at_full_speed(team, record, caplog):
+    app = team.open("app")
+    team.configure()
+    bank = Bank()
+    bank.refused[ONE] = ValueError("CANARY")
+    with replica(team.api, team.own, fetch=bank, record=record):
+        eventually(lambda: set(team.passwords(app)) == {HOSTS[TWO]})
+        time.sleep(2)
+        assert sum(reason == "TokenNotRenewed" for _, reason, _ in record.events) <= 2
+        assert "CANARY" not in repr(record.events)
+
+
 def test_two_hours_without_the_cloud_end_as_they_began(team):
     app = team.open("app")
     team.configure()

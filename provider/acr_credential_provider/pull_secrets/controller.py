@@ -6,13 +6,14 @@ for longer than a few seconds; what comes later starts the next one.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from acr_credential_provider import settings as settings_file
-from acr_credential_provider.errors import ConfigurationError, CredentialProviderError
+from acr_credential_provider.errors import CloudUnreachableError, ConfigurationError, CredentialProviderError
 
 from .configuration import ABSENT, InForce, Judged, role_of, succeed, text_of, understood, write_keys
 from .docker_config import EMPTY, docker_config, has_logins
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from .reporting import Reporter
     from .tokens import Fetched
 
+LOG = logging.getLogger(__name__)
 TICK = 10.0
 """Seconds after which a round is due in any case: files may have changed, tokens died, a helper come back."""
 ROUND = 5.0
@@ -229,6 +231,8 @@ class Controller:
                 self.round()
             except CredentialProviderError as error:  # the API server, most of all; the next round is soon
                 self._say("RoundFailed", error)
+            except Exception:  # the next round may have it easier; without rounds all tokens would die
+                LOG.exception("a round failed")
             self._wake.wait(self._pause())
 
     def _pause(self) -> float:
@@ -361,14 +365,21 @@ class Controller:
             self._tokens.keep(registry, self._fetch.fetch(settings, registry, known=known))
             self._reporter.renewed(name)
         except CredentialProviderError as error:
-            self._tokens.fail(registry, error)
-            self._reporter.renewal_failed(name, type(error).__name__)
-            self._say("TokenNotRenewed", error, entry=name)
+            self._not_renewed(registry, error)
+        except Exception:  # a mistake of ours must neither be repeated at full speed nor cost the other entries
+            LOG.exception("a token could not be fetched", extra={"entry": name})
+            report = "Report this with the controller's log: it names the place."
+            self._not_renewed(registry, CloudUnreachableError("fetching a token met the unforeseen", remedy=report))
         finally:
             with self._fetched:
                 self._in_flight.discard(entry_of(registry))
                 self._fetched.notify_all()
             self._wake.set()
+
+    def _not_renewed(self, registry: Registry, error: CredentialProviderError) -> None:
+        self._tokens.fail(registry, error)
+        self._reporter.renewal_failed(called(registry), type(error).__name__)
+        self._say("TokenNotRenewed", error, entry=called(registry))
 
     def _share(self, settings: ProviderSettings) -> None:
         """Let the other replicas, and the next leader, have what this one knows."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import random
 import threading
 import time
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 WATCH = 290.0
 """Seconds after which the API server ends a watch, so that watches wander to new API servers."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 30.0
+LOG = logging.getLogger(__name__)
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 """Seconds to wait after a failure; doubled each time, jittered."""
 _LONGEST_ANNOTATION = 256
 """Characters; what is longer, kubectl's copies of whole objects above all, selects nothing and is not kept."""
@@ -279,6 +281,11 @@ class Informer(Generic[T]):
                     self._stop.wait(max(error.retry_after, random.uniform(0.5, 1.0) * pause))  # noqa: S311 - spreads load
                     pause = min(pause * 2, LONGEST_PAUSE)
             except msgspec.MsgspecError:  # not the API server, whatever it is
+                why, since = "failed", ""
+                self._stop.wait(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - spreads load
+                pause = min(pause * 2, LONGEST_PAUSE)
+            except Exception:  # a mistake of ours about one object must not blind us to all others
+                LOG.exception("a watch failed", extra={"resource": self.kind.name})
                 why, since = "failed", ""
                 self._stop.wait(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - spreads load
                 pause = min(pause * 2, LONGEST_PAUSE)

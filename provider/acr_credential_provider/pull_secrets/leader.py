@@ -7,6 +7,7 @@ is earlier than that. No client for Python that we could use brings this along.
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from .kube import KubeApi
 
+LOG = logging.getLogger(__name__)
 DURATION = 15.0
 """Seconds for which others leave a Lease alone whose holder does not renew it."""
 DEADLINE = 10.0
@@ -96,8 +98,8 @@ class Leader:
                 self.try_once()
             except ClusterError:
                 pass  # the API server is away, or another replica was quicker: the next try will tell
-            except (KeyError, TypeError, AttributeError, ValueError):
-                pass  # somebody wrote a Lease that is none
+            except Exception:  # somebody wrote a Lease that is none; who stops trying would never lead again
+                LOG.exception("the election failed")
             self._tell()
             pause = self._retry * random.uniform(0.8, 1.2)  # noqa: S311 - keeps replicas apart
             if self.may_write():  # the end of leadership is told when it comes, not a try later

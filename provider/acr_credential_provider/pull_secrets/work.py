@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from acr_credential_provider.errors import CredentialProviderError
 
 from .actions import Done, Hands
 from .plan import ChangeAccount, Desired, is_foreign, plan
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from .requested import Content, EntryLogins
     from .watched import Watched
 
+LOG = logging.getLogger(__name__)
 BATCH = 20
 """Writes in one namespace before others have their turn: a new account there must not wait for a thousand old ones."""
 PATIENCE = 1.0
@@ -137,7 +141,12 @@ class Workers:
             done = Done(left=True)
             try:
                 done = self.tidy(namespace)
-            finally:  # also after what should never be: the namespace comes again
+            except CredentialProviderError as error:
+                about = ObjectRef("Namespace", "", namespace)
+                self._reporter.event(about, "NotDone", f"{error.problem}. {error.remedy}")
+            except Exception:  # a mistake of ours about one namespace must not stop the work on all others
+                LOG.exception("a namespace could not be worked on", extra={"namespace": namespace})
+            finally:
                 self._queue.done(namespace, failed=done.left, after=done.after)
                 self._reporter.queue(len(self._queue))
 

@@ -129,6 +129,22 @@ def test_what_is_not_the_api_server_is_no_end_of_it(follow):
     assert api.listed == 2
 
 
+def test_a_listener_that_fails_over_one_object_does_not_end_the_watch(caplog):
+    """What is there is listed anew, and what comes afterwards is told."""
+    broken = [True]
+
+    def listen(item):
+        if broken and broken.pop():
+            raise ValueError("CANARY")
+
+    api = Api([(10, [account("a", 1)]), (20, [account("a", 1), account("b", 2)])], [])
+    informer = Informer(api, service_accounts(), on_change=listen, times=Times())
+    informer.start()
+    assert api.over.wait(30)
+    informer.stop()
+    assert names(informer) == ["a", "b"]
+
+
 def test_an_answer_to_our_own_write_counts_before_the_watch_tells_and_old_news_do_not(follow):
     informer, _, changes = follow([(10, [account("a", 1)])], [])
     informer.observe(ServiceAccount("team", "a", resource_version="20", pull_secrets=("ours",)))
