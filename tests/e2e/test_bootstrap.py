@@ -221,51 +221,70 @@ def test_a_node_of_ack_that_got_no_file_gets_none_from_the_script(run, tmp_path)
     assert words
 
 
-def test_a_release_is_baked_for_real_and_a_second_time_changes_nothing(run, tmp_path):
+@pytest.fixture
+def bake(run, tmp_path):
+    """Return a function that bakes a real release twice, and says which flags the kubelet would get.
+
+    What it left after the first time is in the folder `seen`.
+    """
     assert FROZEN.exists(), "run `make freeze` first: what is shipped is what is tested"
-    path = tmp_path / "archive.tar.gz"
-    with tarfile.open(path, "w:gz", compresslevel=1) as tar:
+    release = tmp_path / "archive.tar.gz"
+    with tarfile.open(release, "w:gz", compresslevel=1) as tar:
         tar.add(FROZEN.parent, NAME)
-    settings = {
-        "apiVersion": "aliyun-acr-credential-provider/v1",
-        "kind": "ProviderSettings",
-        "registries": [{"instanceId": "cri-1", "domains": ["images.example.com"], "identity": {"kind": "nodeRole"}}],
-    }
-    (tmp_path / "settings.yaml").write_text(json.dumps(settings))
-    (tmp_path / "settings.yaml").chmod(0o600)
+    settings = tmp_path / "settings.yaml"
+    registry = {"instanceId": "cri-1", "domains": ["images.example.com"], "identity": {"kind": "nodeRole"}}
+    document = {"apiVersion": "aliyun-acr-credential-provider/v1", "kind": "ProviderSettings", "registries": [registry]}
+    settings.write_text(json.dumps(document))
+    settings.chmod(0o600)
     seen = tmp_path / "seen"
     tree = "find /etc /opt /var/lib -printf '%m %U %l %p\\n' | sort"
-    ran, _, _ = run(
-        setup="""
-            for each in /opt /var/lib /var/cache; do mount -t tmpfs -o mode=755 own $each; done
-            mkdir /etc/default; echo KUBELET_EXTRA_ARGS=--v=2 > /etc/default/kubelet
-        """,
-        then=f"""
-            mkdir {seen}; cp -a /etc /opt {seen}/
-            find /etc /opt /var/lib ! -type l -perm /022 > {seen}/loose
-            {tree} > {seen}/first; {{ "$@" && {tree} > {seen}/second; }} || code=98
-            /opt/{NAME}/bin/{NAME} --version > {seen}/version || code=97
-        """,
+
+    def bake(setup, file, variable, bin_dir, **variables):
+        ran, _, _ = run(
+            setup=f"for each in /opt /var/lib /var/cache; do mount -t tmpfs -o mode=755 own $each; done; {setup}",
+            then=f"""
+                mkdir {seen}; cp -a --parents /etc {bin_dir} {seen}/
+                find /etc /opt /var/lib ! -type l -perm /022 > {seen}/loose
+                {tree} > {seen}/first; {{ "$@" && {tree} > {seen}/second; }} || code=98
+                {bin_dir}/{NAME} --version > {seen}/version || code=97
+            """,
+            ARCHIVE=str(release),
+            SHA256=hashlib.sha256(release.read_bytes()).hexdigest(),
+            SETTINGS=str(settings),
+            **variables,
+        )
+        assert ran.returncode == 0, ran.stderr + ran.stdout
+        assert (seen / "version").read_text().startswith(NAME)
+        assert (seen / "loose").read_text() == ""
+        assert (seen / "second").read_text() == (seen / "first").read_text(), "a second time changes nothing"
+        assert f"600 0  /etc/{NAME}/settings.yaml\n" in (seen / "first").read_text()
+        words = EnvironmentFile.parse((seen / file.lstrip("/")).read_bytes()).value(variable).split()
+        given = dict(each.removeprefix("--").split("=", 1) for each in words)
+        assert given[BIN_DIR_FLAG] == bin_dir
+        programs = [each.name for each in (seen / bin_dir.lstrip("/")).iterdir() if os.access(each, os.X_OK)]
+        data = (seen / given[CONFIG_FLAG].lstrip("/")).read_bytes()
+        assert yaml.safe_load(data)["providers"][0]["matchImages"] == ["images.example.com"]
+        assert not problems({"config": data}, (1, 30), is_directory=False, executables=programs)
+        return given
+
+    return bake
+
+
+def test_a_release_is_baked_for_real_beside_an_operators_flags(bake):
+    given = bake(
+        "mkdir /etc/default; echo KUBELET_EXTRA_ARGS=--v=2 > /etc/default/kubelet",
+        "/etc/default/kubelet",
+        "KUBELET_EXTRA_ARGS",
+        f"/opt/{NAME}/bin",
         WAY="cloud-init",
-        ARCHIVE=str(path),
-        SHA256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        SETTINGS=str(tmp_path / "settings.yaml"),
         OPTIONS="--profile kubeadm-deb",
     )
-    assert ran.returncode == 0, ran.stderr + ran.stdout
-    assert (seen / "version").read_text().startswith(NAME)
-    flags = EnvironmentFile.parse((seen / "etc/default/kubelet").read_bytes()).value("KUBELET_EXTRA_ARGS").split()
-    given = dict(each.removeprefix("--").split("=", 1) for each in flags)
     assert given["v"] == "2"
-    bin_dir, config = given[BIN_DIR_FLAG], given[CONFIG_FLAG]
-    programs = [each.name for each in (seen / bin_dir.lstrip("/")).iterdir() if os.access(each, os.X_OK)]
-    data = (seen / config.lstrip("/")).read_bytes()
-    assert yaml.safe_load(data)["providers"][0]["matchImages"] == ["images.example.com"]
-    assert not problems({config: data}, (1, 30), is_directory=False, executables=programs)
-    first = (seen / "first").read_text()
-    assert f"600 0  /etc/{NAME}/settings.yaml\n" in first
-    assert (seen / "loose").read_text() == ""
-    assert (seen / "second").read_text() == first
+
+
+def test_where_only_etc_and_var_can_be_written_as_on_container_os_all_goes_there(bake):
+    read_only = "mount -o remount,ro /opt"
+    bake(read_only, ACK_FILE, "KUBELET_CUSTOMIZED_ARGS", f"/var/lib/{NAME}/bin", WAY="ack-custom-data")
 
 
 def test_ack_finds_its_redirection_word_for_word():
