@@ -123,7 +123,7 @@ class Host:
         if self.look(path) == before:
             return
         if before.kind == steps.FILE:
-            self._put_file(path, before.content, before.mode, before)
+            self._put_file(path, before.content, before.mode, before, instead_of=(steps.ABSENT, steps.FILE, steps.LINK))
         elif before.kind == steps.LINK:
             self._put_link(path, before.target)
         elif before.kind == steps.FOLDER:
@@ -153,10 +153,17 @@ class Host:
             except (FileNotFoundError, NotADirectoryError):
                 return ""
 
-    def _put_file(self, path: str, content: bytes, mode: int, like: Seen) -> None:
+    def _put_file(
+        self,
+        path: str,
+        content: bytes,
+        mode: int,
+        like: Seen,
+        *,
+        instead_of: tuple[str, ...] = (steps.ABSENT, steps.FILE),
+    ) -> None:
         with folders.telling(path), folders.parent(self.root, path, to_write=True) as (folder, name):
-            seen = _look(folder, name, path)
-            if seen.kind not in (steps.ABSENT, steps.FILE):
+            if _look(folder, name, path, content=False).kind not in instead_of:
                 raise UnsafePathError(f"{path} is no plain file", remedy="Look what it is, and name the real file.")
             draft = _draft(name)
             _remove_all(folder, draft)
