@@ -154,6 +154,11 @@ e2e-assets: venv ## build what a cluster needs and nobody packages, once per ver
 e2e: venv freeze freeze-controller e2e-assets ## pull through the frozen plugin on a real cluster, as root; E2E_FULL=1 runs the long scenario in full
 	$(PY) -m pytest --verbose $(if $(E2E_FULL),-o faulthandler_timeout=1800) tests/cluster/e2e
 
+.PHONY: test-systemd
+test-systemd: venv freeze e2e-assets ## install on a machine that boots systemd, with all that can go wrong; as root
+	PYTHONPATH=tests $(PY) -m systemd.machine > /dev/null
+	$(PY) -m pytest -q tests/systemd
+
 .PHONY: test-image
 test-image: venv image ## push, pull, unpack and run the image; as root
 	@CIRCLE=roots PYTHON=$(PYTHON) sh packaging/check-system.sh

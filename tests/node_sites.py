@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from acr_node_config.placement import EnvironmentFlags, Placement, RancherFlags
@@ -87,6 +88,19 @@ def k3s(folder: Path) -> Site:
     return Site(world, Placement("k3s", OURS, OUR_CONFIG, True, False, RancherFlags(drop_in), UNIT))
 
 
+def k3s_by_default(folder: Path) -> Site:
+    """k3s looks there by itself, once both the folder and the file are there."""
+    where = "/var/lib/rancher/credentialprovider"
+    world = World(folder, rancher="/etc/rancher/k3s/config.yaml.d", defaults=(f"{where}/config.yaml", f"{where}/bin"))
+    return Site(world, Placement("k3s", f"{where}/bin", f"{where}/config.yaml", True, False, None, UNIT))
+
+
+def ack_containeros(folder: Path) -> Site:
+    """The programs lie in the folder that is the installer's own, the only one that can be written and run from."""
+    site = ack(folder)
+    return site._replace(placement=replace(site.placement, bin_dir="/var/lib/aliyun-acr-credential-provider/bin"))
+
+
 def _merged(folder: Path, name: str, text: str, flags_in: str = "") -> Site:
     config = f"{EKS}/{name}"
     flags = (f"--image-credential-provider-config={config}", f"--image-credential-provider-bin-dir={EKS}")
@@ -124,7 +138,7 @@ def existing_directory(folder: Path) -> Site:
 ALL: dict[str, Callable[[Path], Site]] = {
     each.__name__.replace("_", " "): each
     for each in (
-        kubeadm_deb, kubeadm_deb_with_arguments, kubeadm_rpm, ack, k3s, existing_json, existing_yaml, flags_already_set,
-        existing_directory,
+        kubeadm_deb, kubeadm_deb_with_arguments, kubeadm_rpm, ack, ack_containeros, k3s, k3s_by_default, existing_json,
+        existing_yaml, flags_already_set, existing_directory,
     )
 }  # fmt: skip

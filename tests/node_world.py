@@ -127,6 +127,8 @@ class World:
     base: tuple[str, ...] = ("/usr/bin/kubelet", "--config=/var/lib/kubelet/config.yaml")
     version: tuple[int, int] = (1, 34)
     rancher: str = ""
+    defaults: tuple[str, str] = ("", "")
+    """A file and a folder that this kubelet takes for its flags once both are there."""
     is_healthy: bool = True
     refuses: str = ""
     """A text in its config that this kubelet crashes with, whatever the rules say."""
@@ -169,10 +171,12 @@ class World:
         """Return the command line that the next start has."""
         words = list(self.base)
         if self.rancher:
+            names = (CONFIG_FLAG, BIN_DIR_FLAG)
             for file in sorted(self.at(self.rancher).glob("*.yaml")):
                 said = yaml.safe_load(file.read_text()) or {}
-                names = (CONFIG_FLAG, BIN_DIR_FLAG)
                 words += [f"--{name}={said[name]}" for name in names if name in said]
+            if all(self.defaults) and all(self.at(each).exists() for each in self.defaults):
+                words += [f"--{name}={path}" for name, path in zip(names, self.defaults, strict=True)]
         elif self.at(self.flags_file).exists():
             found = EnvironmentFile.parse(self.at(self.flags_file).read_bytes()).value(self.variable)
             words += split(found or "") or []

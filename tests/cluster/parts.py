@@ -28,6 +28,9 @@ PACKAGES = {
     "ip": "iproute2",
     "unshare": "util-linux",
     "iptables": "iptables",
+    # A machine that boots systemd (tests/systemd).
+    "mmdebstrap": "mmdebstrap",
+    "systemd-nspawn": "systemd-container",
 }
 CNI = Path("/usr/lib/cni")
 CNI_PACKAGE = "containernetworking-plugins"

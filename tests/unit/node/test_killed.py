@@ -24,7 +24,7 @@ from node_world import StandinService, covering, program, request
 
 MORE = covering("*.*.cr.aliyuncs.com", "images.example.com", tokens=("shop.example.com",))
 KILLED = 9
-SITES = ("kubeadm deb with arguments", "k3s", "existing json", "existing directory")
+SITES = ("kubeadm deb with arguments", "k3s by default", "existing json", "existing directory")
 
 
 class Killer:
