@@ -50,3 +50,8 @@ def test_a_key_that_does_not_fit_on_the_disk_leaves_no_half_of_it(program, tmp_p
         assert b"File too large" in ended.stderr
         assert ended.code == 1
     assert secret.encode() not in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("words", [("pull-secrets",), ("openshift",), ("render",), ("doctor", "--cluster")])
+def test_a_node_says_where_what_works_on_a_cluster_is_to_be_had(frozen, words):
+    assert_told(frozen.run(b"", *words), "is not part of this build", "container image")
