@@ -313,7 +313,9 @@ def _docker_credential(options: argparse.Namespace) -> int:
 def _validate(options: argparse.Namespace) -> int:
     text = read(options.file)
     if acr_configuration.is_one(text):
-        conversion = acr_configuration.convert(text, place=options.place)
+        # The controller keeps keys of its ConfigMap in memory by itself; wherever that is, validating writes none.
+        keys = "/run/keys" if options.place == "controller" else ""
+        conversion = acr_configuration.convert(text, place=options.place, keys_directory=keys)
         judged = judge_conversion(conversion)
         _tell_all(options.file, conversion)
     else:

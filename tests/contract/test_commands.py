@@ -55,3 +55,16 @@ def test_a_key_that_does_not_fit_on_the_disk_leaves_no_half_of_it(program, tmp_p
 @pytest.mark.parametrize("words", [("pull-secrets",), ("openshift",), ("render",), ("doctor", "--cluster")])
 def test_a_node_says_where_what_works_on_a_cluster_is_to_be_had(frozen, words):
     assert_told(frozen.run(b"", *words), "is not part of this build", "container image")
+
+
+def test_a_key_in_the_file_is_a_mistake_on_a_node_and_a_risk_in_a_controller(program, tmp_path):
+    configuration = tmp_path / "acr-configuration.yaml"
+    entry = {"instanceId": "cri-0123456789abcdef", "customAccessKey": "LTAI5tExample0000000"}
+    entries = json.dumps([{**entry, "customAccessKeySecret": "CANARYSECRET"}])
+    configuration.write_text(json.dumps({"data": {"acr-registry-info": entries}}))
+    configuration.chmod(0o600)
+    for place, code in (("node", 1), ("controller", 0)):
+        ended = program.run(b"", "settings", "validate", str(configuration), "--for", place)
+        assert ended.code == code, ended.stderr
+        assert b"key" in ended.stderr
+        assert b"CANARYSECRET" not in ended.stdout + ended.stderr
