@@ -70,21 +70,31 @@ def doctor(request, reader, tmp_path):
     return run
 
 
-def failing_pod(api, namespace, image, *secrets, name="app", account="default"):
-    pod = {
-        "metadata": {"name": name},
-        "spec": {
-            "serviceAccountName": account,
-            "imagePullSecrets": [{"name": each} for each in secrets],
-            "containers": [{"name": "app", "image": image}],
-        },
-    }
-    path = f"/api/v1/namespaces/{namespace}/pods"
-    api.create(path, pod)
-    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": SECRET}}
-    status = {"name": "app", "image": image, "imageID": "", "ready": False, "restartCount": 0, "state": waiting}
-    patch = {"status": {"containerStatuses": [status]}}
-    api.request("PATCH", f"{path}/{name}/status", patch, "application/merge-patch+json")
+@pytest.fixture
+def failing_pod(api):
+    """Make Pods that cannot pull; they are gone afterwards, for one cluster serves all tests."""
+    made = []
+
+    def make(namespace, image, *secrets, name="app", account="default"):
+        pod = {
+            "metadata": {"name": name},
+            "spec": {
+                "serviceAccountName": account,
+                "imagePullSecrets": [{"name": each} for each in secrets],
+                "containers": [{"name": "app", "image": image}],
+            },
+        }
+        path = f"/api/v1/namespaces/{namespace}/pods"
+        api.create(path, pod)
+        made.append(f"{path}/{name}")
+        waiting = {"waiting": {"reason": "ImagePullBackOff", "message": SECRET}}
+        status = {"name": "app", "image": image, "imageID": "", "ready": False, "restartCount": 0, "state": waiting}
+        patch = {"status": {"containerStatuses": [status]}}
+        api.request("PATCH", f"{path}/{name}/status", patch, "application/merge-patch+json")
+
+    yield make
+    for path in made:
+        api.request("DELETE", f"{path}?gracePeriodSeconds=0")
 
 
 def account(api, namespace, *secrets):
@@ -92,16 +102,16 @@ def account(api, namespace, *secrets):
     api.create(f"/api/v1/namespaces/{namespace}/serviceaccounts", document)
 
 
-def test_the_cause_of_each_failing_pull_is_found_on_a_real_cluster(api, doctor, configure, namespace):
+def test_the_cause_of_each_failing_pull_is_found_on_a_real_cluster(api, doctor, configure, failing_pod, namespace):
     others = [api.namespace(f"{namespace}-{word}") for word in ("early", "unlisted")]
     configure(**{"acr-registry-info": INFO, "watch-namespace": f"{namespace},{others[0]}"})
     account(api, namespace, "acr-credential-aliyun")
     account(api, others[0], "acr-credential-aliyun")
-    failing_pod(api, namespace, IMAGE, "acr-credential-aliyun", name="denied")
-    failing_pod(api, namespace, IMAGE, "mine", name="own-list")
-    failing_pod(api, namespace, ELSEWHERE, name="elsewhere")
-    failing_pod(api, others[0], IMAGE, name="early")
-    failing_pod(api, others[1], IMAGE, name="unlisted")
+    failing_pod(namespace, IMAGE, "acr-credential-aliyun", name="denied")
+    failing_pod(namespace, IMAGE, "mine", name="own-list")
+    failing_pod(namespace, ELSEWHERE, name="elsewhere")
+    failing_pod(others[0], IMAGE, name="early")
+    failing_pod(others[1], IMAGE, name="unlisted")
     code, found = doctor()
     assert code == 1
     causes = {name: each["problem"] for name, each in found.items() if each["outcome"] == "failed"}
@@ -139,13 +149,13 @@ def test_a_file_of_settings_serves_in_its_place(doctor, tmp_path, sandbox):
     assert found["configuration"]["seen"] == "1 registries"
 
 
-def test_native_settings_in_another_configmap_are_found_where_one_says(api, doctor, namespace):
+def test_native_settings_in_another_configmap_are_found_where_one_says(api, doctor, failing_pod, namespace):
     kind = {"apiVersion": "aliyun-acr-credential-provider/v1", "kind": "ProviderSettings"}
     entry = {"instanceId": "cri-a", "region": "cn-hangzhou", "identity": {"kind": "nodeRole"}}
     settings = json.dumps(kind | {"registries": [entry], "pullSecrets": {"namespaces": ["other"]}})
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     api.create(path, {"metadata": {"name": "settings"}, "data": {"settings.yaml": settings}})
-    failing_pod(api, namespace, IMAGE, name="unlisted")
+    failing_pod(namespace, IMAGE, name="unlisted")
     _, found = doctor("--config-map", f"{namespace}/settings")
     assert found["configuration"]["seen"] == "1 registries"
     assert f"{namespace}/unlisted" in found["ServiceAccount list"]["problem"]
