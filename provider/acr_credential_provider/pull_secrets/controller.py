@@ -326,6 +326,8 @@ class Controller:
         for each in in_force.problems[:10]:
             held = "; what held before stays in force" if in_force.outcome == "kept" else ""
             self._reporter.event(about, "ConfigurationProblem", f"{each}. {each.remedy}{held}")
+        for note in in_force.judged.notes:
+            LOG.info("%s", note, extra={"about": f"{about.namespace}/{about.name}"})
         if in_force.outcome in ("loaded", "partly"):
             many = len(in_force.settings.registries) if in_force.settings else 0
             self._reporter.event(about, "ConfigurationLoaded", f"{many} registries are in force", is_warning=False)

@@ -98,7 +98,7 @@ class KubeApi:
             config = found.get(context or None)
             if config is not None:
                 return cls(config, trust_environment=not in_pod, reporter=reporter)
-        except (ConfigError, OSError, ValueError, TypeError, KeyError, AttributeError):
+        except Exception:  # noqa: BLE001, S110 - what a file can be wrong by, lightkube lets out in any form
             pass
         raise ConfigurationError(
             "no cluster is configured here, or its configuration can't be used",
