@@ -36,11 +36,11 @@ need ca-certificates test -e /etc/ssl/certs
 esac
 case ${CIRCLE-} in
 roots)
-need mmdebstrap has mmdebstrap
-need runc has runc
-need umoci has umoci
-need docker-registry has docker-registry
-;;
+    need mmdebstrap has mmdebstrap
+    need runc has runc
+    need umoci has umoci
+    need docker-registry has docker-registry
+    ;;
 esac
 
 if [ -n "$missing" ]; then
