@@ -107,9 +107,8 @@ class Engine:
             intent.unit,
             restarts,
             self._start_mark(),
-            restarts and self.kubelet is not None and self.kubelet.is_healthy() is True,
-            intent.must_live,
-            self.state.record(),
+            must_live=intent.must_live,
+            fallback=self.state.record(),
         )
         if not (changes or restarts or intent.afterwards):
             if journal.record != self.state.record():
@@ -117,9 +116,7 @@ class Engine:
             return Outcome(intent.verb)
         self.state.write_journal(journal)
         try:
-            if restarts:
-                self._arm(journal)
-            self._apply(intent, to_do, changes)
+            journal = self._apply(journal, intent, to_do)
         except BaseException:
             self._call_off(journal)
             raise
@@ -140,8 +137,7 @@ class Engine:
             fallback=record.without_latest(),
         )
         self.state.write_journal(journal)
-        self._arm(journal)
-        return self._go_on(journal)
+        return self._go_on(self._arm(journal))
 
     def recover(self) -> str:
         """Bring a change to its end that another run began; return what became of it, "" if there was none."""
@@ -163,22 +159,29 @@ class Engine:
                 self._watch(journal, is_undone=True)
             self._end_undone(journal)
             return f"an interrupted {journal.verb} was undone"
-        if journal.phase == UNDOING or (journal.phase == APPLIED and self._is_taken_back(journal)):
-            self._fall_back(journal, journal.reason or "its files were found put back")
-        elif journal.phase == APPLIED:
-            self._go_on(journal)
-        else:
-            self._finish(journal)
+        try:
+            if journal.phase == UNDOING or (journal.phase == APPLIED and self._is_taken_back(journal)):
+                self._fall_back(journal, journal.reason or "its files were found put back")
+            elif journal.phase == APPLIED:
+                self._go_on(journal)
+            else:
+                self._finish(journal)
+        except RejectedError as error:  # remembered: what is wanted now may be something else
+            return f"an interrupted {journal.verb} came to its end: {error.problem}"
         return f"an interrupted {journal.verb} was brought to its end"
 
-    def _apply(self, intent: Intent, to_do: list[FileStep], changes: tuple[Change, ...]) -> None:
-        for step, change in zip(to_do, changes, strict=True):
+    def _apply(self, journal: Journal, intent: Intent, to_do: list[FileStep]) -> Journal:
+        is_armed = not journal.restarts
+        for step, change in zip(to_do, journal.changes, strict=True):
+            if change.is_read_at_start and not is_armed:
+                journal, is_armed = self._arm(journal), True
             intent.before_each(step)
             if self.host.look(step.path).mark != change.before.mark:
                 raise NotAsLeftError(
                     f"{step.path} was changed by somebody else in this very moment", remedy="Run it again."
                 )
             self.host.do(step)
+        return journal if is_armed else self._arm(journal)
 
     def _go_on(self, journal: Journal) -> Outcome:
         """Restart and watch if that is still to be done, and end it."""
@@ -284,10 +287,17 @@ class Engine:
         self.guard.disarm(self.service)
         self.state.end_journal()
 
-    def _arm(self, journal: Journal) -> None:
-        if self.service is not None:
-            read = [change for change in journal.changes if change.is_read_at_start]
-            self.guard.arm(self.service, read, unit=journal.unit, has_health=journal.had_health)
+    def _arm(self, journal: Journal) -> Journal:
+        """Have the guard watch over what the kubelet reads, from before it is touched.
+
+        Its health is asked only now: where the node's network is another one than ours, our program is what asks.
+        """
+        if self.service is None or self.kubelet is None:
+            return journal
+        journal = self.state.write_journal(replace(journal, had_health=self.kubelet.is_healthy() is True))
+        read = [change for change in journal.changes if change.is_read_at_start]
+        self.guard.arm(self.service, read, unit=journal.unit, has_health=journal.had_health)
+        return journal
 
     def _restart(self, journal: Journal) -> int:
         """Have the kubelet restarted; return the process that should end."""

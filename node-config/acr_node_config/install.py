@@ -174,7 +174,7 @@ class Node:
             self._collect(placement, installed)
             return replace(
                 outcome,
-                notes=(*((note,) if note else ()), *plan.notes(facts, placement, request.covered), *outcome.notes),
+                notes=(*note, *plan.notes(facts, placement, request.covered), *outcome.notes),
             )
 
     def status(self) -> Status:
@@ -241,14 +241,14 @@ class Node:
     def uninstall(self) -> Outcome:
         """Take it all away; what others changed meanwhile stays."""
         with self.state.held():
-            self._recover()
+            note = self._recover()
             record = self.state.record()
             if record is None:
                 outcome = Outcome("uninstall", notes=("nothing was installed",))
             else:
                 outcome = self._take_out("uninstall", record)
             self.host.do(steps.RemoveTree(self.state.folder))
-        return outcome
+        return replace(outcome, notes=(*note, *outcome.notes))
 
     def forget_cache(self) -> None:
         """Remove what the plugin remembers: an image is used by many nodes, and a token is for one."""
@@ -304,14 +304,16 @@ class Node:
         del record
         return outcome
 
-    def _recover(self) -> str:
+    def _recover(self) -> tuple[str, ...]:
+        """End what another run began; return what became of it, if there was anything."""
         journal = self.state.journal()
         placement = None
         if journal is not None:
             for record in (journal.record, journal.fallback, self.state.record()):
                 if record is not None and placement is None:
                     placement = plan.from_document(record.installed.placement)
-        return self._engine(placement, is_leaving=journal is not None and journal.record is None).recover()
+        note = self._engine(placement, is_leaving=journal is not None and journal.record is None).recover()
+        return (note,) if note else ()
 
     def _engine(self, placement: Placement | None, *, is_leaving: bool = False) -> Engine:
         """Return what changes this node; *is_leaving* when the kubelet is to run without our flags."""

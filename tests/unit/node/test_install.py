@@ -13,7 +13,7 @@ from acr_node_config.failures import BundleError, NodeConfigError, RefusedError,
 from acr_node_config.files import Host
 from acr_node_config.guard import Guard
 from acr_node_config.provider_entries import NAME, TOKEN_NAME
-from acr_node_config.state import FOLDER, State
+from acr_node_config.state import FOLDER, Journal, State
 from node_world import UNIT, StandinService, covering, program, request
 
 MORE = covering("*.*.cr.aliyuncs.com", "images.example.com")
@@ -153,6 +153,18 @@ def test_uninstalling_leaves_bytes_and_modes_as_they_were(site, service, first, 
     assert site.world.tree() == before
     assert outcome.restarted
     assert site.world.faults(site.world.kept()["words"]) == ""
+
+
+def test_uninstalling_after_a_run_that_was_killed_says_what_became_of_that(site, service, first):
+    before = site.world.tree()
+    node = installed(site, service, first)
+    journal = Journal("install", "applied", "key", (), record=node.state.record(), unit=UNIT, restarts=True)
+    node.state.write_journal(journal)
+
+    outcome = node.uninstall()
+
+    assert outcome.notes == ("an interrupted install was brought to its end",)
+    assert site.world.tree() == before
 
 
 def test_uninstalling_twice_says_that_nothing_is_there(site, service, first):
