@@ -69,6 +69,13 @@ class Processes:
         del self.running[webhook]
         return process.returncode, log
 
+    def metrics(self):
+        pages = []
+        for _process, health in self.running.values():
+            with urllib.request.urlopen(f"http://127.0.0.1:{health}/metrics", timeout=20) as answer:
+                pages.append(answer.read().decode())
+        return "".join(pages)
+
     def leader(self):
         """Return the port of the replica that leads, None while none does."""
         for webhook, (_process, health) in self.running.items():
@@ -113,6 +120,9 @@ def test_with_two_replicas_each_new_account_is_served_whoever_dies_or_leaves(api
             app = team.open(f"after-death-{number}")
             assert names(create(api, app)) == [team.name]
             assert team.passwords(app)
+
+        told = [processes.metrics(), json.dumps(api.get("/api/v1/events"))]
+        assert not [secret for secret in sandbox.state.secrets() for text in told if secret in text]
 
         # A new one comes, an old one leaves as in a roll-out: it answers until nobody asks it any more.
         processes.start()

@@ -4,6 +4,7 @@ import asyncio
 import re
 
 import pytest
+import yaml
 from acr_credential_provider.pull_secrets.metrics import PREFIX, Metrics
 from acr_credential_provider.pull_secrets.reporting import TokenState
 from acr_credential_provider.pull_secrets.serving import Request
@@ -125,6 +126,11 @@ def test_every_figure_that_an_alert_asks_for_exists(metrics):
     }
     text = (ROOT / "docs/metrics.md").read_text()
     rules = text.partition("```yaml")[2].partition("```")[0]
+    for group in yaml.safe_load(rules)["groups"]:
+        for rule in group["rules"]:
+            assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
+            assert rule["labels"]["severity"] in ("warning", "critical")
+            assert rule["annotations"]["summary"]
     asked = set(re.findall(rf"{PREFIX}_\w+", rules))
     assert asked
     assert asked <= names
