@@ -354,6 +354,8 @@ def test_no_text_of_the_controllers_holds_a_login(team, record):
     with replica(team.api, team.own, fetch=bank, record=record) as controller:
         eventually(lambda: has_both(team, app))
         bank.refused[ONE] = RegistryRefusedError("refused", remedy="Wait.")
-        seen = repr((controller.pull_secret_for(app, "x"), controller._snapshot, record.events, controller._in_force))
+        seen = repr(
+            (controller.pull_secret_for(app, "x"), controller._snapshot, record.events, controller._configured.in_force)
+        )
         assert f"{ONE}-1" not in seen
         assert json.dumps(record.events).count("cr_temp_user") == 0

@@ -10,23 +10,23 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from acr_credential_provider import settings as settings_file
-from acr_credential_provider.errors import CloudUnreachableError, ConfigurationError, CredentialProviderError
+from acr_credential_provider.errors import ConfigurationError, CredentialProviderError
 
-from .configuration import ABSENT, InForce, Judged, role_of, succeed, text_of, understood, write_keys
-from .docker_config import EMPTY, docker_config, has_logins
+from .configured import Configured
+from .docker_config import docker_config, has_logins
 from .health import Pulse
 from .kube import ClusterError
 from .leader import Leader
 from .living import PullSecret
 from .names import HELPER, HELPER_SECRETS, LEASE_NAME, TOKENS_NAME
 from .objects import NOTHING, Namespace
+from .renewal import Renewal
 from .reporting import ObjectRef
 from .requested import Content, content_for
 from .rivals import helper_runs
-from .selection import selects_account_named, system_namespaces
+from .selection import selects_account_named
 from .state import Shared, SharedSecret
 from .tokens import Tokens, called, entry_of
 from .watched import Watched
@@ -35,32 +35,20 @@ from .work import Snapshot, Workers
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from acr_credential_provider.acr_configuration import Role
-    from acr_credential_provider.settings import ProviderSettings, PullSecrets, Registry
+    from acr_credential_provider.settings import ProviderSettings, PullSecrets
     from acr_credential_provider.sources.login import Login
 
     from .informer import Times
     from .kube import KubeApi
     from .objects import Secret, ServiceAccount
+    from .renewal import Fetch
     from .reporting import Reporter
-    from .tokens import Fetched
 
 LOG = logging.getLogger(__name__)
 TICK = 10.0
 """Seconds after which a round is due in any case: files may have changed, tokens died, a helper come back."""
-ROUND = 5.0
-"""Seconds that a round waits for the cloud, so that tokens that come together become one write in each namespace."""
 STALLED = 300.0
 """Seconds without a round after which this replica is to be restarted."""
-FETCHES = 8
-"""Entries for which the cloud is asked at the same time."""
-
-
-class Fetch(Protocol):
-    """The way to the cloud."""
-
-    def fetch(self, settings: ProviderSettings, registry: Registry, *, known: tuple[str, ...]) -> Fetched:
-        """Return a new login of *registry*; raise `CredentialProviderError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +86,12 @@ class Controller:
     ) -> None:
         self._api = api
         self._options = options
-        self._fetch = fetch
         self._read_login = read_login
         self._reporter = reporter
         self._clock = clock
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._tokens = Tokens(clock=clock)
-        self._in_flight: set[str] = set()
-        self._fetched = threading.Condition()
-        self._in_force: InForce = ABSENT
-        self._judged_text: str | None = ""
-        self._role: Role | None = None
         self._shared = SharedSecret(api, options.namespace)
         self._names: tuple[str, ...] = ()
         self._taken = ""
@@ -140,6 +122,18 @@ class Controller:
             on_news=self._wake.set,
             times=times,
         )
+        self._configured = Configured(
+            api,
+            config_map=options.config_map,
+            path=options.settings_file,
+            token_mode=options.token_mode,
+            keys_directory=options.keys_directory,
+            seen=lambda: self.watched.config_map.get(*options.config_map) if self.watched.config_map else None,
+            reporter=reporter,
+        )
+        self._renewal = Renewal(
+            self._tokens, fetch, reporter=reporter, say=self._configured.say, on_news=self._wake.set
+        )
         self._workers = Workers(
             api,
             self.watched,
@@ -153,9 +147,7 @@ class Controller:
     # What the command line calls.
     def about(self) -> ObjectRef:
         """Return the object that operators tell us by what to do."""
-        if self._options.settings_file:
-            return ObjectRef("File", "", self._options.settings_file)
-        return ObjectRef("ConfigMap", *self._options.config_map)
+        return self._configured.about()
 
     def start(self) -> None:
         """Begin; returns at once."""
@@ -196,7 +188,7 @@ class Controller:
 
     def wanted(self) -> PullSecrets | None:
         """Return the section of the settings in force; see `Living`."""
-        return self._in_force.judged.wanted if self._in_force.settings is not None else None
+        return self._configured.in_force.judged.wanted if self._configured.in_force.settings is not None else None
 
     def is_ready(self) -> bool:
         """Say whether this replica knows what it must; see `Living`."""
@@ -230,13 +222,13 @@ class Controller:
             try:
                 self.round()
             except CredentialProviderError as error:  # the API server, most of all; the next round is soon
-                self._say("RoundFailed", error)
+                self._configured.say("RoundFailed", error)
             except Exception:  # the next round may have it easier; without rounds all tokens would die
                 LOG.exception("a round failed")
             self._wake.wait(self._pause())
 
     def _pause(self) -> float:
-        settings = self._in_force.settings
+        settings = self._configured.in_force.settings
         until = self._tokens.next_due(settings) - self._clock() if settings is not None else self._options.tick
         return min(max(until, 0.2), self._options.tick)
 
@@ -247,14 +239,14 @@ class Controller:
             return
         leads = self.leader.may_write()
         self._take_shared(leads=leads)
-        self._configure()
-        settings = self._in_force.settings
+        self._configured.take()
+        settings = self._configured.in_force.settings
         if settings is None:
             self._was_round = True
             return
-        self._tokens.expect(settings, self._in_force.judged.keys)
+        self._tokens.expect(settings, self._configured.in_force.judged.keys)
         if leads:
-            self._renew(settings)
+            self._renewal.renew(settings)
             self._share(settings)
         self._reporter.tokens(self._tokens.states(settings))
         self._compose(settings)
@@ -274,144 +266,40 @@ class Controller:
         shared = self._shared.read() if leads else Shared.decode(seen.data if seen is not None else None)
         self._tokens.take(shared.tokens)
         self._names = tuple(dict.fromkeys((*self._names, *shared.names)))
-        if self._in_force.settings is None and shared.configuration:
-            judged = self._understood(shared.configuration)
-            self._in_force = InForce(judged, shared.configuration, "kept")
+        self._configured.start_from(shared.configuration)
         self._taken = version
-
-    def _configure(self) -> None:
-        """Take in the configuration if it changed, and say how it stands."""
-        about, text = self._text()
-        if text == self._judged_text:
-            return
-        role = self._role_of_cluster()
-        in_force = succeed(self._in_force, text, role=role, keys_directory=self._options.keys_directory)
-        write_keys(in_force.judged.keys)
-        self._judged_text = text
-        self._in_force = in_force
-        self._reporter.configuration(in_force.outcome, problems=len(in_force.problems))
-        self._tell_of_configuration(about, in_force)
-
-    def _understood(self, text: str) -> Judged:
-        judged = understood(text, role=self._role_of_cluster(), keys_directory=self._options.keys_directory)
-        write_keys(judged.keys)
-        return judged
-
-    def _text(self) -> tuple[ObjectRef, str | None]:
-        if self._options.settings_file:
-            path = self._options.settings_file
-            try:
-                return ObjectRef("File", "", path), settings_file.read(path)
-            except ConfigurationError as error:
-                self._say("ConfigurationUnreadable", error)
-                return ObjectRef("File", "", path), None
-        namespace, name = self._options.config_map
-        found = self.watched.config_map.get(namespace, name) if self.watched.config_map else None
-        about = ObjectRef("ConfigMap", namespace, name, found.uid if found else "")
-        return about, text_of(found.data) if found is not None else None
-
-    def _role_of_cluster(self) -> Role:
-        if self._role is None:
-            created = ""
-            if self._options.token_mode == "auto":  # noqa: S105 - a mode
-                found = self._api.get("/api/v1/namespaces/kube-system")
-                created = str(found["metadata"].get("creationTimestamp", "")) if found else ""
-            self._role = role_of(self._options.token_mode, created)
-        return self._role
-
-    def _tell_of_configuration(self, about: ObjectRef, in_force: InForce) -> None:
-        if in_force.outcome == "absent":
-            message = "there is no configuration: nothing is done until there is one"
-            self._reporter.event(about, "ConfigurationAbsent", message, is_warning=False)
-        for each in in_force.problems[:10]:
-            held = "; what held before stays in force" if in_force.outcome == "kept" else ""
-            self._reporter.event(about, "ConfigurationProblem", f"{each}. {each.remedy}{held}")
-        for note in in_force.judged.notes:
-            LOG.info("%s", note, extra={"about": f"{about.namespace}/{about.name}"})
-        if in_force.outcome in ("loaded", "partly"):
-            many = len(in_force.settings.registries) if in_force.settings else 0
-            self._reporter.event(about, "ConfigurationLoaded", f"{many} registries are in force", is_warning=False)
-            spoilt = system_namespaces(in_force.judged.wanted)
-            if spoilt:
-                self._reporter.event(
-                    about,
-                    "SystemNamespaces",
-                    f"{', '.join(spoilt)} are among the namespaces: a login can spoil the pull of a system's public "
-                    "images. Name the namespaces of your own workloads instead.",
-                )
-
-    # Tokens.
-    def _renew(self, settings: ProviderSettings) -> None:
-        """Ask the cloud for what is due, and wait for it a little."""
-        until = time.monotonic() + ROUND
-        waiting = self._tokens.due(settings)
-        while waiting and time.monotonic() < until and not self._stop.is_set():
-            with self._fetched:
-                waiting = [each for each in waiting if entry_of(each) not in self._in_flight]
-                free = FETCHES - len(self._in_flight)
-                now, waiting = waiting[:free], waiting[free:]
-                self._in_flight.update(entry_of(each) for each in now)
-            for registry in now:
-                work = (settings, registry, self._tokens.hosts_of(registry))
-                threading.Thread(target=self._fetch_one, args=work, name="token", daemon=True).start()
-            left = max(until - time.monotonic(), 0.0)
-            with self._fetched:
-                if waiting:
-                    self._fetched.wait_for(lambda: len(self._in_flight) < FETCHES, left)
-                else:
-                    self._fetched.wait_for(lambda: not self._in_flight, left)
-
-    def _fetch_one(self, settings: ProviderSettings, registry: Registry, known: tuple[str, ...]) -> None:
-        name = called(registry)
-        try:
-            self._tokens.keep(registry, self._fetch.fetch(settings, registry, known=known))
-            self._reporter.renewed(name)
-        except CredentialProviderError as error:
-            self._not_renewed(registry, error)
-        except Exception:  # a mistake of ours must neither be repeated at full speed nor cost the other entries
-            LOG.exception("a token could not be fetched", extra={"entry": name})
-            report = "Report this with the controller's log: it names the place."
-            self._not_renewed(registry, CloudUnreachableError("fetching a token met the unforeseen", remedy=report))
-        finally:
-            with self._fetched:
-                self._in_flight.discard(entry_of(registry))
-                self._fetched.notify_all()
-            self._wake.set()
-
-    def _not_renewed(self, registry: Registry, error: CredentialProviderError) -> None:
-        self._tokens.fail(registry, error)
-        self._reporter.renewal_failed(called(registry), type(error).__name__)
-        self._say("TokenNotRenewed", error, entry=called(registry))
 
     def _share(self, settings: ProviderSettings) -> None:
         """Let the other replicas, and the next leader, have what this one knows."""
         self._tokens.forget(entry_of(each) for each in settings.registries)
-        name = self._in_force.judged.wanted.secret_name
+        name = self._configured.in_force.judged.wanted.secret_name
         self._names = tuple(dict.fromkeys((*self._names, name)))
-        shared = Shared(self._tokens.encode(), self._in_force.text, self._names)
+        shared = Shared(self._tokens.encode(), self._configured.in_force.text, self._names)
         try:
             self._shared.write(shared)
         except ClusterError as error:
             # What is in force here must not wait for a copy; but a name that nobody wrote down would be left behind.
             if name not in self._shared.names():
                 raise
-            self._say("TokensNotShared", error)
+            self._configured.say("TokensNotShared", error)
 
     # What should be.
     def _compose(self, settings: ProviderSettings) -> None:
-        wanted = self._in_force.judged.wanted
+        wanted = self._configured.in_force.judged.wanted
         failures: list[tuple[str, CredentialProviderError]] = []
         entries = self._tokens.entries(
             settings, read=self._read_login, on_failure=lambda each, error: failures.append((called(each), error))
         )
         logins = [login for each in entries for login in each.logins]
         for name, error in failures:
-            self._say("LoginUnreadable", error, entry=name)
+            self._configured.say("LoginUnreadable", error, name)
         try:
             everything = Content.of(docker_config(logins))
         except ConfigurationError as error:
-            self._say("PullSecretTooLarge", error)
-            everything = self._snapshot.everything if self._snapshot is not None else Content.of(EMPTY)
+            self._configured.say("PullSecretTooLarge", error)
+            if self._snapshot is None:
+                return
+            everything = self._snapshot.everything
         before = self._snapshot
         also = HELPER_SECRETS if self._options.take_over else ()
         self.watched.watch_secrets({wanted.secret_name, *self._names, *also})
@@ -437,7 +325,7 @@ class Controller:
         try:
             runs = helper_runs(self._api)
         except ClusterError as error:
-            self._say("HelperUnknown", error)
+            self._configured.say("HelperUnknown", error)
             return snapshot
         if runs:
             what = "ours is added beside its entries" if self._options.take_over else "nothing is written"
@@ -479,7 +367,3 @@ class Controller:
         snapshot = self._snapshot
         if snapshot is not None:
             self._reporter.managed(**self._workers.managed(snapshot.wanted.secret_name))
-
-    def _say(self, reason: str, error: CredentialProviderError, *, entry: str = "") -> None:
-        what = f"{entry}: " if entry else ""
-        self._reporter.event(self.about(), reason, f"{what}{error.problem}. {error.remedy}")
