@@ -7,14 +7,17 @@ from dataclasses import replace
 
 import node_sites
 import pytest
-from acr_credential_provider.kubelet_flags import CONFIG_FLAG, flag
+from acr_credential_provider.kubelet_flags import BIN_DIR_FLAG, CONFIG_FLAG, flag
 from acr_node_config import bundle, steps
 from acr_node_config.failures import BundleError, NodeConfigError, RefusedError, RejectedError, ServiceError
 from acr_node_config.files import Host
 from acr_node_config.guard import Guard
+from acr_node_config.install import Request
+from acr_node_config.placement import Wanted
+from acr_node_config.profiles import place
 from acr_node_config.provider_entries import NAME, TOKEN_NAME
 from acr_node_config.state import FOLDER, Journal, State
-from node_world import UNIT, StandinService, covering, program, request
+from node_world import COVERED, UNIT, StandinService, World, covering, program, request
 
 MORE = covering("*.*.cr.aliyuncs.com", "images.example.com")
 
@@ -425,6 +428,18 @@ def test_a_config_the_kubelet_would_refuse_is_never_written(site, service, first
         site.world.node(service).install(request(first, site.placement, covered=covering("a b%zz")))
     assert "would not start" in str(error.value)
     assert {path: what for path, what in site.world.tree().items() if FOLDER.lstrip("/") not in path} == before
+
+
+@pytest.mark.parametrize("lone", [CONFIG_FLAG, BIN_DIR_FLAG])
+def test_one_flag_alone_is_refused_and_nothing_is_changed(tmp_path, first, lone):
+    world = World(tmp_path, base=("/usr/bin/kubelet", f"--{lone}=/opt"))
+    before = world.tree()
+    wanted = Request(first, COVERED, lambda facts: place(facts, "auto", Wanted()))
+
+    with pytest.raises(RefusedError, match=lone):
+        world.node(StandinService(world)).install(wanted)
+
+    assert {path: what for path, what in world.tree().items() if FOLDER.lstrip("/") not in path} == before
 
 
 def test_verify_finds_what_others_could_change(site, service, first):

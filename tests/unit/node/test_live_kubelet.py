@@ -1,0 +1,82 @@
+"""What is seen of a kubelet that runs: a real process, a real /healthz on loopback."""
+
+from __future__ import annotations
+
+import http.server
+import subprocess
+import threading
+
+import pytest
+from acr_node_config import live_kubelet
+from acr_node_config.failures import ServiceError
+from acr_node_config.kubelet_service import ServiceState, Systemctl, checked
+from acr_node_config.live_kubelet import LiveKubelet
+
+FLAGS = {"image-credential-provider-config": "/etc/c.yaml", "image-credential-provider-bin-dir": "/opt/bin"}
+
+
+class Service:
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def state(self, _unit):
+        if self.pid < 0:
+            raise ServiceError("systemd did not do it", remedy="Look.")
+        return ServiceState("active" if self.pid else "failed", self.pid, 0)
+
+
+@pytest.fixture
+def process():
+    words = [f"--{name}={value}" for name, value in FLAGS.items()]
+    with subprocess.Popen(
+        ["sh", "-c", "read x", "kubelet", "--image-credential-provider-config=/old", *words], stdin=subprocess.PIPE
+    ) as process:
+        yield process
+        process.stdin.close()
+
+
+def test_the_last_word_for_a_flag_holds(process):
+    assert LiveKubelet(Service(process.pid), "kubelet.service", flags=FLAGS).has_flags(process.pid)
+    old = {**FLAGS, "image-credential-provider-config": "/old"}
+    assert LiveKubelet(Service(process.pid), "kubelet.service", flags=old).has_flags(process.pid) is False
+
+
+def test_a_process_that_is_gone_says_nothing():
+    assert LiveKubelet(Service(0), "kubelet.service", flags=FLAGS).has_flags(2**22 - 1) is None
+    assert LiveKubelet(Service(0), "kubelet.service").has_flags(1) is None
+
+
+def test_each_start_has_a_mark_of_its_own_and_none_without_a_process(process):
+    kubelet = LiveKubelet(Service(process.pid), "kubelet.service")
+    assert kubelet.start_mark() == kubelet.start_mark()
+    assert kubelet.start_mark().split()[1] == str(process.pid)
+    assert LiveKubelet(Service(0), "kubelet.service").start_mark() == ""
+    assert LiveKubelet(Service(-1), "kubelet.service").start_mark() == ""
+
+
+@pytest.mark.parametrize(("code", "is_well"), [(200, True), (500, False)])
+def test_health_is_what_healthz_says(code, is_well, monkeypatch):
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(code if self.path == "/healthz" else 404)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert live_kubelet.answers(server.server_port) is is_well
+        server.shutdown()
+    assert live_kubelet.answers(server.server_port) is False
+
+
+@pytest.mark.parametrize(
+    "unit", ["kubelet", "-H root@x.service", "a b.service", "kubelet.service;x", "../x.service", "$(x).service", ""]
+)
+def test_what_is_no_unit_is_not_handed_on(unit):
+    with pytest.raises(ServiceError):
+        checked(unit)
+    with pytest.raises(ServiceError):
+        Systemctl("/").restart(unit)
