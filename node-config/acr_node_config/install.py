@@ -187,7 +187,7 @@ class Node:
             watched.append(f"{record.installed.tree}/{NAME}")
             drifted += [] if self.host.is_there(watched[-1]) else [watched[-1]]
         return Status(
-            record.installed if record else None,
+            self._as_seen(record.installed) if record else None,
             tuple(watched),
             tuple(drifted),
             journal.verb if journal else "",
@@ -195,6 +195,17 @@ class Node:
             tuple((each.key, each.reason, each.at) for each in self.state.rejected()),
             self.guard.acted,
         )
+
+    def _as_seen(self, installed: Installed) -> Installed:
+        """Return *installed*, confirmed too where others give the kubelet its flags, once it has them."""
+        placement = plan.from_document(installed.placement)
+        if installed.confirmed or placement.unit:
+            return installed
+        if not placement.config:
+            return replace(installed, confirmed=True)
+        facts = self.look()
+        has_them = facts.kubelet is not None and facts.given == tuple(placement.flag_values.values())
+        return replace(installed, confirmed=has_them)
 
     def verify(self) -> list[str]:
         """Return what is wrong with the installation, nothing if all is well: files, ways to them, program, kubelet."""

@@ -9,7 +9,14 @@ import node_sites
 import pytest
 from acr_credential_provider.kubelet_flags import BIN_DIR_FLAG, CONFIG_FLAG, flag
 from acr_node_config import bundle, steps
-from acr_node_config.failures import BundleError, NodeConfigError, RefusedError, RejectedError, ServiceError
+from acr_node_config.failures import (
+    BundleError,
+    NodeConfigError,
+    NotAsLeftError,
+    RefusedError,
+    RejectedError,
+    ServiceError,
+)
 from acr_node_config.files import Host
 from acr_node_config.guard import Guard
 from acr_node_config.install import Request
@@ -294,6 +301,25 @@ def test_a_program_that_does_not_run_here_changes_nothing_but_is_remembered(site
     assert len(node.status().rejected) == 1
 
 
+def test_an_operator_who_edits_the_same_file_meanwhile_wins(site, service, first):
+    if not site.shared or not site.world.at(site.shared).exists():
+        pytest.skip("no file is shared here")
+    path = site.world.at(site.shared)
+
+    def edit(_tree):
+        path.write_text("# by hand\n" + path.read_text())
+
+    with pytest.raises(NotAsLeftError):
+        site.world.node(service, tried=edit).install(request(first, site.placement))
+
+    assert path.read_text().startswith("# by hand\n")
+    assert "aliyun-acr" not in path.read_text()
+    assert service.restarts == 0
+    if path.suffix != ".json":
+        assert site.world.node(service).install(request(first, site.placement)).confirmed
+        assert path.read_text().startswith("# by hand\n")
+
+
 @pytest.mark.parametrize("word", ["reload", "start"])
 def test_without_dbus_nothing_is_changed(site, service, first, word):
     before = site.world.tree()
@@ -460,6 +486,21 @@ def test_a_record_that_is_not_ours_is_told_and_nothing_is_touched(site, service,
         node.install(request(first, site.placement))
 
     assert site.world.tree() == before
+
+
+def test_where_others_give_the_kubelet_its_flags_it_is_confirmed_once_it_has_them(site, first):
+    placement = replace(site.placement, unit="", flags=None)
+    node = site.world.node(None)
+    node.install(request(first, placement, mode="files-only"))
+    had = bool(flag(site.world.kept()["words"], CONFIG_FLAG))
+    assert node.status().installed.confirmed is had
+
+    values = placement.flag_values.items()
+    site.world.base += tuple(f"--{name}={value}" for name, value in values)
+    assert site.world.boot() == ""
+
+    assert node.status().installed.confirmed
+    node.uninstall()
 
 
 def test_the_unit_is_the_one_that_was_asked_for(site, service, first):

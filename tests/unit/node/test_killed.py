@@ -6,6 +6,7 @@ after it, before the folder is synced and after it.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import node_sites
 import pytest
-from acr_node_config.failures import RefusedError, RejectedError
+from acr_node_config.failures import DiskError, RefusedError, RejectedError
 from acr_node_config.files import DRAFT
 from acr_node_config.provider_entries import NAME
 from acr_node_config.state import FOLDER
@@ -213,5 +214,37 @@ def test_a_crashing_kubelet_and_a_killed_installer_still_end_well(name, memory, 
         assert node.state.journal() is None
         assert not node.guard.is_armed
         if code == 3:
+            return
+    pytest.fail("it never ended")
+
+
+@pytest.mark.parametrize("which", ["install", "upgrade", "uninstall"])
+def test_a_disk_that_fails_at_any_change_leaves_a_kubelet_that_starts_and_the_next_run_ends_right(
+    which, memory, programs
+):
+    nodes = Nodes("existing yaml", memory, which, programs)
+    site = nodes.another()
+    works(site.world.node(StandinService(site.world)), site, which, programs)
+    right = of_the_node(site.world)
+    for number in range(1, 500):
+        site = nodes.another()
+        left = [number]
+
+        def fail(_what, left=left):
+            left[0] -= 1
+            if left[0] == 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        told = None
+        try:
+            works(site.world.node(StandinService(site.world), after_each=fail), site, which, programs)
+        except (DiskError, OSError) as error:
+            told = error
+        assert site.world.faults(site.world.words()) == "", number
+        assert site.world.kept()["pid"], number
+        works(site.world.node(StandinService(site.world)), site, which, programs)
+        assert of_the_node(site.world) == right, number
+        assert site.world.boot() == ""
+        if told is None and left[0] > 0:
             return
     pytest.fail("it never ended")
