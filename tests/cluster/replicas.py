@@ -42,6 +42,9 @@ class Given:
     def pull_secret_for(self, namespace: str, service_account: str, **_: Any) -> PullSecret | None:
         return None if service_account == "other" else PullSecret(SECRET, self.content)
 
+    def knows(self, namespace: str) -> bool:
+        return True
+
     def wanted(self) -> PullSecrets | None:
         return PullSecrets(webhook=self.webhook) if self.is_known else None
 

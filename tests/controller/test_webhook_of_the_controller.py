@@ -135,6 +135,27 @@ def test_with_two_replicas_each_new_account_is_served_whoever_dies_or_leaves(api
         assert not [secret for secret in sandbox.state.secrets() if secret in log]
 
 
+def test_a_namespace_that_is_meant_by_its_labels_is_so_for_accounts_that_come_right_behind_it(api, team, settings):
+    text = json.loads(settings.read_text())
+    text["pullSecrets"] |= {"namespaces": ["*"], "namespaceSelector": {"matchLabels": {"pull": team.prefix}}}
+    settings.write_text(json.dumps(text))
+    with Processes(api, team, settings) as processes:
+        processes.start()
+        eventually(lambda: find(api, CONFIGURATION))
+        numbers = itertools.count()
+        eventually(lambda: _entries(team, f"probe-{next(numbers)}"))
+        given = [_entries(team, f"at-once-{number}") for number in range(20)]
+        assert given == [[team.name]] * 20
+        assert team.pull_secrets(team.open("other")) == []
+
+
+def _entries(team, name):
+    """Make a namespace with the label and an account right behind it; return the account's entries as it was born."""
+    full = f"{team.prefix}-{name}"
+    team.api.create("/api/v1/namespaces", {"metadata": {"name": full, "labels": {"pull": team.prefix}}})
+    return names(create(team.api, full))
+
+
 def test_what_the_settings_say_of_the_webhook_is_done_as_soon_as_they_are_changed(api, team, settings):
     text = json.loads(settings.read_text())
     with Processes(api, team, settings) as processes:

@@ -186,6 +186,10 @@ class Controller:
             return PullSecret(snapshot.wanted.secret_name, content.content)
         return None
 
+    def knows(self, namespace: str) -> bool:
+        """Say whether *namespace* was heard of; see `Living`."""
+        return self.watched.namespaces.get(namespace, namespace) is not None
+
     def wanted(self) -> PullSecrets | None:
         """Return the section of the settings in force; see `Living`."""
         return self._configured.in_force.judged.wanted if self._configured.in_force.settings is not None else None

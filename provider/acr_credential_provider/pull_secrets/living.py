@@ -52,6 +52,9 @@ class Living(Protocol):
         the cloud never answered). Returns from memory, at once; never calls the cloud.
         """
 
+    def knows(self, namespace: str) -> bool:
+        """Say whether *namespace* was heard of: its labels and annotations count, and it may be a moment old."""
+
     def wanted(self) -> PullSecrets | None:
         """Return the settings' section for the controller (the webhook's part of it included); None: idle."""
 

@@ -187,6 +187,8 @@ class Admission:
         return answer
 
     async def _judge(self, review: Review, seconds: float) -> tuple[str, Answer]:
+        if review.is_creation:
+            seconds -= await self._hear_of(review.namespace, seconds / 2)
         secret = review.is_creation and self._living.pull_secret_for(
             review.namespace, review.name, labels=review.labels, annotations=review.annotations
         )
@@ -200,6 +202,18 @@ class Admission:
         if settings is not None and settings.webhook.failure_policy == "Fail":
             return "refused", refuse(review.uid, f"its pull secret {secret.name} could not be made: {why}")
         return "late", let_through(review.uid, patch, f"its pull secret {secret.name} will follow: {why}")
+
+    async def _hear_of(self, namespace: str, seconds: float) -> float:
+        """Wait until *namespace* is known, for *seconds* at most; return how long that was.
+
+        Who creates a namespace and its ServiceAccounts in one go may be quicker than our watch, and only with the
+        namespace's labels is it known whether it is meant.
+        """
+        began = time.monotonic()
+        # Who hears of it is another thread.
+        while not self._living.knows(namespace) and time.monotonic() < began + seconds:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        return time.monotonic() - began
 
     async def _have(self, namespace: str, secret: PullSecret, seconds: float) -> str:
         """Make the Secret within *seconds*; return why that was not possible, "" if it was."""

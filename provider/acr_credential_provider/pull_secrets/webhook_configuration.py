@@ -14,7 +14,7 @@ from .names import LABELS, PREFIX, SWITCH
 from .webhook import PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from acr_credential_provider.settings import Webhook
 
@@ -72,9 +72,13 @@ def warnings_about(webhook: Webhook) -> list[str]:
     return warnings
 
 
-def manifest(webhook: Webhook, where: Where, authorities: bytes) -> dict[str, Any]:
-    """Return the configuration; *authorities* are all certificates (PEM) that our own may be signed by."""
-    left_out = sorted({*NEVER, where.namespace})
+def manifest(webhook: Webhook, where: Where, authorities: bytes, *, excluded: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the configuration.
+
+    *authorities* are all certificates (PEM) that our own may be signed by, *excluded* the patterns of the namespaces
+    that are never meant: those that are plain names need not be asked about.
+    """
+    left_out = sorted({*NEVER, where.namespace, *(name for name in excluded if "*" not in name)})
     opted_out = {"key": SWITCH, "operator": "NotIn", "values": ["disabled"]}
     names = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": left_out}
     service = {"namespace": where.namespace, "name": where.service, "path": PATH, "port": where.port}

@@ -147,12 +147,11 @@ class Keeper:
     def _look(self) -> None:
         found = self._api.get(f"{webhook_configuration.RESOURCE}/{webhook_configuration.NAME}")
         settings = self._living.wanted()
-        webhook = settings.webhook if settings is not None else None
-        if webhook is not None and webhook.enabled:
+        if settings is not None and settings.webhook.enabled:
             certificates = self._certificates(found)
             self._serve(certificates)
-            is_told = self._tell(webhook, found, certificates)
-            self._warn(webhook)
+            is_told = self._tell(settings, found, certificates)
+            self._warn(settings.webhook)
         else:
             # Before the configuration is known nothing is taken away.
             is_told = found is not None and not (self._living.is_ready() and self._withdraw(found))
@@ -191,8 +190,10 @@ class Keeper:
         self._audience.certificate(leaf=certificates.serving.expiry, authority=certificates.authority.expiry)
 
     # What the API server is told.
-    def _tell(self, webhook: Webhook, found: dict[str, Any] | None, certificates: Certificates) -> bool:
-        wanted = webhook_configuration.manifest(webhook, self._where, certificates.trusted)
+    def _tell(self, settings: PullSecrets, found: dict[str, Any] | None, certificates: Certificates) -> bool:
+        wanted = webhook_configuration.manifest(
+            settings.webhook, self._where, certificates.trusted, excluded=settings.excluded_namespaces
+        )
         if found is not None and not webhook_configuration.is_ours(found):
             self._audience.event(
                 self._about,
@@ -212,7 +213,7 @@ class Keeper:
                 meta["labels"] = {**(meta.get("labels") or {}), **webhook_configuration.OURS}
                 body = {**wanted, "metadata": meta}
                 self._api.replace(f"{webhook_configuration.RESOURCE}/{webhook_configuration.NAME}", body)
-            LOG.info("the API server was told to ask the webhook", extra={"policy": webhook.failure_policy})
+            LOG.info("the API server was told to ask the webhook", extra={"policy": settings.webhook.failure_policy})
         return True
 
     def _withdraw(self, found: Mapping[str, Any]) -> bool:

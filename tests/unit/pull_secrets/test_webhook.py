@@ -25,10 +25,15 @@ class Living:
     def __init__(self, policy="Ignore"):
         self.settings = PullSecrets(webhook=Webhook(enabled=True, failurePolicy=policy))
         self.asked = []
+        self.looks = self.unheard = 0
 
     def pull_secret_for(self, namespace, service_account, *, labels=None, annotations=None):
         self.asked.append((namespace, service_account, labels, annotations))
         return None if service_account == "other" else PullSecret(SECRET, CANARY)
+
+    def knows(self, namespace):
+        self.looks += 1
+        return self.looks > self.unheard
 
     def wanted(self):
         return self.settings
@@ -169,6 +174,17 @@ def test_labels_and_annotations_are_what_the_selection_is_asked_with(desk):
 def test_a_name_that_is_yet_to_be_made_up_is_empty(desk):
     desk.response(review({"metadata": {"generateName": "build-"}}))
     assert desk.living.asked[0][1] == ""
+
+
+def test_a_namespace_that_is_a_moment_old_is_waited_for(desk):
+    desk.living.unheard = 5
+    assert patch_in(desk.response(review()))
+    assert desk.living.looks == 6
+
+
+def test_a_namespace_that_is_never_heard_of_costs_half_the_budget_and_is_judged_by_its_name(desk):
+    desk.living.unheard = 10**9
+    assert patch_in(desk.response(review(), query={"timeout": "1s"}))
 
 
 def test_a_dry_run_gets_the_same_answer_and_makes_nothing(desk):

@@ -40,6 +40,12 @@ def test_kube_system_and_our_own_namespace_are_never_asked_about(own, excluded):
     assert {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": excluded} in terms
 
 
+def test_namespaces_that_settings_exclude_by_name_are_not_asked_about_either():
+    found = manifest(Webhook(enabled=True), HERE, PEM, excluded=("kube-public", "ops-*"))["webhooks"][0]
+    (names, _) = found["namespaceSelector"]["matchExpressions"]
+    assert names["values"] == ["kube-public", "kube-system"]
+
+
 def test_who_opted_out_by_label_is_not_asked_about():
     term = {"key": "aliyun-acr-credential-provider/pull-secrets", "operator": "NotIn", "values": ["disabled"]}
     assert term in hook()["namespaceSelector"]["matchExpressions"]
