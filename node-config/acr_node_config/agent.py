@@ -85,6 +85,7 @@ class Agent:
     _baseline: tuple[str, ...] = ()
     _has_looked: bool = False
     _has_drifted: bool = False
+    _interrupted: str = ""
     _check_at: float = 0.0
     _retry: float = RETRY_FIRST
     _warming: Warming = field(default_factory=Warming)
@@ -133,7 +134,8 @@ class Agent:
             self._uninstall()
             return
         if not self._has_looked:
-            self._take_up()
+            self._remember_files()
+            self._has_looked = True
         settings = self.offers.settings(at_once=not self._watched)
         self._take_over_settings_status()
         if self.offers.is_unusable and not self._watched:
@@ -154,8 +156,9 @@ class Agent:
             self._install(plan, settings)
 
     def _install(self, plan: Plan, settings: str) -> None:
-        if plan.changes:
-            self.log("to do: " + "; ".join(plan.changes[:20]))
+        if plan.changes or self._interrupted:
+            rest = (f"bring an interrupted {self._interrupted} to its end",) if self._interrupted else ()
+            self.log("to do: " + "; ".join((*rest, *plan.changes[:20])))
             self.program.install(settings)
             self._count("installs")
             if self._has_drifted and self.status.is_serving:
@@ -175,18 +178,9 @@ class Agent:
             self.log("settings are not usable: " + " ".join(self.offers.status.problems[:3]))
         self.status = replace(self.status, settings=self.offers.status)
 
-    def _take_up(self) -> None:
-        """Look at what is there, and end a change first that was killed: it had its slot when it began."""
-        interrupted = self._remember_files().interrupted
-        if interrupted:
-            self.log(f"to do: bring an interrupted {interrupted} to its end")
-            self.program.install("")
-            self._remember_files()
-        self._has_looked = True
-
     def _remember_files(self) -> Installation:
         installation = self.program.installation()
-        self._watched = installation.watched
+        self._watched, self._interrupted = installation.watched, installation.interrupted
         self._baseline = self._stats()
         self.status = replace(self.status, is_serving=installation.is_confirmed)
         return installation
@@ -277,9 +271,11 @@ class Agent:
         try:
             tokens = self.program.remembered()
             if self._warming.is_time(tokens, self.clock()):
-                succeeded = self._renew()
+                self._renew()
                 tokens = self.program.remembered()
-                self._warming = self._warming.ran(succeeded=succeeded, after=tokens, now=self.clock())
+                self._warming = self._warming.ran(after=tokens, now=self.clock())
+                if any(each.is_near for each in tokens):
+                    self._count("warm_failures")
         except CredentialProviderError as error:  # the node is well: this is the cache's
             self.say(error)
             return
@@ -287,15 +283,12 @@ class Agent:
         shown = (TokenStatus(each.host, each.due_in, each.dead_in) for each in tokens if each.is_current)
         self.status = replace(self.status, tokens=tuple(shown)[: agent_status.MOST_REGISTRIES])
 
-    def _renew(self) -> bool:
+    def _renew(self) -> None:
         self._count("warm_runs")
         try:
             self.program.warm(AHEAD + WARM_SLACK)
         except CredentialProviderError as error:  # the cloud's
-            self._count("warm_failures")
             self.say(error)
-            return False
-        return True
 
 
 def _stat(path: str) -> str:

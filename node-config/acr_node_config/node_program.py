@@ -176,10 +176,8 @@ class InstalledProgram:
     def judge(self, settings: str) -> tuple[str, ...]:
         """Return what is wrong with *settings*, as the installed plugin sees it; before there is one, as ours does."""
         words = ["settings", "validate", "--for", "node"]
-        program = self._program()
-        if program:
-            ran = self._on_host([program, *words, settings], seconds=JUDGE_SECONDS)
-        else:
+        ran = self._judged_by_installed([*words, settings])
+        if ran is None:
             ran = run([*self.own, *words, self._outside(settings)], seconds=JUDGE_SECONDS, beat=self.beat)
         if ran.code == DONE:
             return ()
@@ -190,6 +188,15 @@ class InstalledProgram:
             plain_text(each.removeprefix("error: ").replace(self._outside(settings), name).replace(settings, name))
             for each in errors
         ) or (ran.told()[0],)
+
+    def _judged_by_installed(self, words: list[str]) -> Ran | None:
+        """Return the verdict of the installed program, None when that is gone or broken: it is repaired next."""
+        program = self._program()
+        try:
+            ran = self._on_host([program, *words], seconds=JUDGE_SECONDS) if program else None
+        except ProgramError:
+            return None
+        return ran if ran is not None and ran.code in (DONE, FAILED) else None
 
     def remembered(self) -> tuple[Remembered, ...]:
         """Return the tokens that the plugin remembers."""
@@ -313,9 +320,12 @@ def _parsed(ran: Ran) -> Any:
 
 
 def _remembered(row: dict[str, Any]) -> Remembered:
-    due, dead = _seconds(row.get("dueIn")), _seconds(row.get("deadIn"))
     return Remembered(
-        plain_text(str(row["host"])), due, dead, _seconds(row.get("askedAgo")), is_current=row.get("current") is True
+        plain_text(str(row["host"])),
+        _seconds(row.get("dueIn")),
+        _seconds(row.get("deadIn")),
+        is_wanted=row.get("renewable") is not False,
+        is_current=row.get("current") is True,
     )
 
 

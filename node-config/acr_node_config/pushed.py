@@ -158,6 +158,9 @@ def remove(host: Host) -> None:
     host.do(steps.RemoveLink(CREDENTIALS))
     _sweep(host, keep="")
     host.do(steps.RemoveTree(FOLDER))
+    # The installer could not remove it as long as there were files of ours in it.
+    if not host.look(parent := os.path.dirname(CREDENTIALS)).is_absent:
+        host.do(steps.RemoveFolder(parent))
 
 
 def _sweep(host: Host, *, keep: str) -> None:

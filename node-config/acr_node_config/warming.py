@@ -24,60 +24,49 @@ SOONEST = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A token on the node's disk; *due_in* and *dead_in* are seconds from now."""
+    """A token on the node's disk; *due_in* and *dead_in* are seconds from now.
+
+    *is_wanted*: a pull asked for it within its life, and it is one that the node can renew by itself.
+    """
 
     host: str
     due_in: float
     dead_in: float
-    asked_ago: float
+    is_wanted: bool = True
     is_current: bool = True
 
     @property
-    def is_renewable(self) -> bool:
-        """Whether renewing it is a renewal: what is dead or outdated is fetched anew when a pull asks."""
-        return self.is_current and self.dead_in > 0
+    def is_near(self) -> bool:
+        """Whether it is time to renew it. What is dead or outdated is fetched anew when a pull asks."""
+        return self._is_renewable and self.due_in <= AHEAD
+
+    @property
+    def _is_renewable(self) -> bool:
+        return self.is_wanted and self.is_current and self.dead_in > 0
+
+    def wait(self) -> float:
+        """Return the seconds until it is time, `LOOK_EVERY` if that will never be."""
+        return self.due_in - AHEAD if self._is_renewable else LOOK_EVERY
 
 
 @dataclass(frozen=True, slots=True)
 class Warming:
-    """How renewals went so far. Times are seconds by a clock that nobody sets.
+    """How renewals went so far: until when none is tried again. Times are seconds by a clock that nobody sets."""
 
-    *left* are the hosts that the last run had no reason to renew, with the time of their death: nobody asks for them.
-    """
-
-    ran_at: float | None = None
-    has_failed: bool = False
-    left: frozenset[tuple[str, int]] = frozenset()
+    rests_until: float | None = None
 
     def is_time(self, tokens: Iterable[Remembered], now: float) -> bool:
         """Say whether `cache warm` should run now."""
-        if self.has_failed and self.ran_at is not None and now < self.ran_at + RETRY_EVERY:
-            return False
-        return any(self._is_near(each, now) for each in tokens)
+        return (self.rests_until is None or now >= self.rests_until) and any(each.is_near for each in tokens)
+
+    def ran(self, *, after: Iterable[Remembered], now: float) -> Warming:
+        """Return what is known once `cache warm` has run; *after* is what is remembered since.
+
+        A token that is as near as before was not to be had, whatever was said: the plugin lives on with the old one.
+        """
+        return Warming(now + RETRY_EVERY if any(each.is_near for each in after) else None)
 
     def next_look(self, tokens: Iterable[Remembered], now: float) -> float:
         """Return the seconds until *tokens* should be looked at again, never more than `LOOK_EVERY`."""
-        waits = [each.due_in - AHEAD for each in tokens if each.is_renewable and not self._was_left(each, now)]
-        soonest = SOONEST
-        if self.has_failed and self.ran_at is not None:
-            soonest = max(SOONEST, self.ran_at + RETRY_EVERY - now)
-        return min(max(min(waits, default=LOOK_EVERY), soonest), LOOK_EVERY)
-
-    def ran(self, *, succeeded: bool, after: Iterable[Remembered], now: float) -> Warming:
-        """Return what is known once `cache warm` has run; *after* is what is remembered since."""
-        left = (each for each in after if each.is_renewable and each.due_in <= AHEAD)
-        return Warming(now, not succeeded, frozenset(_mark(each, now) for each in left) if succeeded else frozenset())
-
-    def _is_near(self, token: Remembered, now: float) -> bool:
-        return token.is_renewable and token.due_in <= AHEAD and not self._was_left(token, now)
-
-    def _was_left(self, token: Remembered, now: float) -> bool:
-        # Which memo it was is told by when it dies, give or take the rounding of a look. A pull that asked since then
-        # makes it worth another run.
-        host, dead_at = _mark(token, now)
-        was_left = any(host == name and abs(dead_at - at) <= 2 for name, at in self.left)
-        return was_left and not (self.ran_at is not None and token.asked_ago < now - self.ran_at)
-
-
-def _mark(token: Remembered, now: float) -> tuple[str, int]:
-    return token.host, round(now + token.dead_in)
+        rest = 0.0 if self.rests_until is None else self.rests_until - now
+        return min(max(min((each.wait() for each in tokens), default=LOOK_EVERY), rest, SOONEST), LOOK_EVERY)

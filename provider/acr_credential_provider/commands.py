@@ -380,7 +380,7 @@ def _tell_problems(file: str, problems: Iterable[Problem]) -> None:
 
 
 def _show(options: argparse.Namespace) -> int:
-    rows = [_row(memo, asked) for memo, asked in _memos(options.cache)]
+    rows = [_row(memo, asked, settings=options.settings) for memo, asked in _memos(options.cache)]
     if options.output == "json":
         print(json.dumps(rows, indent=2))  # noqa: T201 - the command's output
         return 0
@@ -391,7 +391,7 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _row(memo: Memo, asked: float) -> dict[str, object]:
+def _row(memo: Memo, asked: float, *, settings: str) -> dict[str, object]:
     now = judge_time(memo)
     return {
         "host": memo.host,
@@ -400,6 +400,7 @@ def _row(memo: Memo, asked: float) -> dict[str, object]:
         "deadIn": _distance(memo.dead, now),
         "askedAgo": f"{max(time.time() - asked, 0.0):.0f}s",
         "current": memo.is_true_of(memo.digest) and now < memo.dead,
+        "renewable": memo.digest == question(settings, memo.host, "") and _is_worth_renewing(memo, asked, FOREVER),
     }
 
 
@@ -442,7 +443,7 @@ def _warm(options: argparse.Namespace) -> int:
     for memo, asked in list(_memos(options.cache)):
         digest = question(options.settings, memo.host, "")
         if memo.digest != digest or not _is_worth_renewing(memo, asked, options.ahead):
-            continue  # another ServiceAccount's, whose token only the kubelet has; or not due; or not asked for
+            continue  # a ServiceAccount's, whose token only the kubelet has; or not due; or not asked for
         request = CredentialProviderRequest(API_VERSIONS[0], f"{memo.host}/any")
         deadline = Deadline(WARM_DEADLINE)
         tools = Tools(

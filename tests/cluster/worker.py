@@ -18,6 +18,8 @@ from .kube import KubeApi
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sandbox.oci import OciImage
+
     from .node import Running
     from .pki import Pki
 
@@ -77,7 +79,11 @@ class ContainerRuntime:
         )
         service.await_(lambda: node.run([*self._ctr, "version"], capture_output=True).returncode == 0)
         # containerd pulls it itself, and never with a plugin's credentials.
-        self._node.output([*self._ctr, "images", "import", "-"], input=runnable_image("pause").archive(PAUSE))
+        self.load(PAUSE, runnable_image("pause"))
+
+    def load(self, name: str, image: OciImage) -> None:
+        """Have *image* here as *name*, as if it had been preloaded."""
+        self._node.output([*self._ctr, "images", "import", "-"], input=image.archive(name))
 
     def map_host(self, host: str, url: str, *, ca_file: Path) -> None:
         """Send what is pulled from *host* to *url*; in force from the next pull on."""
@@ -164,19 +170,21 @@ class Kubelet:
         ]
         self._api = KubeApi(node, machine.ADDRESS, KUBELET_PORT, pki=pki)
         self._running: Running | None = None
+        self._flags: tuple[str, ...] = ()
         self.started = 0
         """How often it was started."""
         self.log = logs / "kubelet.log"
 
     def start(self, *, with_plugins: bool = True) -> None:
         self.started += 1
-        command = [*self._command, *(self._plugins if with_plugins else [])]
+        command = [*self._command, *(self._plugins if with_plugins else []), *self._flags]
         self._running = self._node.start("kubelet", command, log=self.log)
         self._running.await_(lambda: self._api.is_ready("/healthz"))
 
-    def restart(self, *, with_plugins: bool = True) -> None:
-        """End it as systemd does, and start it again: what it kept in memory is gone."""
+    def restart(self, *flags: str, with_plugins: bool = True) -> None:
+        """End it as systemd does, and start it again with *flags* beside its own: what it kept in memory is gone."""
         self.stop()
+        self._flags = flags
         self.start(with_plugins=with_plugins)
 
     def stop(self) -> None:

@@ -68,3 +68,14 @@ def test_a_key_in_the_file_is_a_mistake_on_a_node_and_a_risk_in_a_controller(pro
         assert ended.code == code, ended.stderr
         assert b"key" in ended.stderr
         assert b"CANARYSECRET" not in ended.stdout + ended.stderr
+
+
+def test_what_is_shown_tells_which_tokens_a_node_can_renew_by_itself(program, sandbox):
+    program.ask(sandbox.image)
+
+    def shown(settings):
+        words = ("cache", "show", "--output", "json", "--settings", str(settings), "--cache", str(program.cache))
+        return [row["renewable"] for row in program.run(b"", *words).document if row["kind"] == "token" and row["host"]]
+
+    assert shown(program.settings) == [True]
+    assert shown("/nowhere/settings.yaml") == [False]

@@ -8,23 +8,13 @@ import pytest
 from acr_node_config import agent_status
 from acr_node_config.kube_api import STRATEGIC_MERGE, ApiRefusedError, KubeApi
 from acr_node_config.slots import REJECTED, ROLLOUT, slot_name
+from cluster.daemonset import collection
 from cluster.kube import KubeError
 from unit.node_agent.fakes import CONFIG, LEASES, Clock
 from unit.node_agent.machine import Machine, run
 from unit.node_agent.test_manifests import with_components
 
 NAME = "aliyun-acr-credential-provider"
-COLLECTIONS = {
-    "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
-    "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
-    "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
-    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
-    "Lease": "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
-    "DaemonSet": "/apis/apps/v1/namespaces/{}/daemonsets",
-    "ValidatingAdmissionPolicy": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
-    "ValidatingAdmissionPolicyBinding": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
-}
 GOOD = "match: *.*.cr.aliyuncs.com\n"
 WIDER = GOOD + "match: images.example.com\n"
 NUMBERS = itertools.count(1)
@@ -35,8 +25,7 @@ def manifests(api, tmp_path_factory):
     """All that an operator applies, on the server once; the Leases as they come anew for each test."""
     documents = with_components(tmp_path_factory.mktemp("overlay"), "own-node-only")
     for document in documents:
-        collection = COLLECTIONS[document["kind"]].format(document["metadata"].get("namespace"))
-        api.create(collection, document)
+        api.create(collection(document), document)
     return documents
 
 

@@ -73,6 +73,19 @@ def _base_layer(program: Path) -> bytes:
     return _tar({"bin/busybox": (program.read_bytes(), 0o755)})
 
 
+def folder_image(folder: Path, at: str, runs: dict[str, Any]) -> OciImage:
+    """Build an image of nothing but *folder*, at the path *at* of the image; *runs* is how it runs."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        tar.add(folder, at.strip("/"), filter=_of_root)
+    return _image([packed.getvalue()], runs)
+
+
+def _of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = entry.mtime = 0
+    return entry
+
+
 def _tar(files: dict[str, tuple[bytes, int]]) -> bytes:
     """Return a tar file of *files*: by name, the content and the mode."""
     packed = io.BytesIO()

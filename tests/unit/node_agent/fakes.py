@@ -148,9 +148,7 @@ class FakeNode:
     def install(self, settings):
         if self.failure:
             raise self.failure
-        if self.interrupted:
-            self.interrupted = ""
-            return
+        self.interrupted = ""
         plan, wanted = self.plan(settings), self._wanted(settings)
         self.before_install(plan)
         if plan.restarts and not self.lives_with(wanted[CONFIG]):
@@ -209,7 +207,9 @@ class FakeNode:
     def remembered(self):
         now = self.clock.now
         return tuple(
-            Remembered(host, round(token.due - now), round(token.dead - now), round(now - token.asked))
+            Remembered(
+                host, round(token.due - now), round(token.dead - now), is_wanted=now - token.asked < self.life - 60.0
+            )
             for host, token in self.tokens.items()
         )
 

@@ -1,9 +1,6 @@
 """The manifests: what each Kubernetes release takes, and that the DaemonSet asks for what it needs and no more."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import kubernetes_validate
 import pytest
@@ -11,22 +8,15 @@ import yaml
 from acr_credential_provider.settings import judge
 from acr_node_config import agent_cli, reporter_cli
 from acr_node_config.slots import slot_name
+from cluster.daemonset import MANIFESTS, rendered
 from unit.node_agent.fakes import Clock, FakeApi
 from unit.node_agent.machine import Machine
 
-MANIFESTS = Path(__file__).resolve().parents[3] / "node-config/manifests"
-KUBECTL = Path(sys.executable).parent / "kubectl"
 OVERLAYS = ["base", "overlays/ack", "overlays/openshift", "overlays/k3s", "overlays/example"]
 NEWER = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")  # in v1 since 1.30
 COMPONENTS = ["service-account-tokens", "own-node-only", "uninstall"]
 RELEASES = [f"1.{minor}" for minor in range(28, 38)]
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
-
-
-def rendered(folder):
-    done = subprocess.run([KUBECTL, "kustomize", folder], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()
-    return list(yaml.safe_load_all(done.stdout))
 
 
 def with_components(tmp_path, *components):

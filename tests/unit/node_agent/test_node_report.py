@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 from acr_node_config import agent_status
 from acr_node_config.agent_status import AgentStatus, SettingsStatus, TokenStatus, plain_text
@@ -109,3 +110,15 @@ def test_a_host_cannot_break_out_of_its_label():
 def test_without_an_agent_it_is_down_and_nothing_else_is_claimed():
     assert metrics(None, 0.0).splitlines()[-1] == "acr_node_agent_up 0"
     assert condition(None, 0.0).status == "Unknown"
+
+
+def test_every_metric_reason_and_event_is_in_the_operators_page():
+    page = (Path(__file__).resolve().parents[3] / "docs/node-agent.md").read_text()
+    status = AgentStatus("1.0", tokens=(TokenStatus(HOST, 1.0, 2.0),))
+    names = {line.split()[2] for line in metrics(status, 0.0).splitlines() if line.startswith("# TYPE ")}
+    reasons = {condition(AgentStatus("1.0", state=state), 0.0).reason for state in agent_status.STATES}
+
+    assert [name for name in sorted(names) if f"`{name}" not in page] == []
+    assert [
+        each for each in sorted(reasons - {"Starting", "OtherAgentAtWork", "Uninstalled"}) if each not in page
+    ] == []

@@ -17,7 +17,7 @@ remembered = st.builds(
     st.sampled_from([SHOP, LAB]),
     st.floats(-1e5, 1e5),
     st.floats(-1e5, 1e5),
-    st.floats(0, 1e6),
+    st.booleans(),
     st.booleans(),
 )
 
@@ -109,19 +109,20 @@ def test_many_nodes_that_got_their_tokens_together_do_not_renew_them_together(tm
 
 @given(st.lists(remembered, max_size=6), st.floats(0, 1e6))
 def test_the_next_look_is_never_far_and_never_at_once(tokens, now):
-    for warming in (Warming(), Warming(now, has_failed=True), Warming(now).ran(succeeded=True, after=tokens, now=now)):
+    for warming in (Warming(), Warming(now + RETRY_EVERY), Warming().ran(after=tokens, now=now)):
         assert 5 <= warming.next_look(tokens, now) <= LOOK_EVERY
 
 
 @given(st.lists(remembered, max_size=6), st.floats(0, 1e6))
-def test_what_a_run_left_aside_is_no_reason_for_another_one(tokens, now):
-    asked_before = [Remembered(each.host, each.due_in, each.dead_in, 10.0, each.is_current) for each in tokens]
+def test_what_was_not_to_be_had_is_tried_again_after_a_rest(tokens, now):
+    warming = Warming().ran(after=tokens, now=now)
 
-    assert not Warming().ran(succeeded=True, after=asked_before, now=now).is_time(asked_before, now)
+    assert not warming.is_time(tokens, now + RETRY_EVERY - 1)
+    assert warming.is_time(tokens, now + RETRY_EVERY) is any(each.is_near for each in tokens)
 
 
 @given(st.lists(remembered, min_size=1, max_size=6), st.floats(0, 1e6))
-def test_a_token_that_is_due_is_renewed_at_the_first_look(tokens, now):
-    is_due = any(each.is_current and each.dead_in > 0 and each.due_in <= AHEAD for each in tokens)
+def test_a_wanted_token_that_is_due_is_renewed_at_the_first_look_and_no_other(tokens, now):
+    is_due = any(each.is_wanted and each.is_current and each.dead_in > 0 and each.due_in <= AHEAD for each in tokens)
 
     assert Warming().is_time(tokens, now) is is_due
