@@ -154,6 +154,14 @@ def test_a_secret_with_certificates_that_somebody_spoilt_is_made_anew(api, own):
         replicas.await_asked()
 
 
+def test_after_the_api_server_was_away_everything_is_as_before(api, own):
+    with Replicas(api, own) as replicas:
+        replicas.started(2)
+        api.restart("kube-apiserver")
+        assert names(create(api, own_team(api))) == [SECRET]
+        assert page(replicas.all[1], "/readyz")[0] == 200
+
+
 def test_the_authority_changes_under_load_and_no_admission_fails(api, own):
     """With Fail, so that an admission that fails is a creation that fails."""
     lives = Lives(authority=36.0, certificate=36.0, overlap=5.0)

@@ -23,7 +23,7 @@ def team(api, namespace):
 class Processes:
     """`pull-secrets run`, as often as there are replicas, behind one Service."""
 
-    def __init__(self, api, team, settings):
+    def __init__(self, api, team, settings=None):
         self.team = team
         self.running = {}
         self._stack = contextlib.ExitStack()
@@ -45,7 +45,8 @@ class Processes:
     def start(self):
         webhook, health = free_ports(2)
         words = ["pull-secrets", "run", f"--namespace={self.team.own}", f"--kubeconfig={self._kubeconfig}"]
-        words += [f"--settings={self._settings}", "--address=127.0.0.1", "--webhook-service=hook"]
+        source = f"--settings={self._settings}" if self._settings else f"--config-map={self.team.own}/acr-configuration"
+        words += [source, "--address=127.0.0.1", "--webhook-service=hook"]
         words += [f"--webhook-service-port={self._service.port}", f"--webhook-port={webhook}"]
         command = [sys.executable, "-m", "acr_credential_provider", *words, f"--health-port={health}"]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -168,3 +169,26 @@ def test_what_the_settings_say_of_the_webhook_is_done_as_soon_as_they_are_change
         settings.write_text(json.dumps(text))
         (hook,) = eventually(lambda: (find(api, CONFIGURATION) or {}).get("webhooks"))
         assert (hook["failurePolicy"], hook["timeoutSeconds"]) == ("Ignore", 10)
+
+
+def test_a_bad_edit_is_told_on_the_config_map_and_new_accounts_are_served_as_before(api, team, settings):
+    text = json.loads(settings.read_text())
+    text["pullSecrets"]["webhook"] = {"enabled": True, "timeoutSeconds": 30}
+    team.configure(json.dumps(text))
+    with Processes(api, team) as processes:
+        processes.start()
+        numbers = itertools.count()
+        eventually(lambda: names(create(api, team.open(f"probe-{next(numbers)}"), "probe")) == [team.name])
+        (warning,) = eventually(lambda: _events(api, team, "WebhookSettings"))
+        assert "timeout-seconds 30 was taken for 10" in warning["message"]
+        team.configure("registries: [\n")
+        told = eventually(lambda: _events(api, team, "ConfigurationProblem"))
+        assert all("line" in each["message"] and each["type"] == "Warning" for each in told)
+        assert 'acr_pull_secrets_configuration{state="kept"} 1.0' in processes.metrics()
+        assert names(create(api, team.open("after"), "build")) == [team.name]
+
+
+def _events(api, team, reason):
+    found = api.get(f"/api/v1/namespaces/{team.own}/events")["items"]
+    about = {"kind": "ConfigMap", "name": "acr-configuration"}
+    return [each for each in found if each["reason"] == reason and about.items() <= each["involvedObject"].items()]
