@@ -11,6 +11,7 @@ BUILD = REPOSITORY / "build"
 
 # Imported at the top of modules that we ship, for functions that we never call.
 NEVER_USED = [
+    "_pydecimal",  # decimal in Python, where there is none in C
     "bz2",
     "lzma",
     "tarfile",

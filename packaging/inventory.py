@@ -144,7 +144,7 @@ def licence_texts(parts: dict[str, Any]) -> Iterable[tuple[str, bytes]]:
                 yield f"{folder}/{where.name}", Path(str(distribution.locate_file(file))).read_bytes()
     for package in parts["system"]:
         text = Path("/usr/share/doc") / package["name"] / "copyright"
-        yield f"{package['name']}/copyright", text.read_bytes()
+        yield f"{package['source']}/copyright", text.read_bytes()
     yield "libc6-CHANGES", CHANGES.encode()
 
 

@@ -82,7 +82,7 @@ def test_the_same_parts_give_the_same_sbom(parts):
 
 def test_every_part_has_its_licence_in_the_bundle(parts):
     folders = [f"{each['name']}-{each['version']}" for each in parts["packages"]]
-    folders += [each["name"] for each in parts["system"]]
+    folders += [each["source"] for each in parts["system"]]
     for folder in [*folders, "aliyun-acr-credential-provider"]:
         texts = [file for file in (BUNDLE / "licenses" / folder).iterdir() if file.stat().st_size]
         assert texts, folder

@@ -2,10 +2,14 @@
 
 import json
 import shutil
+import socket
+import struct
 import subprocess
+import time
 
 import harness
 import pytest
+from acr_credential_provider.cloud.trust import KNOWN_PLACES
 from roots.names import ADDRESS, NameServer
 from roots.roots import Root, distribution
 from sandbox import AcrSandbox
@@ -32,6 +36,10 @@ absent = absent
 [absent]
 activate = 1
 """
+EAST_OF_GREENWICH = 5 * 3600 + 45 * 60
+"""Seconds; Nepal's, which no builder is in by chance."""
+_ZONE = struct.pack(">4s16x6l lBB4s", b"TZif", 0, 0, 0, 0, 1, 4, EAST_OF_GREENWICH, 0, 0, b"NPT\0")
+EAST = _ZONE.replace(b"TZif\0", b"TZif2") * 2 + b"\n<+0545>-5:45\n"
 ODD_ENVIRONMENT = {
     "LC_ALL": "zh_CN.GB18030",
     "TZ": "Asia/Shanghai",
@@ -115,6 +123,44 @@ def test_the_name_cache_of_an_older_system_is_of_no_harm(cloud, tmp_path):
     ended = program.ask(image_of(cloud), under=root.under)
     assert (ended.code, ended.stderr) == (0, b"")
     assert ended.document["auth"]
+
+
+@pytest.mark.parametrize("place", KNOWN_PLACES)
+def test_the_certificates_that_a_distribution_trusts_are_found_where_it_has_them(cloud, tmp_path, place):
+    folder = place.rpartition("/")[0]
+    store = [f"mkdir -p $root{folder}", f"cp {cloud.ca_file} $root{place}"]
+    path = settings_for(cloud, BY_HOSTS, tmp_path)
+    document = json.loads(path.read_text())
+    del document["caBundle"]
+    path.write_text(json.dumps(document))
+    for more, code in ((store, 0), ([], 1)):
+        root = Root(tmp_path, None, TOLD, more=more)
+        ended = root.program(path, tmp_path / f"cache-{code}").ask(image_of(cloud), under=root.under)
+        assert ended.code == code
+    # Without one there is certifi's, which does not know the sandbox.
+    assert b"caBundle" in ended.stderr
+
+
+def test_lines_in_the_nodes_log_have_the_nodes_time(cloud, tmp_path):
+    """From a root without time zones' data: all that there is of it is /etc/localtime."""
+    (tmp_path / "localtime").write_bytes(EAST)
+    (tmp_path / "dev").mkdir()
+    path = settings_for(cloud, BY_HOSTS, tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"log": "info"}))
+    more = [
+        "mkdir -p $root/dev",
+        f"mount --bind {tmp_path}/dev $root/dev",
+        f"cp {tmp_path}/localtime $root/etc/localtime",
+    ]
+    root = Root(tmp_path, None, TOLD, more=more)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(tmp_path / "dev/log"))
+        log.settimeout(10)
+        before = time.time()
+        assert root.program(path, tmp_path / "cache").ask(image_of(cloud), under=root.under).code == 0
+        line = log.recv(4096).decode()
+    there = {time.strftime("%H:%M", time.gmtime(moment + EAST_OF_GREENWICH)) for moment in (before, time.time())}
+    assert any(each in line for each in there), line
 
 
 @pytest.fixture

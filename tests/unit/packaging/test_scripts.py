@@ -1,0 +1,33 @@
+"""The shell scripts of the build are ones that shellcheck has nothing to say about, and plain sh runs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+SCRIPTS = [*(ROOT / "packaging").glob("*.sh"), ROOT / ".ci/run"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_shellcheck_finds_nothing(script):
+    done = subprocess.run(
+        [Path(sys.executable).with_name("shellcheck"), str(script)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_build_says_which_package_is_missing_and_how_to_get_it(tmp_path):
+    """With nothing on the path but the shell's own commands."""
+    done = subprocess.run(
+        ["/bin/sh", str(ROOT / "packaging/check-system.sh")],
+        env={"PATH": str(tmp_path), "CIRCLE": "build", "PYTHON": str(tmp_path / "none")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    error, remedy = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert error == "error: this machine lacks: python3 python3-venv libpython3-dev binutils gcc make git"
+    assert remedy.endswith("--no-install-recommends python3 python3-venv libpython3-dev binutils gcc make git")
