@@ -47,7 +47,9 @@ class Bundle:
     """One program to freeze."""
 
     folder: str
-    """Its name below build/dist, and below build for what it is made from."""
+    """Its name below build/dist."""
+    lock: str
+    """The requirements that it is frozen from: packaging/requirements/LOCK.txt."""
     excludes: list[str]
     """Modules that are not in it."""
     packages: list[str]
@@ -73,6 +75,7 @@ class Bundle:
 # What no node runs, and sources that no node has; they alone need cryptography and the SDK's own providers.
 PLUGIN = Bundle(
     folder=NAME,
+    lock="freeze",
     excludes=[
         *NEVER_USED,
         *NEVER_USED_BY_THE_PLUGIN,
@@ -86,6 +89,7 @@ PLUGIN = Bundle(
 # Both work on a cluster's objects; the profile of a command line is for people at a shell.
 CONTROLLER = Bundle(
     folder="controller",
+    lock="controller",
     excludes=[*NEVER_USED, "anyio", "acr_node_config", "acr_credential_provider.sources.profile"],
     packages=["acr_credential_provider.platforms", "acr_credential_provider.pull_secrets"],
     real=frozenset({"asyncio", "cryptography"}),

@@ -24,6 +24,11 @@ PACKAGING = REPOSITORY / "packaging"
 PROVIDER = REPOSITORY / "provider"
 NODE_CONFIG = REPOSITORY / "node-config"
 STANDINS = PACKAGING / "standins"
+# What in packaging/ the bytes depend on, beside hooks, stand-ins and a lock: the rest of it comes later.
+INPUTS = (
+    *("bundles.py", "entry.py", "freeze.py", "inventory.py", "launcher.c", "portable.py", "standins_check.py"),
+    f"{NAME}.spec",
+)
 
 # Imported once against the stand-ins, before an hour's debugging of a frozen program that lacks a name.
 SMOKE = """
@@ -46,7 +51,7 @@ def product(name: str) -> Path:
     bundle = BUNDLES[name]
     folder, work = bundle.executable.parent, bundle.work
     plain, build_path, stamp = work / "plain", work / "path", work / "inputs.sha256"
-    digest = digest_of_inputs()
+    digest = digest_of_inputs(bundle)
     if folder.is_dir() and stamp.is_file() and stamp.read_text() == digest:
         tell_build(folder, json.loads(bundle.inventory.read_text()))
         return folder
@@ -162,13 +167,14 @@ def run(*arguments: str, **environment: str) -> None:
         sys.exit(f"error: freezing failed ({done.returncode})")
 
 
-def digest_of_inputs() -> str:
-    """Return a digest of everything that the product's bytes depend on."""
+def digest_of_inputs(bundle: Bundle) -> str:
+    """Return a digest of everything that the bytes of *bundle* depend on."""
     digest = hashlib.sha256(f"{sys.version} {sys.prefix}".encode())
-    for root in (PACKAGING, PROVIDER, NODE_CONFIG):
-        for file in sorted(root.rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts:
-                digest.update(f"{file.relative_to(REPOSITORY)}\0".encode() + file.read_bytes())
+    files = [PACKAGING / name for name in (*INPUTS, f"requirements/{bundle.lock}.txt")]
+    for root in (PACKAGING / "hooks", STANDINS, PROVIDER, NODE_CONFIG / "acr_node_config"):
+        files += sorted(file for file in root.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    for file in files:
+        digest.update(f"{file.relative_to(REPOSITORY)}\0".encode() + file.read_bytes())
     return digest.hexdigest()
 
 

@@ -22,7 +22,7 @@
 #endif
 #define PROGRAM "program"
 
-enum { AT_FDCWD_ = -100, O_CLOEXEC_ = 02000000, PATH_SIZE = 4096, HEADERS = 4096 };
+enum { AT_FDCWD_ = -100, O_CLOEXEC_ = 02000000, PATH_SIZE = 4096, HEADERS = 4096, READABLE = 4 };
 enum { PROT_READ_ = 1, PROT_WRITE_ = 2, PROT_EXEC_ = 4, MAP_PRIVATE_ = 2, MAP_FIXED_ = 16, MAP_ANONYMOUS_ = 32 };
 
 /* ---- system calls ---------------------------------------------------------------------------------------------- */
@@ -253,6 +253,8 @@ __attribute__((noreturn, used)) void launch(uintptr_t *stack)
 	append(append(append(loader, library), "/"), LOADER);
 	append(append(append(program, library), "/"), PROGRAM);
 
+	if (is_error(CALL4(__NR_faccessat, AT_FDCWD_, program, READABLE, 0)))
+		fail("cannot read ", program);
 	const Elf64_Phdr *table;
 	void *entry = map_loader(loader, page, &table, &entries);
 
