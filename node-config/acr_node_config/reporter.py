@@ -15,7 +15,7 @@ from acr_credential_provider.errors import CredentialProviderError
 
 from . import agent_status, desk, node_report
 from .agent_status import AgentStatus, Grant
-from .kube_api import STRATEGIC_MERGE
+from .kube_api import STRATEGIC_MERGE, ApiRefusedError
 from .slots import LASTS, RENEW_EVERY
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class Reporter:
     _uid: str = ""
     _waiting: list[node_report.Happening] = field(default_factory=list)
     _sent: dict[str, float] = field(default_factory=dict)
+    _complaints: dict[str, float] = field(default_factory=dict)
 
     def tick(self) -> None:
         """Look at the status once, and do what it asks for. Never raises for what the API server does."""
@@ -94,15 +95,26 @@ class Reporter:
             self._waiting = [*self._waiting, *node_report.happenings(before, self.seen)][-QUEUE:]
         if self.clocks.boot() < self._resting_until:
             return
-        try:
-            if self.slots is not None:
-                self._serve_slots(self.slots)
-            elif self.seen is not None and self.seen.slot and self.seen.slot != self._granted:
-                self._grant(self.seen.slot, self.clocks.boot() + LASTS)
-            self._tell_condition()
-            self._tell_events()
-        except CredentialProviderError as error:
-            self._resting_until = self.clocks.boot() + FAILURE_WAIT * random.uniform(0.5, 1.5)  # noqa: S311 - a spread
+        for part in (self._lead, self._tell_condition, self._tell_events):
+            try:
+                part()
+            except CredentialProviderError as error:
+                self._complain(error)
+                if not isinstance(error, ApiRefusedError):
+                    return  # nobody answers; a right or an object that is missing says nothing of the others
+
+    def _lead(self) -> None:
+        if self.slots is not None:
+            self._serve_slots(self.slots)
+        elif self.seen is not None and self.seen.slot and self.seen.slot != self._granted:
+            self._grant(self.seen.slot, self.clocks.boot() + LASTS)
+
+    def _complain(self, error: CredentialProviderError) -> None:
+        now = self.clocks.boot()
+        self._resting_until = now + FAILURE_WAIT * random.uniform(0.5, 1.5)  # noqa: S311 - a spread
+        if now - self._complaints.get(error.problem, -REPEAT) >= REPEAT:
+            self._complaints = {each: at for each, at in self._complaints.items() if now - at < REPEAT}
+            self._complaints[error.problem] = now
             self.say(error)
 
     def _read(self) -> AgentStatus | None:

@@ -129,7 +129,13 @@ SystemdCgroup = false
 
 
 def _network() -> dict[str, Any]:
-    ptp = {"type": "ptp", "ipam": {"type": "host-local", "ranges": [[{"subnet": POD_NETWORK}]], "dataDir": "/run/cni"}}
+    ipam = {
+        "type": "host-local",
+        "ranges": [[{"subnet": POD_NETWORK}]],
+        "routes": [{"dst": "0.0.0.0/0"}],  # to the node and its API server
+        "dataDir": "/run/cni",
+    }
+    ptp = {"type": "ptp", "ipam": ipam}
     return {"cniVersion": "0.4.0", "name": "e2e", "plugins": [ptp]}
 
 

@@ -61,6 +61,7 @@ class NodeTree:
         (self.folder / f".{name}").rename(self.folder / mount / name)
 
     def start(self, *options, status="status"):
+        desk.drop(str(self.folder / status), STATUS)  # what one says that was killed is no news of this one
         words = ["node", "agent", "--host-root", str(self.root), "--status", str(self.folder / status)]
         words += ["--settings-from", str(self.folder / "settings"), "--credentials-from"]
         words += [str(self.folder / "credentials"), "--spread=0", *options, "--", *INSTALLER]

@@ -155,13 +155,25 @@ def test_while_the_api_server_is_down_nothing_is_lost_and_it_is_not_hammered(sta
     for _ in range(100):
         stage.tick(1)
     assert len(api.calls) <= 100 / (FAILURE_WAIT * 0.5) + 1
-    assert stage.said
+    assert len(stage.said) == 1
     api.is_down = False
     stage.tell(agent_status.READY, is_serving=True)
     stage.tick(FAILURE_WAIT * 2)
 
     assert api.reasons(NODE) == ["ACRFailed", "ACRInstalled"]
     assert stage.condition["status"] == "True"
+
+
+def test_without_its_leases_a_node_still_has_its_condition_and_what_is_missing_is_said_once(tmp_path, clock):
+    api = FakeApi(slots=0, nodes=(NODE,))
+    stage = Stage(tmp_path, api, clock)
+    for _ in range(100):
+        stage.tell(agent_status.WAITING, slot="r1")
+        stage.tick(1)
+
+    assert stage.grant is None
+    assert stage.condition["reason"] == "WaitingForSlot"
+    assert [error.status for error in stage.said] == [404]
 
 
 def test_a_request_is_granted_for_as_long_as_the_slot_is_held(stage, api):
