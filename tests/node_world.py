@@ -20,12 +20,13 @@ from acr_node_config.facts import HostFile, NodeFacts, ProviderConfig, RunningKu
 from acr_node_config.failures import ServiceError
 from acr_node_config.files import Host
 from acr_node_config.guard import Guard
-from acr_node_config.install import Node, Request
+from acr_node_config.install import Node
 from acr_node_config.kubelet_config import problems
 from acr_node_config.kubelet_service import ServiceState, UnitText
 from acr_node_config.provider_entries import NAME
 from acr_node_config.state import State
 from acr_node_config.verification import Clock
+from acr_node_config.wishes import Request
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import commands_on_host, steps
+from .entries import tree_digest
 from .failures import BundleError, ServiceError
-from .files import tree_digest
 from .provider_entries import NAME
 
 if TYPE_CHECKING:

@@ -18,13 +18,14 @@ from . import commands_on_host, finding, live_kubelet, steps
 from .failures import NodeConfigError, RefusedError
 from .files import Host
 from .guard import Guard
-from .install import Node, Request
+from .install import Node
 from .kubelet_service import BUS_SOCKET, WAYS, Bus, Service, Systemctl
 from .placement import MODES, Wanted
 from .profiles import PROFILES, place
 from .provider_entries import NAME
 from .state import FOLDER, State
 from .verification import BUDGET, SETTLE, Clock
+from .wishes import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable

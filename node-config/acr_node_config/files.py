@@ -7,27 +7,25 @@ folder synced: whoever is killed, or whose power fails, leaves the old state or 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import stat
 from typing import TYPE_CHECKING
 
-from . import folders, steps
+from . import entries, folders, steps
 from .failures import UnsafePathError
 from .steps import NOTHING, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LARGEST = 4 << 20
-"""Bytes of a file that we look at; none of ours, nor of those we change, comes near it."""
 DRAFT = ".aliyun-acr-credential-provider-draft"
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_LABEL = "security.selinux"
 
 
 def _go_on(_change: str) -> None:
     """Where a test ends the process."""
+
+
+def _draft(name: str) -> str:
+    return f".{name}{DRAFT}"
 
 
 class Host:
@@ -46,7 +44,7 @@ class Host:
         with folders.telling(path):
             try:
                 with folders.parent(self.root, path, to_write=False) as (folder, name):
-                    return _look(folder, name, path)
+                    return entries.look(folder, name, path)
             except (FileNotFoundError, NotADirectoryError):
                 return NOTHING
 
@@ -55,7 +53,7 @@ class Host:
         with folders.telling(path):
             try:
                 with folders.parent(self.root, path, to_write=False) as (folder, name):
-                    return not _look(folder, name, path, content=False).is_absent
+                    return not entries.look(folder, name, path, content=False).is_absent
             except (FileNotFoundError, NotADirectoryError):
                 return False
 
@@ -138,8 +136,8 @@ class Host:
         with folders.telling(path):
             try:
                 with folders.parent(self.root, path, to_write=False) as (folder, name):
-                    if not _look(folder, _draft(name), path, content=False).is_absent:
-                        _remove_all(folder, _draft(name))
+                    if not entries.look(folder, _draft(name), path, content=False).is_absent:
+                        entries.remove_all(folder, _draft(name))
                         self._settle(folder, f"swept {path}")
             except (FileNotFoundError, NotADirectoryError):
                 return
@@ -149,7 +147,7 @@ class Host:
         with folders.telling(path):
             try:
                 with folders.parent(self.root, path, to_write=False) as (folder, name):
-                    return tree_digest(name, folder=folder, is_installed=True)
+                    return entries.tree_digest(name, folder=folder, is_installed=True)
             except (FileNotFoundError, NotADirectoryError):
                 return ""
 
@@ -163,16 +161,16 @@ class Host:
         instead_of: tuple[str, ...] = (steps.ABSENT, steps.FILE),
     ) -> None:
         with folders.telling(path), folders.parent(self.root, path, to_write=True) as (folder, name):
-            if _look(folder, name, path, content=False).kind not in instead_of:
+            if entries.look(folder, name, path, content=False).kind not in instead_of:
                 raise UnsafePathError(f"{path} is no plain file", remedy="Look what it is, and name the real file.")
             draft = _draft(name)
-            _remove_all(folder, draft)
-            file = os.open(draft, _NEW, 0o600, dir_fd=folder)
+            entries.remove_all(folder, draft)
+            file = os.open(draft, entries.NEW, 0o600, dir_fd=folder)
             try:
-                _write(file, content)
+                entries.write(file, content)
                 os.fchown(file, *((like.owner, like.group) if like.kind == steps.FILE else (-1, -1)))
                 os.fchmod(file, mode)
-                _label_like(name, folder, file)
+                entries.label_like(name, folder, file)
                 os.fsync(file)
             except OSError:
                 os.unlink(draft, dir_fd=folder)
@@ -183,23 +181,23 @@ class Host:
 
     def _put_link(self, path: str, target: str) -> None:
         with folders.telling(path), folders.parent(self.root, path, to_write=True) as (folder, name):
-            if _look(folder, name, path, content=False).kind not in (steps.ABSENT, steps.LINK, steps.FILE):
+            if entries.look(folder, name, path, content=False).kind not in (steps.ABSENT, steps.LINK, steps.FILE):
                 raise UnsafePathError(f"{path} is a folder", remedy="Look what it is; we put a link there.")
-            _remove_all(folder, _draft(name))
+            entries.remove_all(folder, _draft(name))
             os.symlink(target, _draft(name), dir_fd=folder)
             self._flip(folder, name, path)
 
     def _put_tree(self, step: steps.PutTree) -> None:
         with folders.telling(step.path), folders.parent(self.root, step.path, to_write=True) as (folder, name):
             draft = _draft(name)
-            _remove_all(folder, draft)
+            entries.remove_all(folder, draft)
             try:
-                _copy_tree(step.source, folder, draft)
+                entries.copy_tree(step.source, folder, draft)
             except OSError:
-                _remove_all(folder, draft)
+                entries.remove_all(folder, draft)
                 raise
-            if _look(folder, name, step.path, content=False).kind == steps.FOLDER:
-                _remove_all(folder, name)  # damaged, and linked by nothing: what is in use has a name of its own
+            if entries.look(folder, name, step.path, content=False).kind == steps.FOLDER:
+                entries.remove_all(folder, name)  # damaged, and linked by nothing: what is in use has a name of its own
             self._flip(folder, name, step.path)
 
     def _flip(self, folder: int, name: str, path: str) -> None:
@@ -213,7 +211,7 @@ class Host:
 
     def _make_folder(self, step: steps.MakeFolder) -> None:
         with folders.telling(step.path), folders.parent(self.root, step.path, to_write=True) as (folder, name):
-            seen = _look(folder, name, step.path, content=False)
+            seen = entries.look(folder, name, step.path, content=False)
             if seen.kind == steps.ABSENT:
                 os.mkdir(name, step.mode, dir_fd=folder)
             elif seen.kind != steps.FOLDER or not folders.is_trusted(seen.owner):
@@ -251,125 +249,7 @@ class Host:
                     if not is_tree:
                         os.unlink(name, dir_fd=folder)
                     else:
-                        _remove_all(folder, name, keeps_mount=True)
+                        entries.remove_all(folder, name, keeps_mount=True)
                     self._settle(folder, f"removed {path}")
             except FileNotFoundError:
                 return
-
-
-def tree_digest(name: str, *, folder: int | None = None, is_installed: bool = False) -> str:
-    """Return a digest of the files below the folder *name*: paths, bytes, who may run them; not times or owners.
-
-    *is_installed* gives "" for a tree that others than root can change. Raises ``FileNotFoundError`` without one.
-    """
-    digest = hashlib.sha256()
-    os.stat(name, dir_fd=folder)
-    for top, inner, files, here in os.fwalk(name, dir_fd=folder):
-        inner.sort()
-        for each in sorted([*inner, *files]):
-            seen = os.stat(each, dir_fd=here, follow_symlinks=False)
-            is_link = stat.S_ISLNK(seen.st_mode)
-            if is_installed and (not folders.is_trusted(seen.st_uid) or (seen.st_mode & 0o022 and not is_link)):
-                return ""
-            # Not by os.path.relpath: that asks for the working directory, which may not be there.
-            digest.update(f"{top[len(name) :]}/{each}\0{stat.S_IFMT(seen.st_mode)}".encode())
-            if is_link:
-                digest.update(os.readlink(each, dir_fd=here).encode())
-            elif stat.S_ISREG(seen.st_mode):
-                digest.update(b"x" if seen.st_mode & 0o100 else b"-")
-                digest.update(_file_digest(each, here))
-    return digest.hexdigest()
-
-
-def _file_digest(name: str, folder: int) -> bytes:
-    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
-
-
-def _draft(name: str) -> str:
-    return f".{name}{DRAFT}"
-
-
-def _look(folder: int, name: str, path: str, *, content: bool = True) -> Seen:
-    try:
-        seen = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return NOTHING
-    mode, owner, group = stat.S_IMODE(seen.st_mode), seen.st_uid, seen.st_gid
-    if stat.S_ISLNK(seen.st_mode):
-        return Seen(steps.LINK, target=os.readlink(name, dir_fd=folder))
-    if stat.S_ISDIR(seen.st_mode):
-        return Seen(steps.FOLDER, mode, owner, group)
-    if not stat.S_ISREG(seen.st_mode):
-        return Seen(steps.OTHER)
-    if seen.st_size > LARGEST and content:
-        raise UnsafePathError(f"{path} is larger than {LARGEST} bytes", remedy="Look what it is; we do not touch it.")
-    if not content:
-        return Seen(steps.FILE, mode, owner, group)
-    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "rb") as file:
-        return Seen(steps.FILE, mode, owner, group, file.read(LARGEST))
-
-
-def _write(file: int, content: bytes) -> None:
-    left = memoryview(content)
-    while left:
-        left = left[os.write(file, left) :]
-
-
-def _label_like(name: str, folder: int, file: int) -> None:
-    """Give the open *file* the SELinux label of what it replaces, or else the kubelet may not read it."""
-    try:
-        with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "rb") as replaced:
-            os.setxattr(file, _LABEL, os.getxattr(replaced.fileno(), _LABEL))
-    except OSError:  # nothing to replace, no labels here, or not ours to set: the folder's default holds
-        return
-
-
-def _copy_tree(source: str, folder: int, name: str) -> None:
-    """Copy the files below *source* into the new folder *name*, for root to change and all to run, and sync them."""
-    os.mkdir(name, 0o755, dir_fd=folder)
-    made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        os.fchmod(made, 0o755)
-        for entry in sorted(os.scandir(source), key=lambda each: each.name):
-            if entry.is_symlink():
-                os.symlink(os.readlink(entry.path), entry.name, dir_fd=made)
-            elif entry.is_dir():
-                _copy_tree(entry.path, made, entry.name)
-            else:
-                _copy_file(entry.path, made, entry.name)
-        os.fsync(made)
-    finally:
-        os.close(made)
-
-
-def _copy_file(source: str, folder: int, name: str) -> None:
-    with open(source, "rb") as read, open(os.open(name, _NEW, 0o600, dir_fd=folder), "wb") as written:
-        while chunk := read.read(1 << 20):
-            written.write(chunk)
-        written.flush()
-        os.fchmod(written.fileno(), 0o755 if os.fstat(read.fileno()).st_mode & 0o100 else 0o644)
-        os.fsync(written.fileno())
-
-
-def _remove_all(folder: int, name: str, *, keeps_mount: bool = False) -> None:
-    """Remove *name*, whatever it is; nothing is followed. *keeps_mount*: a folder that is mounted is emptied only."""
-    if _look(folder, name, name, content=False).kind != steps.FOLDER:
-        try:
-            os.unlink(name, dir_fd=folder)
-        except FileNotFoundError:
-            return
-        return
-    for _top, inner, files, here in os.fwalk(name, topdown=False, dir_fd=folder):
-        for each in files:
-            os.unlink(each, dir_fd=here)
-        for each in inner:
-            if stat.S_ISLNK(os.stat(each, dir_fd=here, follow_symlinks=False).st_mode):
-                os.unlink(each, dir_fd=here)
-            else:
-                os.rmdir(each, dir_fd=here)
-    try:
-        os.rmdir(name, dir_fd=folder)
-    except OSError as error:
-        if not (keeps_mount and error.errno == errno.EBUSY):
-            raise

@@ -7,7 +7,7 @@ import os
 import stat
 
 import pytest
-from acr_node_config import files, folders, steps
+from acr_node_config import entries, folders, steps
 from acr_node_config.failures import DiskError, UnsafePathError
 from acr_node_config.files import DRAFT, Host
 from acr_node_config.steps import MakeFolder, PutFile, PutLink, PutTree, RemoveFolder, RemoveTree
@@ -209,7 +209,7 @@ def test_a_tree_is_the_same_by_its_bytes_and_by_who_may_run_them(host, tmp_path)
     (source / "run").chmod(0o700)
     (source / "lib" / "data").write_text("y")
     (source / "lib" / "link").symlink_to("data")
-    digest = files.tree_digest(str(source))
+    digest = entries.tree_digest(str(source))
 
     host.do(PutTree("/opt/tree", str(source), digest))
 
@@ -231,7 +231,7 @@ def test_a_tree_is_known_wherever_one_stands(host, tmp_path, monkeypatch):
     """A working directory that was removed is what a container that was entered has."""
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "x").write_text("x")
-    digest = files.tree_digest(str(tmp_path / "source"))
+    digest = entries.tree_digest(str(tmp_path / "source"))
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)

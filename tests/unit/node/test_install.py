@@ -19,11 +19,11 @@ from acr_node_config.failures import (
 )
 from acr_node_config.files import Host
 from acr_node_config.guard import Guard
-from acr_node_config.install import Request
 from acr_node_config.placement import Wanted
 from acr_node_config.profiles import place
 from acr_node_config.provider_entries import NAME, TOKEN_NAME
 from acr_node_config.state import FOLDER, Journal, State
+from acr_node_config.wishes import Request
 from node_world import COVERED, UNIT, StandinService, World, covering, program, request
 
 MORE = covering("*.*.cr.aliyuncs.com", "images.example.com")
