@@ -272,9 +272,10 @@ def test_one_of_two_writes_and_the_other_goes_on_without_a_call_to_the_cloud(tea
     app = team.open("app")
     team.configure()
     bank, first, second = Bank(), Record(), Record()
-    with replica(team.api, team.own, fetch=bank, record=first, name="one") as one:
+    patient = (15.0, 10.0, 0.5)  # a busy machine must not look like a dead leader
+    with replica(team.api, team.own, fetch=bank, record=first, name="one", lease=patient) as one:
         eventually(lambda: has_both(team, app))
-        with replica(team.api, team.own, fetch=bank, record=second, name="two") as two:
+        with replica(team.api, team.own, fetch=bank, record=second, name="two", lease=patient) as two:
             eventually(two.is_ready)
             assert one.leader.may_write()
             assert not two.leader.may_write()
@@ -359,3 +360,41 @@ def test_no_text_of_the_controllers_holds_a_login(team, record):
         )
         assert f"{ONE}-1" not in seen
         assert json.dumps(record.events).count("cr_temp_user") == 0
+
+
+def test_a_missing_right_is_told_and_costs_no_more_than_waiting(team, record, caplog):
+    """With a secretName that the ClusterRole does not have, nothing is done, and nothing burns."""
+    rbac, name = "/apis/rbac.authorization.k8s.io/v1", f"{team.prefix}-partly"
+
+    def rule(*resources, group="", **more):
+        return {"apiGroups": [group], "resources": list(resources), "verbs": ["*"], **more}
+
+    rules = [
+        rule("namespaces", "serviceaccounts", "configmaps"),
+        rule("*", group="coordination.k8s.io"),
+        rule("*", group="apps"),
+        rule("secrets", resourceNames=["aliyun-acr-credential-provider-tokens"]),
+        rule("secrets", verbs=["create"]),
+    ]
+    team.api.create(f"{rbac}/clusterroles", {"metadata": {"name": name}, "rules": rules})
+    subject = {"kind": "User", "name": name, "apiGroup": "rbac.authorization.k8s.io"}
+    role = {"kind": "ClusterRole", "name": name, "apiGroup": "rbac.authorization.k8s.io"}
+    binding = {"metadata": {"name": name}, "roleRef": role, "subjects": [subject]}
+    team.api.create(f"{rbac}/clusterrolebindings", binding)
+    for number in range(20):
+        team.open(f"app-{number}")
+    team.configure()
+    with (
+        caplog.at_level("WARNING"),
+        replica(team.api, team.own, fetch=Bank(), record=record, user=(name, None)) as controller,
+    ):
+        eventually(lambda: any("RBAC" in each.__dict__.get("remedy", "") for each in list(caplog.records)))
+        assert not controller.is_ready()
+        asked = sum(record.calls.values())
+        time.sleep(2)
+        assert sum(record.calls.values()) - asked < 100
+        assert record.done() == 0
+        team.api.request(
+            "PUT", f"{rbac}/clusterroles/{name}", {"metadata": {"name": name}, "rules": [*rules, rule("secrets")]}
+        )
+        eventually(lambda: has_both(team, f"{team.prefix}-app-0"))

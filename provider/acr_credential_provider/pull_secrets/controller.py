@@ -100,6 +100,7 @@ class Controller:
         self._is_clear = False
         """Whether this replica, since it leads, made sure of what should be and of who else is at work."""
         self._was_round = False
+        self._was_synced = False
         self.pulse = Pulse(STALLED)
         duration, deadline, retry = options.lease
         self.leader = Leader(
@@ -255,6 +256,9 @@ class Controller:
         self._reporter.tokens(self._tokens.states(settings))
         self._compose(settings)
         self._resync(leads=leads)
+        was_synced, self._was_synced = self._was_synced, self.watched.is_synced()
+        if self._was_synced and not was_synced:
+            self._workers.look_at_all()
         self._was_round = True
 
     def _wake_soon(self) -> None:

@@ -186,14 +186,18 @@ class Times:
 
 
 class Informer(Generic[T]):
-    """The objects of one *kind*. *on_change* is told each that came, changed (as it is now) or went (as it was)."""
+    """The objects of one *kind*. *on_change* is told each that came, changed (as it is now) or went (as it was).
 
-    def __init__(
+    *on_listed* is called whenever all that is there is known.
+    """
+
+    def __init__(  # noqa: PLR0913 - parts, always given by name
         self,
         api: KubeApi,
         kind: Kind[T],
         *,
         on_change: Callable[[T], None],
+        on_listed: Callable[[], None] = lambda: None,
         times: Times = Times(),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -203,6 +207,8 @@ class Informer(Generic[T]):
         """When the API server was last heard of (monotonic clock)."""
         self._api = api
         self._on_change = on_change
+        self._on_listed = on_listed
+        self._told = ""
         self._times = times
         self._listed_at = 0.0
         self._since = ""
@@ -277,6 +283,7 @@ class Informer(Generic[T]):
             except ClusterError as error:
                 why = "gone" if error.is_gone else error.reason.lower() if error.reason == "Silent" else "failed"
                 since = self._since if not error.is_gone else ""
+                self._tell(error)
                 if not (error.is_gone or why == "silent"):
                     self._stop.wait(max(error.retry_after, random.uniform(0.5, 1.0) * pause))  # noqa: S311 - spreads load
                     pause = min(pause * 2, LONGEST_PAUSE)
@@ -295,6 +302,12 @@ class Informer(Generic[T]):
             elif why in ("time-out", "gone"):  # sooner than it should be: not again and again at full speed
                 self._stop.wait(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - spreads load
                 pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _tell(self, error: ClusterError) -> None:
+        """Say what is wrong where somebody has to do something about it, once."""
+        if error.status in (400, 401, 403) and error.problem != self._told:
+            self._told = error.problem
+            LOG.warning("%s", error.problem, extra={"remedy": error.remedy})
 
     def _list(self) -> str:
         """Take over what is there; return the version to watch from."""
@@ -317,6 +330,8 @@ class Informer(Generic[T]):
                 self._went(item.key)
         self._listed_at = self._monotonic()
         self.synced.set()
+        self._told = ""
+        self._on_listed()
         return since
 
     def _follow(self, since: str) -> str:

@@ -59,10 +59,15 @@ class Watched:
     ) -> None:
         self._api = api
         self._times = times
+        self._on_listed = on_news
         self._on_secret = on_secret
         self._lock = threading.Lock()
-        self.namespaces = Informer(api, namespaces(), on_change=on_namespace, times=self._times)
-        self.accounts = Informer(api, service_accounts(), on_change=on_account, times=self._times)
+        self.namespaces = Informer(
+            api, namespaces(), on_change=on_namespace, on_listed=self._on_listed, times=self._times
+        )
+        self.accounts = Informer(
+            api, service_accounts(), on_change=on_account, on_listed=self._on_listed, times=self._times
+        )
         self.shared = self._one("secrets", own_namespace, TOKENS_NAME, on_news)
         self.config_map = self._one("configmaps", *config_map, on_news) if config_map else None
         self._secrets: dict[str, Informer[Secret]] = {}
@@ -70,7 +75,7 @@ class Watched:
     def _one(self, plural: str, namespace: str, name: str, on_news: Callable[[], None]) -> Informer[Data]:
         path = f"/api/v1/namespaces/{namespace}/{plural}"
         kind = Kind(plural, path, _data, {"fieldSelector": f"metadata.name={name}"})
-        return Informer(self._api, kind, on_change=lambda _: on_news(), times=self._times)
+        return Informer(self._api, kind, on_change=lambda _: on_news(), on_listed=self._on_listed, times=self._times)
 
     def start(self) -> None:
         """Begin to watch all but the Secrets of namespaces, whose names the settings have."""
@@ -83,7 +88,9 @@ class Watched:
         for each in (self.namespaces, self.accounts):
             each.load()
         for name in names:
-            self._secrets[name] = Informer(self._api, secrets(name), on_change=self._on_secret, times=self._times)
+            self._secrets[name] = Informer(
+                self._api, secrets(name), on_change=self._on_secret, on_listed=self._on_listed, times=self._times
+            )
             self._secrets[name].load()
 
     def stop(self) -> None:
@@ -99,7 +106,9 @@ class Watched:
         wanted = set(names)
         with self._lock:
             for name in wanted - set(self._secrets):
-                self._secrets[name] = Informer(self._api, secrets(name), on_change=self._on_secret, times=self._times)
+                self._secrets[name] = Informer(
+                    self._api, secrets(name), on_change=self._on_secret, on_listed=self._on_listed, times=self._times
+                )
                 self._secrets[name].start()
             for name in set(self._secrets) - wanted:
                 self._secrets.pop(name).stop()

@@ -156,8 +156,7 @@ class Workers:
         if snapshot is None or snapshot.is_blocked or not self._may_write():
             return Done()
         if not self._watched.is_synced():
-            self._queue.add(namespace, after=0.5)
-            return Done()
+            return Done()  # all are looked at when it is
         seen = self._watched.namespaces.get(namespace, namespace)
         if seen is None or seen.terminating:
             return Done()
