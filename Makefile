@@ -151,7 +151,7 @@ e2e-assets: venv ## build what a cluster needs and nobody packages, once per ver
 	PYTHONPATH=tests $(PY) -m cluster.assets
 
 .PHONY: e2e
-e2e: venv freeze freeze-controller e2e-assets ## pull through the frozen plugin on a real cluster, as root; E2E_FULL=1 runs the long scenario in full
+e2e: venv freeze freeze-controller e2e-assets image ## pull through the frozen plugin on a real cluster, as root; E2E_FULL=1 runs the long scenario in full
 	$(PY) -m pytest --verbose $(if $(E2E_FULL),-o faulthandler_timeout=1800) tests/cluster/e2e
 
 .PHONY: test-systemd

@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 PORT = 6443
 SERVER = f"https://{machine.ADDRESS}:{PORT}"
 SERVICES = "10.124.0.0/24"
+IN_CLUSTER = "10.124.0.1"
+"""Where pods find the API: the first address of the services, which is the Service "kubernetes"."""
+
+
+def _serve_pods(node: machine.Node) -> None:
+    """Do what kube-proxy would do for the one Service that pods need."""
+    to = ["--destination", IN_CLUSTER, "--protocol", "tcp", "--dport", "443"]
+    to += ["--jump", "DNAT", "--to-destination", f"{machine.ADDRESS}:{PORT}"]
+    for chain in ("PREROUTING", "OUTPUT"):
+        node.output([str(parts.find("iptables")), "--table", "nat", "--append", chain, *to])
 
 
 def start(node: machine.Node, pki: Pki, logs: Path) -> KubeApi:
@@ -32,7 +42,9 @@ def start(node: machine.Node, pki: Pki, logs: Path) -> KubeApi:
 
     # RS256, as every cluster signs by default.
     tokens = pki.client("service-account-tokens", key_type=trustme.KeyType.RSA)
-    serving = pki.server("kube-apiserver", machine.ADDRESS, "127.0.0.1", "localhost", "kubernetes.default.svc")
+    serving = pki.server(
+        "kube-apiserver", machine.ADDRESS, IN_CLUSTER, "127.0.0.1", "localhost", "kubernetes.default.svc"
+    )
     api = KubeApi(node, machine.ADDRESS, PORT, pki=pki)
     apiserver = node.start(
         "kube-apiserver",
@@ -56,6 +68,7 @@ def start(node: machine.Node, pki: Pki, logs: Path) -> KubeApi:
         log=logs / "kube-apiserver.log",
     )
     assert etcd.is_up, etcd.tail()
+    _serve_pods(node)
     apiserver.await_(api.is_ready)
 
     common = ["--bind-address=127.0.0.1", "--leader-elect=false"]

@@ -36,8 +36,9 @@ SYSCTLS = {
     "kernel/keys/root_maxkeys": "1000000",
     "kernel/keys/root_maxbytes": "25000000",
 }
-# Absolute paths that kubelet and containerd do not let one choose; /run too, for their sockets.
-OVERLAID = ("/var/lib", "/var/log")
+# Absolute paths that kubelet and containerd do not let one choose; /run too, for their sockets. And what an installer
+# may change.
+OVERLAID = ("/etc", "/opt", "/var/cache", "/var/lib", "/var/log")
 NAMESPACES = ("--net", "--mount", "--pid", "--uts", "--ipc", "--cgroup")
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
 

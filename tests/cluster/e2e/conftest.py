@@ -63,6 +63,7 @@ def pytest_collection_modifyitems(items):
         "test_scenarios",
         "test_service_accounts",
         "test_pull_secrets",
+        "test_chart",
         "test_broken_plugin",
     ]
     items.sort(key=lambda item: order.index(item.path.stem) if item.path.stem in order else len(order))

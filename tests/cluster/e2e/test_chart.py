@@ -1,0 +1,141 @@
+"""The chart and the image as they are shipped, on a real cluster: onto the node, pulls, and off it again."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from chart.helm import SETS, objects, rendered
+from cluster.chart import Release, apply
+from cluster.cluster import wait_until
+from cluster.node import NAME
+
+UNDER = "/opt/e2e-node"
+CONDITION = "ACRCredentialProviderReady"
+OTHERS = """\
+# The operator's own; it stays.
+apiVersion: kubelet.config.k8s.io/v1
+kind: CredentialProviderConfig
+providers:
+  - name: other-provider
+    apiVersion: credentialprovider.kubelet.k8s.io/v1
+    matchImages: ["images.other.example.com"]
+    defaultCacheDuration: 10m
+"""
+
+
+@pytest.mark.parametrize("values", SETS)
+def test_a_real_api_server_takes_every_object(cluster, values):
+    taken = 0
+    for (kind, _), document in objects(rendered(values=values)).items():
+        if kind != "PodMonitor":  # not of Kubernetes: its definition comes with the operator
+            apply(cluster, document, dry=True)
+            taken += 1
+    assert taken
+
+
+@dataclass
+class Operator:
+    """What stands on the node before us: a CredentialProviderConfig and a folder of plugins with one of another's."""
+
+    folder: Path
+
+    @property
+    def config(self):
+        return self.folder / "credential-providers.yaml"
+
+    def prepare(self):
+        self.folder.mkdir(mode=0o755)
+        self.config.write_text(OTHERS)
+        plugins = self.folder / "plugins"
+        plugins.mkdir(mode=0o755)
+        (plugins / "other-provider").write_text("#!/bin/sh\nexit 1\n")
+        (plugins / "other-provider").chmod(0o755)
+
+    def restart_kubelet(self, cluster):
+        # As the node knows the folder: what is below /tmp the installer would refuse, and rightly.
+        words = ("config", "credential-providers.yaml"), ("bin-dir", "plugins")
+        cluster.kubelet.restart(*(f"--image-credential-provider-{name}={UNDER}/{path}" for name, path in words))
+
+
+@pytest.fixture
+def operator(cluster):
+    operator = Operator(cluster.node.folder / "operator")
+    operator.prepare()
+    cluster.node.output(["sh", "-ec", f"mkdir {UNDER} && mount --bind {operator.folder} {UNDER}"])
+    operator.restart_kubelet(cluster)
+    yield operator
+    cluster.kubelet.restart()
+    cluster.node.output(["sh", "-ec", f"umount {UNDER} && rmdir {UNDER}"])
+    shutil.rmtree(operator.folder)
+
+
+@pytest.fixture
+def release(cluster, tmp_path):
+    release = Release(cluster, tmp_path)
+    release.bring_image()
+    yield release
+    release.delete()
+    wait_until(lambda: not release.pods("node") + release.pods("pull-secrets"), timeout=180, what="pods to go")
+
+
+def tree_of(cluster):
+    """Return every file that differs from this machine's where an installer may write, and the kubelet's plugins."""
+    changed = ("/run/over/etc/upper", "/run/over/opt/upper", UNDER)
+    return sorted(cluster.node.output(["find", *changed, "-printf", r"%p %y %m %U %l\n"]).decode().splitlines())
+
+
+def condition(cluster):
+    found = cluster.api.get(f"/api/v1/nodes/{NAME}")["status"]["conditions"]
+    return next((each for each in found if each["type"] == CONDITION), {"status": "", "reason": "", "message": ""})
+
+
+def await_(is_so, release, what, timeout=120):
+    try:
+        wait_until(is_so, timeout=timeout, what=what)
+    except TimeoutError as error:
+        told = json.dumps(condition(release.cluster))
+        raise AssertionError(f"{error}; {told}; {release.logs()}") from None
+
+
+def test_from_a_chart_to_a_pull_and_back(cluster, operator, release):
+    shop = cluster.open_shop("chart", "team/app", "team/other")
+    cluster.write_settings(cluster.entry(shop, *shop.hosts))
+    settings = json.loads(cluster.settings_file.read_text())
+    del settings["apiVersion"], settings["kind"]
+    before = tree_of(cluster)
+
+    # The kubelet of these tests is no unit of a systemd: its restart is ours to do.
+    values = {"settings": settings, "plugin": {"installer": ["--service=none"], "settingsSpreadSeconds": 1}}
+    release.upgrade(values)
+    await_(lambda: release.is_ready("node"), release, "the agent and its reporter to be ready")
+    await_(lambda: b"aliyun-acr-credential-provider" in operator.config.read_bytes(), release, "the merge")
+    assert "other-provider" in operator.config.read_text()
+    operator.restart_kubelet(cluster)
+    assert cluster.pull(shop.image("team/app")) == shop.digest("team/app")
+    await_(lambda: condition(cluster)["status"] == "True", release, "the node to be reported as ready")
+
+    # Settings that nobody can use never reach the node; pulls go on.
+    release.upgrade({**values, "settings": {**settings, "registries": [{"instanceId": 1}]}})
+    await_(lambda: condition(cluster)["status"] != "True" or "settings" in condition(cluster)["message"], release,
+           "the refused settings to be told", timeout=180)  # fmt: skip
+    assert cluster.pull(shop.image("team/other")) == shop.digest("team/other")
+
+    release.upgrade({**values, "plugin": {**values["plugin"], "uninstall": True}})
+    await_(lambda: operator.config.read_text() == OTHERS, release, "the config to be what it was", timeout=180)
+    await_(lambda: "ninstalled" in condition(cluster)["reason"] + condition(cluster)["message"], release,
+           "the node to be reported as uninstalled")  # fmt: skip
+    assert tree_of(cluster) == before
+    operator.restart_kubelet(cluster)
+
+
+def test_the_controllers_replicas_come_up_from_the_image_with_the_rights_of_the_chart(cluster, release):
+    shop = cluster.open_shop("chart-fallback", "team/app")
+    cluster.write_settings(cluster.entry(shop, *shop.hosts))
+    settings = json.loads(cluster.settings_file.read_text())
+    del settings["apiVersion"], settings["kind"]
+    settings["pullSecrets"] = {"namespaces": ["default"], "serviceAccounts": ["default"]}
+    release.upgrade({"settings": settings, "plugin": {"enabled": False}, "pullSecrets": {"enabled": True}})
+    await_(lambda: release.is_ready("pull-secrets"), release, "the replicas to be ready")
+    assert len(release.pods("pull-secrets")) == 2
