@@ -137,3 +137,11 @@ def test_every_set_of_values_is_another_way_to_install():
 def test_no_template_names_a_registry_of_anybodys():
     texts = "\n".join(path.read_text() for path in (CHART / "templates").rglob("*.yaml"))
     assert not re.search(r"image: [a-z]", texts)
+
+
+def test_the_guides_example_is_one_that_works(tmp_path):
+    guide = (CHART.parents[1] / "docs/install/README.md").read_text()
+    (values,) = re.findall(r"```yaml\n(image:.*?)```", guide, re.DOTALL)
+    (tmp_path / "values.yaml").write_text(values)
+    done = helm("template", "acr", str(CHART), f"--values={tmp_path}/values.yaml")
+    assert done.returncode == 0, done.stderr
