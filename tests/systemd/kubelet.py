@@ -42,7 +42,7 @@ def main(words):
     with open(f"{HERE}/version") as file:
         version = file.read().strip()
     if words == ["--version"]:
-        sys.stdout.write(f"Kubernetes {version}\n")
+        sys.stdout.write(f"Kubernetes {version}.0\n")
         return 0
     if "--" not in words[:1]:
         # A kubelet's process is called kubelet; ours would be called python3.

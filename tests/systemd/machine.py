@@ -179,10 +179,11 @@ class Machine:
         """Run the installer in it, as an operator does."""
         return self.run(f"{bundle}/{NAME}", "node", *words)
 
-    def node_from_pod(self, *words: str, bundle: Path = harness.FROZEN.parent) -> subprocess.CompletedProcess:
-        """Run the installer as a DaemonSet's pod with hostPID does: in other mounts and another network."""
-        where = ("--host-root", f"/proc/{self.leader}/root")
-        words = ("nsenter", f"--target={self.leader}", "--pid", "--", f"{bundle}/{NAME}", "node", *words, *where)
+    def node_from_pod(self, *words: str) -> subprocess.CompletedProcess:
+        """Run the installer as a pod with hostPID does: the node's / is a mount, the network another one."""
+        enter = ["nsenter", f"--target={self.leader}", "--mount", "--pid", "--ipc", "--root", "--wd=/", "--"]
+        script = f'mount --rbind / /mnt && exec /bundle/{NAME} node "$@" --host-root /mnt'
+        words = (*enter, "unshare", "--mount", "--", "sh", "-c", script, "sh", *words)
         return subprocess.run(words, check=False, capture_output=True, text=True, timeout=120)
 
     def status(self) -> dict:
