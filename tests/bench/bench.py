@@ -206,16 +206,19 @@ def _measure(commands: dict, warm_up: int = 1) -> dict[str, list[tuple[float, fl
 
 
 def herd() -> dict[str, float]:
-    """100 cold pulls of one instance: how long, how many calls, how much memory."""
-    with Scene() as scene:
-        miss = scene.program.ask(scene.image).seconds
-    walls = []
-    for _ in range(3):
+    """100 cold pulls of one instance: how long, how many calls, how much memory.
+
+    One and a hundred take turns: both begin with nothing in the cache, and a slow moment hits both.
+    """
+    ones, hundreds, calls = [], [], 0
+    for _ in range(5):
+        with Scene() as scene:
+            ones.append(scene.program.ask(scene.image).seconds)
         with Scene() as scene:
             ended = scene.program.ask_together([scene.image] * HERD)
             assert all(each.code == 0 for each in ended)
-            walls.append(max(each.seconds for each in ended))
-            calls = scene.sandbox.calls.count("GetAuthorizationToken")
+            hundreds.append(max(each.seconds for each in ended))
+            calls = max(calls, scene.sandbox.calls.count("GetAuthorizationToken"))
     with Scene() as scene:
         scene.sandbox.faults.add("GetAuthorizationToken", Delay(4.0))
         samples: list[float] = []
@@ -228,7 +231,7 @@ def herd() -> dict[str, float]:
         scene.program.ask_together([scene.image] * HERD, before_end=watch)
     return {
         "herd_calls": calls,
-        "herd_wall_over_miss": statistics.median(walls) / miss,
+        "herd_wall_over_miss": statistics.median(hundreds) / statistics.median(ones),
         "herd_pss_mib": max(samples) / MIB,
     }
 
