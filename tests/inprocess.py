@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.acquire import Tools, acquired
+from acr_credential_provider.acquire import acquired
 from acr_credential_provider.deadline import Deadline
 from acr_credential_provider.folders import prepare
 from acr_credential_provider.hit import answer_from_memo, question
@@ -14,6 +14,7 @@ from acr_credential_provider.locks import Locks
 from acr_credential_provider.memo import Memos, stamp
 from acr_credential_provider.notes import Notes
 from acr_credential_provider.protocol import CredentialProviderRequest
+from acr_credential_provider.reach import Tools
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from .acquire import Tools
+    from .reach import Tools
 
 CLOUD = 7.0
 """Seconds for the cloud: less than the patience of those who wait, so that they hear the true cause."""
@@ -118,7 +118,7 @@ def _answer(  # noqa: PLR0913 - where the parts are put together
         log.stage(words)
 
     def tools(for_cloud: Deadline, for_others: Deadline) -> Tools:
-        from .acquire import Tools  # noqa: PLC0415 - everything third-party, after all waiting
+        from .reach import Tools  # noqa: PLC0415 - everything third-party, after all waiting
 
         return Tools(settings, f"{cache}/store", memos, locks, for_cloud, for_others, say_stage, say_log_tag=log.know)
 

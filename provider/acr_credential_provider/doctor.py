@@ -20,7 +20,7 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .acquire import Cloud, Tools, Way, called
+from .asking import Cloud, Way
 from .cloud.answers import server_time
 from .cloud.dial import addresses, dial
 from .cloud.failures import CHECK_CLOCK, CHECK_DNS, CHECK_MIDDLEBOX, CHECK_NETWORK, HopError
@@ -39,6 +39,7 @@ from .locks import Locks
 from .memo import Memos
 from .pod_tokens import RESTART_KUBELET, judged_attributes, judged_right, judged_token, taken_along
 from .protocol import CredentialProviderRequest
+from .reach import Tools, called
 from .settings import load
 from .sources.login import read_login
 from .store import Store
@@ -364,7 +365,9 @@ class Examination:
             raise SkippedError(f"not needed by the identity {identity.kind}, nor for the region")
         allow_v1 = bool(getattr(identity, "allow_metadata_v1", False))
         service = MetadataService(
-            self._new_cloud().transport(STEP_SECONDS), endpoint=self._settings.endpoints.metadata, allow_v1=allow_v1
+            self._new_cloud().reach.transport(STEP_SECONDS),
+            endpoint=self._settings.endpoints.metadata,
+            allow_v1=allow_v1,
         )
         return f"this node is in {service.region_id()}"
 
@@ -389,7 +392,7 @@ class Examination:
                 asked.append(base.rstrip("/"))
                 raise HopError("not asked", remedy="", elsewhere=True)
 
-        sts = self._new_cloud(Noting).sts(self._registry, "", STEP_SECONDS)
+        sts = self._new_cloud(Noting).reach.sts(self._registry, "", STEP_SECONDS)
         with suppress(CloudUnreachableError):
             sts.assume_role_with_oidc(WantedRole("", ""), provider_arn="", token="")
         return asked
@@ -447,16 +450,16 @@ class Examination:
         return [(each.hostname or "", each.port or 443) for each in parts]
 
     def _check_proxy(self) -> str:
-        ways = {f"{host}:{port}": self._cloud.proxy.proxy_for(host, port) for host, port in self._targets()}
+        ways = {f"{host}:{port}": self._cloud.reach.proxy.proxy_for(host, port) for host, port in self._targets()}
         proxies = {f"{proxy.host}:{proxy.port}": proxy for proxy in ways.values() if proxy}
         if not proxies:
-            raise SkippedError("none leads to ACR" if self._cloud.proxy.https_proxy else "none is set")
+            raise SkippedError("none leads to ACR" if self._cloud.reach.proxy.https_proxy else "none is set")
         for name, proxy in proxies.items():
             _reach(proxy.host, proxy.port, f"the proxy {name}")
         return ", ".join(f"{each} by way of {proxy.host}:{proxy.port}" for each, proxy in ways.items() if proxy)
 
     def _look_up(self) -> str:
-        names = [host for host, port in self._targets() if not self._cloud.proxy.proxy_for(host, port)]
+        names = [host for host, port in self._targets() if not self._cloud.reach.proxy.proxy_for(host, port)]
         if not names:
             raise SkippedError("the proxy looks the names up")
         failures = {}
@@ -482,7 +485,7 @@ class Examination:
         failures: list[HopError] = []
         for url in endpoints:
             try:
-                response = self._new_cloud().transport(5.0).send(HttpRequest("GET", f"{url}/"))
+                response = self._new_cloud().reach.transport(5.0).send(HttpRequest("GET", f"{url}/"))
             except HopError as error:
                 failures.append(error)
                 told.append(error.problem)
@@ -539,7 +542,7 @@ class Examination:
         path = self._image.partition("/")[2]
         reference = path.partition("@")[2] or path.rpartition("/")[2].partition(":")[2] or "latest"
         return log_in(
-            self._new_cloud().transport(STEP_SECONDS),
+            self._new_cloud().reach.transport(STEP_SECONDS),
             self._host,
             username=self._login[0],
             password=self._login[1],

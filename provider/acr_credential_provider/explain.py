@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from . import coverage
-from .acquire import MACHINE_ID, Cloud, Tools, called
+from .acquire import MACHINE_ID
+from .asking import Cloud
 from .cloud.transport import Transport
 from .deadline import Deadline
 from .errors import CredentialProviderError, IdentityUnavailableError
@@ -23,6 +24,7 @@ from .image import place_of, registry_of
 from .locks import Locks
 from .memo import FAILED, FOREVER, TOKEN, Memo, Memos, judge_time, stamp
 from .protocol import CredentialProviderRequest
+from .reach import Tools, called
 from .registry import SYSTEM_NAMESPACES, EnterpriseHost, PersonalHost, SharedHost, recognise
 from .settings import NodeRoleIdentity, load
 from .store import Store

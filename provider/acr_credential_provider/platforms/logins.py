@@ -7,7 +7,7 @@ from base64 import b64decode
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from acr_credential_provider.acquire import Tools, acquired
+from acr_credential_provider.acquire import acquired
 from acr_credential_provider.deadline import Deadline
 from acr_credential_provider.errors import ConfigurationError
 from acr_credential_provider.folders import prepare
@@ -16,6 +16,7 @@ from acr_credential_provider.image import place_of
 from acr_credential_provider.locks import Locks
 from acr_credential_provider.memo import Memos
 from acr_credential_provider.protocol import CredentialProviderRequest
+from acr_credential_provider.reach import Tools
 from acr_credential_provider.settings import load
 from acr_credential_provider.sources.login import Login
 

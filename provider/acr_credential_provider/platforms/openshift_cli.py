@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from acr_credential_provider.arguments import duration, namespaced_name
 from acr_credential_provider.errors import ConfigurationError, CredentialProviderError
-from acr_credential_provider.settings import parse_duration
 
 from . import auth_file, openshift
 from .cluster_api import SECRET, SERVICE_ACCOUNT, ClusterApi, ForbiddenError, OutdatedError, connect
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("secrets", metavar="SECRET", nargs="+")
         command.add_argument(
             "--wait",
-            type=_duration,
+            type=duration,
             default=0.0,
             metavar="TIME",
             help="for the ServiceAccount to come (30s)",
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
     merge = commands.add_parser("merge-pull-secret", help="add logins to the pull secret of all nodes")
     merge.add_argument(
-        "--secret", type=_pair, default=openshift.GLOBAL, metavar="NAMESPACE/NAME", help="another Secret"
+        "--secret", type=namespaced_name, default=openshift.GLOBAL, metavar="NAMESPACE/NAME", help="another Secret"
     )
     add_sources(merge)
     _add_cluster(merge)
@@ -95,20 +95,6 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kubeconfig", default="", help="default: as kubectl")
     parser.add_argument("--context", default="")
     parser.add_argument("--dry-run", action="store_true", help="say what would change; the API server only tries it")
-
-
-def _duration(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _pair(text: str) -> tuple[str, str]:
-    namespace, slash, name = text.partition("/")
-    if not (namespace and slash and name) or "/" in name:
-        raise argparse.ArgumentTypeError("write it as NAMESPACE/NAME")
-    return namespace, name
 
 
 # Links.

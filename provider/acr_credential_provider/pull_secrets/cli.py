@@ -13,6 +13,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from acr_credential_provider import settings as settings_file
+from acr_credential_provider.arguments import duration, namespaced_name
 
 from . import logs
 from .controller import Controller, Options
@@ -60,13 +61,13 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--writes-per-second", type=_rate, default=100.0, metavar="N", help="default: 100")
     start.add_argument(
         "--resync",
-        type=_duration,
+        type=duration,
         default=600.0,
         metavar="TIME",
         help="how often all is looked at (default: 10m)",
     )
     start.add_argument(
-        "--lease-duration", type=_duration, default=15.0, metavar="TIME", help="until another replica takes over"
+        "--lease-duration", type=duration, default=15.0, metavar="TIME", help="until another replica takes over"
     )
     start.add_argument("--webhook-service", default=SERVICE, metavar="NAME", help=f"default: {SERVICE}")
     start.add_argument("--address", default=Doors().address, help="where to listen (default: %(default)s)")
@@ -102,7 +103,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--config-map",
-        type=_namespaced,
+        type=namespaced_name,
         default=("kube-system", "acr-configuration"),
         metavar="NAMESPACE/NAME",
         help="an acr-configuration, or native settings under settings.yaml (default: kube-system/acr-configuration)",
@@ -115,20 +116,6 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help="who asks for entries of an acr-configuration that do not say (auto: by the cluster's age)",
     )
     parser.add_argument("--take-over", action="store_true", help="replace the entries of aliyun-acr-credential-helper")
-
-
-def _namespaced(text: str) -> tuple[str, str]:
-    namespace, slash, name = text.partition("/")
-    if not (namespace and slash and name) or "/" in name:
-        raise argparse.ArgumentTypeError("write NAMESPACE/NAME")
-    return namespace, name
-
-
-def _duration(text: str) -> float:
-    try:
-        return settings_file.parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
 
 
 def _lease(duration: float) -> tuple[float, float, float]:

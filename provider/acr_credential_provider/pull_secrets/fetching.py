@@ -6,12 +6,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from acr_credential_provider.acquire import Cloud, Tools
+from acr_credential_provider.asking import Cloud
 from acr_credential_provider.cloud.transport import Transport
 from acr_credential_provider.deadline import Deadline
 from acr_credential_provider.errors import CredentialProviderError
 from acr_credential_provider.locks import Locks
 from acr_credential_provider.memo import Memos
+from acr_credential_provider.reach import Tools
 from acr_credential_provider.sources.login import read_login
 from acr_credential_provider.sources.private_file import NOT_WRITTEN_BY_OTHERS
 
@@ -66,7 +67,7 @@ class Fetcher:
         *known* are the hosts that ACR listed last time: they still hold where it does not say them now.
         """
         cloud = self._cloud(settings)
-        region = cloud.region(registry)
+        region = cloud.reach.region(registry)
         grant = cloud.grant(registry)
         if registry.domains or not registry.instance_id:
             return Fetched(grant, region, ())

@@ -1,0 +1,37 @@
+"""What our command lines share: kinds of arguments, and the two paths that most commands take."""
+
+from __future__ import annotations
+
+import argparse
+
+from .hit import CACHE, SETTINGS
+from .settings import parse_duration
+
+
+def add_paths(parser: argparse.ArgumentParser) -> None:
+    """Give *parser* the options of the settings file and the cache folder."""
+    parser.add_argument("--settings", type=absolute_path, default=SETTINGS, help=f"settings file (default: {SETTINGS})")
+    parser.add_argument("--cache", type=absolute_path, default=CACHE, help=f"cache folder (default: {CACHE})")
+
+
+def absolute_path(text: str) -> str:
+    """Take a path from the root."""
+    if not text.startswith("/"):
+        raise argparse.ArgumentTypeError("must be an absolute path: the kubelet runs us from anywhere")
+    return text
+
+
+def duration(text: str) -> float:
+    """Take a time such as 90s, 10m or 1h; return seconds."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
+
+
+def namespaced_name(text: str) -> tuple[str, str]:
+    """Take NAMESPACE/NAME; return both."""
+    namespace, slash, name = text.partition("/")
+    if not (namespace and slash and name) or "/" in name:
+        raise argparse.ArgumentTypeError("write it as NAMESPACE/NAME")
+    return namespace, name

@@ -1,0 +1,124 @@
+"""`settings validate|convert|match-images`: what operators ask about a settings file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import yaml
+
+from . import acr_configuration
+from .arguments import absolute_path
+from .errors import ConfigurationError
+from .hit import SETTINGS
+from .private_output import write_private
+from .settings import PartlyUsable, ProviderSettings, judge, judge_conversion, judge_for, load, read
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from .acr_configuration import Conversion
+    from .problem import Problem
+
+_ELSEWHERE = "Name a folder with --keys-directory that this user may write, on a disk with space."
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the word to *commands*."""
+    settings = commands.add_parser("settings", help="check the settings file").add_subparsers(required=True)
+    validate = settings.add_parser("validate", help="say all that is wrong with a settings file")
+    validate.add_argument("file", nargs="?", default=SETTINGS, help=f"default: {SETTINGS}")
+    _add_place(validate)
+    validate.set_defaults(run=_validate)
+    convert = settings.add_parser("convert", help="write an acr-configuration ConfigMap as native settings to stdout")
+    convert.add_argument("file", help="the ConfigMap's manifest or its data, YAML or JSON")
+    _add_place(convert)
+    convert.add_argument(
+        "--keys-directory",
+        type=absolute_path,
+        metavar="DIR",
+        help="write access keys that stand in the file into files in this folder, for root alone",
+    )
+    convert.set_defaults(run=_convert)
+
+    match = settings.add_parser("match-images", help="write the kubelet's matchImages for a settings file to stdout")
+    match.add_argument("file", nargs="?", default=SETTINGS, help=f"default: {SETTINGS}")
+    match.add_argument("--output", choices=("text", "json"), default="text", help="text is YAML (default)")
+    match.set_defaults(run=_match_images)
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--for", dest="place", choices=("node", "controller"), default="node", help="where they are for (default: node)"
+    )
+
+
+def _validate(options: argparse.Namespace) -> int:
+    text = read(options.file)
+    if acr_configuration.is_one(text):
+        # The controller keeps keys of its ConfigMap in memory by itself; wherever that is, validating writes none.
+        keys = "/run/keys" if options.place == "controller" else ""
+        conversion = acr_configuration.convert(text, place=options.place, keys_directory=keys)
+        judged = judge_conversion(conversion)
+        _tell_all(options.file, conversion)
+    else:
+        judged = judge(text)
+        if isinstance(judged, ProviderSettings) and options.place:
+            judged = judge_for(options.place, judged, text) or judged
+        if not isinstance(judged, ProviderSettings):
+            _tell_problems(options.file, judged)
+    if not isinstance(judged, ProviderSettings):
+        return 1
+    usable = "partly usable" if isinstance(judged, PartlyUsable) else "valid"
+    print(f"{options.file}: {usable}, {len(judged.registries)} registries")  # noqa: T201 - the command's output
+    return 1 if isinstance(judged, PartlyUsable) else 0
+
+
+def _convert(options: argparse.Namespace) -> int:
+    text = read(options.file)
+    if not acr_configuration.is_one(text):
+        raise ConfigurationError(
+            f"{options.file} is not an acr-configuration",
+            remedy="Native settings need no conversion: settings validate.",
+        )
+    conversion = acr_configuration.convert(text, place=options.place, keys_directory=options.keys_directory or "")
+    judged = judge_conversion(conversion)
+    _tell_all(options.file, conversion)
+    if not isinstance(judged, ProviderSettings):
+        return 1
+    for path, secret in conversion.secrets.items():
+        write_private(path, secret + "\n", remedy=_ELSEWHERE)
+    sys.stdout.write(yaml.safe_dump(conversion.document, sort_keys=False, allow_unicode=True))
+    return 1 if conversion.problems else 0
+
+
+def _match_images(options: argparse.Namespace) -> int:
+    from .match_images import match_images  # noqa: PLC0415 - for this command alone
+
+    found = match_images(load(options.file))
+    for note in found.notes:
+        sys.stderr.write(f"note: {options.file}: {note}\n")
+    document = found.document()
+    if options.output == "json":
+        print(json.dumps(document, indent=2))  # noqa: T201 - the command's output
+        return 0
+    if document["tokenMode"] is None:
+        del document["tokenMode"]
+    sys.stdout.write(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1000))
+    return 0
+
+
+def _tell_all(file: str, conversion: Conversion) -> None:
+    """Tell on stderr what was read otherwise, what has no place here, and what is wrong."""
+    for sort, each in [("changed", each) for each in conversion.changes] + [
+        ("note", each) for each in conversion.notes
+    ]:
+        sys.stderr.write(f"{sort}: {file}, {each}\n")
+    _tell_problems(file, conversion.problems)
+
+
+def _tell_problems(file: str, problems: Iterable[Problem]) -> None:
+    for each in problems:
+        sys.stderr.write(f"error: {file}, {each}\nremedy: {each.remedy}\n")
