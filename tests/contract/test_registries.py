@@ -136,7 +136,9 @@ class TestPersonalEdition:
             {},
             {"instanceId": lab.id, "domains": None, "identity": key_files(tmp_path, other, "other")},
             PERSONAL,
-            PERSONAL | {"region": "cn-beijing", "identity": key_files(tmp_path, other, "other")},
+            PERSONAL
+            | {"region": "cn-beijing", "endpoints": {"acr": sandbox.acr("cn-beijing")}}
+            | {"identity": key_files(tmp_path, other, "other")},
             {"instanceId": None, "region": None, "domains": [CRPI], "identity": login_files(tmp_path)},
         )
         host = sandbox.registry.address
@@ -146,7 +148,8 @@ class TestPersonalEdition:
         for region, key in (("cn-hangzhou", sandbox.key), ("cn-beijing", other)):
             host = f"registry.{region}.aliyuncs.com"
             login = program.ask(f"{host}/team/app").login(f"{host}/team/")
-            assert sandbox.state.find_login(*login).access_key_id == key.id
+            found = sandbox.state.find_login(*login)
+            assert (found.access_key_id, found.instance_id) == (key.id, f"{region}:26842")
         assert program.ask(f"{CRPI}/team/app").login(CRPI) == ("me@1234567890", PASSWORD)
 
 

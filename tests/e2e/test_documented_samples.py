@@ -15,7 +15,7 @@ import pytest
 import yaml
 from harness import HERE_ONLY, ROOT
 from sandbox.pull import pull
-from sandbox.server import PROVIDER_ARN
+from sandbox.server import PROVIDER_ARN, REGION
 from sandbox.state import ACCOUNT, Instance, Principal, Role
 
 SAMPLES = ROOT / "tests/unit/acr_configuration/samples"
@@ -76,8 +76,9 @@ class Cloud:
         ended = self.program.run(b"", "settings", "convert", *words, str(file))
         assert ended.code == 0, ended.stderr
         registries = yaml.safe_load(ended.stdout)["registries"]
-        to_the_sandbox = {"endpoints": {"acr": self.sandbox.openapi.url}}
-        settings = {**self.sandbox.settings(), "registries": [each | to_the_sandbox for each in registries]}
+        for each in registries:
+            each["endpoints"] = {"acr": self.sandbox.acr(each.get("region", REGION))}
+        settings = {**self.sandbox.settings(), "registries": registries}
         self.program.settings.write_text(json.dumps(settings))
         return [line for line in ended.stderr.decode().splitlines() if line.startswith("changed:")]
 

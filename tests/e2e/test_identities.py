@@ -418,6 +418,7 @@ def test_one_list_may_mix_accounts_regions_and_identities(program, sandbox, acco
         "instanceId": "cri-beijing",
         "region": "cn-beijing",
         "domains": [host_north],
+        "endpoints": {"acr": sandbox.acr("cn-beijing")},
     }
     of_account_b = of_b(host_b, sandbox, identity={"kind": "nodeRole"}, assumeRole=[{"roleArn": ROLE_B}])
     write(program, sandbox, own, north, of_account_b)

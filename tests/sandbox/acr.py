@@ -1,4 +1,7 @@
-"""ACR Enterprise Edition, API version 2018-12-01: the actions that a node needs."""
+"""ACR Enterprise Edition, API version 2018-12-01: the actions that a node needs.
+
+Each region has an OpenAPI of its own, which knows the instances of that region alone.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,21 @@ if TYPE_CHECKING:
 
     from .state import AccessKey, CloudState, Endpoint, Instance
 
-    Action = Callable[[AccessKey, Mapping[str, str], CloudState, Grant | None], dict[str, Any]]
+    Action = Callable[[AccessKey, Mapping[str, str], CloudState, Grant | None, str], dict[str, Any]]
 
 VERSION = "2018-12-01"
 USUAL_HOURS = 1
 
 
 def get_authorization_token(
-    key: AccessKey, parameters: Mapping[str, str], state: CloudState, grant: Grant | None
+    key: AccessKey, parameters: Mapping[str, str], state: CloudState, grant: Grant | None, region: str
 ) -> dict[str, Any]:
     """Mint a registry login; ExpireTime is in milliseconds since the epoch."""
     grant = grant or Grant()
     hours = parameters.get("ExpiresInHours", str(USUAL_HOURS))
     if not (hours.isascii() and hours.isdigit() and 1 <= int(hours) <= 24):
         raise RefusedError(400, "InvalidParameter", "ExpiresInHours must be a whole number from 1 to 24.")
-    instance = _instance(key, parameters, state, "cr:GetAuthorizationToken")
+    instance = _instance(key, parameters, state, "cr:GetAuthorizationToken", region)
     if instance is None:
         return _not_there()
     life = int(hours) * 3600.0 if grant.life is None else grant.life
@@ -42,10 +45,10 @@ def get_authorization_token(
 
 
 def list_instance_endpoint(
-    key: AccessKey, parameters: Mapping[str, str], state: CloudState, _: Grant | None
+    key: AccessKey, parameters: Mapping[str, str], state: CloudState, _: Grant | None, region: str
 ) -> dict[str, Any]:
     """List the network entrances of an instance with their domains."""
-    instance = _instance(key, parameters, state, "cr:ListInstanceEndpoint")
+    instance = _instance(key, parameters, state, "cr:ListInstanceEndpoint", region)
     if instance is None:
         return _not_there()
     is_registry = parameters.get("ModuleName", "Registry") == "Registry"
@@ -59,12 +62,14 @@ ACTIONS: dict[tuple[str, str], Action] = {
 }
 
 
-def _instance(key: AccessKey, parameters: Mapping[str, str], state: CloudState, action: str) -> Instance | None:
-    """Return the instance that is asked for, None if there is none; raise when RAM says no."""
+def _instance(
+    key: AccessKey, parameters: Mapping[str, str], state: CloudState, action: str, region: str
+) -> Instance | None:
+    """Return the instance that is asked for, None if the caller's account has none in *region*; raise if RAM says no."""
     instance_id = parameters.get("InstanceId", "")
     if not instance_id:
         raise RefusedError(400, "MissingInstanceId", "InstanceId is mandatory for this action.")
-    instance = state.find_instance(instance_id, account=key.principal.account)
+    instance = state.find_instance(instance_id, account=key.principal.account, region=region)
     # Only the list of endpoints is asked of an instance; a token is of the account, as ACR's RAM reference has it.
     resource = "*" if action == "cr:GetAuthorizationToken" or instance is None else instance.arn
     if not key.principal.may(action, instance.id if instance else "", resource=resource):

@@ -1,11 +1,12 @@
 """The OpenAPI gateway: recognises the caller, finds the action, and refuses as Alibaba Cloud refuses.
 
-An action is a function of (caller, parameters, state, grant). Each API version keeps its
-actions in a file of its own and is joined in here.
+An action is a function of (caller, parameters, state, grant, region). Each API version keeps
+its actions in a file of its own and is joined in here.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,13 +25,20 @@ ACTIONS: dict[tuple[str, str], Action] = {**acr.ACTIONS}
 """By x-acs-version and x-acs-action."""
 
 UNKNOWN = "openapi.unknown"
+GATEWAY = re.compile(r"cr(?:-vpc)?\.([a-z0-9-]+)\.aliyuncs\.com(?::\d+)?")
 
 
 @dataclass
 class OpenApi:
-    """The app behind cr.<region>.aliyuncs.com; one address stands in for every region and both networks."""
+    """The app behind cr[-vpc].<region>.aliyuncs.com, the one of each region.
+
+    The host that is asked says which: by its name, or by *regions*, the region of each host:port
+    without such a name. Other hosts are *region*'s.
+    """
 
     state: CloudState
+    region: str
+    regions: dict[str, str] = field(default_factory=dict)
     name: str = "openapi"
     operations: frozenset[str] = field(
         default=frozenset({UNKNOWN, personal.OPERATION, *(action for _, action in ACTIONS)})
@@ -47,17 +55,24 @@ class OpenApi:
             authorization["key"] if authorization else "",
         )
 
+    def region_of(self, request: Request) -> str:
+        """Return the region whose OpenAPI *request* is for."""
+        host = request.header("host")
+        named = GATEWAY.fullmatch(host)
+        return named[1] if named else self.regions.get(host, self.region)
+
     def respond(self, request: Request, drawn: Drawn) -> Response:
         try:
             key = verify_acs3(request, self.state)
             # A fault replaces an answer, not the check: a client that signs wrongly shows at once.
             if drawn.answer is not None:
                 return drawn.answer.response(request)
+            region = self.region_of(request)
             if personal.is_meant(request):
-                document = personal.get_authorization_token(request, key, self.state, drawn.grant)
+                document = personal.get_authorization_token(request, key, self.state, drawn.grant, region=region)
             else:
                 action = find_action(request)
-                document = action(key, request.parameters, self.state, drawn.grant)
+                document = action(key, request.parameters, self.state, drawn.grant, region)
         except RefusedError as refused:
             if personal.is_meant(request):
                 return personal.refusal(refused)

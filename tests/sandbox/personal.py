@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .faults import Grant
-from .state import PERSONAL
+from .state import personal_id
 from .wire import RefusedError, json_response, new_request_id
 
 if TYPE_CHECKING:
@@ -25,8 +25,10 @@ def is_meant(request: Request) -> bool:
     return request.header("x-acs-version") == VERSION
 
 
-def get_authorization_token(request: Request, key: AccessKey, state: CloudState, grant: Grant | None) -> dict[str, Any]:
-    """Mint a registry login; expireDate is in milliseconds since the epoch."""
+def get_authorization_token(
+    request: Request, key: AccessKey, state: CloudState, grant: Grant | None, *, region: str
+) -> dict[str, Any]:
+    """Mint a login to the registry of *region*; expireDate is in milliseconds since the epoch."""
     if (request.method, request.path, request.query) != ("GET", "/tokens", []):
         raise RefusedError(
             404, "InvalidAction.NotFound", "Specified api is not found, please check your url and method."
@@ -34,7 +36,7 @@ def get_authorization_token(request: Request, key: AccessKey, state: CloudState,
     if not key.principal.may("cr:GetAuthorizationToken"):
         raise RefusedError(403, "USER_NOT_AUTHORIZED", "You are not authorized to do this action.")
     grant = grant or Grant()
-    login = state.mint_login(key, PERSONAL, life=LIFE if grant.life is None else grant.life)
+    login = state.mint_login(key, personal_id(region), life=LIFE if grant.life is None else grant.life)
     expire_date = grant.expire_time(login.expires_at, state.clock.now())
     data = {"authorizationToken": login.password, "tempUserName": login.username, "requestId": new_request_id()}
     return {"data": {**data, **({} if expire_date is None else {"expireDate": expire_date})}}

@@ -18,7 +18,7 @@ from .wire import Response, json_response
 
 if TYPE_CHECKING:
     from .faults import Drawn
-    from .state import CloudState, Instance, Login
+    from .state import CloudState, Instance, Login, Principal
     from .wire import Request
 
 CONTENT = re.compile(r"/v2/(?P<repository>[a-z0-9._/-]+)/(?P<kind>manifests|blobs)/(?P<reference>[\w.:-]+)")
@@ -108,7 +108,7 @@ class Registry:
             each
             for each in pulled
             if each in here.public
-            or (login and login.principal.may("cr:PullRepository", here.id, resource=here.repository_arn(each)))
+            or (login and _may_pull(login.principal, here, each))
         )
         now = self.state.clock.now()
         expires_at = min(now + self.bearer_life, login.expires_at if login else now + self.bearer_life)
@@ -157,6 +157,13 @@ class Registry:
             bearer = self._bearers.get(token) if scheme.lower() == "bearer" else None
         is_good = bearer and bearer.instance_id == here.id and bearer.expires_at > self.state.clock.now()
         return bearer if is_good else None
+
+
+def _may_pull(principal: Principal, here: Instance, repository: str) -> bool:
+    """Say whether *principal* may: RAM allows it, and it is no other account's namespace."""
+    owner = here.owners.get(repository.partition("/")[0], principal.account)
+    allowed = principal.may("cr:PullRepository", here.id, resource=here.repository_arn(repository))
+    return allowed and owner == principal.account
 
 
 def _error(status: int, code: str, message: str) -> Response:

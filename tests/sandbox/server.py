@@ -75,14 +75,15 @@ class AcrSandbox:
         self.tls = self._server_context(names)
         self._ports = ports or {}
 
-        # The node and the registry can be adjusted; the gateway only shows the state.
+        # The node and the registry can be adjusted; the gateway shows the state, region by region.
         self.node = Metadata(self.state, region_id=REGION)
         self.registry_app = Registry(self.state)
-        gateway, control = OpenApi(self.state), Control(self)
+        control = Control(self)
+        self.gateway = OpenApi(self.state, REGION)
         self.sts_app = Sts(self.state)
-        apps: tuple[App, ...] = (gateway, self.sts_app, self.registry_app, self.node, control)
+        apps: tuple[App, ...] = (self.gateway, self.sts_app, self.registry_app, self.node, control)
         self.faults = FaultBook((operation for app in apps for operation in app.operations), (app.name for app in apps))
-        self.openapi = self._listener(gateway, tls=not plain_http)
+        self.openapi = self._listener(self.gateway, tls=not plain_http)
         self.sts = self._listener(self.sts_app, tls=not plain_http)
         self.registry = self._listener(self.registry_app, tls=True)
         self.metadata = self._listener(self.node, tls=False)
@@ -118,6 +119,17 @@ class AcrSandbox:
         issuer = OidcIssuer(url, now=self.clock.now)
         self.state.add_oidc_provider(OidcProvider(arn, url, keys=issuer.keys))
         return issuer
+
+    def acr(self, region: str) -> str:
+        """Return the base URL of ACR's OpenAPI in *region*: `openapi`'s, or for other regions an address of their own."""
+        if region == REGION:
+            return self.openapi.url
+        if region not in self.gateway.regions.values():
+            self.openapi.listen(LOOPBACK)
+            host, port = self.openapi.addresses[-1]
+            self.gateway.regions[f"{host}:{port}"] = region
+        address = next(each for each, known in self.gateway.regions.items() if known == region)
+        return f"{self.openapi.url.partition(':')[0]}://{address}"
 
     def add_registry(self, instance: Instance, address: str) -> str:
         """Add *instance* with a registry of its own on another loopback *address*; return its host:port."""

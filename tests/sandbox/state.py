@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 ACCOUNT = "1234567890123456"
 EVERY_ACTION = frozenset({"cr:GetAuthorizationToken", "cr:ListInstanceEndpoint", "cr:PullRepository"})
 PERSONAL = "26842"
-"""What the Personal Edition's registry calls itself in a challenge, where Enterprise instances have their ID."""
+"""What the Personal Edition's registries call themselves in a challenge, where Enterprise instances have their ID."""
 ALPHABET = string.ascii_letters + string.digits
+
+
+def personal_id(region: str) -> str:
+    """Return what stands for the Personal Edition in *region*, whose logins are for that region's registry alone."""
+    return f"{region}:{PERSONAL}"
 
 
 def random_text(length: int) -> str:
@@ -99,7 +104,9 @@ class Endpoint:
 class Instance:
     """An instance and the repositories in it; each holds what *images* has for it, or else `small_image`.
 
-    *public* repositories are for everyone, but not for those who show a login that is not good.
+    An instance is in one region and of one account. *public* repositories are for everyone, but not for those who
+    show a login that is not good. On a registry that accounts share, *owners* says whose a namespace is (an account);
+    one that is not there is open to all.
     """
 
     id: str
@@ -109,15 +116,17 @@ class Instance:
     endpoints: tuple[Endpoint, ...] = ()
     repositories: tuple[str, ...] = ("team/app",)
     public: tuple[str, ...] = ()
+    owners: Mapping[str, str] = field(default_factory=dict, compare=False)
     images: Mapping[str, OciImage] = field(default_factory=dict, compare=False)
 
     @classmethod
     def personal(cls, region: str = "cn-hangzhou") -> Instance:
-        """Return the shared registry of the Personal Edition, with Alibaba Cloud's own public images."""
+        """Return the shared registry of the Personal Edition in *region*, with Alibaba Cloud's own public images."""
         hosts = [f"registry{network}.{region}.aliyuncs.com" for network in ("", "-vpc", "-internal")]
         endpoints = (Endpoint("internet", tuple((host, "SYSTEM") for host in hosts)),)
+        repositories = ("team/app", "acs/pause")
         return cls(
-            PERSONAL, "", region, endpoints=endpoints, repositories=("team/app", "acs/pause"), public=("acs/pause",)
+            personal_id(region), "", region, endpoints=endpoints, repositories=repositories, public=("acs/pause",)
         )
 
     @classmethod
@@ -138,12 +147,12 @@ class Instance:
         return f"acs:cr:{self.region}:{self.account}:instance/{self.id}"
 
     def repository_arn(self, repository: str) -> str:
-        return f"acs:cr:{self.region}:{self.account}:repository/{self.id}/{repository}"
+        return f"acs:cr:{self.region}:{self.account}:repository/{self.id.rpartition(':')[2]}/{repository}"
 
     @property
     def service(self) -> str:
         """The service that its registry names in a challenge."""
-        return f"registry.aliyuncs.com:{self.region}:china:{self.id}"
+        return f"registry.aliyuncs.com:{self.region}:china:{self.id}" if self.name else f"registry.aliyuncs.com:{self.id}"
 
 
 @dataclass(frozen=True)
@@ -271,11 +280,11 @@ class CloudState:
             )
             return self.add_instance(replace(instance, endpoints=endpoints))
 
-    def find_instance(self, instance_id: str, *, account: str) -> Instance | None:
-        """Return the instance as *account* sees it: another account's does not exist."""
+    def find_instance(self, instance_id: str, *, account: str, region: str) -> Instance | None:
+        """Return the instance as *account* sees it from *region*: another account's or region's does not exist."""
         with self.lock:
             instance = self._instances.get(instance_id)
-        return instance if instance and instance.account == account else None
+        return instance if instance and (instance.account, instance.region) == (account, region) else None
 
     def instances(self) -> list[Instance]:
         with self.lock:

@@ -46,13 +46,25 @@ class ApiCaller:
     clock_error: float = 0  # seconds that the caller's clock is ahead of the cloud's
     nonce: str = ""  # sent with every call, where a new one belongs
 
-    def call(self, action="GetAuthorizationToken", key=None, change=None, unsigned=(), service="openapi", **parameters):
-        """Send *action*; *change* replaces headers after signing, *unsigned* leaves headers out of the signature."""
+    def call(
+        self,
+        action="GetAuthorizationToken",
+        key=None,
+        change=None,
+        unsigned=(),
+        service="openapi",
+        host="",
+        **parameters,
+    ):
+        """Send *action*; *change* replaces headers after signing, *unsigned* leaves headers out of the signature.
+
+        *host* is the name that is called (default: the address).
+        """
         key = key or self.sandbox.key
         listener = getattr(self.sandbox, service)
         parameters = parameters or {"InstanceId": self.sandbox.instance.id}
         headers = {
-            "host": listener.address,
+            "host": host or listener.address,
             "x-acs-action": action,
             "x-acs-version": VERSIONS[service],
             "x-acs-date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.sandbox.clock.now() + self.clock_error)),

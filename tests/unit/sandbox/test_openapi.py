@@ -67,6 +67,25 @@ def test_an_instance_of_another_account_does_not_exist(api, sandbox):
     assert api.call(InstanceId="cri-other").document["Code"] == "INSTANCE_NOT_EXIST"
 
 
+@pytest.mark.parametrize("action", ["GetAuthorizationToken", "ListInstanceEndpoint"])
+@pytest.mark.parametrize("host", ["cr.{}.aliyuncs.com", "cr-vpc.{}.aliyuncs.com:443", "an address"])
+def test_an_instance_is_known_to_its_own_regions_api_alone(api, sandbox, host, action):
+    north = sandbox.state.add_instance(Instance.usual("cri-north", name="north", region="cn-beijing"))
+    for region, own, other in (
+        ("cn-hangzhou", sandbox.instance.id, north.id),
+        ("cn-beijing", north.id, sandbox.instance.id),
+    ):
+        address = sandbox.acr(region).partition("://")[2] if host == "an address" else host.format(region)
+        assert api.call(action, host=address, InstanceId=own).document["IsSuccess"] is True
+        refused = api.call(action, host=address, InstanceId=other)
+        assert (refused.status, refused.document["Code"]) == (200, "INSTANCE_NOT_EXIST")
+
+
+def test_the_api_of_a_region_has_one_address(sandbox):
+    assert sandbox.acr("cn-hangzhou") == sandbox.openapi.url
+    assert sandbox.acr("cn-beijing") == sandbox.acr("cn-beijing") != sandbox.openapi.url
+
+
 @pytest.mark.parametrize(
     "principal",
     [Principal("poor", actions=frozenset()), Principal("elsewhere", instances=frozenset({"cri-other"}))],

@@ -2,6 +2,7 @@ import hashlib
 import http.client
 import json
 import time
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,10 +13,10 @@ from sandbox.state import Instance, Principal
 HOST = "registry.cn-hangzhou.aliyuncs.com"
 
 
-def get_tokens(sandbox, *, key=None, path="/tokens", secret=None, nonce="n-1"):
+def get_tokens(sandbox, *, key=None, path="/tokens", secret=None, nonce="n-1", region="cn-hangzhou"):
     """Ask as the documentation says, with a signer of this test's own; return status, body."""
     key = key or sandbox.key
-    url = urlsplit(sandbox.openapi.url)
+    url = urlsplit(sandbox.acr(region))
     headers = {
         "host": url.netloc,
         "x-acs-action": "GetAuthorizationToken",
@@ -71,3 +72,28 @@ def test_public_images_are_for_everyone_but_not_for_a_login_that_is_not_good(san
         pull(f"{HOST}/team/app", "", "", ca_file=ca_file, at=at)
     with pytest.raises(PullError):
         pull(f"{HOST}/acs/pause", "cr_temp_user", "expired", ca_file=ca_file, at=at)
+
+
+def pulls(sandbox, host, body):
+    login = body["data"]["tempUserName"], body["data"]["authorizationToken"]
+    return pull(f"{host}/team/app", *login, ca_file=sandbox.ca_file, at=sandbox.registry.address).digest
+
+
+def test_a_login_is_for_the_registry_of_the_region_that_gave_it(sandbox, personal):
+    sandbox.state.add_instance(Instance.personal("cn-beijing"))
+    hosts = {region: f"registry.{region}.aliyuncs.com" for region in ("cn-hangzhou", "cn-beijing")}
+    for nonce, region in enumerate(hosts):
+        _, body = get_tokens(sandbox, region=region, nonce=f"n-{nonce}")
+        assert pulls(sandbox, hosts[region], body)
+        other = next(host for name, host in hosts.items() if name != region)
+        with pytest.raises(PullError):
+            pulls(sandbox, other, body)
+
+
+def test_a_login_does_not_open_another_accounts_namespace(sandbox, personal):
+    _, body = get_tokens(sandbox)
+    sandbox.state.add_instance(replace(personal, owners={"team": "9999"}))
+    with pytest.raises(PullError, match="insufficient_scope"):
+        pulls(sandbox, HOST, body)
+    sandbox.state.add_instance(replace(personal, owners={"team": sandbox.key.principal.account}))
+    assert pulls(sandbox, HOST, body)
