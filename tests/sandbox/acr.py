@@ -65,7 +65,10 @@ ACTIONS: dict[tuple[str, str], Action] = {
 def _instance(
     key: AccessKey, parameters: Mapping[str, str], state: CloudState, action: str, region: str
 ) -> Instance | None:
-    """Return the instance that is asked for, None if the caller's account has none in *region*; raise if RAM says no."""
+    """Return the instance that is asked for, None if the caller's account has no such one in *region*.
+
+    Raises `RefusedError` when RAM says no.
+    """
     instance_id = parameters.get("InstanceId", "")
     if not instance_id:
         raise RefusedError(400, "MissingInstanceId", "InstanceId is mandatory for this action.")

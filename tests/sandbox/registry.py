@@ -105,10 +105,7 @@ class Registry:
         asked = [SCOPE.fullmatch(scope) for scope in scopes]
         pulled = {scope["repository"] for scope in asked if scope and "pull" in scope["actions"].split(",")}
         repositories = frozenset(
-            each
-            for each in pulled
-            if each in here.public
-            or (login and _may_pull(login.principal, here, each))
+            each for each in pulled if each in here.public or (login and _may_pull(login.principal, here, each))
         )
         now = self.state.clock.now()
         expires_at = min(now + self.bearer_life, login.expires_at if login else now + self.bearer_life)

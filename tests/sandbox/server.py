@@ -121,7 +121,7 @@ class AcrSandbox:
         return issuer
 
     def acr(self, region: str) -> str:
-        """Return the base URL of ACR's OpenAPI in *region*: `openapi`'s, or for other regions an address of their own."""
+        """Return the base URL of ACR's OpenAPI in *region*; other ones than `openapi`'s have addresses of their own."""
         if region == REGION:
             return self.openapi.url
         if region not in self.gateway.regions.values():

@@ -152,7 +152,8 @@ class Instance:
     @property
     def service(self) -> str:
         """The service that its registry names in a challenge."""
-        return f"registry.aliyuncs.com:{self.region}:china:{self.id}" if self.name else f"registry.aliyuncs.com:{self.id}"
+        place = f"{self.region}:china:" if self.name else ""  # the Personal Edition's ID says the region itself
+        return f"registry.aliyuncs.com:{place}{self.id}"
 
 
 @dataclass(frozen=True)

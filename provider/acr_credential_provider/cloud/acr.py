@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.errors import ConfigurationError, CredentialProviderError, RegistryRefusedError
 
-from .answers import REPORT, grant, read, server_time
+from .answers import REPORT, acr_of, grant, read, server_time
 from .official import sdk_import
 from .retry import ask
 from .signing import sign
@@ -114,6 +114,7 @@ class _SigningClient(Client):  # type: ignore[misc]  # the official client is un
         self._transport = transport
         self._provider = credentials
         self._order = tuple(endpoints)
+        self._service = acr_of(region)
         self._clock = clock
         self._date: float | None = None
 
@@ -140,7 +141,7 @@ class _SigningClient(Client):  # type: ignore[misc]  # the official client is un
             now = self._clock()
             signed = sign(endpoint, params, request.query, self._provider.get_credentials(), now=now)
             response = self._transport.send(signed)
-            body = read(response, call=call, now=now)
+            body = read(response, call=call, now=now, service=self._service)
             self._date = server_time(response)
             # Who answered once is asked first from then on: no second wait for a VPC endpoint that is not there.
             self._order = (endpoint, *(other for other in self._order if other != endpoint))

@@ -34,7 +34,10 @@ _ATTACH = (
     "Attach a RAM policy with cr:GetAuthorizationToken, cr:ListInstanceEndpoint and cr:PullRepository "
     "to the RAM role or user that is used here."
 )
-_INSTANCE = "Correct instanceId or region in the settings: this account has no such instance in this region."
+_INSTANCE = (
+    "Correct instanceId or region in the settings: the account that asks has no such instance in this region. "
+    "If the instance is another account's, let a role of that account ask (assumeRole)."
+)
 _KEY = "Correct the access key in the settings' files: this id is unknown or disabled in RAM."
 _WRONG_HALF = "Correct the access key secret: it does not belong to this access key id."
 _SESSION = "The session is expired or not whole: try again; if it stays, correct the identity in the settings."
@@ -44,6 +47,7 @@ _REMEDIES = (  # the beginning of a code, in lower case -> what to do; the first
     ("nopermission", _ATTACH),
     ("statusforbidden", _ATTACH),
     ("forbidden", _ATTACH),
+    ("user_not_authorized", _ATTACH),  # the Personal Edition's
     ("invalidaccesskeyid", _KEY),
     ("signaturedoesnotmatch", _WRONG_HALF),
     ("incompletesignature", _WRONG_HALF),
@@ -55,17 +59,26 @@ _REMEDIES = (  # the beginning of a code, in lower case -> what to do; the first
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What a service's refusal becomes: an error of its own, with a remedy for each code."""
+    """What a service's refusal becomes: an error of its own, with a remedy for each code.
+
+    *region* is where the service that refuses knows things, "" for one that knows them everywhere.
+    """
 
     refusal: type[CredentialProviderError]
     remedy: Callable[[str], str]
+    region: str = ""
 
 
 def _acr_remedy(code: str) -> str:
     return next((text for start, text in _REMEDIES if code.lower().startswith(start)), _OTHER)
 
 
-ACR = Service(RegistryRefusedError, _acr_remedy)
+def acr_of(region: str) -> Service:
+    """Return ACR in *region*, which knows no instance of another one."""
+    return Service(RegistryRefusedError, _acr_remedy, region)
+
+
+ACR = acr_of("")
 
 
 def read(response: HttpResponse, *, call: str, now: float, service: Service = ACR) -> Mapping[str, Any]:
@@ -89,7 +102,8 @@ def read(response: HttpResponse, *, call: str, now: float, service: Service = AC
         raise _not_json(response, call)
     if code.lower().startswith("invalidtimestamp"):
         raise service.refusal(f"{call} was refused ({named}){_skew(response, now)}", remedy=_CLOCK)
-    raise service.refusal(f"{call} was refused ({named})", remedy=service.remedy(code))
+    where = f" in {service.region}" if service.region else ""
+    raise service.refusal(f"{call} was refused ({named}){where}", remedy=service.remedy(code))
 
 
 _LATER_OR_REGION = "Try again; if it stays, look at the status page of Alibaba Cloud for this region."

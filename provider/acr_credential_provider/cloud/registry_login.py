@@ -94,7 +94,8 @@ def _ask_for_manifest(transport: Transport, host: str, repository: str, referenc
     if status in (401, 403):
         raise RegistryRefusedError(
             f"{host} lets this login not pull {repository} (HTTP {status})",
-            remedy=f"{_RIGHTS} If there is no such repository, correct the image's name.",
+            remedy=f"{_RIGHTS} If there is no such repository, correct the image's name; if it is another account's, "
+            "let a role of that account ask (assumeRole).",
         )
     if status == 404:
         raise RegistryRefusedError(

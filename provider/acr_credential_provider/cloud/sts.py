@@ -159,6 +159,11 @@ def _key_remedy(code: str, role: WantedRole) -> str:
 def _oidc_remedy(code: str, role: WantedRole, provider_arn: str, subject: str) -> str:
     """Return what to do about AssumeRoleWithOIDC's refusal *code*."""
     who = subject or "the ServiceAccount"
+    if code.lower() == "authenticationfail.nopermission" and account_of(role.arn) != account_of(provider_arn):
+        return (
+            f"Let a role of account {account_of(provider_arn)} ask, where {provider_arn} is: a cluster's tokens are "
+            f"good for roles of that account alone. That one may take {role.arn} in turn (assumeRole)."
+        )
     remedies = {
         "authenticationfail.oidctoken.expired": (
             "Correct this node's clock (chrony or ntp); a token of the kubelet is otherwise renewed in time."
@@ -183,6 +188,15 @@ def _oidc_remedy(code: str, role: WantedRole, provider_arn: str, subject: str) -
         other = "Name the OIDC provider of this very cluster: its keys did not sign the token."
         return remedies.get(code.lower(), other)
     return remedies.get(code.lower()) or _common_remedy(code, role)
+
+
+def account_of(arn: str) -> str:
+    """Return the account in *arn*.
+
+    >>> account_of("acs:ram::1234567890123456:role/acr-pull")
+    '1234567890123456'
+    """
+    return arn.split(":")[3] if arn.count(":") > 3 else ""
 
 
 def _common_remedy(code: str, role: WantedRole) -> str:

@@ -52,9 +52,10 @@ class ApiCaller:
         key=None,
         change=None,
         unsigned=(),
+        *,
         service="openapi",
         host="",
-        **parameters,
+        **more,
     ):
         """Send *action*; *change* replaces headers after signing, *unsigned* leaves headers out of the signature.
 
@@ -62,7 +63,7 @@ class ApiCaller:
         """
         key = key or self.sandbox.key
         listener = getattr(self.sandbox, service)
-        parameters = parameters or {"InstanceId": self.sandbox.instance.id}
+        parameters = more or {"InstanceId": self.sandbox.instance.id}
         headers = {
             "host": host or listener.address,
             "x-acs-action": action,
