@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from dataclasses import replace
 
 import guide
 import inprocess
@@ -38,6 +39,9 @@ class World:
         self.cache = folder / "cache"
         self.cluster = sandbox.add_cluster()
         self.keys = []
+        self.image = sandbox.image.partition(":latest")[0]
+        self.registry = {}
+        """What the entry of the settings has otherwise than `pull` says; None: not at all."""
         trust = guide.policies()["trust-service-account"]
         self.role = sandbox.state.add_role(Role("pull-team-a", trust, policies=(EVERYTHING,)))
         trusts = {"Version": "1", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole"}]}
@@ -64,6 +68,10 @@ class World:
     def identity(self, kind):
         """Return an identity of *kind* that works; its own keys are in `keys`."""
         self.keys.clear()
+        if kind == "nodeRole":
+            # A role that may do everything, as the others may.
+            self.sandbox.node.role = replace(self.sandbox.node.role, policies=(EVERYTHING,))
+            return {"kind": kind}
         if kind == "accessKey":
             return {"kind": kind, **self.halves(self.key())}
         if kind == "sts":
@@ -118,7 +126,9 @@ class World:
     def pull(self, identity, hops=0, *, role="pull-team-a", token=None, seconds=10.0):
         """Pull as team-a/app; return who the answer's login belongs to, or raise `CredentialProviderError`."""
         document = self.sandbox.settings()
-        document["registries"][0] |= {"identity": identity, "assumeRole": [{"roleArn": self.second.arn}] * hops}
+        entry = document["registries"][0]
+        entry |= {"identity": identity, "assumeRole": [{"roleArn": self.second.arn}] * hops, **self.registry}
+        document["registries"] = [{name: value for name, value in entry.items() if value is not None}]
         settings = self.folder / "settings.yaml"
         if not settings.exists() or json.loads(settings.read_text()) != document:
             write_settings(self.folder, document)
@@ -126,7 +136,7 @@ class World:
         if identity["kind"] == "serviceAccount":
             token = self.cluster.token("team-a", "app") if token is None else token
             pod = {"serviceAccountToken": token, "serviceAccountAnnotations": {ROLE: role}}
-        raw = request(self.sandbox.image.partition(":latest")[0], **pod)
+        raw = request(self.image, **pod)
         answer = json.loads(inprocess.ask(raw, settings, self.cache, seconds=seconds))
         (login,) = answer["auth"].values()
         return self.sandbox.state.find_login(login["username"], login["password"]).principal.name

@@ -30,6 +30,7 @@ WORKER = "KubernetesWorkerRole-sandbox"
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 GRANT = {"clusterroles": guide.document("rules"), "clusterrolebindings": guide.document("roleRef")}
+WITHOUT_RECORDS = "--feature-gates=KubeletEnsureSecretPulledImages=false"
 IDENTITY = {"kind": "serviceAccount", "oidcProviderArn": PROVIDER_ARN}
 
 
@@ -336,6 +337,33 @@ def a_node_that_was_switched_keeps_its_old_images_open_until_they_are_removed(cl
     tenancy.is_refused(stranger, "team-a/app", policy="IfNotPresent")
 
 
+def a_kubelet_that_keeps_no_records_leaves_images_to_everybody_and_so_does_its_successor(cluster: Cluster) -> None:
+    """What the guide says of kubelets before 1.35, and of their upgrade: this one, with what is on since then off."""
+    tenancy = Tenancy(cluster, "team-a/app")
+    owner, stranger = tenancy.team("team-a/app"), tenancy.team("nothing")
+    image = tenancy.shop.image("team-a/app")
+    cluster.kubelet.restart(WITHOUT_RECORDS)
+    tenancy.is_refused(stranger, "team-a/app", policy="IfNotPresent")
+    tenancy.pulls(owner, "team-a/app", policy="IfNotPresent")
+    served = len(cluster.calls("registry.manifest", tenancy.shop))
+
+    tenancy.pulls(stranger, "team-a/app", policy="IfNotPresent")
+    assert len(cluster.calls("registry.manifest", tenancy.shop)) == served, "nobody was asked"
+    tenancy.is_refused(stranger, "team-a/app", policy="Always")
+
+    cluster.kubelet.restart()  # as one does that was upgraded
+    tenancy.pulls(stranger, "team-a/app", policy="IfNotPresent")
+
+    cluster.delete_pods()
+    cluster.kubelet.stop()
+    cluster.runtime.remove(image)
+    cluster.kubelet.start()
+    tenancy.is_refused(stranger, "team-a/app", policy="IfNotPresent")
+    tenancy.pulls(owner, "team-a/app", policy="IfNotPresent")
+    tenancy.is_refused(stranger, "team-a/app", policy="IfNotPresent")
+    assert {session for _, session in tenancy.who_asked("registry.auth")} <= {owner.session, stranger.session}
+
+
 ALL = (
     each_service_account_pulls_with_its_own_token,
     an_image_on_the_node_is_used_by_those_alone_who_may_pull_it,
@@ -346,6 +374,7 @@ ALL = (
     static_pods_and_those_without_a_role_get_the_nodes_where_the_settings_say_so,
     the_doctor_walks_the_way_of_a_pod_with_its_token,
     a_node_that_was_switched_keeps_its_old_images_open_until_they_are_removed,
+    a_kubelet_that_keeps_no_records_leaves_images_to_everybody_and_so_does_its_successor,
 )
 
 

@@ -77,6 +77,17 @@ def test_a_registry_without_a_region_is_in_the_nodes_own(node, sandbox):
     assert node.ask(image_of(sandbox)).code == 0
 
 
+def test_the_nodes_region_is_told_where_the_instance_is_in_another(node, sandbox):
+    sandbox.state.add_instance(replace(sandbox.instance, region="cn-beijing"))
+    del node.registry["region"]
+    ended = node.ask(image_of(sandbox))
+    assert (ended.code, ended.stdout) == (1, b"")
+    error, remedy = ended.stderr.decode().splitlines()
+    assert "(INSTANCE_NOT_EXIST, " in error
+    assert error.endswith(" in cn-hangzhou")
+    assert "or region in the settings (without region it is the node's)" in remedy
+
+
 def test_the_metadata_service_is_never_asked_through_a_proxy(node, sandbox, monkeypatch):
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")

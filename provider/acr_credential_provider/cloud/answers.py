@@ -35,7 +35,8 @@ _ATTACH = (
     "to the RAM role or user that is used here."
 )
 _INSTANCE = (
-    "Correct instanceId or region in the settings: the account that asks has no such instance in this region. "
+    "Correct instanceId or region in the settings (without region it is the node's): the account that asks has no such "
+    "instance there. "
     "If the instance is another account's, let a role of that account ask (assumeRole)."
 )
 _KEY = "Correct the access key in the settings' files: this id is unknown or disabled in RAM."

@@ -159,10 +159,11 @@ def _key_remedy(code: str, role: WantedRole) -> str:
 def _oidc_remedy(code: str, role: WantedRole, provider_arn: str, subject: str) -> str:
     """Return what to do about AssumeRoleWithOIDC's refusal *code*."""
     who = subject or "the ServiceAccount"
-    if code.lower() == "authenticationfail.nopermission" and account_of(role.arn) != account_of(provider_arn):
+    account = account_of(provider_arn)
+    if code.lower() == "authenticationfail.nopermission" and account_of(role.arn) != account:
         return (
-            f"Let a role of account {account_of(provider_arn)} ask, where {provider_arn} is: a cluster's tokens are "
-            f"good for roles of that account alone. That one may take {role.arn} in turn (assumeRole)."
+            f"Let a role of account {account} ask: a cluster's tokens are good for roles of the account that "
+            f"{provider_arn} is in, and no other. That role may then assume {role.arn} (assumeRole)."
         )
     remedies = {
         "authenticationfail.oidctoken.expired": (
