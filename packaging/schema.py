@@ -7,13 +7,15 @@ import inspect
 import json
 from typing import Any
 
-from acr_credential_provider import settings
+from acr_credential_provider.settings import ProviderSettings, identities, models, pull_secrets
 from pydantic.alias_generators import to_camel
 
 
 def main() -> None:
-    schema = settings.ProviderSettings.model_json_schema()
-    told = descriptions(inspect.getsource(settings))
+    schema = ProviderSettings.model_json_schema()
+    told: dict[str, dict[str, str]] = {}
+    for module in (identities, models, pull_secrets):
+        told |= descriptions(inspect.getsource(module))
     for name, model in {"ProviderSettings": schema, **schema["$defs"]}.items():
         for field, text in told.get(name, {}).items():
             model["properties"][field]["description"] = text

@@ -1,0 +1,78 @@
+"""What the pull-secrets controller keeps: which ServiceAccounts of which namespaces get a Secret, and by what means."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from .values import ContradictionError, KubernetesName, LabelKey, LabelValue, Model, NamePattern
+
+
+class LabelRequirement(Model):
+    """What one label must be like."""
+
+    key: LabelKey
+    """The label."""
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    """What is asked of it."""
+    values: Annotated[tuple[LabelValue, ...], Field(strict=False)] = ()
+    """For In and NotIn."""
+
+    @model_validator(mode="after")
+    def _has_values_where_they_matter(self) -> LabelRequirement:
+        if (self.operator in ("In", "NotIn")) != bool(self.values):
+            raise ContradictionError(
+                f"does not fit operator {self.operator}", "In and NotIn have values, the others none.", "values"
+            )
+        return self
+
+
+class Selector(Model):
+    """Which objects are meant, by what they carry; all of it must hold, as in Kubernetes' own selectors."""
+
+    match_labels: dict[LabelKey, LabelValue] = Field(default={})
+    """Labels and their values."""
+    match_expressions: Annotated[tuple[LabelRequirement, ...], Field(strict=False)] = ()
+    """What other labels must be like."""
+    match_annotations: dict[str, str] = Field(default={})
+    """Annotations and their values."""
+
+
+class Webhook(Model):
+    """The admission webhook that gives ServiceAccounts their pull secret while they are created."""
+
+    enabled: bool = False
+    """Whether there is one."""
+    failure_policy: Literal["Ignore", "Fail"] = "Ignore"
+    """What becomes of a ServiceAccount whose creation it does not answer in time."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=30)] = 10
+    """How long the API server waits for its answer."""
+
+
+class PullSecrets(Model):
+    """What the pull-secrets controller keeps; a node's plugin leaves it aside.
+
+    A ServiceAccount gets the Secret if namespace and account are both meant. Whatever is meant, a Namespace or
+    ServiceAccount with the label or annotation ``aliyun-acr-credential-provider/pull-secrets: disabled`` is left alone.
+    """
+
+    secret_name: KubernetesName = "acr-credential-aliyun"  # noqa: S105 - a name
+    """Name of the Secret in each namespace."""
+    namespaces: Annotated[tuple[NamePattern, ...], Field(strict=False)] = ()
+    """Names of namespaces, ``*`` for any part of one. Without them ``default``, or all where there is a selector."""
+    excluded_namespaces: Annotated[tuple[NamePattern, ...], Field(strict=False)] = (
+        "kube-system",
+        "kube-public",
+        "kube-node-lease",
+    )
+    """Namespaces that are not meant, whatever else is said: a login can spoil the pull of a system's public images."""
+    namespace_selector: Selector | None = None
+    """What namespaces must carry besides."""
+    service_accounts: Annotated[tuple[NamePattern, ...], Field(strict=False)] = ()
+    """Names of ServiceAccounts, ``*`` for any part of one. Without them ``default``, or all where there is a
+    selector."""
+    service_account_selector: Selector | None = None
+    """What ServiceAccounts must carry besides."""
+    webhook: Webhook = Webhook()
+    """The admission webhook."""
