@@ -23,7 +23,7 @@ ROOTS = ("provider/acr_credential_provider", "node-config/acr_node_config")
 CHAPTERS = [
     (
         "The settings and their files",
-        r"/(settings/.*|(loose_yaml|acr_configuration|coverage|judged|match_images|problem)\.py)",
+        r"/((settings|acr_configuration)/.*|(loose_yaml|coverage|judged|match_images|problem)\.py)",
     ),
     ("Alibaba Cloud", r"/cloud/"),
     ("Identities", r"/sources/"),

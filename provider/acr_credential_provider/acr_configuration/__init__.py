@@ -1,0 +1,14 @@
+"""The ConfigMap ``acr-configuration`` of aliyun-acr-credential-helper, read as our own settings.
+
+Every key gets a meaning, a note to whom it belongs, or a problem with its line and the
+remedy. Accepted are the manifest (YAML or JSON), its ``data``, the list in
+``acr-registry-info`` alone, and the JSON form of the managed edition. Key names and
+meanings: Alibaba Cloud's documentation of both editions. No text of ours holds a value.
+"""
+
+from .conversion import API_VERSION, Conversion, Origin, Place, Role
+from .identity import KEY_MOVED
+from .keys import is_one
+from .reader import convert
+
+__all__ = ["API_VERSION", "KEY_MOVED", "Conversion", "Origin", "Place", "Role", "convert", "is_one"]

@@ -1,0 +1,63 @@
+"""The ConfigMap's keys, whatever stands around them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from acr_credential_provider.loose_yaml import Change, Spot, UnreadableError, parse
+from acr_credential_provider.problem import Problem
+
+from .keys import MANIFEST_KEYS, REGISTRIES, REPAIRER
+
+if TYPE_CHECKING:
+    from .conversion import Conversion
+
+
+def data_of(text: str, result: Conversion) -> dict[str, Spot]:
+    """Return the keys of the ConfigMap, whatever stands around them; raise `UnreadableError`."""
+    text = text.replace("\r\n", "\n").removeprefix("\ufeff")
+    if text.lstrip()[:1] not in ("{", "["):
+        text, changes = REPAIRER.repair(text)
+        result.changes += changes
+        text = _without_metadata(text)
+    root = parse(text)
+    if isinstance(root.value, list):
+        return {REGISTRIES: root}
+    if not isinstance(root.value, dict):
+        what = "the file is empty" if root.value == "" else "the file is not a ConfigMap"
+        raise UnreadableError(Problem(root.line, "", what, "Write the manifest of acr-configuration, or its data."))
+    members = root.value
+    kind = members.get("kind")
+    if kind is not None and kind.value != "ConfigMap":
+        raise UnreadableError(
+            Problem(kind.line, "kind", "is not ConfigMap", "Give the manifest of acr-configuration alone.")
+        )
+    if kind is None and "data" not in members:
+        return members
+    data = members.get("data")
+    inner = data.value if data is not None else ""
+    beside = {key: spot for key, spot in members.items() if key not in MANIFEST_KEYS}
+    if isinstance(inner, dict):
+        return {**inner, **beside}
+    if inner == "" and beside:
+        result.changes.append(Change(data.line if data else 1, "keys at the indentation of data: were read as its own"))
+        return beside
+    if inner == "":
+        return {}
+    raise UnreadableError(Problem(data.line if data else 1, "data", "is not a mapping", "Indent its keys below data:."))
+
+
+def _without_metadata(text: str) -> str:
+    """Return *text* with the metadata blank: nothing of it matters here, and its indentation is often broken."""
+    lines = text.split("\n")
+    base = next((len(line) - len(line.lstrip()) for line in lines if line.strip() and line.lstrip()[0] != "#"), 0)
+    inside = False
+    for number, line in enumerate(lines):
+        indent = len(line) - len(line.lstrip())
+        if inside and line.strip() and indent <= base:
+            inside = False
+        if inside:
+            lines[number] = ""
+        inside = inside or (indent == base and re.fullmatch(r"metadata:\s*(?:#.*)?", line.strip()) is not None)
+    return "\n".join(lines)

@@ -1,0 +1,56 @@
+"""Reads an acr-configuration: from its text to native settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from acr_credential_provider.loose_yaml import Spot, UnreadableError
+
+from .beside import Beside
+from .conversion import API_VERSION, Conversion, Wanted
+from .entries import entries
+from .keys import DATA_KEYS, REGISTRIES
+from .manifest import data_of
+from .registries import Registries
+from .spots import named
+
+if TYPE_CHECKING:
+    from .conversion import Place, Role
+
+
+def convert(text: str, *, place: Place = "node", keys_directory: str = "", role: Role = "nodeRole") -> Conversion:
+    """Read *text*, for the node's plugin or for the controller (*place*).
+
+    Access keys that stand in it are to be written into files below *keys_directory* (an
+    absolute path); without one, entries with keys are problems. Entries that say nothing of who asks
+    have the identity *role*: which one a controller has is no matter of the ConfigMap (tokenMode).
+    """
+    result = Conversion()
+    try:
+        _fill(result, data_of(text, result), Wanted(place, keys_directory.rstrip("/"), role))
+    except UnreadableError as error:
+        result.document = None
+        result.problems.append(error.problem)
+    return result
+
+
+def _fill(result: Conversion, data: dict[str, Spot], wanted: Wanted) -> None:
+    """Fill the *result* from the keys of the ConfigMap."""
+    known = named(data, DATA_KEYS, "", result)
+    beside = Beside(result, wanted.place)
+    beside.read(known)
+    registries = Registries(result, wanted, beside)
+    name, info = known.get(REGISTRIES, (REGISTRIES, Spot(1, "")))
+    result.document = {
+        "apiVersion": API_VERSION,
+        "kind": "ProviderSettings",
+        "registries": [each for entry in entries(name, info, result) for each in registries.of(*entry)],
+    }
+    if wanted.place == "controller":
+        # What is documented as the usual value; and system namespaces are as good as any other there.
+        usual = {"serviceAccounts": ["default"], "namespaces": ["default"], "excludedNamespaces": []}
+        result.document["pullSecrets"] = usual | beside.pull_secrets
+    if any(each["identity"]["kind"] == "nodeRole" for each in result.document["registries"]):
+        result.note(
+            info, "entries without a key of their own start from the RAM role of the node (tokenMode workerRole)"
+        )
