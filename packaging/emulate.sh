@@ -13,6 +13,7 @@ root=$cache/$suite-build-$arch
 
 missing=
 command -v mmdebstrap >/dev/null || missing="$missing mmdebstrap"
+command -v arch-test >/dev/null || missing="$missing arch-test"
 [ -n "$(find /usr/bin /usr/libexec -name 'qemu-*-static' -print -quit 2>/dev/null)" ] || missing="$missing qemu-user-static"
 command -v update-binfmts >/dev/null || missing="$missing binfmt-support"
 if [ -n "$missing" ]; then

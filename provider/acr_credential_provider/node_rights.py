@@ -12,18 +12,15 @@ import json
 import os
 import ssl
 from base64 import b64decode
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
 
 from .cloud.dial import dial
 from .deadline import Deadline
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from .unnamed_file import unnamed_file
 
 VERB = "request-serviceaccounts-token-audience"
 """Which a node needs on an audience (as if it were a resource) to ask for tokens that are meant for it."""
@@ -168,17 +165,6 @@ def _post(server: _Server, path: str, body: bytes) -> tuple[int, bytes]:
 def _context(server: _Server) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=server.authority or None)
     if server.certificate:
-        with _as_file(server.certificate) as certificate, _as_file(server.key) as key:
+        with unnamed_file(server.certificate) as certificate, unnamed_file(server.key) as key:
             context.load_cert_chain(certificate, key)
     return context
-
-
-@contextmanager
-def _as_file(content: bytes) -> Iterator[str]:
-    """Yield a path of *content* that is on no disk: OpenSSL reads keys from paths only."""
-    descriptor = os.memfd_create("kubelet", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, content)
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)

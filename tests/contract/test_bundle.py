@@ -37,6 +37,16 @@ def test_every_library_that_a_file_needs_is_in_the_bundle():
         assert re.findall(r"\((RPATH|RUNPATH)\)", readelf("--dynamic", file)) == [], file
 
 
+def test_no_file_asks_for_a_newer_kernel_or_processor_than_the_oldest_node_has():
+    """Linux 3.10 is CentOS 7's, 4.19 Alibaba Cloud Linux 2's. Without newer system calls it runs in tests/roots."""
+    asked = [readelf("--notes", file) for file in elf_files()]
+    kernels = {tuple(map(int, each.split("."))) for text in asked for each in re.findall(r"ABI: ([\d.]+)", text)}
+    processors = {each for text in asked for each in re.findall(r"ISA needed: (.+)", text)}
+    assert kernels
+    assert max(kernels) <= (3, 10, 0)
+    assert processors <= {"x86-64-baseline"}
+
+
 def test_no_stack_in_it_may_be_executed():
     for file in elf_files():
         (stack,) = [line for line in readelf("--program-headers", file).splitlines() if "GNU_STACK" in line]

@@ -5,11 +5,14 @@ import os
 import random
 import shutil
 import signal
+import stat
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import harness
+import old_kernel
 import pytest
 from acr_node_config import desk
 from acr_node_config.reporter import STATUS
@@ -31,6 +34,7 @@ class NodeTree:
     def __init__(self, folder, sandbox):
         self.folder, self.sandbox = folder, sandbox
         self.root = folder / "host"
+        self.is_old = False
         for name in ("etc", "var/lib", "opt", "tmp", "dev"):
             (self.root / name).mkdir(parents=True)
             (self.root / name).chmod(0o755)
@@ -67,7 +71,7 @@ class NodeTree:
         words += [str(self.folder / "credentials"), "--spread=0", *options, "--", *INSTALLER]
         with (self.folder / "agent.log").open("ab") as log:
             agent = subprocess.Popen(
-                [str(harness.FROZEN), *words],
+                [*((sys.executable, old_kernel.__file__) if self.is_old else ()), str(harness.FROZEN), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -104,6 +108,8 @@ class NodeTree:
         """Ask the installed plugin, in the node's own tree, as the kubelet does."""
 
         def enter():
+            if self.is_old:
+                old_kernel.enter()
             os.chroot(self.root)
             os.chdir("/")
 
@@ -155,6 +161,18 @@ def test_a_node_gets_a_plugin_that_answers_and_the_agent_stays_small(installed):
     assert installed.at(f"{CREDENTIALS}/accessKeySecretFile").stat().st_mode & 0o777 == 0o600
     peak = Path(f"/proc/{installed.agent.pid}/status").read_text().partition("VmHWM:")[2].split()[0]
     assert int(peak) < 64 * 1024
+
+
+def test_a_node_with_linux_3_10_gets_one_too(tree):
+    """The program, its agent and what they run are without every system call that CentOS 7 lacks."""
+    tree.is_old = True
+    for name, minor in (("random", 8), ("urandom", 9)):
+        os.mknod(tree.at(f"/dev/{name}"), 0o666 | stat.S_IFCHR, os.makedev(1, minor))
+    tree.push()
+    tree.start()
+    tree.wait_for("ready")
+    for _ in ("from ACR", "from disk"):
+        assert list(json.loads(tree.pull())["auth"]) == [tree.sandbox.registry.address]
 
 
 def test_drift_is_repaired(installed):

@@ -20,14 +20,22 @@ import harness
 
 BUNDLE = Path(os.environ.get("BUNDLE") or harness.FROZEN.parent)
 """What is tested; one of another architecture runs where the kernel knows an emulator for it."""
+OLD_KERNEL = Path(__file__).parents[1] / "old_kernel.py"
 INSIDE = "/opt/aliyun-acr-credential-provider"
-INCLUDED = {"bullseye": "nscd", "bookworm": "openssl"}
-"""Packages besides the minimal ones, by suite; openssl brings the openssl.cnf that most nodes have."""
+MADE_OF = {
+    "bullseye": ("bullseye", "minbase", "nscd"),
+    "bookworm": ("bookworm", "minbase", "openssl"),
+    "musl": ("bookworm", "extract", "musl"),
+}
+"""Suite, variant and package of each root; openssl brings the openssl.cnf that most nodes have."""
 
-# What chroot(1) does; but that, and env(1), would be led astray by the variables that are meant for the program.
+# What chroot(1) does, on an older kernel if one is named. But that, and env(1), would be led astray by the variables
+# that are meant for the program.
 ENTER = """
-import json, os, sys
-root, environment, *command = sys.argv[1:]
+import json, os, runpy, sys
+kernel, root, environment, *command = sys.argv[1:]
+if kernel:
+    runpy.run_path(kernel)["enter"]()
 os.chroot(root)
 os.chdir("/")
 os.execve(command[0], command, json.loads(environment))
@@ -39,16 +47,17 @@ def cache_folder() -> Path:
     return base / "aliyun-acr-credential-provider" / "roots"
 
 
-def distribution(suite: str) -> Path:
-    """Return the root of Debian *suite*, made now if nobody did before (a quarter of a minute)."""
-    target = cache_folder() / f"{suite}-{INCLUDED[suite]}"
+def distribution(name: str) -> Path:
+    """Return the root called *name* in `MADE_OF`, made now if nobody did before (a quarter of a minute)."""
+    suite, variant, package = MADE_OF[name]
+    target = cache_folder() / f"{suite}-{package}"
     target.parent.mkdir(parents=True, exist_ok=True)
-    with (target.parent / f"{suite}.lock").open("w") as lock:
+    with (target.parent / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.is_dir():
             fresh = target.with_name(f".{target.name}.new")
             shutil.rmtree(fresh, ignore_errors=True)
-            words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={INCLUDED[suite]}", suite, str(fresh)]
+            words = ["mmdebstrap", "--quiet", f"--variant={variant}", f"--include={package}", suite, str(fresh)]
             done = subprocess.run(words, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{shlex.join(words)}: {done.stderr}"
             fresh.rename(target)
@@ -60,7 +69,7 @@ class Root:
     """A root to run in: over *lower* (nothing at all without one) come the files in *etc*, then *more* is done.
 
     *folder* is there under its own path, writable; *more* are lines of sh, with the root in ``$root``. With
-    *has_proc* false it is as bare as a chroot.
+    *has_proc* false it is as bare as a chroot; with *is_old* its kernel is Linux 3.10 (tests/old_kernel.py).
     """
 
     folder: Path
@@ -68,6 +77,7 @@ class Root:
     etc: dict[str, str] = field(default_factory=dict)
     more: list[str] = field(default_factory=list)
     has_proc: bool = True
+    is_old: bool = False
     environment: dict[str, str] = field(default_factory=dict)
     bundle: Path = BUNDLE
 
@@ -88,6 +98,7 @@ class Root:
         for name, content in self.etc.items():
             (files / name).write_text(content)
         root = f"{stage}/root"
+        enter = [sys.executable, "-I", "-c", ENTER, str(OLD_KERNEL) if self.is_old else ""]
         overlay = f"lowerdir={self.lower},upperdir={stage}/upper,workdir={stage}/work"
         lines = [
             "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
@@ -102,6 +113,6 @@ class Root:
             *self.more,
             f"mkdir -p {root}{self.folder}",
             f"mount --bind {self.folder} {root}{self.folder}",
-            f'exec {shlex.join([sys.executable, "-I", "-c", ENTER, root, json.dumps(self.environment)])} "$@"',
+            f'exec {shlex.join([*enter, root, json.dumps(self.environment)])} "$@"',
         ]
         return "\n".join(lines)

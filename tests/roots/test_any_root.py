@@ -6,13 +6,15 @@ import socket
 import struct
 import subprocess
 import time
+from pathlib import Path
 
 import harness
 import pytest
 from acr_credential_provider.cloud.trust import KNOWN_PLACES
 from roots.names import ADDRESS, NameServer
-from roots.roots import Root, distribution
+from roots.roots import INSIDE, Root, distribution
 from sandbox import AcrSandbox
+from sandbox.faults import Hang
 
 BY_HOSTS, BY_DNS = "acr-by-hosts.example.com", "acr-by-dns.example.com"
 FOREIGN = "demo-registry.oss-cn-hangzhou.aliyuncs.com/team/app"
@@ -24,6 +26,12 @@ FIXED = [
     "mount -t tmpfs -o noexec,nosuid tmpfs $root/var",
     "mount --bind -o noexec,nosuid $root/etc $root/etc",
     "mount -o remount,bind,ro $root",
+]
+# Where a kernel has no system call for it, this is where random numbers come from.
+DEVICES = [
+    "touch $root/dev/urandom $root/dev/random",
+    "mount --bind /dev/urandom $root/dev/urandom",
+    "mount --bind /dev/random $root/dev/random",
 ]
 # What a node may hold for its own C library and its own OpenSSL: none of it may get into this process.
 POISON = "__attribute__((constructor)) static void end(void) { __builtin_trap(); }"
@@ -40,6 +48,8 @@ EAST_OF_GREENWICH = 5 * 3600 + 45 * 60
 """Seconds; Nepal's, which no builder is in by chance."""
 _ZONE = struct.pack(">4s16x6l lBB4s", b"TZif", 0, 0, 0, 0, 1, 4, EAST_OF_GREENWICH, 0, 0, b"NPT\0")
 EAST = _ZONE.replace(b"TZif\0", b"TZif2") * 2 + b"\n<+0545>-5:45\n"
+PATIENCE = 60.0
+"""Seconds for what takes tenths of one on an idle machine."""
 ODD_ENVIRONMENT = {
     "LC_ALL": "zh_CN.GB18030",
     "TZ": "Asia/Shanghai",
@@ -62,15 +72,17 @@ def cloud(tmp_path):
         yield sandbox
 
 
-@pytest.fixture(params=["bullseye", "bookworm", "fixed", "bare", "no /proc", "odd environment"])
+@pytest.fixture(params=["bullseye", "bookworm", "musl", "fixed", "bare", "no /proc", "odd environment", "Linux 3.10"])
 def root(request, tmp_path):
     return {
         "bullseye": lambda: Root(tmp_path, distribution("bullseye"), TOLD),
         "bookworm": lambda: Root(tmp_path, distribution("bookworm"), TOLD),
+        "musl": lambda: Root(tmp_path, distribution("musl"), TOLD),
         "fixed": lambda: Root(tmp_path, distribution("bookworm"), TOLD, more=FIXED),
         "bare": lambda: Root(tmp_path, None, TOLD),
         "no /proc": lambda: Root(tmp_path, None, TOLD, has_proc=False),
         "odd environment": lambda: Root(tmp_path, distribution("bullseye"), TOLD, environment=ODD_ENVIRONMENT),
+        "Linux 3.10": lambda: Root(tmp_path, distribution("bullseye"), TOLD, is_old=True, more=DEVICES),
     }[request.param]()
 
 
@@ -95,6 +107,35 @@ def test_a_token_is_got_by_tls_and_then_from_disk(root, cloud, tmp_path):
         assert (ended.code, ended.stderr) == (0, b"")
         assert cloud.state.find_login(*ended.login(cloud.registry.address))
     assert cloud.calls.counts() == {"GetAuthorizationToken": 1}
+
+
+@pytest.mark.parametrize("name", ["bullseye", "musl"])
+def test_no_library_of_the_root_is_ever_in_the_process(name, cloud, tmp_path):
+    """Looked at while it waits for ACR, with all that a pull needs loaded."""
+    root = Root(tmp_path, distribution(name), TOLD)
+    assert list(root.lower.glob("lib*/**/libc.so*")), "there is none that it could take"
+    cloud.faults.add("GetAuthorizationToken", Hang())
+    program = root.program(settings_for(cloud, BY_HOSTS, tmp_path), tmp_path / "cache")
+    with program.start(under=root.under) as process:
+        process.stdin.write(harness.request(image_of(cloud)))
+        process.stdin.close()
+        end = time.monotonic() + PATIENCE
+        while not (mapped := mapped_by(process.pid)) or not cloud.calls.counts():
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        process.kill()
+    assert [path for path in mapped if INSIDE not in path] == []
+    assert {"libc.so.6", "libssl.so.3"} <= {path.rpartition("/")[2] for path in mapped}
+
+
+def mapped_by(pid):
+    """Return the ELF files that the program below the process *pid* has mapped, once it is there."""
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        if Path(f"/proc/{child}/comm").read_text() == "aliyun-acr-cred\n":
+            lines = Path(f"/proc/{child}/maps").read_text().splitlines()
+            return {line.split(maxsplit=5)[5] for line in lines if line.split()[4] != "0" and "x" in line.split()[1]}
+    return set()
 
 
 def test_a_name_that_only_dns_knows_is_found(root, cloud, tmp_path):

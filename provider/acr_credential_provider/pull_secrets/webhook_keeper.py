@@ -7,7 +7,6 @@ resourceVersion lets one win); what the API server is told only the leader write
 from __future__ import annotations
 
 import logging
-import os
 import random
 import ssl
 import threading
@@ -15,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from acr_credential_provider.errors import CredentialProviderError
+from acr_credential_provider.unnamed_file import unnamed_file
 
 from . import serving_certificate, webhook_configuration
 from .kube import ClusterError
@@ -238,12 +238,8 @@ def context_of(pair: serving_certificate.Pair) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, pair.certificate + pair.key)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
+    with unnamed_file(pair.certificate + pair.key) as path:
+        context.load_cert_chain(path)
     return context
 
 
