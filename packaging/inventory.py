@@ -6,6 +6,7 @@ Run with the Python that froze it, which knows the packages that it came from.
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import re
 import sqlite3
@@ -47,7 +48,10 @@ def inventory(contents: dict[str, Any], bundle: Path, build_path: Path) -> dict[
         "openssl": ssl.OPENSSL_VERSION,
         "sqlite": sqlite3.sqlite_version,
         "cLibrary": " ".join(platform.libc_ver()),
-        "packages": [python_package(name) for name in sorted(packages - {"", OURS})],
+        "packages": [
+            python_package(name, is_binary=name in {file["owner"] for file in files})
+            for name in sorted(packages - {"", OURS})
+        ],
         "system": [debian_package(name) for name in sorted({file["owner"] for file in files} - {"", OURS})
                    if not is_installed(name)],
         "files": files,
@@ -105,14 +109,47 @@ def elf_file(file: Path, bundle: Path, sources: dict[str, Path], owners: Owners)
     return {"path": path, "sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "owner": owner}
 
 
-def python_package(name: str) -> dict[str, str]:
-    """Return name, version and licence (as the package says it) of an installed distribution."""
+def python_package(name: str, *, is_binary: bool) -> dict[str, Any]:
+    """Return name, version and licence (as the package says it) of an installed distribution.
+
+    One that *is_binary* has libraries of others compiled into it: ``inside`` are these, None where it does not say.
+    """
     found = metadata.metadata(name)
     classifiers = [each for each in found.get_all("Classifier") or () if each.startswith("License ::")]
     licence = found["License-Expression"] or (found["License"] or "").partition("\n")[0] or ", ".join(classifiers)
     # Two spellings of what SPDX has a name for; the rest are such names, or texts.
     licence = {"Apache License 2.0": "Apache-2.0", "Apache 2.0": "Apache-2.0"}.get(licence, licence)
-    return {"name": canonical(found["Name"]), "version": found["Version"], "licence": licence or "see its licence file"}
+    return {
+        "name": canonical(found["Name"]),
+        "version": found["Version"],
+        "licence": licence or "see its licence file",
+        "inside": compiled_in(metadata.distribution(name)) if is_binary else [],
+    }
+
+
+def compiled_in(distribution: metadata.Distribution) -> list[dict[str, str]] | None:
+    """Return name, version, purl and licence of what the bills of a wheel (PEP 770, CycloneDX) say is in its libraries.
+
+    None without a bill. What only built it (scope ``excluded``) is not in it.
+    """
+    bills = [Path(str(distribution.locate_file(file))) for file in distribution.files or () if "sboms" in file.parts]
+    listed = [part for bill in bills for part in json.loads(bill.read_text()).get("components", [])]
+    found = {
+        purl: {"name": part["name"], "version": part["version"], "purl": purl, "licence": licence_of(part)}
+        for part in listed
+        if part.get("scope") != "excluded"
+        # Where the wheel's builder had its sources tells nobody anything.
+        for purl in [part["purl"].partition("?download_url=file:")[0]]
+    }
+    return [found[purl] for purl in sorted(found)] if bills else None
+
+
+def licence_of(part: dict[str, Any]) -> str:
+    """Return the licence of a CycloneDX component, "" if it says none."""
+    for each in part.get("licenses", []):
+        named = each.get("license", {})
+        return str(each.get("expression") or named.get("id") or named.get("name") or "")
+    return ""
 
 
 def debian_package(name: str) -> dict[str, str]:

@@ -47,7 +47,12 @@ def sbom(parts: dict[str, Any], *, at: int, distribution: str) -> str:
     bom = Bom(components=components[1:])
     bom.metadata.component = whole
     bom.register_dependency(whole, components[1:])
-    return written(bom, at, "sbom", parts)
+    for package in parts["packages"]:
+        inside = [compiled_in(part) for part in package["inside"] or ()]
+        bom.components.update(inside)
+        bom.register_dependency(by_name[package["name"]], inside)
+    silent = [str(by_name[each["name"]].bom_ref) for each in parts["packages"] if each["inside"] is None]
+    return written(bom, at, "sbom", parts, compositions=[{"aggregate": "unknown", "dependencies": silent}])
 
 
 def vex(parts: dict[str, Any], *, at: int) -> str:
@@ -78,13 +83,20 @@ def vex(parts: dict[str, Any], *, at: int) -> str:
     return written(bom, at, "vex", parts)
 
 
+def compiled_in(part: dict[str, str]) -> Component:
+    """Return a *part* of a wheel's library."""
+    licences = [LicenseFactory().make_from_string(part["licence"])] if part["licence"] else []
+    return component(part, PackageURL.from_string(part["purl"]), licenses=licences)
+
+
 def component(package: dict[str, str], purl: PackageURL, **more: Any) -> Component:
     return Component(name=package["name"], version=package["version"], purl=purl, bom_ref=str(purl), **more)
 
 
-def written(bom: Bom, at: int, kind: str, parts: dict[str, Any]) -> str:
-    """Return *bom* as JSON, the same each time."""
+def written(bom: Bom, at: int, kind: str, parts: dict[str, Any], **more: Any) -> str:
+    """Return *bom* as JSON, the same each time; *more* is what CycloneDX has words for and its library has not."""
     bom.metadata.timestamp = datetime.fromtimestamp(at, UTC)
     digest = json.dumps(parts, sort_keys=True)
     bom.serial_number = uuid.uuid5(uuid.NAMESPACE_URL, f"{OURS} {kind} {at} {digest}")
-    return JsonV1Dot6(bom).output_as_string(indent=2) + "\n"
+    document = json.loads(JsonV1Dot6(bom).output_as_string())
+    return json.dumps(document | more, indent=2) + "\n"

@@ -66,6 +66,29 @@ def test_every_python_package_of_the_bundle_is_in_the_sbom(bill):
         assert metadata.distribution(name).version == version
 
 
+def test_what_wheels_say_is_compiled_into_their_libraries_is_in_the_sbom(bill):
+    """Crates, by the bills that wheels bring; what came from their builder's tools or folders is not of interest."""
+    packages = ROOT / "build/freeze-venv/lib" / f"python{platform.python_version().rpartition('.')[0]}/site-packages"
+    (theirs,) = packages.glob("pydantic_core-*.dist-info/sboms/*.json")
+    listed = json.loads(theirs.read_text())["components"]
+    inside = {(each["name"], each["version"]) for each in listed if each["scope"] == "required"}
+    assert len(inside) > 50
+    crates = {(each["name"], each["version"]): each for each in bill["components"] if "pkg:cargo/" in each["purl"]}
+    assert crates.keys() == inside
+    assert all(each["licenses"] for each in crates.values())
+    (needs,) = [each["dependsOn"] for each in bill["dependencies"] if each["ref"].startswith("pkg:pypi/pydantic-core@")]
+    assert needs == sorted(each["bom-ref"] for each in crates.values())
+
+
+def test_a_library_whose_package_does_not_say_what_is_compiled_into_it_is_told_as_that(bill):
+    binary = {each["name"] for each in bill["components"] if each.get("components") and "pkg:pypi/" in each["purl"]}
+    silent = {name for name in binary if name != "pydantic-core"}
+    assert silent
+    (unknown,) = bill["compositions"]
+    assert unknown["aggregate"] == "unknown"
+    assert {each.partition("@")[0].removeprefix("pkg:pypi/") for each in unknown["dependencies"]} == silent
+
+
 def test_a_package_whose_every_module_a_stand_in_replaces_is_not(bill):
     assert not {"aiohttp", "requests", "cryptography"} & {each["name"] for each in bill["components"]}
 

@@ -79,6 +79,10 @@ def test_its_sbom_names_every_elf_file_and_what_only_it_has():
     assert {"lightkube", "httpx2", "msgspec", "prometheus-client", "cryptography"} <= {
         each["name"] for each in everything
     }
+    # The OpenSSL that cryptography's library has in itself is another one than Python's.
+    purls = [each["purl"] for each in bill["components"]]
+    assert [purl for purl in purls if purl.startswith("pkg:generic/openssl@")]
+    assert [purl for purl in purls if purl.startswith("pkg:deb/debian/libssl3@")]
 
 
 def test_a_command_of_the_other_bundle_is_told_as_that(tmp_path):
