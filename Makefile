@@ -79,11 +79,18 @@ freeze-plain: $(FREEZE_STAMP) ## freeze an empty program, to compare
 	$(FREEZE_VENV)/bin/python packaging/freeze.py plain
 
 .PHONY: dist
-dist: $(if $(ARCH),,freeze freeze-controller) ## pack both bundles with checksums, SBOM and VEX into dist/; ARCH=arm64 does it for arm64, emulated
-	$(if $(ARCH),sh packaging/emulate.sh $(ARCH),$(FREEZE_VENV)/bin/python packaging/pack.py)
+dist: image ## make all that operators install, in dist/; ARCH=arm64 adds that architecture, emulated
+
+.PHONY: bundles
+bundles: freeze freeze-controller ## pack both bundles, the chart and the manifests into dist/, with checksums, SBOM and VEX
+	$(FREEZE_VENV)/bin/python packaging/pack.py
+
+.PHONY: emulated
+emulated: $(FREEZE_STAMP)
+	sh packaging/emulate.sh $(ARCH)
 
 .PHONY: image
-image: dist ## put all that is in dist/ into one container image, without a daemon
+image: $(if $(ARCH),emulated,bundles) | check-system ## put all bundles in dist/ into one container image, without a daemon
 	$(FREEZE_VENV)/bin/python packaging/image.py
 
 .PHONY: reproduce
@@ -95,6 +102,10 @@ release-check: venv dist ## say whether this commit can be released, and what is
 	$(VENV)/bin/python -m pytest -q tests/unit/packaging tests/contract/test_supply_chain.py tests/contract/test_bundle.py \
 		tests/contract/test_guides.py tests/contract/test_readme.py
 	$(VENV)/bin/python packaging/release_check.py
+
+.PHONY: rehearse
+rehearse: venv ## go all the steps of a release, arm64 included, in a clone that is thrown away; as root, twenty minutes
+	RELEASE_FULL=1 $(VENV)/bin/python -m pytest -v -s -o faulthandler_timeout=3600 tests/contract/test_release.py
 
 PY := $(VENV)/bin/python
 
@@ -133,6 +144,10 @@ bench-webhook: venv e2e-assets ## measure the webhook on a real API server; writ
 .PHONY: sandbox
 sandbox: venv ## run the ACR sandbox on loopback and say how to point things at it
 	PYTHONPATH=tests $(PY) -m sandbox
+
+.PHONY: version
+version: venv ## write the version of version.py into the chart
+	$(PY) packaging/chart_version.py
 
 .PHONY: schema
 schema: venv ## write the JSON Schema of the settings file again

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes dist/ for another architecture: emulate.sh ARCH (Debian's name, such as arm64). PyInstaller freezes for the
+# Packs the bundles of another architecture into dist/: emulate.sh ARCH (Debian's name, such as arm64). PyInstaller freezes for the
 # machine that it runs on only, so this builds the committed tree in a Debian root of that architecture, by qemu: as root,
 # some twenty minutes, a release's job. The root stays in the cache for the next time.
 set -eu
@@ -53,13 +53,8 @@ cp "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$root/etc/ssl/certs/c
 unshare --mount --pid --fork --kill-child sh -euc '
     mount -t proc proc "$1/proc"
     mount --bind /dev "$1/dev"
-    exec env -i /usr/sbin/chroot "$1" /bin/sh -euc "set -a; . /environment; set +a; exec make -C /source dist"
+    exec env -i /usr/sbin/chroot "$1" /bin/sh -euc "set -a; . /environment; set +a; exec make -C /source bundles"
 ' sh "$root"
 
 mkdir -p "$repository/dist"
 cp "$root"/source/dist/*-linux-"$arch".* "$repository/dist/"
-cd "$repository/dist"
-rm -f SHA256SUMS
-sha256sum -- * >../build/SHA256SUMS
-mv ../build/SHA256SUMS SHA256SUMS
-cat SHA256SUMS

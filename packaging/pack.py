@@ -1,4 +1,4 @@
-"""Packs what was frozen into dist/: an archive, its SBOM and VEX, and the checksums of all that is there.
+"""Packs what operators install into dist/: each bundle with its SBOM and VEX, the chart, the manifests, all checksums.
 
 The same inputs give the same bytes. SOURCE_DATE_EPOCH is the time that they bear, else the commit's.
 """
@@ -16,10 +16,14 @@ import sys
 import tarfile
 from typing import TYPE_CHECKING
 
+import inventory
 import sbom
-from bundles import BUNDLES, NAME, PLUGIN, REPOSITORY
+from bundles import BUNDLES, NAME, REPOSITORY, Bundle
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+CHART = REPOSITORY / "packaging" / "chart"
+MANIFESTS = [REPOSITORY / each for each in ("node-config/bootstrap", "node-config/manifests", "packaging/manifests")]
+"""What is not Helm's, under the paths that the guides name."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,26 +36,58 @@ def main(target: Path) -> None:
     target.mkdir(exist_ok=True)
     for bundle in BUNDLES.values():
         parts = json.loads(bundle.inventory.read_text())
-        name = NAME if bundle is PLUGIN else f"{NAME}-{bundle.folder}"
-        stem = f"{name}-{parts['version']}-linux-{ARCHITECTURES[parts['architecture']]}"
+        stem = stem_of(bundle, parts["version"], ARCHITECTURES[parts["architecture"]])
         (target / f"{stem}.tar.gz").write_bytes(archive(bundle.executable.parent, at))
         (target / f"{stem}.cdx.json").write_text(sbom.sbom(parts, at=at, distribution=distribution()))
         (target / f"{stem}.vex.cdx.json").write_text(sbom.vex(parts, at=at))
+    version = inventory.version()
+    (target / f"{NAME}-{version}.tgz").write_bytes(chart(at))
+    (target / f"{NAME}-manifests-{version}.tar.gz").write_bytes(manifests(at))
     (target / "SHA256SUMS").write_text(checksums(target))
     for file in sorted(target.iterdir()):
         print(f"{file.relative_to(target.parent)}: {file.stat().st_size} bytes")  # noqa: T201
 
 
+def stem_of(bundle: Bundle, version: str, architecture: str) -> str:
+    """Return how the names of the *bundle*'s files start in dist/."""
+    name = NAME if bundle.folder == NAME else f"{NAME}-{bundle.folder}"
+    return f"{name}-{version}-linux-{architecture}"
+
+
+def chart(at: int) -> bytes:
+    """Return the chart as `helm package` lays it out, dated *at*."""
+    return compressed(tarred(below(CHART), CHART, at, folder=NAME))
+
+
+def manifests(at: int) -> bytes:
+    """Return what is applied, or run at a node's boot, without Helm, dated *at*."""
+    paths = [path for folder in MANIFESTS for path in below(folder)]
+    return compressed(tarred(paths, REPOSITORY, at, folder=f"{NAME}-manifests"))
+
+
 def archive(folder: Path, at: int) -> bytes:
     """Return *folder* as a tar.gz, the same bytes each time (`tarred`)."""
+    return compressed(tarred([folder, *below(folder)], folder.parent, at))
+
+
+def below(folder: Path) -> list[Path]:
+    """Return all that is in *folder*."""
+    return list(folder.rglob("*"))
+
+
+def compressed(content: bytes) -> bytes:
+    """Return *content* as gzip writes it, without a name or a time."""
     packed = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=packed, mtime=0) as stream:
-        stream.write(tarred([folder, *folder.rglob("*")], folder.parent, at))
+        stream.write(content)
     return packed.getvalue()
 
 
-def tarred(paths: Iterable[Path], top: Path, at: int) -> bytes:
-    """Return *paths* as a tar, named from *top*: sorted, of root, not writable by others, dated *at* (Unix seconds)."""
+def tarred(paths: Iterable[Path], top: Path, at: int, *, folder: str = "") -> bytes:
+    """Return *paths* as a tar: sorted, of root, not writable by others, dated *at* (Unix seconds).
+
+    They are named from *top*, and lie in *folder*.
+    """
 
     def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
         member.uid = member.gid = 0
@@ -63,7 +99,7 @@ def tarred(paths: Iterable[Path], top: Path, at: int) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for path in sorted(paths):
-            tar.add(path, str(path.relative_to(top)), recursive=False, filter=plain)
+            tar.add(path, os.path.join(folder, path.relative_to(top)), recursive=False, filter=plain)
     return packed.getvalue()
 
 

@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 
 import kubernetes_validate
+import pack
 import pytest
 import yaml
 from acr_credential_provider.settings import ProviderSettings, judge
-from chart.helm import CHART, SETS, VALUES, helm, objects, rendered
+from chart.helm import CHART, NAMESPACE, SETS, VALUES, helm, objects, rendered
 
 GOLDEN = Path(__file__).parent / "golden"
 VERSIONS = [f"1.{minor}" for minor in range(28, 38)]
@@ -137,6 +138,14 @@ def test_every_set_of_values_is_another_way_to_install():
 def test_no_template_names_a_registry_of_anybodys():
     texts = "\n".join(path.read_text() for path in (CHART / "templates").rglob("*.yaml"))
     assert not re.search(r"image: [a-z]", texts)
+
+
+def test_the_chart_of_a_release_is_this_one(tmp_path):
+    packed = tmp_path / "chart.tgz"
+    packed.write_bytes(pack.chart(1_700_000_000))
+    words = [f"--namespace={NAMESPACE}", f"--values={VALUES}/both.yaml"]
+    done = helm("template", "acr", str(packed), *words)
+    assert done.stdout == rendered(values="both"), done.stderr
 
 
 def test_the_guides_example_is_one_that_works(tmp_path):

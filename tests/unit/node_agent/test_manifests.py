@@ -1,8 +1,11 @@
 """The manifests: what each Kubernetes release takes, and that the DaemonSet asks for what it needs and no more."""
 
+import io
 import re
+import tarfile
 
 import kubernetes_validate
+import pack
 import pytest
 import yaml
 from acr_credential_provider.settings import judge
@@ -182,6 +185,17 @@ def test_the_uninstalling_component_says_so_to_the_agent(tmp_path):
 
     arguments = container(documents, "agent")["args"][2:]
     assert agent_cli._parser().parse_args(arguments).uninstall is True
+
+
+def test_the_manifests_of_a_release_are_these_under_the_paths_that_guides_name(tmp_path):
+    with tarfile.open(fileobj=io.BytesIO(pack.manifests(1_700_000_000))) as packed:
+        packed.extractall(tmp_path)
+    (top,) = tmp_path.iterdir()
+    shipped = rendered(top / "node-config/manifests/overlays/example")
+
+    assert shipped == rendered(MANIFESTS / "overlays/example")
+    assert rendered(top / "packaging/manifests/pull-secrets-as-acr-credential-helper")
+    assert (top / "node-config/bootstrap/bootstrap.sh").is_file()
 
 
 def test_every_object_carries_the_name_by_which_all_are_found(base):

@@ -1,13 +1,10 @@
 """What keeps a commit from being released."""
 
-import hashlib
-import io
-import json
-import tarfile
-
+import pack
 import pytest
 import release_check
 from bundles import NAME
+from released import dist
 
 GOOD = """# Changelog
 
@@ -24,24 +21,37 @@ GOOD = """# Changelog
 
 
 def test_a_version_that_everything_agrees_on_can_be_released():
-    assert list(release_check.version("1.2.3", GOOD, ["v1.2.3"], ["CHANGELOG.md"])) == []
+    assert list(release_check.version("1.2.3", GOOD, ["CHANGELOG.md"])) == []
 
 
 @pytest.mark.parametrize(
-    ("told", "changelog", "tags", "files", "word"),
+    ("told", "changelog", "files", "word"),
     [
-        ("1.2.4", GOOD, [], [], "no section for 1.2.4"),
-        ("0.1.0", "# Changelog\n\n## Unreleased\n\n- All.\n", [], [], "no section for 0.1.0"),
-        ("1.2.3", GOOD.replace(" (2026-11-24)", ""), [], [], "no date"),
-        ("1.2.3", GOOD.replace("\n- Something.", ""), [], [], "says nothing"),
-        ("1.2.3", GOOD.replace("Unreleased\n", "Unreleased\n\n- More.\n"), [], [], "under Unreleased"),
-        ("1.2.3", GOOD, ["v1.2.2"], [], "the tag v1.2.2"),
-        ("1.2.3", GOOD, [], ["packaging/chart/Chart.yaml"], "packaging/chart/Chart.yaml names 1.2.3"),
+        ("1.2.4", GOOD, [], "no section for 1.2.4"),
+        ("0.1.0", "# Changelog\n\n## Unreleased\n\n- All.\n", [], "no section for 0.1.0"),
+        ("1.2.3", GOOD.replace(" (2026-11-24)", ""), [], "no date"),
+        ("1.2.3", GOOD.replace("\n- Something.", ""), [], "says nothing"),
+        ("1.2.3", GOOD.replace("Unreleased\n", "Unreleased\n\n- More.\n"), [], "under Unreleased"),
+        ("1.2.3", GOOD, ["docs/install/ack.md"], "docs/install/ack.md names 1.2.3"),
     ],
 )
-def test_a_version_that_something_contradicts_cannot(told, changelog, tags, files, word):
-    (problem,) = release_check.version(told, changelog, tags, files)
+def test_a_version_that_something_contradicts_cannot(told, changelog, files, word):
+    (problem,) = release_check.version(told, changelog, files)
     assert word in problem
+
+
+@pytest.mark.parametrize(
+    ("here", "everywhere", "word"),
+    [
+        ([], ["v1.2.2"], "has no tag v1.2.3: git tag v1.2.3"),
+        ([], ["v1.2.2", "v1.2.3"], "another commit has the tag v1.2.3"),
+        (["v1.2.2", "v1.2.3"], ["v1.2.2", "v1.2.3"], "this commit has the tag v1.2.2"),
+    ],
+)
+def test_a_tag_that_is_missing_or_of_another_version_is_in_the_way(here, everywhere, word):
+    (problem,) = release_check.tagged("1.2.3", here, everywhere)
+    assert word in problem
+    assert list(release_check.tagged("1.2.3", ["v1.2.3", "nightly"], everywhere)) == []
 
 
 def test_a_changed_file_is_in_the_way():
@@ -49,38 +59,57 @@ def test_a_changed_file_is_in_the_way():
     assert "1 files are not committed" in next(release_check.tree([" M README.md"]))
 
 
-def dist(folder, *, commit="c0ffee", listed=b"\x7fELF 1", inside=b"\x7fELF 1"):
-    """Make what `make dist` makes, of one ELF file."""
-    stem = folder / f"{NAME}-1.2.3-linux-amd64"
-    with tarfile.open(f"{stem}.tar.gz", "w:gz") as tar:
-        info = json.dumps({"commit": commit}).encode()
-        for name, content in ((f"{NAME}/{NAME}", inside), (f"{NAME}/lib/build-info.json", info)):
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    file = {"name": NAME, "hashes": [{"content": hashlib.sha256(listed).hexdigest()}]}
-    bill = {"metadata": {"component": {"components": [file]}}, "components": []}
-    (folder / f"{stem.name}.cdx.json").write_text(json.dumps(bill))
-    sums = [f"{hashlib.sha256(each.read_bytes()).hexdigest()}  {each.name}\n" for each in folder.iterdir()]
-    (folder / "SHA256SUMS").write_text("".join(sums))
-
-
 def test_what_was_packed_from_this_commit_can_be_released(tmp_path):
-    dist(tmp_path)
+    dist(tmp_path, "1.2.3", "c0ffee")
     assert list(release_check.packed(tmp_path, "1.2.3", "c0ffee")) == []
 
 
-def test_what_was_not_packed_or_of_another_commit_or_changed_since_cannot(tmp_path):
-    assert "no archive" in next(release_check.packed(tmp_path, "1.2.3", "c0ffee"))
-    dist(tmp_path)
-    assert "made from c0ffee" in next(release_check.packed(tmp_path, "1.2.3", "decaf"))
-    (tmp_path / f"{NAME}-1.2.3-linux-amd64.vex.cdx.json").write_text("{}")
-    assert "is not what SHA256SUMS says" in next(release_check.packed(tmp_path, "1.2.3", "c0ffee"))
+def test_what_was_made_of_another_commit_cannot(tmp_path):
+    dist(tmp_path, "1.2.3", "c0ffee")
+    problems = list(release_check.packed(tmp_path, "1.2.3", "decaf"))
+    assert len(problems) == 5
+    assert all("made from c0ffee" in each for each in problems)
+
+
+def test_every_file_of_a_release_has_to_be_there_unchanged(tmp_path):
+    dist(tmp_path, "1.2.3", "c0ffee")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == 2 * 2 * 3 + 4
+    for name in names:
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).unlink()
+        (problem,) = release_check.packed(tmp_path, "1.2.3", "c0ffee")
+        assert f"dist/ lacks {name}" in problem
+        (tmp_path / name).write_bytes(content)
+    vex = f"{pack.stem_of(pack.BUNDLES['plugin'], '1.2.3', 'amd64')}.vex.cdx.json"
+    (tmp_path / vex).write_text("{ }")
+    (problem,) = release_check.packed(tmp_path, "1.2.3", "c0ffee")
+    assert f"{vex} is not what SHA256SUMS says" in problem
+
+
+def test_a_file_of_another_version_is_not_published_along(tmp_path):
+    dist(tmp_path, "1.2.3", "c0ffee")
+    (tmp_path / f"{NAME}-1.2.2.tgz").write_text("old")
+    (tmp_path / "SHA256SUMS").write_text(pack.checksums(tmp_path))
+    (problem,) = release_check.packed(tmp_path, "1.2.3", "c0ffee")
+    assert f"{NAME}-1.2.2.tgz, which is nothing of version 1.2.3" in problem
+
+
+def test_before_the_first_build_all_is_missing(tmp_path):
+    assert len(list(release_check.packed(tmp_path / "dist", "1.2.3", "c0ffee"))) == 2 * 2 * 3 + 4
 
 
 def test_an_sbom_of_another_build_is_found_out(tmp_path):
-    dist(tmp_path, listed=b"\x7fELF 2")
-    assert "lists other files" in next(release_check.packed(tmp_path, "1.2.3", "c0ffee"))
+    dist(tmp_path, "1.2.3", "c0ffee", listed=b"\x7fELF 2")
+    problems = list(release_check.packed(tmp_path, "1.2.3", "c0ffee"))
+    assert len(problems) == 4
+    assert all("lists other files" in each for each in problems)
+
+
+def test_an_image_of_one_architecture_is_not_enough(tmp_path):
+    dist(tmp_path, "1.2.3", "c0ffee", architectures=("amd64",))
+    (problem,) = release_check.packed(tmp_path, "1.2.3", "c0ffee")
+    assert problem == "the image has nothing for arm64: make dist ARCH=arm64"
 
 
 def test_a_page_that_a_program_writes_and_did_not_is_named(tmp_path):
