@@ -8,6 +8,8 @@ import sys
 import urllib.error
 import urllib.request
 
+import harness
+import old_kernel
 import pytest
 from cluster.loopback_api import free_ports
 from cluster.replicas import CONFIGURATION, create, delete, find, names
@@ -23,8 +25,9 @@ def team(api, namespace):
 class Processes:
     """`pull-secrets run`, as often as there are replicas, behind one Service."""
 
-    def __init__(self, api, team, settings=None):
+    def __init__(self, api, team, settings=None, program=(sys.executable, "-m", "acr_credential_provider")):
         self.team = team
+        self._program = program
         self.running = {}
         self._stack = contextlib.ExitStack()
         self._service = Service(api, team.own, "hook")
@@ -48,7 +51,7 @@ class Processes:
         source = f"--settings={self._settings}" if self._settings else f"--config-map={self.team.own}/acr-configuration"
         words += [source, "--address=127.0.0.1", "--webhook-service=hook"]
         words += [f"--webhook-service-port={self._service.port}", f"--webhook-port={webhook}"]
-        command = [sys.executable, "-m", "acr_credential_provider", *words, f"--health-port={health}"]
+        command = [*self._program, *words, f"--health-port={health}"]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.running[webhook] = (process, health)
         eventually(lambda: _answers(health))
@@ -192,3 +195,13 @@ def _events(api, team, reason):
     found = api.get(f"/api/v1/namespaces/{team.own}/events")["items"]
     about = {"kind": "ConfigMap", "name": "acr-configuration"}
     return [each for each in found if each["reason"] == reason and about.items() <= each["involvedObject"].items()]
+
+
+def test_as_it_is_shipped_it_serves_on_a_node_with_linux_3_10_too(api, team, settings):
+    program = (sys.executable, old_kernel.__file__, str(harness.CONTROLLER))
+    with Processes(api, team, settings, program) as processes:
+        webhook = processes.start()
+        numbers = itertools.count()
+        eventually(lambda: names(create(api, team.open(f"probe-{next(numbers)}"))) == [team.name])
+        code, log = processes.stop(webhook, kill=False)
+    assert code == 0, log
