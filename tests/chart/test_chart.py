@@ -8,6 +8,8 @@ import kubernetes_validate
 import pack
 import pytest
 import yaml
+from acr_credential_provider.kubelet_flags import mismatch
+from acr_credential_provider.match_images import match_images
 from acr_credential_provider.settings import ProviderSettings, judge
 from chart.helm import CHART, NAMESPACE, SETS, VALUES, helm, objects, rendered
 
@@ -69,6 +71,40 @@ def test_values_that_cannot_work_are_refused_before_anything_is_applied(words, s
     done = helm("template", "acr", str(CHART), f"--values={VALUES / 'plugin'}.yaml", *words)
     assert done.returncode != 0
     assert said in done.stderr
+
+
+ENTERPRISE = {"instanceId": "cri-0123456789abcdef", "region": "cn-hangzhou", "identity": {"kind": "nodeRole"}}
+PERSONAL = {"region": "cn-hangzhou", "identity": {"kind": "nodeRole"}}
+NAMED = {**ENTERPRISE, "domains": ["images.example.com", "shop-registry.cn-hangzhou.cr.aliyuncs.com"]}
+HOSTS = [
+    *(
+        "registry.example.com",
+        "images.example.com",
+        "images.example.com:5000",
+        "notimages.example.com",
+        "10.0.0.1:5000",
+    ),
+    *("shop-registry.cn-hangzhou.cr.aliyuncs.com", "shop-registry-vpc.cn-hangzhou.cr.aliyuncs.com"),
+    *("shop-registry-vpc.distributed.cn-hangzhou.cr.aliyuncs.com:65001", "registry.cn-hangzhou.aliyuncs.com"),
+    *("registry-intl-vpc.cn-hangzhou.aliyuncs.com", "registry.cn-hangzhou.aliyuncs.com.example.com", "localhost:5000"),
+]
+
+
+@pytest.mark.parametrize("registry", [ENTERPRISE, PERSONAL, NAMED], ids=["enterprise", "personal", "domains"])
+@pytest.mark.parametrize("host", HOSTS)
+def test_no_image_may_come_from_where_the_kubelet_would_ask_the_plugin(registry, host, tmp_path):
+    """Judged by the matchImages that a node gets of these settings; any host of ACR's own is refused."""
+    settings = {"registries": [registry]}
+    (tmp_path / "values.yaml").write_text(
+        yaml.safe_dump({"image": {"repository": f"{host}/tools/acr"}, "settings": settings})
+    )
+    done = helm("template", "acr", str(CHART), f"--values={tmp_path}/values.yaml")
+    document = {"apiVersion": "aliyun-acr-credential-provider/v1", "kind": "ProviderSettings", **settings}
+    patterns = match_images(judge(yaml.safe_dump(document))).node
+    is_asked = any(not mismatch(pattern, f"{host}/tools/acr") for pattern in patterns)
+    is_of_acr = re.search(r"[.]cr[.]aliyuncs[.]com(:|$)", host) is not None
+    assert ("a new node could never get it" in done.stderr) == (is_asked or is_of_acr)
+    assert (done.returncode != 0) == (is_asked or is_of_acr)
 
 
 def test_an_image_that_is_preloaded_may_come_from_anywhere():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import harness
 import yaml
 from chart.helm import NAMESPACE, helm, objects
+from sandbox.oci import OciImage, image_over
 
 from . import parts
 from .worker import SOCKET
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from .cluster import Cluster
 
 CHART = harness.ROOT / "packaging/chart"
+NAME = "aliyun-acr-credential-provider"
+NEXT = "next"
 REPOSITORY = "registry.example.com/tools/acr"
 PLURALS = {
     "NetworkPolicy": "networkpolicies",
@@ -42,6 +47,31 @@ def apply(cluster: Cluster, document: dict[str, Any], *, dry: bool = False) -> d
     return json.loads(cluster.api.raw("PATCH", path_of(document) + query, body, "application/apply-patch+yaml"))
 
 
+def archive() -> Path:
+    """Return the image that `make image` built."""
+    (found,) = (harness.ROOT / "dist").glob("*.oci.tar")
+    return found
+
+
+def next_image() -> OciImage:
+    """Return what comes after that image: the same programs, told apart by a file in each folder."""
+    with tarfile.open(archive()) as tar:
+
+        def blob(digest: str) -> bytes:
+            file = tar.extractfile(f"blobs/{digest.replace(':', '/')}")
+            assert file
+            return file.read()
+
+        file = tar.extractfile("index.json")
+        assert file
+        (index,) = json.load(file)["manifests"]
+        manifest = json.loads(blob(json.loads(blob(index["digest"]))["manifests"][0]["digest"]))
+        (layer,) = manifest["layers"]
+        runs = json.loads(blob(manifest["config"]["digest"]))["config"]
+        packed = gzip.decompress(blob(layer["digest"]))
+    return image_over(packed, {f"{each}/lib/mark": b"next" for each in (NAME, "controller")}, runs)
+
+
 @dataclass
 class Release:
     """A release on *cluster*: `upgrade` makes it what *values* say, `delete` takes it away."""
@@ -52,13 +82,17 @@ class Release:
 
     def bring_image(self) -> None:
         """Put the image that `make image` built on the node, as if it had been pulled."""
-        (archive,) = (harness.ROOT / "dist").glob("*.oci.tar")
         ctr = [str(parts.find("ctr")), f"--address={SOCKET}", "--namespace=k8s.io", "images", "import"]
-        self.cluster.node.output([*ctr, f"--base-name={REPOSITORY}", str(archive)])
+        self.cluster.node.output([*ctr, f"--base-name={REPOSITORY}", str(archive())])
+
+    def bring_next_image(self) -> None:
+        """Put its successor there too, with the tag `NEXT`."""
+        self.cluster.runtime.load(f"{REPOSITORY}:{NEXT}", next_image())
 
     def upgrade(self, values: dict[str, Any]) -> None:
         file = self.folder / "values.yaml"
-        file.write_text(yaml.safe_dump({"image": {"repository": REPOSITORY, "pullPolicy": "Never"}, **values}))
+        image = {"repository": REPOSITORY, "pullPolicy": "Never", **values.get("image", {})}
+        file.write_text(yaml.safe_dump({**values, "image": image}))
         done = helm("template", "acr", str(CHART), f"--namespace={NAMESPACE}", f"--values={file}")
         assert done.returncode == 0, done.stderr
         wanted = objects(done.stdout)
@@ -78,10 +112,12 @@ class Release:
         label = f"app.kubernetes.io/component={component}"
         return self.cluster.api.get(f"/api/v1/namespaces/{NAMESPACE}/pods", labelSelector=label)["items"]
 
-    def is_ready(self, component: str) -> bool:
-        """Say whether it has pods, and all their containers are ready."""
-        found = [each for pod in self.pods(component) for each in pod["status"].get("containerStatuses", [])]
-        return bool(found) and all(each["ready"] for each in found)
+    def is_ready(self, component: str, *, tag: str = "") -> bool:
+        """Say whether it has pods, all of them from the image with *tag*, and all their containers are ready."""
+        pods = self.pods(component)
+        found = [each for pod in pods for each in pod["status"].get("containerStatuses", [])]
+        images = {each["image"] for pod in pods for each in pod["spec"]["containers"]}
+        return bool(found) and all(each["ready"] for each in found) and (not tag or images == {f"{REPOSITORY}:{tag}"})
 
     def logs(self) -> str:
         """Return what its containers wrote."""

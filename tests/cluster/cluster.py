@@ -16,7 +16,7 @@ from sandbox.server import write_private
 from sandbox.state import Instance, Principal
 
 from . import control_plane
-from .node import NAME, Node
+from .node import ADDRESS, NAME, Node
 from .pki import Pki
 from .worker import ContainerRuntime, Kubelet
 
@@ -85,7 +85,7 @@ class Cluster:
 
     def _enter(self) -> None:
         began = time.monotonic()
-        self.sandbox = self._left.enter_context(AcrSandbox(names=tuple(ADDRESSES)))
+        self.sandbox = self._left.enter_context(AcrSandbox(names=(ADDRESS, *ADDRESSES)))
         self.node = self._left.enter_context(Node())
         self.sandbox.listen_in(self.node)
         self._addresses = iter(ADDRESSES)

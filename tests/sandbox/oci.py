@@ -73,6 +73,11 @@ def _base_layer(program: Path) -> bytes:
     return _tar({"bin/busybox": (program.read_bytes(), 0o755)})
 
 
+def image_over(layer: bytes, files: dict[str, bytes], runs: dict[str, Any]) -> OciImage:
+    """Build an image of *layer* (a tar file) and of *files* over it; *runs* is how it runs."""
+    return _image([layer, _tar({name: (content, 0o644) for name, content in files.items()})], runs)
+
+
 def folder_image(folder: Path, at: str, runs: dict[str, Any]) -> OciImage:
     """Build an image of nothing but *folder*, at the path *at* of the image; *runs* is how it runs."""
     packed = io.BytesIO()

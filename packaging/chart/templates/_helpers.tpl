@@ -18,14 +18,18 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
-{{/* "true" for a host of ACR that needs a login: a node would need the plugin to get the plugin. */}}
+{{/* "true" for a host that a kubelet would ask the plugin about: a node would need the plugin to get the plugin. The
+     agent looks again, with the very patterns of its node; here it is said before anything is applied. */}}
 {{- define "acr.needsPlugin" -}}
 {{- $host := splitList "/" .Values.image.repository | first -}}
 {{- $own := list -}}
+{{- $shared := false -}}
 {{- range ((.Values.settings | default dict).registries | default list) -}}
 {{- $own = concat $own (.domains | default list) -}}
+{{- $shared = or $shared (not (or .instanceId .domains)) -}}
 {{- end -}}
-{{- if or (regexMatch "\\.cr\\.aliyuncs\\.com(:[0-9]+)?$" $host) (has $host $own) -}}true{{- end -}}
+{{- if or (has $host $own) (regexMatch "\\.cr\\.aliyuncs\\.com(:[0-9]+)?$" $host)
+    (and $shared (regexMatch "^registry(-vpc|-internal|-intl|-intl-vpc)?\\.[a-z0-9-]+\\.aliyuncs\\.com$" $host)) -}}true{{- end -}}
 {{- end -}}
 
 {{- define "acr.pullSecrets" -}}

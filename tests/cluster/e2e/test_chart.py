@@ -5,11 +5,14 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import harness
 import pytest
-from chart.helm import SETS, objects, rendered
-from cluster.chart import Release, apply
+from chart.helm import NAMESPACE, SETS, objects, rendered
+from cluster import control_plane
+from cluster.chart import NEXT, Release, apply
 from cluster.cluster import wait_until
-from cluster.node import NAME
+from cluster.node import ADDRESS, NAME
+from cluster.worker import PLUGIN
 
 UNDER = "/opt/e2e-node"
 CONDITION = "ACRCredentialProviderReady"
@@ -91,6 +94,11 @@ def condition(cluster):
     return next((each for each in found if each["type"] == CONDITION), {"status": "", "reason": "", "message": ""})
 
 
+def linked(cluster):
+    """Return which of our folders the kubelet runs."""
+    return cluster.node.output(["readlink", f"{UNDER}/plugins/{PLUGIN}"]).decode().split("/")[1]
+
+
 def await_(is_so, release, what, timeout=120):
     try:
         wait_until(is_so, timeout=timeout, what=what)
@@ -100,7 +108,7 @@ def await_(is_so, release, what, timeout=120):
 
 
 def test_from_a_chart_to_a_pull_and_back(cluster, operator, release):
-    shop = cluster.open_shop("chart", "team/app", "team/other")
+    shop = cluster.open_shop("chart", "team/app", "team/next", "team/other")
     cluster.write_settings(cluster.entry(shop, *shop.hosts))
     settings = json.loads(cluster.settings_file.read_text())
     del settings["apiVersion"], settings["kind"]
@@ -116,6 +124,17 @@ def test_from_a_chart_to_a_pull_and_back(cluster, operator, release):
     assert cluster.pull(shop.image("team/app")) == shop.digest("team/app")
     await_(lambda: condition(cluster)["status"] == "True", release, "the node to be reported as ready")
 
+    # Another image, the same kubelet: the agent's successor brings the node its program.
+    started, program = cluster.kubelet.started, linked(cluster)
+    release.bring_next_image()
+    values["image"] = {"tag": NEXT}
+    release.upgrade(values)
+    await_(lambda: release.is_ready("node", tag=NEXT), release, "the agent of the next image", timeout=180)
+    await_(lambda: linked(cluster) != program, release, "the node's new program")
+    assert cluster.pull(shop.image("team/next")) == shop.digest("team/next")
+    await_(lambda: condition(cluster)["status"] == "True", release, "the node to be reported as ready")
+    assert cluster.kubelet.started == started
+
     # Settings that nobody can use never reach the node; pulls go on.
     release.upgrade({**values, "settings": {**settings, "registries": [{"instanceId": 1}]}})
     await_(lambda: condition(cluster)["status"] != "True" or "settings" in condition(cluster)["message"], release,
@@ -130,12 +149,74 @@ def test_from_a_chart_to_a_pull_and_back(cluster, operator, release):
     operator.restart_kubelet(cluster)
 
 
-def test_the_controllers_replicas_come_up_from_the_image_with_the_rights_of_the_chart(cluster, release):
-    shop = cluster.open_shop("chart-fallback", "team/app")
-    cluster.write_settings(cluster.entry(shop, *shop.hosts))
-    settings = json.loads(cluster.settings_file.read_text())
-    del settings["apiVersion"], settings["kind"]
-    settings["pullSecrets"] = {"namespaces": ["default"], "serviceAccounts": ["default"]}
-    release.upgrade({"settings": settings, "plugin": {"enabled": False}, "pullSecrets": {"enabled": True}})
+CREDENTIALS = "/etc/aliyun-acr-credential-provider/credentials"
+SECRETS = "/api/v1/namespaces/{}/secrets"
+DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{PLUGIN}-pull-secrets"
+DEFAULT = "/api/v1/namespaces/default/serviceaccounts/default"
+
+
+@pytest.fixture
+def fallback(cluster):
+    """A shop, and the chart's values for the controller alone; the node's kubelet has no plugin."""
+    cluster.kubelet.restart(with_plugins=False)
+    shop = cluster.open_shop("chart-fallback", "team/app", "team/next")
+    # Pods reach the cloud at the node's own address.
+    port = cluster.sandbox.openapi.addresses[0][1]
+    cluster.node.call(lambda: cluster.sandbox.openapi.listen(ADDRESS, port))
+    files = {"id": shop.key.id, "secret": shop.key.secret, "ca.pem": cluster.sandbox.ca_file.read_text()}
+    metadata = {"name": "acr-keys", "namespace": NAMESPACE}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": files}
+    cluster.api.create(SECRETS.format(NAMESPACE), secret)
+    identity = {"accessKeyIdFile": f"{CREDENTIALS}/id", "accessKeySecretFile": f"{CREDENTIALS}/secret"}
+    entry = cluster.entry(shop, *shop.hosts, endpoints={"acr": f"https://{ADDRESS}:{port}"})
+    settings = {
+        "registries": [{**entry, "identity": {"kind": "accessKey", **identity}}],
+        "caBundle": f"{CREDENTIALS}/ca.pem",
+        "pullSecrets": {"namespaces": ["default"], "serviceAccounts": ["default"]},
+    }
+    values = {
+        "settings": settings,
+        "credentialsSecret": "acr-keys",
+        "plugin": {"enabled": False},
+        "pullSecrets": {"enabled": True},
+    }
+    yield shop, values
+    cluster.api.delete(f"{SECRETS.format(NAMESPACE)}/acr-keys")
+    cluster.kubelet.restart()
+
+
+def uid_of_pull_secret(cluster):
+    (name,) = {each["name"] for each in cluster.api.get(DEFAULT)["imagePullSecrets"]}
+    return name, cluster.api.get(f"{SECRETS.format('default')}/{name}")["metadata"]["uid"]
+
+
+def test_the_controller_from_the_image_keeps_pulls_going_through_an_upgrade_and_leaves_nothing(
+    cluster, release, fallback
+):
+    shop, values = fallback
+    before = cluster.api.get(DEFAULT).get("imagePullSecrets")
+    release.upgrade(values)
     await_(lambda: release.is_ready("pull-secrets"), release, "the replicas to be ready")
     assert len(release.pods("pull-secrets")) == 2
+    await_(lambda: cluster.api.get(DEFAULT).get("imagePullSecrets"), release, "the pull secret")
+    assert cluster.pull(shop.image("team/app")) == shop.digest("team/app")
+    secret, asked = uid_of_pull_secret(cluster), cluster.tokens_asked(shop)
+
+    # Another image: its replicas take over with the logins that there are.
+    release.bring_next_image()
+    release.upgrade({**values, "image": {"tag": NEXT}})
+    await_(lambda: release.is_ready("pull-secrets", tag=NEXT), release, "the replicas of the next image", timeout=180)
+    assert len(release.pods("pull-secrets")) == 2
+    assert cluster.pull(shop.image("team/next")) == shop.digest("team/next")
+    assert uid_of_pull_secret(cluster) == secret
+    assert cluster.tokens_asked(shop) == asked
+
+    # As NOTES.txt and the guide say.
+    cluster.api.patch(DEPLOYMENT, {"spec": {"replicas": 0}})
+    await_(lambda: not release.pods("pull-secrets"), release, "the replicas to go")
+    admin = cluster.pki.kubeconfig("chart-uninstaller", control_plane.SERVER, group="system:masters")
+    words = ["pull-secrets", "uninstall", f"--namespace={NAMESPACE}", f"--kubeconfig={admin}"]
+    cluster.node.output([str(harness.CONTROLLER), *words])
+    release.delete()
+    assert cluster.api.get(DEFAULT).get("imagePullSecrets") == before
+    assert cluster.api.find(f"{SECRETS.format('default')}/{secret[0]}") is None
