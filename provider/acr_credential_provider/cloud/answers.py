@@ -62,7 +62,7 @@ _REMEDIES = (  # the beginning of a code, in lower case -> what to do; the first
 class Service:
     """What a service's refusal becomes: an error of its own, with a remedy for each code.
 
-    *region* is where the service that refuses knows things, "" for one that knows them everywhere.
+    *region* is where the service knows instances, "" for one that knows none, or those of everywhere.
     """
 
     refusal: type[CredentialProviderError]
@@ -103,7 +103,8 @@ def read(response: HttpResponse, *, call: str, now: float, service: Service = AC
         raise _not_json(response, call)
     if code.lower().startswith("invalidtimestamp"):
         raise service.refusal(f"{call} was refused ({named}){_skew(response, now)}", remedy=_CLOCK)
-    where = f" in {service.region}" if service.region else ""
+    # Whether there is such an instance is another matter in each region.
+    where = f" in {service.region}" if service.region and code.lower().startswith("instance_") else ""
     raise service.refusal(f"{call} was refused ({named}){where}", remedy=service.remedy(code))
 
 
