@@ -29,6 +29,16 @@ ASKING = (
     "profile",
 )
 """Every kind but the node's role itself, and login, a password that asks nobody."""
+ALL = (*ASKING, "nodeRole")
+OWNER = {
+    "serviceAccount": "pull-team-a",
+    "serviceAccount+nodeRole": "pull-team-a",
+    "rrsa": "pull-team-a",
+    "sts": "robot",
+    "managedRole": "robot",
+    "nodeRole": WORKER,
+}
+"""Who an identity is when it works, as the login's principal; the others are "operator"."""
 
 
 class World:
@@ -122,6 +132,11 @@ class World:
     def forget(self):
         """Make the node one that never pulled."""
         shutil.rmtree(self.cache, ignore_errors=True)
+
+    def forget_failures(self):
+        """Let the seconds pass for which a failure is told again."""
+        for each in self.cache.rglob("*.failed"):
+            each.unlink()
 
     def pull(self, identity, hops=0, *, role="pull-team-a", token=None, seconds=10.0):
         """Pull as team-a/app; return who the answer's login belongs to, or raise `CredentialProviderError`."""

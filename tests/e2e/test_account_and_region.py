@@ -6,11 +6,9 @@ import guide
 import pytest
 from acr_credential_provider.errors import RegistryRefusedError
 from acr_credential_provider.settings import KINDS
-from identity_world import ASKING, World
+from identity_world import ALL, World
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:SyntaxWarning")  # the official packages' own
-
-ALL = (*ASKING, "nodeRole")
 
 
 def test_every_kind_that_asks_is_among_them():

@@ -185,6 +185,9 @@ def test_a_forged_token_is_refused_by_sts_and_leaves_nothing(frozen, sandbox, cl
     assert_refused(ask_as(frozen, sandbox, token), "AuthenticationFail.OIDCToken")
     assert sandbox.calls.counts() == {"AssumeRoleWithOIDC": 1}
     assert not list(frozen.cache.rglob("*.memo"))
+    assert not any(token.encode() in each.read_bytes() for each in frozen.cache.rglob("*") if each.is_file())
+    forget_failures(frozen)
+    assert nothing_is_kept(frozen)
 
 
 @pytest.mark.parametrize(
