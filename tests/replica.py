@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cluster.loopback_api import LoopbackApi
+    from sandbox import AcrSandbox
 
 PATIENCE = 60.0
 """Seconds for what takes tenths of one on an idle machine."""
@@ -185,6 +186,11 @@ class Team:
         else:
             self.api.request("PUT", f"{path}/acr-configuration", body)
 
+    def configure_for(self, sandbox: AcrSandbox) -> None:
+        """Write native settings with the sandbox's instance."""
+        document = json.loads(self.native())
+        self.configure(json.dumps({**sandbox.settings(), "pullSecrets": document["pullSecrets"]}))
+
     def native(self, **sections: Any) -> str:
         """Return native settings for all namespaces but the controller's own."""
         return json.dumps(settings(f"{self.prefix}-*", **{"secretName": self.name, **sections}))
@@ -216,6 +222,10 @@ class Team:
 
     def shared(self) -> dict[str, Any] | None:
         return self.secret(self.own, "aliyun-acr-credential-provider-tokens")
+
+    def forget_tokens(self) -> None:
+        """Delete the Secret with the living tokens, as somebody who tidies up would."""
+        self.api.request("DELETE", f"/api/v1/namespaces/{self.own}/secrets/aliyun-acr-credential-provider-tokens")
 
 
 ONE, TWO = "cri-0000000000000001", "cri-0000000000000002"

@@ -114,6 +114,63 @@ def test_an_entry_that_fails_keeps_its_living_login_and_no_other_notices(team, r
         eventually(lambda: team.passwords(app).get(HOSTS[ONE]) == f"{ONE}-2")
 
 
+def test_who_lost_all_tokens_while_one_entry_fails_leaves_its_login_where_it_is_until_it_ends(team, record):
+    """Somebody deleted the Secret with the living tokens, and no replica is left that remembers them."""
+    app = team.open("app")
+    team.configure()
+    clock, bank = Clock(), Bank()
+    with replica(team.api, team.own, fetch=bank, clock=clock):
+        eventually(lambda: has_both(team, app))
+    uid = team.secret(app)["metadata"]["uid"]
+    team.forget_tokens()
+    bank.refused[ONE] = RegistryRefusedError("GetAuthorizationToken was refused", remedy="Attach the policy.")
+    with replica(team.api, team.own, fetch=bank, record=record, clock=clock, name="two", resync=1):
+        eventually(lambda: team.passwords(app).get(HOSTS[TWO]) == f"{TWO}-2")
+        late = team.open("late")
+        eventually(lambda: set(team.passwords(late)) == {HOSTS[TWO]})
+        stays(lambda: team.passwords(app) == {HOSTS[ONE]: f"{ONE}-1", HOSTS[TWO]: f"{TWO}-2"}, seconds=2)
+        assert record.writes["Secret", "update", "ok"] == 1
+        clock.moved += 46 * 60
+        eventually(lambda: team.passwords(app) == {HOSTS[ONE]: f"{ONE}-1", HOSTS[TWO]: f"{TWO}-3"})
+        clock.moved += 14 * 60  # it is dead now, and a dead login spoils what is public
+        eventually(lambda: team.passwords(app) == {HOSTS[TWO]: f"{TWO}-3"})
+        del bank.refused[ONE]
+        clock.moved += 301
+        eventually(lambda: team.passwords(app).get(HOSTS[ONE]) == f"{ONE}-2")
+    assert team.secret(app)["metadata"]["uid"] == uid
+
+
+def test_who_lost_all_tokens_and_can_ask_for_none_still_serves_new_accounts_with_what_is_there(team, record):
+    app = team.open("app")
+    team.configure()
+    with replica(team.api, team.own, fetch=Bank()):
+        eventually(lambda: has_both(team, app))
+    team.forget_tokens()
+    away = Bank()
+    away.refused = {each: RegistryRefusedError("away", remedy="Wait.") for each in (ONE, TWO)}
+    with replica(team.api, team.own, fetch=away, record=record, name="two"):
+        team.account(app, "late")
+        eventually(lambda: team.pull_secrets(app, "late") == [team.name])
+        assert team.passwords(app) == {HOSTS[ONE]: f"{ONE}-1", HOSTS[TWO]: f"{TWO}-1"}
+    assert record.writes["Secret", "update", "ok"] == 0
+
+
+def test_tokens_that_somebody_deleted_under_a_replica_are_written_down_again(team, record):
+    app = team.open("app")
+    team.configure()
+    bank = Bank()
+    with replica(team.api, team.own, fetch=bank, record=record):
+        eventually(lambda: has_both(team, app))
+        bank.refused[ONE] = RegistryRefusedError("refused", remedy="Wait.")
+        before = team.shared()
+        team.forget_tokens()
+        after = eventually(team.shared)
+        assert after["data"] == before["data"]
+        stays(lambda: has_both(team, app), seconds=1)
+    assert bank.granted == {ONE: 1, TWO: 1}
+    assert record.writes["Secret", "update", "ok"] == 0
+
+
 def test_a_mistake_of_ours_about_one_entry_costs_no_other_and_is_not_repeated_at_full_speed(team, record, caplog):
     app = team.open("app")
     team.configure()

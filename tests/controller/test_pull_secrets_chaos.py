@@ -1,22 +1,19 @@
 """Killed leaders, and others who write where the controller writes. CHAOS_FULL=1 goes all the way."""
 
 import contextlib
-import json
 import os
 import random
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
 from cluster.kube import KubeError
-from replica import Bank, Record, Team, eventually, replica, settings
+from replica import Bank, Record, Team, eventually, replica
+from replica_processes import LEASE_SECONDS, Auditor, Processes
 
 FULL = bool(os.environ.get("CHAOS_FULL"))
 KILLS = 50 if FULL else 4
 ROUNDS = 1000 if FULL else 150
-LEASE_SECONDS = 3
 
 
 @pytest.fixture
@@ -24,63 +21,25 @@ def team(api, namespace):
     return Team(api, namespace)
 
 
-class Processes:
-    """Two controllers as processes, each started again when it was killed."""
-
-    def __init__(self, team, path):
-        kubeconfig = str(team.api.kubeconfig("admin", group="system:masters"))
-        self._command = [sys.executable, "-m", "acr_credential_provider", "pull-secrets", "run"]
-        self._command += ["--kubeconfig", kubeconfig, "--namespace", team.own, "--settings", str(path)]
-        self._command += ["--address", "127.0.0.1", "--webhook-port", "0", "--health-port", "0", "--log", "error"]
-        self._command += ["--lease-duration", f"{LEASE_SECONDS}s"]
-        self._team = team
-        self._all = []
-
-    def __enter__(self):
-        for _ in range(2):
-            self._start()
-        return self
-
-    def __exit__(self, *_):
-        for each in self._all:
-            each.kill()
-            each.wait()
-
-    def _start(self):
-        self._all.append(subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *self._command]))
-
-    def holder(self):
-        name = "aliyun-acr-credential-provider-pull-secrets"
-        lease = self._team.find(f"/apis/coordination.k8s.io/v1/namespaces/{self._team.own}/leases/{name}")
-        return lease["spec"]["holderIdentity"] if lease else ""
-
-    def kill_the_elder(self):
-        """Kill the one that runs for longer, which most likely leads, as a machine that fails would; bring it back."""
-        oldest = self._all.pop(0)
-        oldest.kill()
-        oldest.wait()
-        self._start()
-
-
 class Life:
     """Namespaces that come and go, and what must be true of those that are there."""
 
-    def __init__(self, team, sandbox, draw):
+    def __init__(self, team, auditor, draw):
         self._team = team
-        self._sandbox = sandbox
+        self._auditor = auditor
         self._draw = draw
         self._living = []
-        self._uids = {}
         self._count = 0
 
     def come(self):
         self._count += 1
         namespace = self._team.open(f"app-{self._count}")
-        self._team.account(namespace, "build", "theirs", "others")
+        self._team.account(namespace, "build", *THEIRS["build"])
         self._living.append(namespace)
 
     def go(self):
         gone = self._living.pop(self._draw.randrange(len(self._living)))
+        self._auditor.goes(gone)
         for each in ("default", "build"):
             self._team.api.request("DELETE", f"/api/v1/namespaces/{gone}/serviceaccounts/{each}")
         self._team.api.request("DELETE", f"/api/v1/namespaces/{gone}")
@@ -97,38 +56,43 @@ class Life:
         return all(self._has_all(each) for each in self._living)
 
     def _has_all(self, namespace):
-        build = self._team.pull_secrets(namespace, "build")
-        assert build[:2] == ["theirs", "others"], "what is others' stays, in its order"
-        secret = self._team.secret(namespace)
-        if secret is None or build[2:] != [self._team.name] or self._team.pull_secrets(namespace) != [self._team.name]:
-            return False
-        uid = secret["metadata"]["uid"]
-        assert self._uids.setdefault(namespace, uid) == uid, "it is never made anew"
-        (password,) = self._team.passwords(namespace).values()
-        assert self._sandbox.state.find_login("cr_temp_user", password), "the login lives"
-        return True
+        return (
+            self._team.secret(namespace) is not None
+            and self._team.pull_secrets(namespace) == [self._team.name]
+            and self._team.pull_secrets(namespace, "build") == [*THEIRS["build"], self._team.name]
+        )
 
 
-def test_leaders_die_at_random_while_namespaces_come_and_go_and_nothing_is_lost(team, sandbox, tmp_path):
-    path = tmp_path / "settings.yaml"
-    pull_secrets = settings(f"{team.prefix}-*", secretName=team.name)["pullSecrets"]
-    path.write_text(json.dumps({**sandbox.settings(), "pullSecrets": pull_secrets}))
-    path.chmod(0o600)
+THEIRS = {"build": ["theirs", "others"]}
+
+
+@pytest.mark.parametrize("life", [3600.0, 24.0], ids=["tokens outlive it", "tokens are renewed all the time"])
+def test_leaders_die_at_random_while_namespaces_come_and_go_and_nothing_is_lost(team, sandbox, life):
+    sandbox.state.token_life = life
+    team.configure_for(sandbox)
     draw = random.Random(7)
-    life = Life(team, sandbox, draw)
     holders = set()
-    with Processes(team, path) as processes:
+    began = time.monotonic()
+    auditor = Auditor(team, life_left=sandbox.state.life_left, theirs=THEIRS).allow(life / 10)
+    with auditor, Processes(team) as processes:
+        living = Life(team, auditor, draw)
         for _ in range(5):
-            life.come()
-        eventually(life.is_in_order)
+            living.come()
+        eventually(living.is_in_order)
         for _ in range(KILLS):
             holders.add(processes.holder())
             processes.kill_the_elder()
-            life.go_on(draw.uniform(0, 2 * LEASE_SECONDS))
-            eventually(life.is_in_order)
+            living.go_on(draw.uniform(0, 2 * LEASE_SECONDS))
+            eventually(living.is_in_order)
+    lasted = time.monotonic() - began
     assert len(holders) >= min(KILLS, 3), "leaders did change"
+    auditor.assert_nothing_was_wrong()
+    renewal = life / 2
+    assert auditor.longest_dead <= renewal, "no Secret is without a living login for longer than from one to the next"
     # A new leader starts with the tokens that are there: the cloud is not asked again for each death.
-    assert sandbox.calls.count("GetAuthorizationToken") <= 2
+    assert sandbox.calls.count("GetAuthorizationToken") <= 2 + lasted / (life / 4)
+    if life < lasted:
+        assert auditor.contents > 5, "they were renewed"
 
 
 JSON_PATCH = "application/json-patch+json"

@@ -4,7 +4,8 @@ import base64
 import json
 
 import pytest
-from replica import HOSTS, Bank, Record, Team, eventually, replica
+from acr_credential_provider.errors import RegistryRefusedError
+from replica import HOSTS, ONE, TWO, Bank, Record, Team, eventually, replica
 
 HELPER = "aliyun-acr-credential-helper"
 THEIRS = "acr-credential-secret-aggregation"
@@ -60,6 +61,18 @@ def test_once_the_helper_is_gone_what_waited_is_done(team, api, helper):
         helper(0)
         eventually(lambda: team.name in team.pull_secrets(app))
         assert team.pull_secrets(app)[:2] == ["registry-login", THEIRS]
+
+
+def test_an_entry_that_can_not_be_asked_for_keeps_the_login_that_the_helper_left(team, api):
+    """Its Secret is ours from now on, and so are the Pods that pull with it."""
+    app = kept_by_the_helper(team, "app")
+    team.configure()
+    bank = Bank()
+    bank.refused[ONE] = RegistryRefusedError("refused", remedy="Attach the policy.")
+    with replica(api, team.own, fetch=bank, take_over=True):
+        eventually(lambda: team.pull_secrets(app) == ["registry-login", team.name])
+        expected = {HOSTS[ONE]: "of-the-helper", HOSTS[TWO]: f"{TWO}-1"}
+        eventually(lambda: team.passwords(app) == expected and team.passwords(app, THEIRS) == expected)
 
 
 def test_our_own_deployment_may_have_its_name(team, api):

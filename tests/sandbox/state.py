@@ -324,6 +324,12 @@ class CloudState:
             login = self._logins.get(password)
         return login if login and login.username == username and login.expires_at > self.clock.now() else None
 
+    def life_left(self, password: str) -> float:
+        """Return how many seconds a login still lives, 0 for one that does not."""
+        with self.lock:
+            login = self._logins.get(password)
+        return max(login.expires_at - self.clock.now(), 0.0) if login else 0.0
+
     def revoke_logins(self) -> None:
         """Forget every login: what a registry does to a leaked one."""
         with self.lock:

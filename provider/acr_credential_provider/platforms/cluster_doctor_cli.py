@@ -9,8 +9,9 @@ from acr_credential_provider import acr_configuration
 from acr_credential_provider.errors import ConfigurationError
 from acr_credential_provider.findings import FAILED, document, text
 from acr_credential_provider.pull_secrets.configuration import text_of, understood
+from acr_credential_provider.pull_secrets.content import Content, EntryLogins
 from acr_credential_provider.pull_secrets.objects import Namespace
-from acr_credential_provider.pull_secrets.requested import Content, EntryLogins, content_for
+from acr_credential_provider.pull_secrets.requested import content_for
 from acr_credential_provider.pull_secrets.selection import selects_account_named, system_namespaces
 from acr_credential_provider.settings import read
 

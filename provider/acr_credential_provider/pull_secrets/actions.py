@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .informer import read, secret, service_account
 from .kube import ClusterError
 from .living import PullSecret
-from .names import LABELS, SECRET_KEY
+from .names import LABELS
 from .plan import ChangeAccount, CreateSecret, DeleteSecret, UpdateSecret
 
 if TYPE_CHECKING:
@@ -50,6 +49,15 @@ class Hands:
         self._accounts = accounts
         self._may_go_on = may_go_on
         self._on_done = on_done
+
+    def read_secret(self, namespace: str, name: str) -> dict[str, str]:
+        """Return a Secret's data as it is now, take note of its version; nothing where there is none."""
+        found = self._api.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+        if found is None:
+            return {}
+        self._observe_secret(found)
+        data: dict[str, str] = found.get("data") or {}
+        return data
 
     def carry_out(self, actions: Iterable[Action]) -> Done:
         """Do *actions* in order. Without its Secret nothing refers to it; what is still referred to is not deleted."""
@@ -93,7 +101,7 @@ class Hands:
     def _write(self, action: Action) -> None:
         path = _path(action)
         if isinstance(action, CreateSecret):
-            body = PullSecret(action.name, action.content).manifest(action.namespace)
+            body = PullSecret(action.name, action.content, action.ends).manifest(action.namespace)
             self._observe_secret(self._api.create(f"/api/v1/namespaces/{action.namespace}/secrets", body))
         elif isinstance(action, UpdateSecret):
             self._observe_secret(self._api.patch(path, _update(action)))
@@ -133,10 +141,9 @@ def _path(action: Action) -> str:
 
 def _update(action: UpdateSecret) -> list[dict[str, Any]]:
     """Return the patch: the content and our labels, nothing else of what others may have put there."""
-    content = base64.b64encode(action.content).decode("ascii")
     return [
         {"op": "test", "path": "/metadata/resourceVersion", "value": action.resource_version},
-        {"op": "add", "path": "/data", "value": {SECRET_KEY: content}},
+        {"op": "add", "path": "/data", "value": PullSecret(action.name, action.content, action.ends).data()},
         *(
             [{"op": "add", "path": "/metadata/labels", "value": dict(LABELS)}]
             if not action.has_labels

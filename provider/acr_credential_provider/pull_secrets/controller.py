@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from acr_credential_provider.errors import ConfigurationError, CredentialProviderError
 
 from .configured import Configured
-from .docker_config import docker_config, has_logins
+from .content import Content
+from .docker_config import has_logins
 from .health import Pulse
 from .kube import ClusterError
 from .leader import Leader
@@ -24,7 +25,7 @@ from .names import HELPER, HELPER_SECRETS, LEASE_NAME, TOKENS_NAME
 from .objects import NOTHING, Namespace
 from .renewal import Renewal
 from .reporting import ObjectRef
-from .requested import Content, content_for
+from .requested import content_for
 from .rivals import helper_runs
 from .selection import selects_account_named
 from .state import Shared, SharedSecret
@@ -143,6 +144,7 @@ class Controller:
             reporter=reporter,
             rate=options.writes_per_second,
             count=options.workers,
+            clock=clock,
         )
 
     # What the command line calls.
@@ -184,7 +186,7 @@ class Controller:
         if content is None or seen.terminating or not has_logins(content.content):
             return None
         if selects_account_named(snapshot.wanted, service_account, labels or NOTHING, annotations or NOTHING):
-            return PullSecret(snapshot.wanted.secret_name, content.content)
+            return PullSecret(snapshot.wanted.secret_name, content.content, content.ends)
         return None
 
     def knows(self, namespace: str) -> bool:
@@ -298,11 +300,10 @@ class Controller:
         entries = self._tokens.entries(
             settings, read=self._read_login, on_failure=lambda each, error: failures.append((called(each), error))
         )
-        logins = [login for each in entries for login in each.logins]
         for name, error in failures:
             self._configured.say("LoginUnreadable", error, name)
         try:
-            everything = Content.of(docker_config(logins))
+            everything = Content.of_entries(entries)
         except ConfigurationError as error:
             self._configured.say("PullSecretTooLarge", error)
             if self._snapshot is None:
@@ -311,8 +312,6 @@ class Controller:
         before = self._snapshot
         also = HELPER_SECRETS if self._options.take_over else ()
         self.watched.watch_secrets({wanted.secret_name, *self._names, *also})
-        if not logins and not self._tokens.knows_any():
-            return  # what is in the namespaces' Secrets may live still: only who knows that it died may empty them
         is_running, replaced = (before.is_blocked, before.replaced) if before is not None else (False, frozenset())
         snapshot = Snapshot(
             wanted=wanted,

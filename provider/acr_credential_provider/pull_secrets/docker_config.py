@@ -56,13 +56,18 @@ def docker_config(logins: Iterable[tuple[str, str, str]]) -> bytes:
     for place, username, password in logins:
         if place not in auths:
             auths[place] = {"auth": b64encode(f"{username}:{password}".encode()).decode("ascii")}
-    content = json.dumps({"auths": dict(sorted(auths.items()))}, separators=(",", ":")).encode("ascii")
+    content = in_bytes(auths)
     if len(content) > LARGEST:
         raise ConfigurationError(
             f"the pull secret for {len(auths)} hosts would have {len(content)} bytes; a Secret holds {LARGEST}",
             remedy="Give the instances domains: with the hosts that are in use only, or leave out instances.",
         )
     return content
+
+
+def in_bytes(auths: Mapping[str, object]) -> bytes:
+    """Return the configuration that has *auths*, by place."""
+    return json.dumps({"auths": dict(sorted(auths.items()))}, separators=(",", ":")).encode("ascii")
 
 
 def has_logins(auths: Mapping[str, object] | bytes) -> bool:

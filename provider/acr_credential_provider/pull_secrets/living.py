@@ -9,7 +9,8 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .names import LABELS, SECRET_KEY, SECRET_TYPE
+from .content import NO_ENDS
+from .names import ENDS_KEY, LABELS, SECRET_KEY, SECRET_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,10 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PullSecret:
-    """The Secret that a namespace should have: its *name*, and the bytes of its docker configuration."""
+    """The Secret that a namespace should have: its *name*, its docker configuration, and when the logins in it end."""
 
     name: str
     content: bytes = field(repr=False)
+    ends: bytes = NO_ENDS
+
+    def data(self) -> dict[str, str]:
+        """Return the Secret's data."""
+        return {
+            SECRET_KEY: b64encode(self.content).decode("ascii"),
+            ENDS_KEY: b64encode(self.ends).decode("ascii"),
+        }
 
     def manifest(self, namespace: str) -> dict[str, Any]:
         """Return the Secret as it is to be created in *namespace*."""
@@ -31,7 +40,7 @@ class PullSecret:
             "kind": "Secret",
             "metadata": {"name": self.name, "namespace": namespace, "labels": dict(LABELS)},
             "type": SECRET_TYPE,
-            "data": {SECRET_KEY: b64encode(self.content).decode("ascii")},
+            "data": self.data(),
         }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .content import NO_ENDS
 from .docker_config import has_logins
 from .names import SECRET_TYPE
 
@@ -32,7 +33,8 @@ class Observed:
 class Desired:
     """A namespace as it should be.
 
-    *name* and *content* are of the Secret; *digest* is the content's SHA-256. *is_selected* is whether the
+    *name* and *content* are of the Secret; *digest* is the content's SHA-256, *ends* is when its logins end (JSON).
+    *is_selected* is whether the
     namespace gets it, *accounts* are the names of those who refer to it. Secrets in *retired* are to go if they
     are ours. Those in *replaced* belong to a helper that is no more: ServiceAccounts get ours in their place, and
     they are kept alive for the pods that still name them.
@@ -45,6 +47,7 @@ class Desired:
     accounts: frozenset[str]
     retired: frozenset[str] = frozenset()
     replaced: frozenset[str] = frozenset()
+    ends: bytes = NO_ENDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class CreateSecret:
     namespace: str
     name: str
     content: bytes = field(repr=False)
+    ends: bytes = NO_ENDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class UpdateSecret:
     resource_version: str
     content: bytes = field(repr=False)
     has_labels: bool = True
+    ends: bytes = NO_ENDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +135,7 @@ def plan(observed: Observed, desired: Desired) -> list[Action]:
     if is_ours_to_use:
         is_there = present is not None or has_logins(desired.content)
         if present is None and is_there:
-            actions.append(CreateSecret(observed.namespace, desired.name, desired.content))
+            actions.append(CreateSecret(observed.namespace, desired.name, desired.content, desired.ends))
         elif present is not None and present.digest != desired.digest:
             actions.append(_update(present, desired))
         actions += [
@@ -174,7 +179,9 @@ def _in_use(observed: Observed, changes: Sequence[ChangeAccount]) -> set[str]:
 
 
 def _update(secret: Secret, desired: Desired) -> UpdateSecret:
-    return UpdateSecret(secret.namespace, secret.name, secret.resource_version, desired.content, secret.has_labels)
+    return UpdateSecret(
+        secret.namespace, secret.name, secret.resource_version, desired.content, secret.has_labels, desired.ends
+    )
 
 
 def _changes(

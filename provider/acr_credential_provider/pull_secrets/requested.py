@@ -8,44 +8,18 @@ itself.
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .docker_config import docker_config
+from .content import Content
 from .eci_annotations import requests_of
 from .selection import is_left_out, selects_namespace
 
 if TYPE_CHECKING:
     from acr_credential_provider.settings import PullSecrets
 
+    from .content import EntryLogins
     from .eci_annotations import InstanceRequest
     from .objects import Namespace
-
-
-@dataclass(frozen=True, slots=True)
-class EntryLogins:
-    """What one entry of the settings gives now: its instance and *region*, and *logins* (place, user, password).
-
-    There may be none, while no token of it lives; then the region may be unknown ("").
-    """
-
-    instance_id: str
-    region: str
-    logins: tuple[tuple[str, str, str], ...] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """The docker configuration for a namespace, and its SHA-256 (hexadecimal)."""
-
-    content: bytes = field(repr=False)
-    digest: str
-
-    @classmethod
-    def of(cls, content: bytes) -> Content:
-        """Return *content* with its digest."""
-        return cls(content, hashlib.sha256(content).hexdigest())
 
 
 def content_for(
@@ -61,7 +35,7 @@ def content_for(
         return None
     requests = requests_of(namespace.annotations).instances if namespace.annotations else ()
     mine = [each for each in entries if any(_fits(each, request) for request in requests)]
-    return Content.of(docker_config(login for each in mine for login in each.logins)) if mine else None
+    return Content.of_entries(mine) if mine else None
 
 
 def _fits(entry: EntryLogins, request: InstanceRequest) -> bool:

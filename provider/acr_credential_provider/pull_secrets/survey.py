@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.errors import ConfigurationError
 
 from .configuration import Judged, role_of, text_of, understood
-from .docker_config import docker_config
+from .content import Content
 from .informer import Times
 from .names import HELPER_SECRETS, TOKENS_NAME
 from .plan import ChangeAccount, CreateSecret, DeleteSecret, is_foreign, plan
-from .requested import Content
+from .requested import content_for
 from .rivals import helper_runs
 from .selection import system_namespaces
 from .state import Shared
@@ -56,10 +56,9 @@ def survey(api: KubeApi, options: Options, *, read_settings: Callable[[], str]) 
     tokens = Tokens(clock=time.time)
     tokens.take(shared.tokens)
     entries = tokens.entries(judged.settings, read=_unread, on_failure=lambda _, __: None)
-    logins = [login for each in entries for login in each.logins]
-    if not logins:
+    if not any(each.logins for each in entries):
+        entries = [replace(each, logins=(("registry.invalid", "", ""),)) for each in entries]
         remarks.append("no token is kept yet: Secrets are shown as they were if all entries had one")
-    content = docker_config(logins or [("registry.invalid", "", "")])
     names = {judged.wanted.secret_name, *shared.names}
     runs = helper_runs(api)
     replaced = frozenset(HELPER_SECRETS) if options.take_over and not runs else frozenset[str]()
@@ -72,7 +71,7 @@ def survey(api: KubeApi, options: Options, *, read_settings: Callable[[], str]) 
         remarks.append(f"{', '.join(spoilt)} are meant too: a login can spoil the pull of a system's public images")
     snapshot = Snapshot(
         wanted=judged.wanted,
-        everything=Content.of(content),
+        everything=Content.of_entries(entries),
         entries=tuple(entries),
         retired=frozenset(names) - {judged.wanted.secret_name},
         replaced=replaced,
@@ -86,7 +85,8 @@ def survey(api: KubeApi, options: Options, *, read_settings: Callable[[], str]) 
         if is_foreign(seen.secrets.get(judged.wanted.secret_name)):
             remarks.append(f"Secret {namespace.name}/{judged.wanted.secret_name} is not ours, and would be left alone")
         if not namespace.terminating:
-            actions += plan(seen, desired(snapshot, namespace, seen))
+            content = content_for(namespace, snapshot.wanted, snapshot.everything, snapshot.entries)
+            actions += plan(seen, desired(snapshot, content, seen))
     return Survey(tuple(actions), tuple(remarks), judged)
 
 

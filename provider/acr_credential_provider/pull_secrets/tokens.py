@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 from acr_credential_provider.errors import CredentialProviderError, ThrottledError
 from acr_credential_provider.token import AuthorizationToken
 
+from .content import EntryLogins
 from .docker_config import places
 from .reporting import TokenState
-from .requested import EntryLogins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from acr_credential_provider.settings import ProviderSettings, Registry
+    from acr_credential_provider.settings import LoginIdentity, ProviderSettings, Registry
     from acr_credential_provider.sources.login import Login
     from acr_credential_provider.token import AuthorizationGrant
 
@@ -158,20 +158,6 @@ class Tokens:
             token = self._tokens.get(entry_of(registry))
             return token.hosts if token is not None else ()
 
-    def logins(
-        self,
-        settings: ProviderSettings,
-        *,
-        read: Callable[[str, str], Login],
-        on_failure: Callable[[Registry, CredentialProviderError], None],
-    ) -> list[tuple[str, str, str]]:
-        """Return place, user name and password of all that lives now, in the order of the settings.
-
-        *read* reads a ``login`` entry's two files. One that can't be read is told to *on_failure*, and what was read
-        last goes on.
-        """
-        return [login for each in self.entries(settings, read=read, on_failure=on_failure) for login in each.logins]
-
     def entries(
         self,
         settings: ProviderSettings,
@@ -179,39 +165,48 @@ class Tokens:
         read: Callable[[str, str], Login],
         on_failure: Callable[[Registry, CredentialProviderError], None],
     ) -> list[EntryLogins]:
-        """Return the same entry by entry; one without a living login is there too."""
-        found = []
-        for registry in settings.registries:
-            login = self._login(registry, read, on_failure)
-            logins: tuple[tuple[str, str, str], ...] = ()
-            region = registry.region or ""
-            if login is not None:
-                username, password, where, hosts = login
-                region = region or where
-                logins = tuple((each, username, password) for each in places(registry, region=where, listed=hosts))
-            found.append(EntryLogins(registry.instance_id, region, logins))
-        return found
+        """Return what lives now, entry by entry in the order of the settings; one without a living login is there too.
 
-    def _login(
+        *read* reads a ``login`` entry's two files. One that can't be read is told to *on_failure*, and what was read
+        last goes on.
+        """
+        return [
+            self._of_files(registry, registry.identity, read, on_failure)
+            if registry.identity.kind == "login"
+            else self._of_token(registry)
+            for registry in settings.registries
+        ]
+
+    def _of_files(
         self,
         registry: Registry,
+        identity: LoginIdentity,
         read: Callable[[str, str], Login],
         on_failure: Callable[[Registry, CredentialProviderError], None],
-    ) -> tuple[str, str, str, tuple[str, ...]] | None:
-        identity = registry.identity
-        if identity.kind == "login":
-            files = identity.username_file, identity.password_file
-            try:
-                self._logins[files] = read(*files)
-            except CredentialProviderError as error:
-                on_failure(registry, error)
-            login = self._logins.get(files)
-            return (login.username, login.password, "", ()) if login is not None else None
+    ) -> EntryLogins:
+        files = identity.username_file, identity.password_file
+        try:
+            self._logins[files] = read(*files)
+        except CredentialProviderError as error:
+            on_failure(registry, error)
+        login = self._logins.get(files)
+        region = registry.region or ""
+        if login is None:
+            return EntryLogins(registry.instance_id, region, (), is_known=False)
+        where = places(registry, region=region, listed=())
+        return EntryLogins(
+            registry.instance_id, region, tuple((each, login.username, login.password) for each in where)
+        )
+
+    def _of_token(self, registry: Registry) -> EntryLogins:
         with self._lock:
             token = self._tokens.get(entry_of(registry))
+        region = registry.region or ""
         if token is None or self._clock() >= token.dead_at:
-            return None
-        return token.username, token.password, token.region, token.hosts
+            return EntryLogins(registry.instance_id, region, (), is_known=token is not None)
+        where = places(registry, region=token.region, listed=token.hosts)
+        logins = tuple((each, token.username, token.password) for each in where)
+        return EntryLogins(registry.instance_id, region or token.region, logins, ends_at=token.dead_at)
 
     def states(self, settings: ProviderSettings) -> list[TokenState]:
         """Return how each entry stands; a login of one's own has no times."""
@@ -242,11 +237,6 @@ class Tokens:
                     self._tokens[token.entry] = token
                     news = True
         return news
-
-    def knows_any(self) -> bool:
-        """Say whether any token is known, alive or dead."""
-        with self._lock:
-            return bool(self._tokens)
 
     def forget(self, entries: Iterable[str]) -> None:
         """Drop the tokens of all but these *entries*."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from acr_credential_provider.errors import CredentialProviderError
 
 from .actions import Done, Hands
+from .names import SECRET_TYPE
 from .plan import ChangeAccount, Desired, is_foreign, plan
 from .queue import Pace, WorkQueue
 from .reporting import ObjectRef
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 
     from acr_credential_provider.settings import PullSecrets
 
+    from .content import Content, EntryLogins
     from .kube import ClusterError, KubeApi
     from .objects import Namespace
     from .plan import Action, Observed
     from .reporting import Reporter
-    from .requested import Content, EntryLogins
     from .watched import Watched
 
 LOG = logging.getLogger(__name__)
@@ -48,9 +49,8 @@ class Snapshot:
     is_blocked: bool
 
 
-def desired(snapshot: Snapshot, namespace: Namespace, observed: Observed) -> Desired:
-    """Return what *namespace* should be like."""
-    content = content_for(namespace, snapshot.wanted, snapshot.everything, snapshot.entries)
+def desired(snapshot: Snapshot, content: Content | None, observed: Observed) -> Desired:
+    """Return what a namespace should be like, where its Secret is to hold *content* (None: it is to have none)."""
     is_selected = content is not None
     accounts = frozenset(
         each.name for each in observed.accounts if is_selected and selects_account(snapshot.wanted, each)
@@ -63,6 +63,7 @@ def desired(snapshot: Snapshot, namespace: Namespace, observed: Observed) -> Des
         accounts=accounts,
         retired=snapshot.retired,
         replaced=snapshot.replaced,
+        ends=(content or snapshot.everything).ends,
     )
 
 
@@ -79,7 +80,9 @@ class Workers:
         reporter: Reporter,
         rate: float,
         count: int,
+        clock: Callable[[], float],
     ) -> None:
+        self._clock = clock
         self._watched = watched
         self._may_write = may_write
         self._snapshot = snapshot
@@ -160,10 +163,13 @@ class Workers:
         seen = self._watched.namespaces.get(namespace, namespace)
         if seen is None or seen.terminating:
             return Done()
+        content = content_for(seen, snapshot.wanted, snapshot.everything, snapshot.entries)
+        if content is not None and not content.is_complete:
+            content = self._with_what_lives(content, namespace, snapshot)
         observed = self._watched.observed(namespace)
         self._tell_of_foreign(observed, snapshot)
         self._tell_of_requests(seen, snapshot)
-        actions = plan(observed, desired(snapshot, seen, observed))
+        actions = plan(observed, desired(snapshot, content, observed))
         possible, pause = self._without_reverted(actions)
         done = self._hands.carry_out(possible[:BATCH])  # a plan's beginning is as safe as all of it
         if done.error is not None:
@@ -173,6 +179,23 @@ class Workers:
         if len(possible) > BATCH and done.error is None:
             self._queue.add(namespace)
         return done
+
+    def _with_what_lives(self, content: Content, namespace: str, snapshot: Snapshot) -> Content:
+        """Return *content* with the logins in the namespace's Secrets that it would take out without knowing them."""
+        secrets = self._watched.secrets_within(namespace)
+        names = [snapshot.wanted.secret_name, *sorted(snapshot.retired), *sorted(snapshot.replaced)]
+        usable = [
+            name
+            for name in names
+            if name in secrets
+            and secrets[name].type == SECRET_TYPE
+            and (secrets[name].is_ours or name in snapshot.replaced)
+        ]
+        now = self._clock()
+        merged, until = content.beside([self._hands.read_secret(namespace, name) for name in usable], now=now)
+        if until < float("inf"):
+            self._queue.add(namespace, after=max(until - now, 1.0))
+        return merged
 
     def _note(self, action: Action) -> None:
         """Take note of what was done: how often each account gets our entry."""

@@ -4,11 +4,12 @@ import json
 from base64 import b64encode
 
 import pytest
+from acr_credential_provider.pull_secrets.content import Content, EntryLogins
 from acr_credential_provider.pull_secrets.eci_annotations import INSTANCES, ONE_INSTANCE
 from acr_credential_provider.pull_secrets.names import SWITCH
 from acr_credential_provider.pull_secrets.objects import Namespace, ServiceAccount
 from acr_credential_provider.pull_secrets.plan import ChangeAccount, CreateSecret, Observed, plan
-from acr_credential_provider.pull_secrets.requested import Content, EntryLogins, content_for, unanswered
+from acr_credential_provider.pull_secrets.requested import content_for, unanswered
 from acr_credential_provider.pull_secrets.work import Snapshot, desired
 from acr_credential_provider.settings import PullSecrets
 
@@ -83,13 +84,13 @@ def test_while_no_token_lives_the_secret_stays_and_is_emptied():
 def test_the_namespaces_secret_and_its_account_follow_the_request():
     snapshot = Snapshot(PullSecrets(), EVERYTHING, ENTRIES, frozenset(), frozenset(), is_blocked=False)
     observed = Observed("team", {}, [ServiceAccount("team", "default"), ServiceAccount("team", "build")])
-    create, change = plan(observed, desired(snapshot, asking("cri-shop"), observed))
+    create, change = plan(observed, desired(snapshot, content(asking("cri-shop")), observed))
     assert isinstance(create, CreateSecret)
     auth = b64encode(b"u:CANARYSECRET").decode()
     assert json.loads(create.content) == {"auths": {"shop.example": {"auth": auth}}}
     assert isinstance(change, ChangeAccount)
     assert change.name == "default"
-    assert plan(observed, desired(snapshot, Namespace("team"), observed)) == []
+    assert plan(observed, desired(snapshot, content(Namespace("team")), observed)) == []
     assert "CANARYSECRET" not in repr((snapshot, create))
 
 

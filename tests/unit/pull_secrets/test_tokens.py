@@ -54,9 +54,14 @@ class World:
                 self.tokens.keep(each, Fetched(grant, "cn-hangzhou", ()))
         return [each.instance_id for each in due]
 
+    def entries(self):
+        return self.tokens.entries(self.settings, read=lambda *_: Login("me", "mine"), on_failure=lambda *_: None)
+
     def passwords(self):
-        found = self.tokens.entries(self.settings, read=lambda *_: Login("me", "mine"), on_failure=lambda *_: None)
-        return {place: password for each in found for place, _, password in each.logins}
+        return {place: password for each in self.entries() for place, _, password in each.logins}
+
+    def known(self):
+        return [each.instance_id for each in self.entries() if each.is_known]
 
 
 def test_each_entry_is_fetched_once_and_again_when_it_is_due():
@@ -197,7 +202,7 @@ def test_an_older_token_never_takes_the_place_of_a_newer_one():
 def test_what_is_not_ours_is_nothing(text):
     world = World()
     assert not world.tokens.take(text)
-    assert not world.tokens.knows_any()
+    assert world.known() == []
 
 
 def test_a_clock_that_was_set_back_does_not_make_a_token_live_longer():
@@ -213,7 +218,7 @@ def test_the_dead_are_shared_too_for_who_knows_them_takes_them_out_of_secrets():
     first.now += HOUR
     second.now = first.now
     second.tokens.take(first.tokens.encode())
-    assert second.tokens.knows_any()
+    assert second.known() == [ONE, TWO]
     assert second.passwords() == {}
 
 
