@@ -1,6 +1,7 @@
 """The controller against a real API server: what it writes, when, and what it never touches."""
 
 import json
+import threading
 import time
 
 import pytest
@@ -343,6 +344,33 @@ def test_one_of_two_writes_and_the_other_goes_on_without_a_call_to_the_cloud(tea
             late = team.open("late")
             eventually(lambda: has_both(team, late))
     assert bank.granted == {ONE: 1, TWO: 1}
+
+
+def test_who_comes_to_lead_in_the_middle_of_a_round_writes_from_the_next_one_on(team):
+    app = team.open("app")
+    team.configure()
+    before = {"holderIdentity": "gone", "leaseDurationSeconds": 2}
+    name = "aliyun-acr-credential-provider-pull-secrets"
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{team.own}/leases"
+    team.api.create(leases, {"metadata": {"name": name}, "spec": before})
+
+    class Midway(Record):
+        """Makes a round that began without leading last until after it leads."""
+
+        def __init__(self):
+            super().__init__()
+            self.leads = threading.Event()
+
+        def leading(self, is_leader):
+            if is_leader:
+                threading.Timer(0.3, self.leads.set).start()
+
+        def tokens(self, states):
+            self.leads.wait(30)
+
+    record = Midway()
+    with replica(team.api, team.own, fetch=Bank(), record=record):
+        eventually(lambda: has_both(team, app))
 
 
 def test_a_leader_that_cannot_renew_its_lease_stops_writing_before_another_begins(team):

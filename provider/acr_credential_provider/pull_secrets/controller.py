@@ -98,8 +98,10 @@ class Controller:
         self._taken = ""
         self._resynced_at = float("-inf")
         self._snapshot: Snapshot | None = None
-        self._is_clear = False
-        """Whether this replica, since it leads, made sure of what should be and of who else is at work."""
+        self._term = 0
+        """Counts how often it was told that it leads or does so no more."""
+        self._clear_term = -1
+        """The term in which it made sure of what should be and of who else is at work; it writes in no other."""
         self._was_round = False
         self._was_synced = False
         self.pulse = Pulse(STALLED)
@@ -139,7 +141,7 @@ class Controller:
         self._workers = Workers(
             api,
             self.watched,
-            may_write=lambda: self._is_clear and self.leader.may_write(),
+            may_write=self._may_write,
             snapshot=lambda: self._snapshot,
             reporter=reporter,
             rate=options.writes_per_second,
@@ -213,12 +215,14 @@ class Controller:
     def _on_secret(self, secret: Secret) -> None:
         self._workers.look_at(secret.namespace)
 
+    def _may_write(self) -> bool:
+        return self._clear_term == self._term and self.leader.may_write()
+
     def _on_leadership(self, leads: bool) -> None:
-        self._is_clear = False
+        self._term += 1
         if not leads:
             self._workers.forget()
         self._taken = ""  # read the shared Secret anew
-        self._resynced_at = float("-inf")
         self._wake.set()
 
     # Rounds.
@@ -244,6 +248,7 @@ class Controller:
         if not self.watched.is_informed():
             self._wake_soon()
             return
+        term = self._term
         leads = self.leader.may_write()
         self._take_shared(leads=leads)
         self._configured.take()
@@ -257,7 +262,7 @@ class Controller:
             self._share(settings)
         self._reporter.tokens(self._tokens.states(settings))
         self._compose(settings)
-        self._resync(leads=leads)
+        self._resync(term if leads else -1)
         was_synced, self._was_synced = self._was_synced, self.watched.is_synced()
         if self._was_synced and not was_synced:
             self._workers.look_at_all()
@@ -345,19 +350,23 @@ class Controller:
         replaced = frozenset(HELPER_SECRETS) if self._options.take_over and not runs else frozenset[str]()
         return replace(snapshot, replaced=replaced, is_blocked=runs and not self._options.take_over)
 
-    def _resync(self, *, leads: bool) -> None:
-        """Look at everything again from time to time, and at the helper more often while there is one."""
+    def _resync(self, term: int) -> None:
+        """Look at everything again from time to time, and at the helper more often while there is one.
+
+        *term* is the one in which this round led from its beginning, -1 for none: leadership may come and go amid it.
+        """
         now = time.monotonic()
         snapshot = self._snapshot
         if snapshot is None:
             return
         is_waiting = snapshot.is_blocked or (self._options.take_over and not snapshot.replaced)
         pause = self._options.tick if is_waiting else self._options.resync
-        if now >= self._resynced_at + pause:
+        if now >= self._resynced_at + pause or term not in (-1, self._clear_term):
             self._resynced_at = now
             self._snapshot = self._beside_the_helper(snapshot)
             self._forget_names(snapshot.wanted.secret_name)
-            self._is_clear = leads and self.leader.may_write()
+            if term != -1:
+                self._clear_term = term
             self._workers.look_at_all()
         self._count()
 
