@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from cluster.kube import KubeError
 from cluster.loopback_api import free_ports
+from replica import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -77,14 +78,19 @@ class Processes:
         """Return the sum over both of a metric, of all its series that have *labels*."""
         total = 0.0
         for _process, port in self._all:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
-                lines = answer.read().decode().splitlines()
-            for line in lines:
+            for line in eventually(lambda port=port: _metrics(port)):
                 series, _, value = line.rpartition(" ")
                 has_labels = all(f'{key}="{each}"' in series for key, each in labels.items())
                 if series.partition("{")[0] == name and has_labels:
                     total += float(value)
         return total
+
+
+def _metrics(port: int) -> list[str]:
+    """Return the lines of a replica's figures; none while it is only starting."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+        return answer.read().decode().splitlines()
+    return []
 
 
 class Auditor:
@@ -126,6 +132,11 @@ class Auditor:
         self._stop.set()
         for each in self._threads:
             each.join(30)
+
+    def life_left(self, namespace: str) -> float:
+        """Return how many seconds the first login to die in the Secret of *namespace* still lives; 0 without any."""
+        passwords = self._team.passwords(namespace)
+        return min(map(self._life_left, passwords.values()), default=0.0)
 
     def goes(self, namespace: str) -> None:
         """Take note that *namespace* is about to be deleted."""
