@@ -3,7 +3,9 @@
 Namespaces of ten ServiceAccounts each are there before the controller starts, as a process of its own. Measured are
 the time until all have what they should, its writes, the calls to ACR, its CPU time and memory; then what it does
 while nothing changes, and how long a new ServiceAccount waits. With BENCH_FULL=1 the last stage has ten thousand
-ServiceAccounts; without it a thousand.
+ServiceAccounts, and there a second controller with the resync that it has by default is watched for eleven minutes in
+which nothing changes; without it the last stage has a thousand. The stages are a curve, for what grows faster than the
+cluster to be seen.
 """
 
 from __future__ import annotations
@@ -27,13 +29,19 @@ from harness import ROOT
 from sandbox import AcrSandbox
 
 ACCOUNTS = 10
-STAGES = (10, 100, 1000) if os.environ.get("BENCH_FULL") else (10, 100)
+FULL = bool(os.environ.get("BENCH_FULL"))
+STAGES = (10, 30, 100, 300, 1000) if FULL else (10, 30, 100)
 NEW = 200
-STEADY = 60.0
+STEADY, RESYNC = 60.0, "15s"
+LONG, USUAL = 660.0, "10m"
+"""Seconds without a change, and after how long by default everything is looked at again."""
 SECRET = "acr-credential-aliyun"
 OWN = "acr-system"
 LIMITS = {"cores": 0.25, "MiB": 256.0, "newMedian": 1.0, "newWorst": 1.0}
 """CPU on average while nothing changes and while all is new; memory at its peak; seconds."""
+
+
+LISTS = ("LIST", "serviceaccounts")
 
 
 class Process:
@@ -53,15 +61,25 @@ class Process:
 
     def writes(self) -> dict[str, int]:
         """Return its own count of writes by kind, failed ones under another name."""
+        found: dict[str, int] = {}
+        for parts, value in self._figures("acr_pull_secrets_writes_total"):
+            name = parts["kind"] if parts["outcome"] == "ok" else f"{parts['kind']} {parts['outcome']}"
+            found[name] = found.get(name, 0) + int(value)
+        return found
+
+    def lists(self) -> int:
+        """Return how many pages of ServiceAccounts it asked for."""
+        calls = self._figures("acr_pull_secrets_api_call_duration_seconds_count")
+        return sum(int(value) for parts, value in calls if (parts["verb"], parts["resource"]) == LISTS)
+
+    def _figures(self, name: str) -> list[tuple[dict[str, str], float]]:
         with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=30) as answer:
             lines = answer.read().decode().splitlines()
-        found: dict[str, int] = {}
+        found = []
         for line in lines:
-            if line.startswith("acr_pull_secrets_writes_total{"):
+            if line.startswith(f"{name}{{"):
                 labels, _, value = line.partition("{")[2].rpartition("} ")
-                parts = dict(part.split("=") for part in labels.replace('"', "").split(","))
-                name = parts["kind"] if parts["outcome"] == "ok" else f"{parts['kind']} {parts['outcome']}"
-                found[name] = found.get(name, 0) + int(float(value))
+                found.append((dict(part.split("=") for part in labels.replace('"', "").split(",")), float(value)))
         return found
 
 
@@ -108,11 +126,11 @@ class Api:
 
 
 @contextlib.contextmanager
-def controller(api: LoopbackApi, settings: Path):
+def controller(api: LoopbackApi, settings: Path, *, resync: str = RESYNC):
     port = 18080 + os.getpid() % 10000
     command = [sys.executable, "-m", "acr_credential_provider", "pull-secrets", "run"]
     command += ["--kubeconfig", str(api.kubeconfig("admin", group="system:masters")), "--namespace", OWN]
-    command += ["--settings", str(settings), "--resync", "15s", "--log", "warning"]
+    command += ["--settings", str(settings), "--resync", resync, "--log", "warning"]
     command += ["--address", "127.0.0.1", "--webhook-port", "0", "--health-port", str(port)]
     with subprocess.Popen(command) as process:
         try:
@@ -166,6 +184,31 @@ def steady(process: Process) -> dict[str, float]:
     }
 
 
+def idle(api: LoopbackApi, settings: Path, count: int) -> dict[str, float]:
+    """Return what a controller does that is started where all is well, and left alone beyond its usual resync."""
+    with controller(api, settings, resync=USUAL) as process:
+        began = time.monotonic()
+        await_(lambda: managed(process) >= count, within=120)
+        first = process.lists()
+        cpu = process.cpu()
+        time.sleep(max(began + LONG - time.monotonic(), 0))
+        return {
+            "idleSeconds": round(time.monotonic() - began),
+            "idleWrites": sum(process.writes().values()),
+            "idleLists": process.lists() - first,
+            "idleCores": round((process.cpu() - cpu) / LONG, 4),
+        }
+
+
+def managed(process: Process) -> float:
+    try:
+        figures = process._figures("acr_pull_secrets_managed_objects")
+    except OSError:  # it is only starting
+        assert process.process.poll() is None, "the controller ended"
+        return 0
+    return sum(value for parts, value in figures if parts["kind"] == "Secret")
+
+
 def fresh(client: Api) -> dict[str, float]:
     """Return how long a new account waits for its entry."""
     waits = []
@@ -214,6 +257,8 @@ def main() -> int:
             client.fill(made, count)
             made = count
             figures = stage(api, client, sandbox, settings, count)
+            if FULL and count == STAGES[-1]:
+                figures |= idle(api, settings, count)
             print(json.dumps(figures), flush=True)
             results.append(figures)
             uninstall(api)
@@ -232,6 +277,8 @@ def report(results: list[dict[str, float]]) -> int:
             wrong.append("writes")
         if each["otherWrites"] or each["steadyWrites"]:
             wrong.append("steadyWrites")
+        if each.get("idleWrites") or each.get("idleLists") == 0:
+            wrong.append("idleWrites")
         if each["acrCalls"] != 1:
             wrong.append("acrCalls")
         if each["steadyCores"] > LIMITS["cores"]:
