@@ -115,7 +115,7 @@ def connect(kubeconfig: str = "", context: str = "") -> ClusterApi:
 @contextmanager
 def _explained(verb: str, kind: Kind, namespace: str) -> Iterator[None]:
     """Make an error with a remedy of whatever a call raises."""
-    from acr_credential_provider.pull_secrets.kube import ClusterError  # noqa: PLC0415 - see connect
+    from acr_credential_provider.pull_secrets.refusals import ClusterError  # noqa: PLC0415 - see connect
 
     problem: Exception
     try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .informer import read, secret, service_account
-from .kube import ClusterError
+from .kinds import read, secret, service_account
 from .living import PullSecret
 from .names import LABELS
 from .plan import ChangeAccount, CreateSecret, DeleteSecret, UpdateSecret
+from .refusals import ClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -18,11 +18,11 @@ from .configured import Configured
 from .content import Content
 from .docker_config import has_logins
 from .health import Pulse
-from .kube import ClusterError
 from .leader import Leader
 from .living import PullSecret
 from .names import HELPER, HELPER_SECRETS, LEASE_NAME, TOKENS_NAME
 from .objects import NOTHING, Namespace
+from .refusals import ClusterError
 from .renewal import Renewal
 from .reporting import ObjectRef
 from .requested import content_for

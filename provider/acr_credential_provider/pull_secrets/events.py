@@ -18,8 +18,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .kube import ClusterError
 from .names import PREFIX
+from .refusals import ClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

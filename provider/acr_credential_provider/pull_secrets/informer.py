@@ -1,26 +1,24 @@
-"""A kind of object as it is in the cluster now: listed once, watched from then on, little of each kept."""
+"""A kind of object as it is in the cluster now: listed once, watched from then on."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import logging
 import random
 import threading
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic
 
 import msgspec
 
-from .eci_annotations import REQUESTS
-from .kube import METADATA, METADATA_LIST, SILENCE, ClusterError
-from .names import LABEL, SECRET_KEY
-from .objects import NOTHING, Namespace, Secret, ServiceAccount
+from .kinds import Item, T, Wire
+from .kube import METADATA, METADATA_LIST, SILENCE
+from .refusals import ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable
 
+    from .kinds import Kind
     from .kube import KubeApi
 
 WATCH = 290.0
@@ -28,43 +26,6 @@ WATCH = 290.0
 LOG = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 """Seconds to wait after a failure; doubled each time, jittered."""
-_LONGEST_ANNOTATION = 256
-"""Characters; what is longer, kubectl's copies of whole objects above all, selects nothing and is not kept."""
-
-
-class Item(Protocol):
-    """What an informer keeps."""
-
-    @property
-    def key(self) -> tuple[str, str]: ...  # noqa: D102
-    @property
-    def resource_version(self) -> str: ...  # noqa: D102
-
-
-T = TypeVar("T", bound=Item)
-
-
-class _Meta(msgspec.Struct, rename="camel"):
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
-    resource_version: str = ""
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-    deletion_timestamp: str | None = None
-
-
-class _Reference(msgspec.Struct):
-    name: str = ""
-
-
-class _Wire(msgspec.Struct, rename="camel"):
-    """What is decoded of each kind; the rest of the text is skipped over."""
-
-    metadata: _Meta
-    image_pull_secrets: list[_Reference] | None = None
-    type: str = ""
-    data: dict[str, str] | None = None
 
 
 class _Event(msgspec.Struct):
@@ -82,95 +43,7 @@ class _ListMeta(msgspec.Struct, rename="camel"):
 
 class _List(msgspec.Struct):
     metadata: _ListMeta
-    items: list[_Wire] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Kind(Generic[T]):
-    """Where a kind is, which of its objects are meant (*selector*: API parameters), and what is kept of each."""
-
-    name: str
-    path: str
-    keep: Callable[[Any], T]
-    selector: Mapping[str, str] = field(default_factory=dict)
-    only_metadata: bool = False
-
-
-def namespaces() -> Kind[Namespace]:
-    """Return all namespaces."""
-    return Kind("namespaces", "/api/v1/namespaces", _namespace, only_metadata=True)
-
-
-def service_accounts() -> Kind[ServiceAccount]:
-    """Return all ServiceAccounts."""
-    return Kind("serviceaccounts", "/api/v1/serviceaccounts", service_account)
-
-
-def secrets(name: str) -> Kind[Secret]:
-    """Return the Secrets called *name* in all namespaces: a right that can be granted for that name alone."""
-    return Kind("secrets", "/api/v1/secrets", secret, {"fieldSelector": f"metadata.name={name}"})
-
-
-def _namespace(wire: _Wire) -> Namespace:
-    meta = wire.metadata
-    return Namespace(
-        meta.name,
-        meta.uid,
-        meta.resource_version,
-        meta.labels or NOTHING,
-        _short(meta.annotations),
-        terminating=meta.deletion_timestamp is not None,
-    )
-
-
-def service_account(wire: _Wire) -> ServiceAccount:
-    """Return what is kept of a ServiceAccount."""
-    meta = wire.metadata
-    references = wire.image_pull_secrets
-    return ServiceAccount(
-        meta.namespace,
-        meta.name,
-        meta.uid,
-        meta.resource_version,
-        meta.labels or NOTHING,
-        _short(meta.annotations),
-        None if references is None else tuple(each.name for each in references),
-        terminating=meta.deletion_timestamp is not None,
-    )
-
-
-def secret(wire: _Wire) -> Secret:
-    """Return what is kept of a Secret."""
-    meta = wire.metadata
-    try:
-        content = base64.b64decode((wire.data or {}).get(SECRET_KEY, ""))
-    except ValueError:
-        content = b""
-    return Secret(
-        meta.namespace,
-        meta.name,
-        meta.uid,
-        meta.resource_version,
-        is_ours=(meta.labels or NOTHING).get(LABEL) == "true",
-        type=wire.type,
-        digest=hashlib.sha256(content).hexdigest(),
-        has_labels=bool(meta.labels),
-        terminating=meta.deletion_timestamp is not None,
-    )
-
-
-def _short(annotations: Mapping[str, str] | None) -> Mapping[str, str]:
-    kept = {
-        key: value
-        for key, value in (annotations or NOTHING).items()
-        if len(value) <= _LONGEST_ANNOTATION or key in REQUESTS
-    }
-    return kept or NOTHING
-
-
-def read(document: Mapping[str, Any], keep: Callable[[Any], T]) -> T:
-    """Return what is kept of an object that a call returned."""
-    return keep(msgspec.convert(document, type=_Wire))
+    items: list[Wire] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,33 +148,27 @@ class Informer(Generic[T]):
         since, pause = "", FIRST_PAUSE
         while not self._stop.is_set():
             started = self._monotonic()
-            why = "time-out"
+            why, rest = "time-out", 0.0
             try:
                 if not since or self._monotonic() > self._listed_at + self._times.resync:
                     since = self._list()
                 since = self._follow(since)
             except ClusterError as error:
                 why = "gone" if error.is_gone else error.reason.lower() if error.reason == "Silent" else "failed"
-                since = self._since if not error.is_gone else ""
+                since, rest = "" if error.is_gone else self._since, error.retry_after
                 self._tell(error)
-                if not (error.is_gone or why == "silent"):
-                    self._stop.wait(max(error.retry_after, random.uniform(0.5, 1.0) * pause))  # noqa: S311 - spreads load
-                    pause = min(pause * 2, LONGEST_PAUSE)
             except msgspec.MsgspecError:  # not the API server, whatever it is
                 why, since = "failed", ""
-                self._stop.wait(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - spreads load
-                pause = min(pause * 2, LONGEST_PAUSE)
             except Exception:  # a mistake of ours about one object must not blind us to all others
                 LOG.exception("a watch failed", extra={"resource": self.kind.name})
                 why, since = "failed", ""
-                self._stop.wait(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - spreads load
-                pause = min(pause * 2, LONGEST_PAUSE)
             self._api.reporter.watch_ended(self.kind.name, why)
-            if self._monotonic() - started > LONGEST_PAUSE:
-                pause = FIRST_PAUSE
-            elif why in ("time-out", "gone"):  # sooner than it should be: not again and again at full speed
-                self._stop.wait(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - spreads load
+            lasted = self._monotonic() - started
+            if why == "failed" or (why != "silent" and lasted <= LONGEST_PAUSE):  # not again and again at full speed
+                self._stop.wait(max(rest, random.uniform(0.5, 1.0) * pause))  # noqa: S311 - spreads load
                 pause = min(pause * 2, LONGEST_PAUSE)
+            if lasted > LONGEST_PAUSE:
+                pause = FIRST_PAUSE
 
     def _tell(self, error: ClusterError) -> None:
         """Say what is wrong where somebody has to do something about it, once."""
@@ -357,7 +224,7 @@ class Informer(Generic[T]):
         if event.type == "ERROR":
             code = msgspec.json.decode(event.object, type=_Status).code
             raise ClusterError("the API server ended a watch", remedy="Nothing: it begins anew.", status=code)
-        wire = msgspec.json.decode(event.object, type=_Wire)
+        wire = msgspec.json.decode(event.object, type=Wire)
         if event.type == "BOOKMARK":
             self._since = wire.metadata.resource_version
             return
@@ -379,8 +246,3 @@ class Informer(Generic[T]):
 def _number(item: Item) -> int:
     """Return the version as a number: equal to compare by the rules of Kubernetes 1.35, and so in fact before it."""
     return int(item.resource_version) if item.resource_version.isdigit() else 0
-
-
-def names_of(items: Iterable[Item]) -> set[tuple[str, str]]:
-    """Return what the *items* are known by."""
-    return {each.key for each in items}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 from contextlib import contextmanager
 from email.utils import mktime_tz, parsedate_tz
@@ -20,9 +19,10 @@ from lightkube.config.client_adapter import Client, ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig
 from lightkube.core.exceptions import ConfigError
 
-from acr_credential_provider.errors import ConfigurationError, CredentialProviderError
+from acr_credential_provider.errors import ConfigurationError
 
 from .names import FIELD_MANAGER
+from .refusals import ClusterError, refusal, unreachable
 from .reporting import Silence
 
 if TYPE_CHECKING:
@@ -40,36 +40,10 @@ CALL = httpx2.Timeout(10.0, connect=5.0)
 JSON_PATCH = "application/json-patch+json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-_REASON = re.compile(r"[A-Za-z]{1,40}", re.ASCII)
 
 # It would write each URL, and with it every object's name, into a log that somebody set to INFO.
 logging.getLogger("httpx2").setLevel(logging.WARNING)
 logging.getLogger("httpcore2").setLevel(logging.WARNING)
-
-
-class ClusterError(CredentialProviderError):
-    """The API server said no, or nothing: *status* is the HTTP status (0: no answer), *reason* its one-word reason.
-
-    *retry_after* is in seconds, 0 where it did not say.
-    """
-
-    def __init__(
-        self, problem: str, *, remedy: str, status: int = 0, reason: str = "", retry_after: float = 0.0
-    ) -> None:
-        super().__init__(problem, remedy=remedy)
-        self.status = status
-        self.reason = reason
-        self.retry_after = retry_after
-
-    @property
-    def is_conflict(self) -> bool:
-        """Say whether the object changed since it was read: read it again, then decide again."""
-        return self.status in (409, 422) or (self.status == 404 and self.reason != "")
-
-    @property
-    def is_gone(self) -> bool:
-        """Say whether a watch or a list can't go on from where it was."""
-        return self.status == 410
 
 
 class KubeApi:
@@ -199,13 +173,13 @@ class KubeApi:
             self.reporter.called("WATCH", _resource(path), str(response.status_code), time.monotonic() - started)
             if response.status_code != 200:
                 response.read()
-                outcome = _refusal("WATCH", path, response)
+                outcome = refusal("WATCH", path, response)
             else:
                 yield _lines(response)
         except httpx2.ReadTimeout:
-            outcome = _unreachable("WATCH", path, "Silent")
+            outcome = unreachable("WATCH", path, "Silent")
         except (httpx2.HTTPError, ConfigError):
-            outcome = _unreachable("WATCH", path)
+            outcome = unreachable("WATCH", path)
         finally:
             if response is not None:
                 response.close()
@@ -261,11 +235,11 @@ class KubeApi:
             code = str(response.status_code)
             self._ahead = _ahead(response)
         except (httpx2.HTTPError, ConfigError):
-            outcome = _unreachable(verb or method, path)
+            outcome = unreachable(verb or method, path)
         else:
             if response.is_success:
                 return response
-            outcome = _refusal(verb or method, path, response)
+            outcome = refusal(verb or method, path, response)
         finally:
             self.reporter.called(verb or method, _resource(path), code, time.monotonic() - started)
         raise outcome
@@ -287,6 +261,12 @@ def _lines(response: httpx2.Response) -> Iterator[bytes]:
         yield from filter(None, lines)
 
 
+def _ahead(response: httpx2.Response) -> float:
+    """Return by how many seconds the clock of who answered is ahead of ours, 0 where it does not say."""
+    told = parsedate_tz(response.headers.get("Date", ""))
+    return mktime_tz(told) - time.time() if told else 0.0
+
+
 def _resource(path: str) -> str:
     """Return the resource that *path* is about, as it is called in metrics.
 
@@ -298,45 +278,3 @@ def _resource(path: str) -> str:
     if steps[:1] == ["namespaces"] and len(steps) > 2:
         steps = steps[2:]
     return steps[0] if steps else ""
-
-
-def _ahead(response: httpx2.Response) -> float:
-    """Return by how many seconds the clock of who answered is ahead of ours, 0 where it does not say."""
-    told = parsedate_tz(response.headers.get("Date", ""))
-    return mktime_tz(told) - time.time() if told else 0.0
-
-
-def _unreachable(verb: str, path: str, reason: str = "") -> ClusterError:
-    what = "fell silent" if reason else "gave no usable answer"
-    return ClusterError(
-        f"the API server {what} ({verb} {path})",
-        remedy="Nothing, if it passes: it is asked again. If it stays, check the way to the API server (network "
-        "policies, its address, its certificate).",
-        reason=reason,
-    )
-
-
-def _refusal(verb: str, path: str, response: httpx2.Response) -> ClusterError:
-    reason = ""
-    try:
-        word = msgspec.json.decode(response.content).get("reason", "")
-        reason = word if isinstance(word, str) and _REASON.fullmatch(word) else ""
-    except (ValueError, AttributeError):
-        pass
-    return ClusterError(
-        f"the API server refused {verb} {path} ({response.status_code}{' ' + reason if reason else ''})",
-        remedy=_REMEDIES.get(response.status_code, "Nothing, if it passes: it is tried again."),
-        status=response.status_code,
-        reason=reason,
-        retry_after=_seconds(response.headers.get("Retry-After", "")),
-    )
-
-
-_REMEDIES = {
-    401: "Check the ServiceAccount or kubeconfig that this runs with: its token is not accepted.",
-    403: "Grant the right to the ServiceAccount that this runs with (RBAC): see the manifests' ClusterRole.",
-}
-
-
-def _seconds(text: str) -> float:
-    return min(float(text), 300.0) if re.fullmatch(r"\d{1,6}", text, re.ASCII) else 0.0

@@ -14,7 +14,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from .kube import ClusterError
+from .refusals import ClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from . import health
 from .events import Events
-from .kube import ClusterError
+from .refusals import ClusterError
 from .serving import Limits, Loop, Server
 from .webhook import PATH, Admission
 from .webhook_keeper import EVERY, Keeper

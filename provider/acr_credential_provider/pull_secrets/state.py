@@ -11,8 +11,8 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from .kube import ClusterError
 from .names import LABELS, TOKENS_NAME
+from .refusals import ClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from .controller import Options
-    from .kube import ClusterError, KubeApi
+    from .kube import KubeApi
     from .plan import Action
+    from .refusals import ClusterError
     from .watched import Watched
 
 ROUNDS = 10

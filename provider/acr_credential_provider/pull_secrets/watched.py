@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .informer import Informer, Kind, Times, namespaces, secrets, service_accounts
+from .informer import Informer, Times
+from .kinds import Kind, namespaces, secrets, service_accounts
 from .names import TOKENS_NAME
 from .plan import Observed
 

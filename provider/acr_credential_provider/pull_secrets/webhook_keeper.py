@@ -17,7 +17,7 @@ from acr_credential_provider.errors import CredentialProviderError
 from acr_credential_provider.unnamed_file import unnamed_file
 
 from . import serving_certificate, webhook_configuration
-from .kube import ClusterError
+from .refusals import ClusterError
 from .serving_certificate import Certificates, Lives
 
 if TYPE_CHECKING:

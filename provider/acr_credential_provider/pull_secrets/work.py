@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from acr_credential_provider.settings import PullSecrets
 
     from .content import Content, EntryLogins
-    from .kube import ClusterError, KubeApi
+    from .kube import KubeApi
     from .objects import Namespace
     from .plan import Action, Observed
+    from .refusals import ClusterError
     from .reporting import Reporter
     from .watched import Watched
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from acr_credential_provider.pull_secrets.events import BURST, EVERY, KNOWN, QUIET, Event, Events, Gate
-from acr_credential_provider.pull_secrets.kube import ClusterError
+from acr_credential_provider.pull_secrets.refusals import ClusterError
 from acr_credential_provider.pull_secrets.reporting import ObjectRef
 from acr_credential_provider.pull_secrets.telling import Telling
 

@@ -6,9 +6,10 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from acr_credential_provider.pull_secrets.informer import Informer, Times, namespaces, secrets, service_accounts
-from acr_credential_provider.pull_secrets.kube import ClusterError
+from acr_credential_provider.pull_secrets.informer import Informer, Times
+from acr_credential_provider.pull_secrets.kinds import namespaces, secrets, service_accounts
 from acr_credential_provider.pull_secrets.objects import ServiceAccount
+from acr_credential_provider.pull_secrets.refusals import ClusterError
 from acr_credential_provider.pull_secrets.reporting import Silence
 
 

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 from acr_credential_provider.errors import ConfigurationError
-from acr_credential_provider.pull_secrets.kube import ClusterError, KubeApi
+from acr_credential_provider.pull_secrets.kube import KubeApi
+from acr_credential_provider.pull_secrets.refusals import ClusterError
 from acr_credential_provider.pull_secrets.reporting import Silence
 from lightkube import KubeConfig
 

@@ -1,8 +1,8 @@
 """The election against an API server that is a dictionary with versions, and clocks that differ."""
 
 import pytest
-from acr_credential_provider.pull_secrets.kube import ClusterError
 from acr_credential_provider.pull_secrets.leader import Leader
+from acr_credential_provider.pull_secrets.refusals import ClusterError
 from acr_credential_provider.pull_secrets.reporting import Silence
 
 
