@@ -10,10 +10,11 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
-from acr_credential_provider.pull_secrets.controller import Controller, Options
+from acr_credential_provider.pull_secrets.controller import Controller
 from acr_credential_provider.pull_secrets.fetching import read_login_files
 from acr_credential_provider.pull_secrets.informer import Times
 from acr_credential_provider.pull_secrets.kube import KubeApi
+from acr_credential_provider.pull_secrets.options import Options
 from acr_credential_provider.pull_secrets.reporting import Silence
 from acr_credential_provider.pull_secrets.tokens import Fetched
 from acr_credential_provider.token import AuthorizationGrant

@@ -441,7 +441,12 @@ def test_no_text_of_the_controllers_holds_a_login(team, record):
         eventually(lambda: has_both(team, app))
         bank.refused[ONE] = RegistryRefusedError("refused", remedy="Wait.")
         seen = repr(
-            (controller.pull_secret_for(app, "x"), controller._snapshot, record.events, controller._configured.in_force)
+            (
+                controller.pull_secret_for(app, "x"),
+                controller._composer.snapshot,
+                record.events,
+                controller._configured.in_force,
+            )
         )
         assert f"{ONE}-1" not in seen
         assert json.dumps(record.events).count("cr_temp_user") == 0

@@ -13,12 +13,13 @@ from base64 import b64encode
 
 import pytest
 import yaml
-from acr_credential_provider.pull_secrets.controller import Controller, Options
+from acr_credential_provider.pull_secrets.controller import Controller
 from acr_credential_provider.pull_secrets.events import Gate
 from acr_credential_provider.pull_secrets.fetching import read_login_files
 from acr_credential_provider.pull_secrets.informer import Times
 from acr_credential_provider.pull_secrets.kube import KubeApi
 from acr_credential_provider.pull_secrets.operations import Doors, Operations
+from acr_credential_provider.pull_secrets.options import Options
 from acr_credential_provider.pull_secrets.reporting import ObjectRef
 from acr_credential_provider.pull_secrets.serving_certificate import Lives
 from acr_credential_provider.pull_secrets.telling import Telling

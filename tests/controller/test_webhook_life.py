@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from acr_credential_provider.pull_secrets.controller import Options
+from acr_credential_provider.pull_secrets.options import Options
 from acr_credential_provider.pull_secrets.reporting import ObjectRef
 from acr_credential_provider.pull_secrets.serving_certificate import Lives
 from acr_credential_provider.pull_secrets.uninstalling import uninstall

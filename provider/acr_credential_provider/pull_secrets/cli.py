@@ -16,11 +16,12 @@ from acr_credential_provider import settings as settings_file
 from acr_credential_provider.arguments import duration, namespaced_name
 
 from . import logs
-from .controller import Controller, Options
+from .controller import Controller
 from .fetching import Fetcher, read_login_files
 from .informer import Times
 from .kube import KubeApi
 from .operations import Doors, Operations
+from .options import Options
 from .survey import line, survey, told
 from .telling import Telling
 from .uninstalling import uninstall

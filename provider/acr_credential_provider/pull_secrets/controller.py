@@ -9,65 +9,42 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.errors import ConfigurationError, CredentialProviderError
+from acr_credential_provider.errors import CredentialProviderError
 
+from .composing import Composer
 from .configured import Configured
-from .content import Content
 from .docker_config import has_logins
 from .health import Pulse
 from .leader import Leader
 from .living import PullSecret
-from .names import HELPER, HELPER_SECRETS, LEASE_NAME, TOKENS_NAME
+from .names import LEASE_NAME
 from .objects import NOTHING, Namespace
-from .refusals import ClusterError
 from .renewal import Renewal
-from .reporting import ObjectRef
 from .requested import content_for
-from .rivals import helper_runs
 from .selection import selects_account_named
-from .state import Shared, SharedSecret
-from .tokens import Tokens, called, entry_of
+from .sharing import Sharing
+from .tokens import Tokens
 from .watched import Watched
-from .work import Snapshot, Workers
+from .work import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from acr_credential_provider.settings import ProviderSettings, PullSecrets
+    from acr_credential_provider.settings import PullSecrets
     from acr_credential_provider.sources.login import Login
 
     from .informer import Times
     from .kube import KubeApi
     from .objects import Secret, ServiceAccount
+    from .options import Options
     from .renewal import Fetch
-    from .reporting import Reporter
+    from .reporting import ObjectRef, Reporter
 
 LOG = logging.getLogger(__name__)
-TICK = 10.0
-"""Seconds after which a round is due in any case: files may have changed, tokens died, a helper come back."""
 STALLED = 300.0
 """Seconds without a round after which this replica is to be restarted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line says. *namespace* is the controller's own; all times are seconds."""
-
-    namespace: str
-    config_map: tuple[str, str] = ("kube-system", "acr-configuration")
-    settings_file: str = ""
-    token_mode: str = "auto"  # noqa: S105 - a mode
-    take_over: bool = False
-    keys_directory: str = "/run/aliyun-acr-credential-provider/keys"
-    writes_per_second: float = 100.0
-    workers: int = 4
-    resync: float = 600.0
-    tick: float = TICK
-    lease: tuple[float, float, float] = field(default=(15.0, 10.0, 2.0))
-    """How long others leave it alone, until when its holder writes, and how often it is renewed."""
 
 
 class Controller:
@@ -87,17 +64,12 @@ class Controller:
     ) -> None:
         self._api = api
         self._options = options
-        self._read_login = read_login
         self._reporter = reporter
         self._clock = clock
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._tokens = Tokens(clock=clock)
-        self._shared = SharedSecret(api, options.namespace)
-        self._names: tuple[str, ...] = ()
-        self._taken = ""
         self._resynced_at = float("-inf")
-        self._snapshot: Snapshot | None = None
         self._term = 0
         """Counts how often it was told that it leads or does so no more."""
         self._clear_term = -1
@@ -135,6 +107,18 @@ class Controller:
             seen=lambda: self.watched.config_map.get(*options.config_map) if self.watched.config_map else None,
             reporter=reporter,
         )
+        self._sharing = Sharing(
+            api, options.namespace, watched=self.watched, tokens=self._tokens, configured=self._configured
+        )
+        self._composer = Composer(
+            api,
+            take_over=options.take_over,
+            watched=self.watched,
+            tokens=self._tokens,
+            configured=self._configured,
+            read_login=read_login,
+            reporter=reporter,
+        )
         self._renewal = Renewal(
             self._tokens, fetch, reporter=reporter, say=self._configured.say, on_news=self._wake.set
         )
@@ -142,7 +126,7 @@ class Controller:
             api,
             self.watched,
             may_write=self._may_write,
-            snapshot=lambda: self._snapshot,
+            snapshot=lambda: self._composer.snapshot,
             reporter=reporter,
             rate=options.writes_per_second,
             count=options.workers,
@@ -179,7 +163,7 @@ class Controller:
         annotations: Mapping[str, str] | None = None,
     ) -> PullSecret | None:
         """Return the Secret for *service_account*; see `Living`."""
-        snapshot = self._snapshot
+        snapshot = self._composer.snapshot
         if snapshot is None or snapshot.is_blocked:
             return None
         # One that was made a moment ago is known by its name at least.
@@ -222,7 +206,7 @@ class Controller:
         self._term += 1
         if not leads:
             self._workers.forget()
-        self._taken = ""  # read the shared Secret anew
+        self._sharing.begin_anew()
         self._wake.set()
 
     # Rounds.
@@ -250,7 +234,7 @@ class Controller:
             return
         term = self._term
         leads = self.leader.may_write()
-        self._take_shared(leads=leads)
+        self._sharing.take(leads=leads)
         self._configured.take()
         settings = self._configured.in_force.settings
         if settings is None:
@@ -259,9 +243,10 @@ class Controller:
         self._tokens.expect(settings, self._configured.in_force.judged.keys)
         if leads:
             self._renewal.renew(settings)
-            self._share(settings)
+            self._sharing.give(settings)
         self._reporter.tokens(self._tokens.states(settings))
-        self._compose(settings)
+        if self._composer.compose(settings, self._sharing.names):
+            self._workers.look_at_all()
         self._resync(term if leads else -1)
         was_synced, self._was_synced = self._was_synced, self.watched.is_synced()
         if self._was_synced and not was_synced:
@@ -272,114 +257,21 @@ class Controller:
         self._stop.wait(0.1)
         self._wake.set()
 
-    def _take_shared(self, *, leads: bool) -> None:
-        """Take in what another replica shared, or the last leader left."""
-        seen = self.watched.shared.get(self._options.namespace, TOKENS_NAME)
-        version = seen.resource_version if seen is not None else "none"
-        if version == self._taken:
-            return
-        shared = self._shared.read() if leads else Shared.decode(seen.data if seen is not None else None)
-        self._tokens.take(shared.tokens)
-        self._names = tuple(dict.fromkeys((*self._names, *shared.names)))
-        self._configured.start_from(shared.configuration)
-        self._taken = version
-
-    def _share(self, settings: ProviderSettings) -> None:
-        """Let the other replicas, and the next leader, have what this one knows."""
-        self._tokens.forget(entry_of(each) for each in settings.registries)
-        name = self._configured.in_force.judged.wanted.secret_name
-        self._names = tuple(dict.fromkeys((*self._names, name)))
-        shared = Shared(self._tokens.encode(), self._configured.in_force.text, self._names)
-        try:
-            self._shared.write(shared)
-        except ClusterError as error:
-            # What is in force here must not wait for a copy; but a name that nobody wrote down would be left behind.
-            if name not in self._shared.names():
-                raise
-            self._configured.say("TokensNotShared", error)
-
-    # What should be.
-    def _compose(self, settings: ProviderSettings) -> None:
-        wanted = self._configured.in_force.judged.wanted
-        failures: list[tuple[str, CredentialProviderError]] = []
-        entries = self._tokens.entries(
-            settings, read=self._read_login, on_failure=lambda each, error: failures.append((called(each), error))
-        )
-        for name, error in failures:
-            self._configured.say("LoginUnreadable", error, name)
-        try:
-            everything = Content.of_entries(entries)
-        except ConfigurationError as error:
-            self._configured.say("PullSecretTooLarge", error)
-            if self._snapshot is None:
-                return
-            everything = self._snapshot.everything
-        before = self._snapshot
-        also = HELPER_SECRETS if self._options.take_over else ()
-        self.watched.watch_secrets({wanted.secret_name, *self._names, *also})
-        is_running, replaced = (before.is_blocked, before.replaced) if before is not None else (False, frozenset())
-        snapshot = Snapshot(
-            wanted=wanted,
-            everything=everything,
-            entries=tuple(entries),
-            retired=frozenset(self._names) - {wanted.secret_name},
-            replaced=replaced,
-            is_blocked=is_running,
-        )
-        if before is None:
-            snapshot = self._beside_the_helper(snapshot)
-        self._snapshot = snapshot
-        if snapshot != before:
-            self._workers.look_at_all()
-
-    def _beside_the_helper(self, snapshot: Snapshot) -> Snapshot:
-        """Return *snapshot* as it must be beside a helper, if there is one."""
-        try:
-            runs = helper_runs(self._api)
-        except ClusterError as error:
-            self._configured.say("HelperUnknown", error)
-            return snapshot
-        if runs:
-            what = "ours is added beside its entries" if self._options.take_over else "nothing is written"
-            self._reporter.event(
-                ObjectRef("Deployment", "kube-system", HELPER, api_version="apps/v1"),
-                "HelperRunning",
-                f"{HELPER} is at work in this cluster: {what} until it is gone. Uninstall it (ACK console: add-ons), "
-                "or scale it to 0; start ours with --take-over to replace its entries without a gap.",
-            )
-        replaced = frozenset(HELPER_SECRETS) if self._options.take_over and not runs else frozenset[str]()
-        return replace(snapshot, replaced=replaced, is_blocked=runs and not self._options.take_over)
-
     def _resync(self, term: int) -> None:
         """Look at everything again from time to time, and at the helper more often while there is one.
 
         *term* is the one in which this round led from its beginning, -1 for none: leadership may come and go amid it.
         """
         now = time.monotonic()
-        snapshot = self._snapshot
+        snapshot = self._composer.snapshot
         if snapshot is None:
             return
-        is_waiting = snapshot.is_blocked or (self._options.take_over and not snapshot.replaced)
-        pause = self._options.tick if is_waiting else self._options.resync
+        pause = self._options.tick if self._composer.is_waiting else self._options.resync
         if now >= self._resynced_at + pause or term not in (-1, self._clear_term):
             self._resynced_at = now
-            self._snapshot = self._beside_the_helper(snapshot)
-            self._forget_names(snapshot.wanted.secret_name)
+            self._composer.look_for_the_helper()
+            self._sharing.forget_names(snapshot.wanted.secret_name)
             if term != -1:
                 self._clear_term = term
             self._workers.look_at_all()
-        self._count()
-
-    def _forget_names(self, current: str) -> None:
-        """Forget the names that no Secret of ours has any more."""
-        if not self.watched.is_synced():
-            return
-        for name in self._names:
-            informer = self.watched.secrets_named(name)
-            if name != current and informer is not None and not any(each.is_ours for each in informer.all()):
-                self._names = tuple(each for each in self._names if each != name)
-
-    def _count(self) -> None:
-        snapshot = self._snapshot
-        if snapshot is not None:
-            self._reporter.managed(**self._workers.managed(snapshot.wanted.secret_name))
+        self._reporter.managed(**self._workers.managed(snapshot.wanted.secret_name))

@@ -16,18 +16,18 @@ from .plan import ChangeAccount, CreateSecret, DeleteSecret, is_foreign, plan
 from .requested import content_for
 from .rivals import helper_runs
 from .selection import system_namespaces
+from .snapshot import Snapshot, desired
 from .state import Shared
 from .tokens import Tokens
 from .watched import Watched
-from .work import Snapshot, desired
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from acr_credential_provider.acr_configuration import Role
 
-    from .controller import Options
     from .kube import KubeApi
+    from .options import Options
     from .plan import Action
 
 

@@ -19,8 +19,8 @@ from .webhook_configuration import OURS, RESOURCE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from .controller import Options
     from .kube import KubeApi
+    from .options import Options
     from .plan import Action
     from .refusals import ClusterError
     from .watched import Watched

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.errors import CredentialProviderError
 
 from .actions import Done, Hands
 from .names import SECRET_TYPE
-from .plan import ChangeAccount, Desired, is_foreign, plan
+from .plan import ChangeAccount, is_foreign, plan
 from .queue import Pace, WorkQueue
 from .reporting import ObjectRef
 from .requested import content_for, unanswered
 from .rivals import Reverts
-from .selection import selects_account
+from .snapshot import desired
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from acr_credential_provider.settings import PullSecrets
-
-    from .content import Content, EntryLogins
+    from .content import Content
     from .kube import KubeApi
     from .objects import Namespace
     from .plan import Action, Observed
     from .refusals import ClusterError
     from .reporting import Reporter
+    from .snapshot import Snapshot
     from .watched import Watched
 
 LOG = logging.getLogger(__name__)
@@ -36,36 +34,6 @@ BATCH = 20
 """Writes in one namespace before others have their turn: a new account there must not wait for a thousand old ones."""
 PATIENCE = 1.0
 """Seconds between two looks of an idle worker at whether it is to end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What should be everywhere, at one moment. While *is_blocked* nothing is written: another helper is at work."""
-
-    wanted: PullSecrets
-    everything: Content
-    entries: tuple[EntryLogins, ...]
-    retired: frozenset[str]
-    replaced: frozenset[str]
-    is_blocked: bool
-
-
-def desired(snapshot: Snapshot, content: Content | None, observed: Observed) -> Desired:
-    """Return what a namespace should be like, where its Secret is to hold *content* (None: it is to have none)."""
-    is_selected = content is not None
-    accounts = frozenset(
-        each.name for each in observed.accounts if is_selected and selects_account(snapshot.wanted, each)
-    )
-    return Desired(
-        snapshot.wanted.secret_name,
-        (content or snapshot.everything).content,
-        (content or snapshot.everything).digest,
-        is_selected=is_selected,
-        accounts=accounts,
-        retired=snapshot.retired,
-        replaced=snapshot.replaced,
-        ends=(content or snapshot.everything).ends,
-    )
 
 
 class Workers:

@@ -10,7 +10,7 @@ from acr_credential_provider.pull_secrets.names import SWITCH
 from acr_credential_provider.pull_secrets.objects import Namespace, ServiceAccount
 from acr_credential_provider.pull_secrets.plan import ChangeAccount, CreateSecret, Observed, plan
 from acr_credential_provider.pull_secrets.requested import content_for, unanswered
-from acr_credential_provider.pull_secrets.work import Snapshot, desired
+from acr_credential_provider.pull_secrets.snapshot import Snapshot, desired
 from acr_credential_provider.settings import PullSecrets
 
 SHOP = EntryLogins("cri-shop", "cn-hangzhou", (("shop.example", "u", "CANARYSECRET"),))

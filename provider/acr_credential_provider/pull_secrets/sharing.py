@@ -1,0 +1,73 @@
+"""What a replica knows together with the others: taken from the Secret that all watch, written there by who leads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .names import TOKENS_NAME
+from .refusals import ClusterError
+from .state import Shared, SharedSecret
+from .tokens import entry_of
+
+if TYPE_CHECKING:
+    from acr_credential_provider.settings import ProviderSettings
+
+    from .configured import Configured
+    from .kube import KubeApi
+    from .tokens import Tokens
+    from .watched import Watched
+
+
+class Sharing:
+    """Keeps *tokens*, the configuration and the names of Secrets the same in all replicas."""
+
+    def __init__(
+        self, api: KubeApi, namespace: str, *, watched: Watched, tokens: Tokens, configured: Configured
+    ) -> None:
+        self.names: tuple[str, ...] = ()
+        """Names of all Secrets that namespaces may have from us, the present one and those that it had before."""
+        self._namespace = namespace
+        self._watched = watched
+        self._tokens = tokens
+        self._configured = configured
+        self._secret = SharedSecret(api, namespace)
+        self._taken = ""
+
+    def begin_anew(self) -> None:
+        """Read the Secret at the next `take`, whatever was seen of it before: who leads may have changed."""
+        self._taken = ""
+
+    def take(self, *, leads: bool) -> None:
+        """Take in what another replica shared, or the last leader left; raise `ClusterError`."""
+        seen = self._watched.shared.get(self._namespace, TOKENS_NAME)
+        version = seen.resource_version if seen is not None else "none"
+        if version == self._taken:
+            return
+        shared = self._secret.read() if leads else Shared.decode(seen.data if seen is not None else None)
+        self._tokens.take(shared.tokens)
+        self.names = tuple(dict.fromkeys((*self.names, *shared.names)))
+        self._configured.start_from(shared.configuration)
+        self._taken = version
+
+    def give(self, settings: ProviderSettings) -> None:
+        """Let the other replicas, and the next leader, have what this one knows; raise `ClusterError`."""
+        self._tokens.forget(entry_of(each) for each in settings.registries)
+        name = self._configured.in_force.judged.wanted.secret_name
+        self.names = tuple(dict.fromkeys((*self.names, name)))
+        shared = Shared(self._tokens.encode(), self._configured.in_force.text, self.names)
+        try:
+            self._secret.write(shared)
+        except ClusterError as error:
+            # What is in force here must not wait for a copy; but a name that nobody wrote down would be left behind.
+            if name not in self._secret.names():
+                raise
+            self._configured.say("TokensNotShared", error)
+
+    def forget_names(self, current: str) -> None:
+        """Forget the names, but for the *current* one, that no Secret of ours has any more."""
+        if not self._watched.is_synced():
+            return
+        for name in self.names:
+            informer = self._watched.secrets_named(name)
+            if name != current and informer is not None and not any(each.is_ours for each in informer.all()):
+                self.names = tuple(each for each in self.names if each != name)
