@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.findings import FAILED, OK, SKIPPED, Finding
+from acr_credential_provider.pull_secrets.eci_annotations import INSTANCES
 from acr_credential_provider.pull_secrets.names import HELPER
 from acr_credential_provider.registry import EnterpriseHost, recognise
 
@@ -243,13 +244,16 @@ def _has_its_plugin(name: str, cluster: Cluster) -> Iterator[Finding]:
 
 def _is_in_the_list(name: str, cluster: Cluster) -> Iterator[Finding]:
     for (namespace, account), pulls in grouped(unselected_pulls(cluster), account_of).items():
-        yield Finding(
-            name,
-            FAILED,
-            problem=f"{some(pulls)}: ServiceAccount {namespace}/{account} is not among those that get a pull secret",
-            remedy=f"Add {account} to service-account and {namespace} to watch-namespace in acr-configuration, then "
-            "restart the workload.",
+        problem = f"{some(pulls)}: ServiceAccount {namespace}/{account} is not among those that get a pull secret"
+        remedy = (
+            f"Add {account} to service-account and {namespace} to watch-namespace in acr-configuration, then restart "
+            "the workload."
         )
+        asked = ",".join(dict.fromkeys(instance for pull in pulls for instance in pull.asks_for))
+        if asked:
+            problem += ", and ECI's annotation on a Pod asks for nothing outside of ECI"
+            remedy += f" Or let the namespace ask: kubectl annotate namespace {namespace} {INSTANCES}={asked}"
+        yield Finding(name, FAILED, problem=problem, remedy=remedy)
 
 
 def _is_not_overruled(name: str, cluster: Cluster) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from acr_credential_provider.coverage import candidates
 from acr_credential_provider.errors import InvalidImageError
 from acr_credential_provider.image import place_of
+from acr_credential_provider.pull_secrets.eci_annotations import requests_of
 from acr_credential_provider.registry import recognise
 
 from .cluster_seen import (
@@ -60,6 +61,8 @@ class Pull:
     node: str = ""
     cause: str = ""
     """What the runtime's words come to: `UNREACHABLE`, `REFUSED`, `ABSENT`, or "" for none of these."""
+    asks_for: tuple[str, ...] = ()
+    """The instances that the Pod names by ECI's annotation, as it writes them."""
 
     @property
     def shown_image(self) -> str:
@@ -80,8 +83,10 @@ def failing_pulls(cluster: Cluster) -> list[Pull]:
         spec = pod.get("spec") or {}
         secrets = tuple(str(each.get("name")) for each in spec.get("imagePullSecrets") or ())
         account, node = str(spec.get("serviceAccountName") or "default"), str(spec.get("nodeName") or "")
+        annotations = (pod.get("metadata") or {}).get("annotations") or {}
+        asks_for = tuple(map(str, requests_of(annotations).instances))
         found += [
-            Pull(namespace_of(pod), name_of(pod), account, image, secrets, node, cause)
+            Pull(namespace_of(pod), name_of(pod), account, image, secrets, node, cause, asks_for)
             for image, cause in _waiting(pod)
         ]
     return found

@@ -150,6 +150,15 @@ def test_an_account_that_is_not_in_the_list_is_named():
     assert "other/robot" in found["ServiceAccount list"]
 
 
+def test_a_pod_that_asks_by_ecis_annotation_outside_of_eci_is_told_to_let_its_namespace_ask():
+    metadata = {"annotations": {"k8s.aliyun.com/acr-instance-id": "cn-hangzhou:cri-a,<cri-b>;rm"}}
+    pods = [pod("app-1", namespace="other", metadata=metadata), pod("app-2", namespace="other")]
+    (finding,) = [each for each in examine(cluster(pods=pods)) if each.outcome == "failed"]
+    assert "asks for nothing outside of ECI" in finding.problem
+    command = "kubectl annotate namespace other k8s.aliyun.com/acr-instance-ids=cn-hangzhou:cri-a"
+    assert finding.remedy.endswith(command)
+
+
 @pytest.mark.parametrize("where", ["data", "annotation"])
 def test_an_access_key_in_the_configmap_is_told_and_never_quoted(where):
     info = f"- instanceId: cri-a\n  customAccessKey: LTAI5tExample0000000\n  customAccessKeySecret: {SECRET}\n"
