@@ -205,7 +205,22 @@ def an_image_that_is_here_stays_usable_however_often_the_secret_is_renewed(clust
         assert fallback.complaints(team) == []
 
 
+def nodes_with_the_plugin_and_without_it_pull_in_one_namespace(cluster: Cluster) -> None:
+    """A pull secret does no harm where the kubelet asks the plugin too, and is there where it can't."""
+    with Fallback(cluster, "team/app") as fallback:
+        team = fallback.team()
+        fallback.pod(team, fallback.deploy(team, "team/app"))
+        asked = cluster.tokens_asked(fallback.shop)
+        cluster.kubelet.restart(with_plugins=True)
+        pod = fallback.pod(team, fallback.deploy(team, "team/app"))
+        assert pod["status"]["containerStatuses"][0]["imageID"].endswith(fallback.shop.digest("team/app"))
+        assert pod["spec"]["imagePullSecrets"] == [{"name": SECRET}]
+        assert cluster.tokens_asked(fallback.shop) == asked + 1, "this kubelet did ask the plugin"
+        assert fallback.complaints(team) == []
+
+
 ALL = (
     the_first_pull_of_an_application_that_comes_with_its_service_account_works,
     an_image_that_is_here_stays_usable_however_often_the_secret_is_renewed,
+    nodes_with_the_plugin_and_without_it_pull_in_one_namespace,
 )
