@@ -272,7 +272,7 @@ def test_who_says_disabled_is_left_alone_and_may_say_so_later(team):
 def test_another_name_for_the_secret_leaves_no_moment_without_one(team):
     app = team.open("app")
     team.configure()
-    with replica(team.api, team.own, fetch=Bank(), resync=1):
+    with replica(team.api, team.own, fetch=Bank()):
         eventually(lambda: has_both(team, app))
         team.configure(secretName="acr-credential-new")
         eventually(lambda: team.pull_secrets(app) == ["acr-credential-new"])

@@ -75,7 +75,6 @@ class Controller:
         self._clear_term = -1
         """The term in which it made sure of what should be and of who else is at work; it writes in no other."""
         self._was_round = False
-        self._was_synced = False
         self.pulse = Pulse(STALLED)
         duration, deadline, retry = options.lease
         self.leader = Leader(
@@ -248,9 +247,6 @@ class Controller:
         if self._composer.compose(settings, self._sharing.names):
             self._workers.look_at_all()
         self._resync(term if leads else -1)
-        was_synced, self._was_synced = self._was_synced, self.watched.is_synced()
-        if self._was_synced and not was_synced:
-            self._workers.look_at_all()
         self._was_round = True
 
     def _wake_soon(self) -> None:

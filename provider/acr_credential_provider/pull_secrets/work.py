@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 BATCH = 20
 """Writes in one namespace before others have their turn: a new account there must not wait for a thousand old ones."""
+NOT_LISTED = 0.2
+"""Seconds between two looks at a namespace as long as not all that is watched was listed."""
 PATIENCE = 1.0
 """Seconds between two looks of an idle worker at whether it is to end."""
 
@@ -128,7 +130,8 @@ class Workers:
         if snapshot is None or snapshot.is_blocked or not self._may_write():
             return Done()
         if not self._watched.is_synced():
-            return Done()  # all are looked at when it is
+            self._queue.add(namespace, after=NOT_LISTED)
+            return Done()
         seen = self._watched.namespaces.get(namespace, namespace)
         if seen is None or seen.terminating:
             return Done()
