@@ -184,8 +184,8 @@ test-chart: venv e2e-assets ## the chart as Helm renders it, for each Kubernetes
 	$(PY) -m pytest -q tests/chart
 
 .PHONY: test-controller
-test-controller: venv freeze-controller e2e-assets ## what works on a cluster's objects, against a real API server
-	$(PY) -m pytest -q tests/controller
+test-controller: venv freeze-controller e2e-assets ## what works on a cluster's objects, against a real API server (CHAOS_FULL=1: 50 leaders killed, longer outages)
+	$(PY) -m pytest -q $(if $(CHAOS_FULL),-o faulthandler_timeout=1800) tests/controller
 
 .PHONY: bench-controller
 bench-controller: venv e2e-assets ## measure the pull-secrets controller against a real API server; BENCH_FULL=1 with 10,000 accounts

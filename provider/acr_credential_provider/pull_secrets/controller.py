@@ -205,7 +205,6 @@ class Controller:
         self._term += 1
         if not leads:
             self._workers.forget()
-        self._sharing.begin_anew()
         self._wake.set()
 
     # Rounds.
@@ -233,7 +232,7 @@ class Controller:
             return
         term = self._term
         leads = self.leader.may_write()
-        self._sharing.take(leads=leads)
+        self._sharing.take(term, leads=leads)
         self._configured.take()
         settings = self._configured.in_force.settings
         if settings is None:

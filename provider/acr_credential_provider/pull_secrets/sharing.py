@@ -31,23 +31,22 @@ class Sharing:
         self._tokens = tokens
         self._configured = configured
         self._secret = SharedSecret(api, namespace)
-        self._taken = ""
+        self._taken = (-1, "")
 
-    def begin_anew(self) -> None:
-        """Read the Secret at the next `take`, whatever was seen of it before: who leads may have changed."""
-        self._taken = ""
+    def take(self, term: int, *, leads: bool) -> None:
+        """Take in what another replica shared, or the last leader left; raise `ClusterError`.
 
-    def take(self, *, leads: bool) -> None:
-        """Take in what another replica shared, or the last leader left; raise `ClusterError`."""
+        It is read anew in each *term*: the watch may not have told yet what the last leader wrote.
+        """
         seen = self._watched.shared.get(self._namespace, TOKENS_NAME)
         version = seen.resource_version if seen is not None else "none"
-        if version == self._taken:
+        if self._taken == (term, version):
             return
         shared = self._secret.read() if leads else Shared.decode(seen.data if seen is not None else None)
         self._tokens.take(shared.tokens)
         self.names = tuple(dict.fromkeys((*self.names, *shared.names)))
         self._configured.start_from(shared.configuration)
-        self._taken = version
+        self._taken = (term, version)
 
     def give(self, settings: ProviderSettings) -> None:
         """Let the other replicas, and the next leader, have what this one knows; raise `ClusterError`."""
