@@ -159,7 +159,7 @@ DEFAULT = "/api/v1/namespaces/default/serviceaccounts/default"
 def fallback(cluster):
     """A shop, and the chart's values for the controller alone; the node's kubelet has no plugin."""
     cluster.kubelet.restart(with_plugins=False)
-    shop = cluster.open_shop("chart-fallback", "team/app", "team/next")
+    shop = cluster.open_shop("fallback", "team/app", "team/next")
     # Pods reach the cloud at the node's own address.
     port = cluster.sandbox.openapi.addresses[0][1]
     cluster.node.call(lambda: cluster.sandbox.openapi.listen(ADDRESS, port))
