@@ -46,6 +46,10 @@ def test_each_kubernetes_knows_every_field(values, version):
     assert judged
 
 
+def test_the_newest_kubernetes_whose_schemas_there_are_is_among_them():
+    assert kubernetes_validate.latest_version().startswith(f"{VERSIONS[-1]}.")
+
+
 def test_a_field_that_kubernetes_does_not_know_is_found():
     daemon_set = objects(rendered(values="plugin"))["DaemonSet", "aliyun-acr-credential-provider"]
     daemon_set["spec"]["template"]["spec"]["hostPid"] = True
