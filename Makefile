@@ -153,6 +153,10 @@ version: venv ## write the version of version.py into the chart
 schema: venv ## write the JSON Schema of the settings file again
 	$(PY) packaging/schema.py > docs/settings.schema.json
 
+.PHONY: manifests
+manifests: venv e2e-assets ## write the plain manifests' objects again, from the chart
+	$(PY) packaging/render.py "$$(PYTHONPATH=tests $(PY) -c 'from cluster import parts; print(parts.find("helm"))')"
+
 .PHONY: remedies
 remedies: venv ## write docs/remedies.md again, from the errors in the code
 	$(PY) packaging/remedies.py > build/remedies.md && mv build/remedies.md docs/remedies.md

@@ -161,6 +161,27 @@ def test_the_secret_that_settings_name_is_the_one_that_may_be_written():
     assert ["acr-credential-shop"] in [rule.get("resourceNames") for rule in role["rules"]]
 
 
+@pytest.mark.parametrize("namespace", ["kube-system", "acr"])
+def test_wherever_the_controller_runs_it_may_see_what_lies_in_kube_system(namespace):
+    words = ["--set=plugin.enabled=false,pullSecrets.enabled=true", "--set=settings=null", f"--namespace={namespace}"]
+    found = objects(rendered(*words, values="plugin"))
+    roles = [role for (kind, _), role in found.items() if kind == "Role"]
+    granted = {
+        (role["metadata"]["namespace"], name)
+        for role in roles
+        for rule in role["rules"]
+        for name in rule.get("resourceNames", [])
+    }
+    bound = {
+        (each["metadata"]["namespace"], each["roleRef"]["name"])
+        for (kind, _), each in found.items()
+        if kind == "RoleBinding"
+    }
+    assert {("kube-system", "acr-configuration"), ("kube-system", "aliyun-acr-credential-helper")} <= granted
+    assert (namespace, "aliyun-acr-credential-provider-tokens") in granted
+    assert bound == {(role["metadata"]["namespace"], role["metadata"]["name"]) for role in roles}
+
+
 def test_what_to_do_next_is_said():
     # `template` leaves the notes out; they are rendered by a dry run on the client alone.
     done = helm(

@@ -1,15 +1,18 @@
-"""The chart and the plain manifests are two ways to write the same objects: here they are held together."""
+"""Objects stand in the chart alone: the plain manifests are written from it, and overlays say what its values say."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import render
 import yaml
 from chart.helm import objects, rendered
+from cluster import parts
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBECTL = Path(sys.executable).parent / "kubectl"
+WRITTEN = dict(render.files(str(parts.find("helm"))))
 # Which overlay with which components says the same as the values of the chart's example "plugin" with these words.
 PAIRS = [
     ("k3s", ["own-node-only"], []),
@@ -71,42 +74,13 @@ def test_a_difference_between_the_two_is_found(tmp_path):
     assert essence(changed) != by_kustomize
 
 
-def manifests_of_the_controller():
-    folder = ROOT / "packaging/manifests/pull-secrets"
-    return objects("\n---\n".join(path.read_text() for path in folder.glob("*.yaml") if path.stem != "kustomization"))
+@pytest.mark.parametrize("file", [*render.WHOLE, *render.MORE])
+def test_the_manifests_are_what_the_chart_says(file):
+    assert (ROOT / file).read_text() == WRITTEN[file], "the chart says something else by now: make manifests"
 
 
-def rules(found, kind):
-    """Return all that the roles of *kind* allow, however it is spread over them."""
-    listed = [rule for (each, name), role in found.items() if each == kind for rule in role["rules"] if "pull" in name]
-    return sorted(yaml.safe_dump(rule) for rule in listed)
-
-
-CONTROLLER = ["--set=plugin.enabled=false", "--set=pullSecrets.enabled=true", "--set=settings=null"]
-
-
-def test_the_controllers_pods_are_the_same_in_both():
-    name = "aliyun-acr-credential-provider-pull-secrets"
-    by_helm = objects(rendered(*CONTROLLER, values="plugin"))["Deployment", name]["spec"]
-    by_hand = manifests_of_the_controller()["Deployment", name]["spec"]
-    for spec in (by_helm, by_hand):
-        pod = spec["template"]["spec"]
-        (container,) = pod["containers"]
-        for operators_own in ("args", "image", "imagePullPolicy"):
-            container.pop(operators_own, None)
-        container["volumeMounts"] = [each for each in container["volumeMounts"] if each["name"] != "credentials"]
-        pod["volumes"] = [each for each in pod["volumes"] if each["name"] != "credentials"]
-    assert by_helm == by_hand
-
-
-@pytest.mark.parametrize("kind", ["ClusterRole", "Role"])
-def test_the_controllers_rights_are_the_same_in_both(kind):
-    assert rules(objects(rendered(*CONTROLLER, values="plugin")), kind) == rules(manifests_of_the_controller(), kind)
-
-
-@pytest.mark.parametrize("kind", ["Service", "PodDisruptionBudget", "NetworkPolicy"])
-def test_what_surrounds_the_controller_is_the_same_in_both(kind):
-    by_helm = {key: each.get("spec") for key, each in objects(rendered(*CONTROLLER, values="plugin")).items()}
-    by_hand = {key: each["spec"] for key, each in manifests_of_the_controller().items() if key[0] == kind}
-    assert by_hand
-    assert {key: spec for key, spec in by_helm.items() if key[0] == kind} == by_hand
+def test_no_manifest_but_kustomizations_and_an_operators_settings_is_written_by_hand():
+    folders = [ROOT / "node-config/manifests", ROOT / "packaging/manifests"]
+    found = {str(path.relative_to(ROOT)) for folder in folders for path in folder.rglob("*.yaml")}
+    by_hand = {file for file in found if Path(file).name in ("kustomization.yaml", "settings.yaml")}
+    assert found - by_hand == WRITTEN.keys()
