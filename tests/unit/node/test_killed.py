@@ -21,9 +21,9 @@ from acr_node_config.failures import DiskError, RefusedError, RejectedError
 from acr_node_config.files import DRAFT
 from acr_node_config.provider_entries import NAME
 from acr_node_config.state import FOLDER
-from node_world import StandinService, covering, program, request
+from node_verbs import BEFORE, do, of_the_node
+from node_world import StandinService, program
 
-MORE = covering("*.*.cr.aliyuncs.com", "images.example.com", tokens=("shop.example.com",))
 KILLED = 9
 SITES = ("kubeadm deb with arguments", "k3s by default", "existing json", "existing directory")
 
@@ -72,32 +72,6 @@ def ended_after(number: int, world, work) -> bool:
     return code == 0
 
 
-def of_the_node(world) -> dict[str, str]:
-    """Return the tree without what is the installer's own."""
-    return {path: what for path, what in world.tree().items() if not path.startswith(FOLDER.lstrip("/"))}
-
-
-def works(node, site, which: str, programs) -> None:
-    """Do *which*, on a node that the steps before it have been done to."""
-    first, second = programs
-    if which == "install":
-        node.install(request(first, site.placement, settings=b"a: b\n"))
-    elif which == "upgrade":
-        node.install(request(second, site.placement, covered=MORE, settings=b"c: d\n"))
-    elif which == "rollback":
-        node.rollback()
-    else:
-        node.uninstall()
-
-
-BEFORE = {
-    "install": [],
-    "upgrade": ["install"],
-    "rollback": ["install", "upgrade"],
-    "uninstall": ["install", "upgrade"],
-}
-
-
 class Nodes:
     """As many nodes of a kind as are wanted, all in the state that the steps before *which* leave."""
 
@@ -107,7 +81,7 @@ class Nodes:
         assert site.world.start_kubelet() == ""
         self.untouched = of_the_node(site.world)
         for each in BEFORE[which]:
-            works(site.world.node(StandinService(site.world)), site, each, programs)
+            do(each, site.world.node(StandinService(site.world)), site, programs)
 
     def another(self):
         self._made += 1
@@ -137,11 +111,11 @@ def programs(memory):
 def test_the_next_kubelet_starts_and_the_next_run_ends_right(name, which, then, memory, programs):
     nodes = Nodes(name, memory, which, programs)
     site = nodes.another()
-    works(site.world.node(StandinService(site.world)), site, which, programs)
+    do(which, site.world.node(StandinService(site.world)), site, programs)
     right = of_the_node(site.world)
     for number in range(1, 500):
         site = nodes.another()
-        is_done = ended_after(number, site.world, lambda node: works(node, site, which, programs))  # noqa: B023
+        is_done = ended_after(number, site.world, lambda node: do(which, node, site, programs))  # noqa: B023
         if then == "power cut":
             assert site.world.boot() == "", number
         else:
@@ -150,7 +124,7 @@ def test_the_next_kubelet_starts_and_the_next_run_ends_right(name, which, then, 
 
         node = site.world.node(StandinService(site.world))
         try:
-            works(node, site, which, programs)
+            do(which, node, site, programs)
         except RefusedError:  # it is back already
             assert which == "rollback"
 
@@ -175,7 +149,7 @@ def test_uninstalling_after_an_interrupted_installation_leaves_the_node_as_it_wa
     nodes = Nodes(name, memory, "install", programs)
     for number in range(1, 500):
         site = nodes.another()
-        is_done = ended_after(number, site.world, lambda node: works(node, site, "install", programs))  # noqa: B023
+        is_done = ended_after(number, site.world, lambda node: do("install", node, site, programs))  # noqa: B023
 
         site.world.node(StandinService(site.world)).uninstall()
 
@@ -199,7 +173,7 @@ def test_a_crashing_kubelet_and_a_killed_installer_still_end_well(name, memory, 
         if child == 0:
             kill = Killer(number)
             try:
-                works(site.world.node(KilledService(site.world, kill), after_each=kill), site, "install", programs)
+                do("install", site.world.node(KilledService(site.world, kill), after_each=kill), site, programs)
             except BaseException:  # noqa: BLE001 - a rejection is what is due
                 os._exit(3)
             os._exit(0)
@@ -208,7 +182,7 @@ def test_a_crashing_kubelet_and_a_killed_installer_still_end_well(name, memory, 
 
         node = site.world.node(StandinService(site.world))
         with pytest.raises(RejectedError):
-            works(node, site, "install", programs)
+            do("install", node, site, programs)
         assert of_the_node(site.world) == nodes.untouched, number
         assert site.world.kept()["pid"], number
         assert node.state.journal() is None
@@ -224,7 +198,7 @@ def test_a_disk_that_fails_at_any_change_leaves_a_kubelet_that_starts_and_the_ne
 ):
     nodes = Nodes("existing yaml", memory, which, programs)
     site = nodes.another()
-    works(site.world.node(StandinService(site.world)), site, which, programs)
+    do(which, site.world.node(StandinService(site.world)), site, programs)
     right = of_the_node(site.world)
     for number in range(1, 500):
         site = nodes.another()
@@ -237,12 +211,12 @@ def test_a_disk_that_fails_at_any_change_leaves_a_kubelet_that_starts_and_the_ne
 
         told = None
         try:
-            works(site.world.node(StandinService(site.world), after_each=fail), site, which, programs)
+            do(which, site.world.node(StandinService(site.world), after_each=fail), site, programs)
         except (DiskError, OSError) as error:
             told = error
         assert site.world.faults(site.world.words()) == "", number
         assert site.world.kept()["pid"], number
-        works(site.world.node(StandinService(site.world)), site, which, programs)
+        do(which, site.world.node(StandinService(site.world)), site, programs)
         assert of_the_node(site.world) == right, number
         assert site.world.boot() == ""
         if told is None and left[0] > 0:
