@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 from acr_credential_provider.kubelet_flags import BIN_DIR_FLAG, CONFIG_FLAG, flag
-from acr_node_config import bundle
+from acr_node_config import bundle, loaded_config
 from acr_node_config.environment_file import EnvironmentFile, split
 from acr_node_config.facts import HostFile, NodeFacts, ProviderConfig, RunningKubelet
 from acr_node_config.failures import ServiceError
@@ -99,9 +99,10 @@ class StandinService:
 class StandinKubelet:
     """What `LiveKubelet` sees, of the one above."""
 
-    def __init__(self, service: StandinService, flags: dict[str, str] | None) -> None:
+    def __init__(self, service: StandinService, flags: dict[str, str] | None, config: str) -> None:
         self._service = service
         self._flags = flags
+        self._config = config
 
     def state(self) -> ServiceState:
         return self._service.state(UNIT)
@@ -112,6 +113,13 @@ class StandinKubelet:
     def has_flags(self, pid: int) -> bool | None:
         words = self._service.world.kept()["words"]
         return None if self._flags is None else all(flag(words, name) == it for name, it in self._flags.items())
+
+    def config_there(self) -> str:
+        return self._service.world.digest(self._config)
+
+    def config_read(self) -> str:
+        world = self._service.world
+        return world.kept().get("config", "") if world.tells_config else ""
 
     def start_mark(self) -> str:
         kept = self._service.world.kept()
@@ -131,6 +139,8 @@ class World:
     defaults: tuple[str, str] = ("", "")
     """A file and a folder that this kubelet takes for its flags once both are there."""
     is_healthy: bool = True
+    tells_config: bool = True
+    """Whether its metrics can be read without a login."""
     refuses: str = ""
     """A text in its config that this kubelet crashes with, whatever the rules say."""
     time: list[float] = field(default_factory=lambda: [0.0])
@@ -193,8 +203,7 @@ class World:
         place = self.at(config)
         if not place.exists() or not self.at(bin_dir).is_dir():
             return "a path is not there"
-        files = sorted(place.iterdir()) if place.is_dir() else [place]
-        texts = {str(file): file.read_bytes() for file in files}
+        texts = {str(file): file.read_bytes() for file in self.files(config)}
         runnable = [file.name for file in self.at(bin_dir).iterdir() if file.is_file() and os.access(file, os.X_OK)]
         wrong = problems(texts, self.version, is_directory=place.is_dir(), executables=runnable)
         if wrong:
@@ -203,9 +212,19 @@ class World:
             return f"it does not like {self.refuses}"
         return ""
 
+    def files(self, config: str) -> list[Path]:
+        """Return the files that a kubelet reads for *config*, in its order."""
+        place = self.at(config)
+        return sorted(place.iterdir()) if place.is_dir() else [place]
+
+    def digest(self, config: str) -> str:
+        found = [file.read_bytes() for file in self.files(config) if file.exists()] if config else []
+        return loaded_config.digest(found) if found else ""
+
     def start_kubelet(self) -> str:
         kept, words = self.kept(), self.words()
         fault = self.faults(words)
+        kept["config"] = self.digest(flag(words, CONFIG_FLAG))
         kept |= {"next": kept["next"] + 1, "restarts": 0, "words": words, "crashes": bool(fault)}
         kept["pid"] = 0 if fault else kept["next"]
         self.keep(kept)
@@ -221,8 +240,7 @@ class World:
         config, bin_dir = flag(words, CONFIG_FLAG), flag(words, BIN_DIR_FLAG)
         files = []
         if config and self.at(config).exists():
-            place = self.at(config)
-            for file in sorted(place.iterdir()) if place.is_dir() else [place]:
+            for file in self.files(config):
                 name = "/" + str(file.relative_to(self.root))
                 files.append(HostFile(name, file.read_bytes(), stat.S_IMODE(file.stat().st_mode)))
         found = self.at(bin_dir) if bin_dir else None
@@ -239,8 +257,8 @@ class World:
         host = Host(str(self.root), after_each)
         state = State(host)
 
-        def kubelet(_unit, flags, _program):
-            return StandinKubelet(service, flags)
+        def kubelet(_unit, flags, _program, config):
+            return StandinKubelet(service, flags, config)
 
         def sleep(seconds: float) -> None:
             self.time[0] += seconds

@@ -14,7 +14,7 @@ from acr_credential_provider.hit import SETTINGS
 from acr_credential_provider.watchdog import report
 
 from . import bundle as bundles
-from . import commands_on_host, finding, live_kubelet, steps
+from . import commands_on_host, finding, live_kubelet, loaded_config, steps
 from .failures import NodeConfigError, RefusedError
 from .files import Host
 from .guard import Guard
@@ -97,7 +97,10 @@ def _parser() -> argparse.ArgumentParser:
     add("verify", _verify, "try what is installed: files, program, kubelet; exit code 1 if something is wrong")
     _add_service(add("rollback", _rollback, "go back to what was before the last change"))
     _add_service(add("uninstall", _uninstall, "take it all away; the node is as it was before"))
-    verbs.add_parser("healthz").set_defaults(run=_healthz)  # for ourselves, from a pod with another network
+    verbs.add_parser("healthz").set_defaults(
+        run=_healthz
+    )  # these two are for ourselves, from a pod with another network
+    verbs.add_parser("loaded-config").set_defaults(run=_loaded_config)
     for word, (_module, purpose) in DOORS.items():
         verbs.add_parser(word, help=purpose, add_help=False)
     return parser
@@ -210,6 +213,11 @@ def _healthz(_options: argparse.Namespace) -> int:
     return 0 if live_kubelet.answers() else 1
 
 
+def _loaded_config(_options: argparse.Namespace) -> int:
+    _print(loaded_config.ask())
+    return 0
+
+
 def _node(options: argparse.Namespace) -> Node:
     """Put the parts together for the node at ``--host-root``."""
     root = options.host_root
@@ -220,8 +228,8 @@ def _node(options: argparse.Namespace) -> Node:
     def look() -> NodeFacts:
         return finding.look(root, ask_unit=service.text if service else None, is_image=options.is_image)
 
-    def kubelet(unit: str, flags: dict[str, str], program: str) -> live_kubelet.LiveKubelet | None:
-        return live_kubelet.LiveKubelet(service, unit, root, flags, program) if service else None
+    def kubelet(unit: str, flags: dict[str, str], program: str, config: str) -> live_kubelet.LiveKubelet | None:
+        return live_kubelet.LiveKubelet(service, unit, root, flags, program, config) if service else None
 
     return Node(
         host=host,

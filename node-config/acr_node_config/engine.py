@@ -32,6 +32,9 @@ class Kubelet(Watched, Protocol):
     def start_mark(self) -> str:
         """Return what tells this start of the kubelet from every other; "" if none runs or nothing can be seen."""
 
+    def config_there(self) -> str:
+        """Return the digest of the CredentialProviderConfig that is there now, "" without one."""
+
 
 def _go_on(_step: FileStep) -> None:
     """Nothing to see to before that step."""
@@ -189,11 +192,12 @@ class Engine:
         restarted = False
         if journal.restarts and self.service is not None and self.kubelet is not None:
             mark = self._start_mark()
-            old = 0
+            old, config = 0, ""
             if not mark or mark == journal.kubelet:
+                config = self.kubelet.config_there()  # what is written later is not this start's
                 old = self._restart(journal)
                 restarted = True
-            verdict = self._watch(journal, old)
+            verdict = self._watch(journal, old, config=config)
             if not verdict.is_good and journal.must_live:
                 self._fall_back(journal, verdict.reason)
             if verdict.reason:
@@ -307,12 +311,11 @@ class Engine:
         self.service.restart(journal.unit)
         return old
 
-    def _watch(self, journal: Journal, old_pid: int = 0, *, is_undone: bool = False) -> Verdict:
+    def _watch(self, journal: Journal, old_pid: int = 0, *, is_undone: bool = False, config: str = "") -> Verdict:
         if self.kubelet is None:
             return Verdict(is_good=True)
-        return watch(
-            self.kubelet, Terms(self.settle, self.budget, journal.had_health, not is_undone, old_pid), self.clock
-        )
+        terms = Terms(self.settle, self.budget, journal.had_health, not is_undone, old_pid, config)
+        return watch(self.kubelet, terms, self.clock)
 
     def _start_mark(self) -> str:
         return self.kubelet.start_mark() if self.kubelet is not None else ""

@@ -111,10 +111,13 @@ def _with_places(tree: HostTree, facts: NodeFacts) -> NodeFacts:
     folders |= {f"/etc/rancher/{name}" for name in _RANCHERS} | {each.rpartition("/")[0] for each in files}
     found: dict[str, Folder] = {each: tree.folder(each) for each in sorted(filter(None, folders))}
     names = frozenset(name for name in tree.listed(bin_dir) if tree.is_program(f"{bin_dir}/{name}"))
-    return replace(facts, config=_config(tree, path), executables=names if bin_dir else frozenset(), folders=found)
+    return replace(
+        facts, config=provider_config(tree, path), executables=names if bin_dir else frozenset(), folders=found
+    )
 
 
-def _config(tree: HostTree, path: str) -> ProviderConfig | None:
+def provider_config(tree: HostTree, path: str) -> ProviderConfig | None:
+    """Return what stands at *path*, with the files that a kubelet would read there; None when nothing does."""
     if path and tree.is_folder(path):
         folder = path.rstrip("/")
         names = [

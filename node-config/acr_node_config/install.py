@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.kubelet_flags import CONFIG_FLAG
+
 from . import bundle as bundles
 from . import plan, steps
 from .engine import Engine, Intent, Outcome
@@ -32,7 +34,8 @@ CACHE = "/var/cache/aliyun-acr-credential-provider"
 class Node:
     """A node to install on. *service* and *kubelet* are None where nothing runs or nothing is to be restarted.
 
-    *kubelet* makes the one to watch, of a unit and the flags that it should have; *try_out* runs a program on the node.
+    *kubelet* makes the one to watch, of a unit, the flags that it should have, and the paths of our program and of its
+    configuration; *try_out* runs a program on the node.
     """
 
     host: Host
@@ -40,7 +43,7 @@ class Node:
     guard: Guard
     look: Callable[[], NodeFacts]
     service: Service | None
-    kubelet: Callable[[str, dict[str, str], str], Kubelet | None]
+    kubelet: Callable[[str, dict[str, str], str, str], Kubelet | None]
     clock: Clock
     settle: float
     budget: float
@@ -253,7 +256,8 @@ class Node:
         kubelet = None
         if placement is not None and service is not None:
             flags = {} if is_leaving or not _is_seen(placement) else plan.flag_values(placement)
-            kubelet = self.kubelet(placement.unit, flags, f"{placement.bin_dir}/{NAME}")
+            config = placement.flag_values[CONFIG_FLAG] if placement.config and not is_leaving else ""
+            kubelet = self.kubelet(placement.unit, flags, f"{placement.bin_dir}/{NAME}", config)
 
         def without_ours(path: str, content: bytes) -> bytes | None:
             return plan.without_ours(placement, path, content) if placement is not None else None
@@ -385,4 +389,6 @@ def _faults(kubelet: Kubelet) -> list[str]:
         wrong.append("the kubelet runs without our flags")
     if kubelet.is_healthy() is False:
         wrong.append("the kubelet's /healthz does not say ok")
+    if kubelet.config_read() not in ("", kubelet.config_there()):
+        wrong.append("the kubelet has read another configuration than is there now, which waits for its next start")
     return wrong

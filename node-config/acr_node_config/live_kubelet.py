@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.kubelet_flags import flag
 
-from . import commands_on_host, guard
+from . import commands_on_host, guard, loaded_config
 from .failures import ServiceError
+from .finding import provider_config
+from .host_tree import HostTree
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping
 
     from .kubelet_service import Service, ServiceState
@@ -26,7 +29,7 @@ class LiveKubelet:
     """The process of *unit*, seen through *root*/proc. *flags* are those that it should have.
 
     *program* is a path of the node where our own program is: where the node's network is another one than ours (a pod
-    without hostNetwork), that is run in it to ask.
+    without hostNetwork), that is run in it to ask. *config* is the CredentialProviderConfig, a file or a folder.
     """
 
     service: Service
@@ -34,6 +37,7 @@ class LiveKubelet:
     root: str = "/"
     flags: Mapping[str, str] | None = None
     program: str = ""
+    config: str = ""
 
     def state(self) -> ServiceState:
         """Return what systemd says of it."""
@@ -43,17 +47,20 @@ class LiveKubelet:
         """Return what its /healthz says; None if it can't be asked from here."""
         if self._shares_network():
             return answers()
-        if not self.program:
-            return None
-        try:
-            ended = commands_on_host.run(
-                ["nsenter", "--target", "1", "--net", "--", self.program, "node", "healthz"],
-                root=self.root,
-                seconds=SECONDS + 8.0,
-            )
-        except ServiceError:
-            return None
-        return {0: True, 1: False}.get(ended.returncode)
+        ended = self._asked_there("healthz")
+        return {0: True, 1: False}.get(ended.returncode) if ended else None
+
+    def config_there(self) -> str:
+        """Return the digest of the CredentialProviderConfig that is there now, "" without one."""
+        found = provider_config(HostTree(self.root), self.config)
+        return loaded_config.digest(file.content for file in found.files) if found else ""
+
+    def config_read(self) -> str:
+        """Return the digest of the one that it says it has read, "" where it does not say."""
+        if self._shares_network():
+            return loaded_config.ask()
+        ended = self._asked_there("loaded-config")
+        return ended.stdout.decode("utf-8", "replace").strip() if ended and ended.returncode == 0 else ""
 
     def has_flags(self, pid: int) -> bool | None:
         """Say whether process *pid* has the flags that it should have, and no others of their names."""
@@ -74,6 +81,16 @@ class LiveKubelet:
             return ""
         fields = _read(f"{self._proc}/{pid}/stat").rpartition(")")[2].split()
         return f"{guard.boot_id()} {pid} {fields[19] if len(fields) > 19 else ''}"
+
+    def _asked_there(self, verb: str) -> subprocess.CompletedProcess[bytes] | None:
+        """Run our program on the node, in the node's network; None if that can't be done from here."""
+        if not self.program:
+            return None
+        words = ["nsenter", "--target", "1", "--net", "--", self.program, "node", verb]
+        try:
+            return commands_on_host.run(words, root=self.root, seconds=SECONDS + 8.0)
+        except ServiceError:
+            return None
 
     @property
     def _proc(self) -> str:

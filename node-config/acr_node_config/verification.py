@@ -34,6 +34,9 @@ class Watched(Protocol):
     def has_flags(self, pid: int) -> bool | None:
         """Say whether process *pid* has the flags that it should have; None if there are none to have."""
 
+    def config_read(self) -> str:
+        """Return the digest of the CredentialProviderConfig that it says it has read, "" where it does not say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -57,7 +60,8 @@ class Terms:
     """What is asked of a kubelet: to be the same process, healthy, for *settle* of at most *budget* seconds.
 
     *needs_health* is False for a kubelet whose /healthz did not answer before either, *needs_flags* for one whose
-    files were put back; *old_pid* is the process that a restart was to end.
+    files were put back; *old_pid* is the process that a restart was to end; *config* is the digest of what it should
+    have read, "" if that is not known.
     """
 
     settle: float = SETTLE
@@ -65,6 +69,7 @@ class Terms:
     needs_health: bool = True
     needs_flags: bool = True
     old_pid: int = 0
+    config: str = ""
 
 
 def watch(kubelet: Watched, terms: Terms, clock: Clock) -> Verdict:
@@ -86,6 +91,8 @@ def watch(kubelet: Watched, terms: Terms, clock: Clock) -> Verdict:
                 if why:
                     since = now
                 elif now - since >= terms.settle:
+                    if terms.config and kubelet.config_read() not in ("", terms.config):
+                        return Verdict(False, "it has read another configuration than was written", now - began)
                     return Verdict(True, "" if is_seen else "its /healthz could not be asked", now - began)
         if now - began >= terms.budget:
             return Verdict(False, why or "it did not stay up for long enough", now - began)

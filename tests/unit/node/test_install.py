@@ -266,11 +266,11 @@ def test_healthz_that_never_comes_is_a_rejection(site, service, first):
     node = site.world.node(service)
     host = node.host
 
-    class Sick(type(node.kubelet("", {}, ""))):
+    class Sick(type(node.kubelet("", {}, "", ""))):
         def is_healthy(self):
             return service.restarts != 1
 
-    node.kubelet = lambda _unit, flags, _program: Sick(service, flags)
+    node.kubelet = lambda _unit, flags, _program, config: Sick(service, flags, config)
     with pytest.raises(RejectedError, match="healthz"):
         node.install(request(first, site.placement))
     assert host.look(f"{site.placement.bin_dir}/{NAME}").is_absent
@@ -347,7 +347,7 @@ def test_what_nobody_restarted_for_is_restarted_for_later(site, first):
     site.world.node(None).install(request(first, site.placement))
     service = StandinService(site.world)
     node = site.world.node(service)
-    mark = node.kubelet("", {}, "").start_mark()
+    mark = node.kubelet("", {}, "", "").start_mark()
     record = node.state.record()
     node.state.host.do(steps.MakeFolder(FOLDER, 0o700, is_ours=True))
     node.state.write_record(replace(record, installed=replace(record.installed, applied_under=mark)))
@@ -506,3 +506,35 @@ def test_where_others_give_the_kubelet_its_flags_it_is_confirmed_once_it_has_the
 def test_the_unit_is_the_one_that_was_asked_for(site, service, first):
     installed(site, service, first)
     assert {word for word in service.asked if word.startswith("restart")} == {f"restart {UNIT}"}
+
+
+def test_a_kubelet_that_has_read_what_somebody_else_wrote_meanwhile_is_not_said_to_live_with_ours(tmp_path, first):
+    site = node_sites.kubeadm_deb(tmp_path)
+    world = site.world
+    world.start_kubelet()
+    service = StandinService(world)
+    config = world.at(site.placement.config)
+    start = service.restart
+
+    def restart(unit):
+        if config.exists():
+            config.write_bytes(config.read_bytes() + b"# theirs\n")
+        start(unit)
+
+    service.restart = restart
+    with pytest.raises(RejectedError, match="another configuration"):
+        world.node(service).install(request(first, site.placement))
+
+
+def test_verify_finds_a_configuration_that_waits_for_the_kubelets_next_start(tmp_path, first):
+    site = node_sites.existing_yaml(tmp_path)
+    world = site.world
+    world.start_kubelet()
+    node = installed(site, StandinService(world), first)
+    assert node.verify() == []
+    config = world.at(site.placement.config)
+    config.write_bytes(config.read_bytes() + b"# theirs\n")
+
+    assert "another configuration" in node.verify()[-1]
+    world.tells_config = False
+    assert not [each for each in node.verify() if "another configuration" in each]

@@ -27,6 +27,9 @@ class Kubelet:
     def has_flags(self, _pid):
         return self._at(self.time)[2]
 
+    def config_read(self):
+        return (*self._at(self.time), "")[3]
+
     def clock(self):
         def sleep(seconds):
             self.time += seconds
@@ -99,6 +102,17 @@ def test_a_service_manager_that_is_busy_for_a_while_is_asked_again():
     trouble = ServiceError("systemd did not do it", remedy="Look.")
     assert judged(lambda now: (trouble if now < 6 else UP, True, True)).is_good
     assert judged(lambda _now: (trouble, True, True)).reason == "systemd did not do it"
+
+
+def test_a_kubelet_that_says_it_has_read_something_else_is_not_good():
+    verdict = judged(lambda _now: (UP, True, True, "sha256:others"), config="sha256:ours")
+    assert (verdict.is_good, "another configuration" in verdict.reason) == (False, True)
+    assert judged(lambda _now: (UP, True, True, "sha256:ours"), config="sha256:ours").is_good
+
+
+def test_what_a_kubelet_has_read_is_not_asked_for_where_it_does_not_say_or_nobody_knows_what_it_should_be():
+    assert judged(lambda _now: (UP, True, True, ""), config="sha256:ours").is_good
+    assert judged(lambda _now: (UP, True, True, "sha256:others")).is_good
 
 
 def test_all_of_it_ends_before_a_control_plane_takes_the_node_for_lost():
