@@ -5,7 +5,7 @@ import socket
 
 import pytest
 import trustme
-from acr_credential_provider.node_rights import CannotAskError, may_ask_for_tokens
+from acr_credential_provider.doctor.node_rights import CannotAskError, may_ask_for_tokens
 from api_server import BEARER, ApiServer
 
 AUDIENCE = "sts.aliyuncs.com"

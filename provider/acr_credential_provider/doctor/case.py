@@ -20,8 +20,9 @@ from acr_credential_provider.store import Store
 if TYPE_CHECKING:
     from acr_credential_provider.cloud.transport import HttpResponse
     from acr_credential_provider.kubelet_flags import Kubelet, Provider
-    from acr_credential_provider.pod_tokens import Pod
     from acr_credential_provider.settings import ProviderSettings, Registry
+
+    from .pod_tokens import Pod
 
 STEP_SECONDS = 15.0
 NEEDS_A_POD = (

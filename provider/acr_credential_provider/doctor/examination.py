@@ -13,7 +13,7 @@ from .case import Case
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from acr_credential_provider.pod_tokens import Pod
+    from .pod_tokens import Pod
 
 _STEPS: tuple[tuple[str, Callable[[Case], str]], ...] = (
     ("kubelet", kubelet.find_kubelet),

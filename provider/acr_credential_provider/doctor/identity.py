@@ -11,10 +11,10 @@ from acr_credential_provider.cloud.transport import Transport
 from acr_credential_provider.errors import CloudUnreachableError, CredentialProviderError, IdentityUnavailableError
 from acr_credential_provider.explain import of_the_node, roles_of
 from acr_credential_provider.findings import SkippedError
-from acr_credential_provider.pod_tokens import judged_attributes, judged_right, judged_token, taken_along
 from acr_credential_provider.sources.login import read_login
 
 from .case import NEEDS_A_POD, STEP_SECONDS
+from .pod_tokens import judged_attributes, judged_right, judged_token, taken_along
 from .road import answers_of, judged_clock
 
 if TYPE_CHECKING:

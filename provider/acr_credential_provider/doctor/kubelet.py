@@ -11,7 +11,8 @@ from acr_credential_provider.findings import SkippedError
 from acr_credential_provider.hit import exec_options
 from acr_credential_provider.kubelet_flags import as_kubelet_sees, closest, mismatch, read_providers
 from acr_credential_provider.kubelet_flags import find_kubelet as find
-from acr_credential_provider.pod_tokens import RESTART_KUBELET
+
+from .pod_tokens import RESTART_KUBELET
 
 if TYPE_CHECKING:
     from .case import Case

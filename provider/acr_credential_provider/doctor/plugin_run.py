@@ -12,9 +12,9 @@ from acr_credential_provider.cloud.failures import CHECK_NETWORK
 from acr_credential_provider.errors import ConfigurationError
 from acr_credential_provider.findings import SkippedError
 from acr_credential_provider.kubelet_flags import as_kubelet_sees
-from acr_credential_provider.pod_tokens import taken_along
 
 from .case import NEEDS_A_POD
+from .pod_tokens import taken_along
 
 if TYPE_CHECKING:
     from .case import Case

@@ -8,19 +8,27 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from . import acr_configuration
-from .arguments import absolute_path
-from .errors import ConfigurationError
-from .hit import SETTINGS
-from .private_output import write_private
-from .settings import PartlyUsable, ProviderSettings, judge, judge_conversion, judge_for, load, read
+from acr_credential_provider import acr_configuration
+from acr_credential_provider.arguments import absolute_path
+from acr_credential_provider.errors import ConfigurationError
+from acr_credential_provider.hit import SETTINGS
+from acr_credential_provider.private_output import write_private
+from acr_credential_provider.settings import (
+    PartlyUsable,
+    ProviderSettings,
+    judge,
+    judge_conversion,
+    judge_for,
+    load,
+    read,
+)
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
-    from .acr_configuration import Conversion
-    from .problem import Problem
+    from acr_credential_provider.acr_configuration import Conversion
+    from acr_credential_provider.problem import Problem
 
 _ELSEWHERE = "Name a folder with --keys-directory that this user may write, on a disk with space."
 
@@ -95,7 +103,7 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _match_images(options: argparse.Namespace) -> int:
-    from .match_images import match_images  # noqa: PLC0415 - for this command alone
+    from acr_credential_provider.match_images import match_images  # noqa: PLC0415 - for this command alone
 
     found = match_images(load(options.file))
     for note in found.notes:

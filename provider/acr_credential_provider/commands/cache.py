@@ -8,16 +8,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .arguments import add_paths, duration
-from .deadline import Deadline
-from .errors import CredentialProviderError
-from .folders import prepare
-from .hit import API_VERSIONS, question
-from .locks import Locks
-from .memo import FAILED, FOREVER, TOKEN, Memo, Memos, judge_time
-from .notes import Notes
-from .protocol import CredentialProviderRequest
-from .watchdog import report
+from acr_credential_provider.arguments import add_paths, duration
+from acr_credential_provider.deadline import Deadline
+from acr_credential_provider.errors import CredentialProviderError
+from acr_credential_provider.folders import prepare
+from acr_credential_provider.hit import API_VERSIONS, question
+from acr_credential_provider.locks import Locks
+from acr_credential_provider.memo import FAILED, FOREVER, TOKEN, Memo, Memos, judge_time
+from acr_credential_provider.notes import Notes
+from acr_credential_provider.protocol import CredentialProviderRequest
+from acr_credential_provider.watchdog import report
 
 if TYPE_CHECKING:
     import argparse
@@ -91,7 +91,7 @@ def _clear(options: argparse.Namespace) -> int:
     prepare(options.cache)
     for path in Path(options.cache, "memo").iterdir():
         path.unlink(missing_ok=True)
-    from .store import Store  # noqa: PLC0415 - the store's library, for this command alone
+    from acr_credential_provider.store import Store  # noqa: PLC0415 - the store's library, for this command alone
 
     with Store(f"{options.cache}/store") as store:
         store.clear()
@@ -99,8 +99,8 @@ def _clear(options: argparse.Namespace) -> int:
 
 
 def _warm(options: argparse.Namespace) -> int:
-    from .acquire import acquired  # noqa: PLC0415 - everything third-party, for this command alone
-    from .reach import Tools  # noqa: PLC0415
+    from acr_credential_provider.acquire import acquired  # noqa: PLC0415 - everything third-party, for this command alone
+    from acr_credential_provider.reach import Tools  # noqa: PLC0415
 
     prepare(options.cache)
     memos, locks = Memos(f"{options.cache}/memo"), Locks(f"{options.cache}/locks")

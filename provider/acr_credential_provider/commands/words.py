@@ -12,12 +12,13 @@ import os
 import sys
 import time
 
-from . import cache_commands, settings_commands
-from .arguments import absolute_path, add_paths
-from .errors import ConfigurationError, CredentialProviderError
-from .hit import API_VERSIONS, LARGEST_REQUEST, SETTINGS
-from .version import VERSION
-from .watchdog import report
+from acr_credential_provider.arguments import absolute_path, add_paths
+from acr_credential_provider.errors import ConfigurationError, CredentialProviderError
+from acr_credential_provider.hit import API_VERSIONS, LARGEST_REQUEST, SETTINGS
+from acr_credential_provider.version import VERSION
+from acr_credential_provider.watchdog import report
+
+from . import cache, settings
 
 NAME = "aliyun-acr-credential-provider"
 DESCRIPTION = "Gives the kubelet registry tokens of Alibaba Cloud Container Registry (ACR)."
@@ -119,9 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     add_paths(helper)
     helper.set_defaults(run=_docker_credential)
 
-    settings_commands.add_to(commands)
+    settings.add_to(commands)
 
-    cache_commands.add_to(commands)
+    cache.add_to(commands)
 
     for word, (_module, purpose) in DOORS.items():
         commands.add_parser(word, help=purpose, add_help=False)
@@ -176,14 +177,14 @@ def _from_a_terminal(_options: argparse.Namespace) -> int:
 
 
 def _version(options: argparse.Namespace) -> int:
-    from .build_info import build_info  # noqa: PLC0415 - for this command alone
+    from acr_credential_provider.build_info import build_info  # noqa: PLC0415 - for this command alone
 
     print(json.dumps(build_info(), indent=2) if options.output == "json" else f"{NAME} {VERSION}")  # noqa: T201
     return 0
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from . import explain  # noqa: PLC0415 - a pull's whole path, for this command alone
+    from acr_credential_provider import explain  # noqa: PLC0415 - a pull's whole path, for this command alone
 
     found = explain.explain(options.image, settings_path=options.settings, cache=options.cache)
     as_json = options.output == "json"
@@ -194,8 +195,8 @@ def _explain(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     if options.cluster:
         return _doctor_of_the_cluster(options)
-    from . import doctor, findings  # noqa: PLC0415 - a pull's whole path, for this command alone
-    from .pod_tokens import Pod  # noqa: PLC0415
+    from acr_credential_provider import doctor, findings  # noqa: PLC0415 - a pull's whole path, for this command alone
+    from acr_credential_provider.doctor.pod_tokens import Pod  # noqa: PLC0415
 
     pod = None
     if options.token_file:
@@ -230,7 +231,7 @@ def _doctor_of_the_cluster(options: argparse.Namespace) -> int:
 
 
 def _docker_credential(options: argparse.Namespace) -> int:
-    from . import docker_helper  # noqa: PLC0415 - for this command alone
+    from acr_credential_provider import docker_helper  # noqa: PLC0415 - for this command alone
 
     paths = {"--settings": options.settings, "--cache": options.cache}
     return docker_helper.run(options.verb, paths, started=time.monotonic(), seconds=HELPER_DEADLINE)

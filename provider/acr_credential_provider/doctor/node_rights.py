@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from .cloud.dial import dial
-from .deadline import Deadline
-from .unnamed_file import unnamed_file
+from acr_credential_provider.cloud.dial import dial
+from acr_credential_provider.deadline import Deadline
+from acr_credential_provider.unnamed_file import unnamed_file
 
 VERB = "request-serviceaccounts-token-audience"
 """Which a node needs on an audience (as if it were a resource) to ask for tokens that are meant for it."""

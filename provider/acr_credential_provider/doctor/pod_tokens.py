@@ -9,17 +9,18 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .errors import ConfigurationError
-from .findings import SkippedError
-from .hit import ROLE_ANNOTATION
+from acr_credential_provider.errors import ConfigurationError
+from acr_credential_provider.findings import SkippedError
+from acr_credential_provider.hit import ROLE_ANNOTATION
+
 from .node_rights import VERB, CannotAskError, may_ask_for_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from .kubelet_flags import Provider, TokenAttributes
-    from .settings import ServiceAccountIdentity
-    from .sources.oidc_token import OidcToken
+    from acr_credential_provider.kubelet_flags import Provider, TokenAttributes
+    from acr_credential_provider.settings import ServiceAccountIdentity
+    from acr_credential_provider.sources.oidc_token import OidcToken
 
 RESTART_KUBELET = "systemctl restart kubelet"
 
@@ -36,7 +37,7 @@ def judged_token(pod: Pod | None, identity: ServiceAccountIdentity) -> OidcToken
     """Return *pod*'s token as it can be judged without its keys, None without a pod; raise as a pull would."""
     if pod is None:
         return None
-    from .sources.oidc_token import OidcToken  # noqa: PLC0415 - for those alone who have a token
+    from acr_credential_provider.sources.oidc_token import OidcToken  # noqa: PLC0415 - for those alone who have a token
 
     token = OidcToken.parse(pod.token)
     token.check(
