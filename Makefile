@@ -130,8 +130,9 @@ lint: venv ## style, types, and imports that only go down
 	$(VENV)/bin/lint-imports
 
 .PHONY: soak
-soak: venv freeze ## random kills for MINUTES (default 10), not part of the tests
+soak: venv freeze ## random kills for MINUTES (default 10), and every way to refuse an identity; not part of the tests
 	$(PY) -m pytest -q -s tests/soak
+	REFUSED_FULL=1 $(PY) -m pytest -q tests/e2e/test_refused_identities.py
 
 .PHONY: bench
 bench: venv freeze freeze-untrimmed freeze-plain ## measure the figures that the design promises; writes build/bench.json

@@ -351,6 +351,8 @@ def a_kubelet_that_keeps_no_records_leaves_images_to_everybody_and_so_does_its_s
     assert len(cluster.calls("registry.manifest", tenancy.shop)) == served, "nobody was asked"
     tenancy.is_refused(stranger, "team-a/app", policy="Always")
 
+    # A pod that is still refused would be tried again, and an image that is just being pulled has a record of that.
+    cluster.delete_pods()
     cluster.kubelet.restart()  # as one does that was upgraded
     tenancy.pulls(stranger, "team-a/app", policy="IfNotPresent")
 
