@@ -129,12 +129,18 @@ def try_out(host: Host, tree: str, scratch: str) -> None:
 
 
 def unused(host: Host, bin_dir: str, keep: Collection[str]) -> list[str]:
-    """Return the folders of older programs below *bin_dir* that no process has in use, and that are not in *keep*."""
+    """Return the folders of older programs below *bin_dir* that no process has in use, and that are not in *keep*.
+
+    Nothing where what processes have in use cannot be seen.
+    """
     folder = f"{bin_dir}/{HIDDEN}"
     others = [f"{folder}/{name}" for name in host.listed(folder) if f"{folder}/{name}" not in keep]
     if not others:
         return []
-    mapped = _mapped(host.outside("/proc"))
+    try:
+        mapped = _mapped(host.outside("/proc"))
+    except OSError:  # no right to look: they stay
+        return []
     return [path for path in others if not any(f"/{HIDDEN}/{os.path.basename(path)}/" in text for text in mapped)]
 
 
@@ -146,7 +152,7 @@ def _mapped(proc: str) -> list[str]:
             try:
                 with open(f"{proc}/{entry}/maps", encoding="utf-8", errors="replace") as file:
                     found.append(file.read())
-            except OSError:  # it has ended meanwhile
+            except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
                 continue
     return found
 

@@ -70,5 +70,5 @@ def run(
         outcome = f"could not be started ({type(error).__name__})"
     raise ServiceError(
         f"{words[0]} {outcome} on this node",
-        remedy=f"Run it there by hand: {' '.join(words)}. In a pod: privileged, hostPID, with the host's / mounted.",
+        remedy=f"Run it there by hand: {' '.join(words)}. In a pod: privileged, with the host's / mounted.",
     )

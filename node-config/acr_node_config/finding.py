@@ -1,6 +1,6 @@
 """Looks at a node: its kubelet, where that one's flags come from, what there is of credential providers already.
 
-Only looks. In a container, the node's root is mounted at *root* and its processes are seen (hostPID).
+Only looks. In a container, the node's root is mounted at *root*, and its /proc with it.
 """
 
 from __future__ import annotations

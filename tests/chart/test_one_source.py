@@ -16,6 +16,7 @@ WRITTEN = dict(render.files(str(parts.find("helm"))))
 # Which overlay with which components says the same as the values of the chart's example "plugin" with these words.
 PAIRS = [
     ("k3s", ["own-node-only"], []),
+    ("k3s", ["own-node-only", "without-privileged"], ["--set=plugin.privileged=false"]),
     ("k3s", [], ["--set=platform=k3s", "--set=plugin.ownNodeOnly=false"]),
     ("openshift", ["own-node-only"], ["--set=platform=openshift"]),
     ("ack", ["own-node-only", "service-account-tokens"], ["--set=platform=ack,plugin.serviceAccountTokens=true"]),

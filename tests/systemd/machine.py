@@ -77,6 +77,9 @@ def root() -> Path:
 class Machine:
     """One machine. *tmpfs* are folders of it with a file system of their own: path to size."""
 
+    OTHERS = ("/var/lib/systemd", "/etc/machine-id", "/var/lib/dbus", "/var/cache/ldconfig", "/etc/resolv.conf")
+    """What changes without an installer."""
+
     def __init__(self, folder: Path, *, version: str = "v1.34", tmpfs: dict[str, str] | None = None) -> None:
         self._folder = folder
         self._tmpfs = tmpfs or {}
@@ -90,6 +93,14 @@ class Machine:
         self._set_up(version)
 
     def _set_up(self, version: str) -> None:
+        self._put_kubelet(version)
+        self.write("/settings/settings.yaml", SETTINGS)
+        self.write("/etc/machine-id", "")
+        wants = self.root / "etc/systemd/system/multi-user.target.wants"
+        wants.mkdir(parents=True, exist_ok=True)
+        (wants / "kubelet.service").symlink_to("../kubelet.service")
+
+    def _put_kubelet(self, version: str) -> None:
         self.write("/usr/bin/kubelet", f"#!/usr/bin/python3\n{(HERE / 'kubelet.py').read_text()}", 0o755)
         for module in parts.lookups():
             name = ".".join(module.version.split(".")[:2])
@@ -99,11 +110,14 @@ class Machine:
         self.write("/etc/systemd/system/kubelet.service.d/10-kubeadm.conf", DROP_IN)
         self.write("/etc/default/kubelet", "KUBELET_EXTRA_ARGS=--v=2\n")
         self.write("/var/lib/kubelet/config.yaml", "kind: KubeletConfiguration\n")
-        self.write("/settings/settings.yaml", SETTINGS)
-        self.write("/etc/machine-id", "")
-        wants = self.root / "etc/systemd/system/multi-user.target.wants"
-        wants.mkdir(parents=True, exist_ok=True)
-        (wants / "kubelet.service").symlink_to("../kubelet.service")
+
+    def _held(self, words: list[str]) -> list[str]:
+        """Return the command line that starts the machine with *words*."""
+        return words
+
+    def _mounts(self) -> list[str]:
+        """Return the options of systemd-nspawn that put more of this machine into it."""
+        return []
 
     def write(self, path: str, content: str | bytes, mode: int = 0o644) -> None:
         file = self.root / path.lstrip("/")
@@ -128,9 +142,10 @@ class Machine:
         words = ["systemd-nspawn", f"--directory={self.root}", f"--machine=acr-{os.getpid()}", "--register=no"]
         words += ["--keep-unit", "--boot", "--private-network", "--console=pipe", "--quiet", "--link-journal=no"]
         words += [f"--bind-ro={harness.FROZEN.parent}:/bundle"]
+        words += self._mounts()
         words += [f"--tmpfs={path}:size={size},mode=755" for path, size in self._tmpfs.items()]
         with open(self._folder / "console.log", "ab") as log:
-            self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(self._held(words), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         until = time.monotonic() + 90
         while time.monotonic() < until:
             assert self._process.poll() is None, (self._folder / "console.log").read_text()
@@ -203,16 +218,21 @@ class Machine:
         asked = self.run("curl", "--silent", "--fail", "--max-time", "2", "http://127.0.0.1:10248/healthz")
         return self.kubelet()["ActiveState"] == "active" and asked.returncode == 0
 
-    def wait_until(self, what, seconds: float = 60) -> None:
+    def wait_until(self, what, seconds: float = 60, told=lambda: "") -> None:
         until = time.monotonic() + seconds
         while not what():
-            assert time.monotonic() < until, self.say("journalctl", "--no-pager", "-n", "60")
+            assert time.monotonic() < until, told() + self.say("journalctl", "--no-pager", "-n", "60")
             time.sleep(0.1)
+
+    @property
+    def inside(self) -> Path:
+        """Its root as its processes see it, mounts included."""
+        return Path(f"/proc/{self.leader}/root")
 
     def journal(self) -> dict | None:
         """Return the installer's journal, None if there is none."""
         try:
-            return json.loads((Path(f"/proc/{self.leader}/root") / STATE.lstrip("/") / "journal.json").read_text())
+            return json.loads((self.inside / STATE.lstrip("/") / "journal.json").read_text())
         except (OSError, ValueError):
             return None
 
@@ -220,10 +240,9 @@ class Machine:
         """Return bytes, modes and owners of what an installer could have to do with."""
         words = ["find", *(f"/{each}" for each in KEPT), "-xdev", "-printf", r"%p %y %m %U:%G %l\n"]
         lines = self.say(*words).splitlines()
-        skip = ("/var/lib/systemd", "/etc/machine-id", "/var/lib/dbus", "/var/cache/ldconfig", "/etc/resolv.conf")
-        found = dict(line.split(" ", 1) for line in lines if not line.startswith(skip))
+        found = dict(line.split(" ", 1) for line in lines if not line.startswith(self.OTHERS))
         for path in ("/etc/default/kubelet", "/var/lib/kubelet/config.yaml"):
-            found[path] += " " + self.say("sha256sum", path)
+            found[path] = found.get(path, "") + " " + self.say("sha256sum", path)
         return found
 
 

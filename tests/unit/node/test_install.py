@@ -410,6 +410,16 @@ def test_a_program_that_a_process_has_mapped_stays(site, service, first, second,
     assert site.world.at(tree).is_dir()
 
 
+def test_a_program_stays_while_it_cannot_be_seen_what_processes_have_mapped(site, service, first, second, tmp_path):
+    node = installed(site, service, first)
+    tree = node.status().installed.tree
+    site.world.at("/proc/4711/maps").mkdir(parents=True)  # root itself is refused no file of ours
+    node.install(request(second, site.placement))
+    node.install(request(program(tmp_path / "third", "0.3.0"), site.placement))
+
+    assert site.world.at(tree).is_dir()
+
+
 def test_pods_own_identities_are_a_provider_of_their_own_and_only_where_kubelets_know_them(site, service, first):
     covered = covering("*.*.cr.aliyuncs.com", tokens=("images.example.com",))
     node = installed(site, service, first, covered=covered)

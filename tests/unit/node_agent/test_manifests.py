@@ -17,7 +17,7 @@ from unit.node_agent.machine import Machine
 
 OVERLAYS = ["base", "overlays/ack", "overlays/openshift", "overlays/k3s", "overlays/example"]
 NEWER = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")  # in v1 since 1.30
-COMPONENTS = ["service-account-tokens", "own-node-only", "uninstall"]
+COMPONENTS = ["service-account-tokens", "own-node-only", "uninstall", "without-privileged"]
 RELEASES = [f"1.{minor}" for minor in range(28, 38)]
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
 
