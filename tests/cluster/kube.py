@@ -23,14 +23,16 @@ class KubeError(Exception):
 
 
 class KubeApi:
-    """The API (or a kubelet's own) at *address*:*port* of *node*, as an administrator sees it."""
+    """The API (or a kubelet's own) at *address*:*port* of *node*, as *user* sees it: an administrator."""
 
-    def __init__(self, node: Node, address: str, port: int, *, pki: Pki) -> None:
+    def __init__(
+        self, node: Node, address: str, port: int, *, pki: Pki, user: str = "admin", group: str = "system:masters"
+    ) -> None:
         self._node = node
         self._where = (address, port)
         self._tls = ssl.create_default_context(cafile=str(pki.ca_file))
-        admin = pki.client("admin", group="system:masters")
-        self._tls.load_cert_chain(admin.cert, admin.key)
+        pair = pki.client(user, group=group)
+        self._tls.load_cert_chain(pair.cert, pair.key)
         self._turn = threading.Lock()
 
     def raw(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> bytes:
