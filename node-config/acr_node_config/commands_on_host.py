@@ -32,6 +32,21 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return kept | {"PYINSTALLER_RESET_ENVIRONMENT": "1"}
 
 
+def own_environment() -> dict[str, str]:
+    """Return the environment that programs of the host get from us."""
+    return clean_environment(os.environ) | {"PATH": PATH, "LC_ALL": "C"}
+
+
+def is_in(kind: str, root: str) -> bool:
+    """Say whether our namespace *kind* (``net``, ``pid``) is that of the first process of the node at *root*."""
+    proc = "/proc" if root == "/" else f"{root}/proc"
+    try:
+        theirs, ours = os.stat(f"{proc}/1/ns/{kind}"), os.stat(f"/proc/self/ns/{kind}")
+    except OSError:
+        return True
+    return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
+
+
 def run(
     words: Sequence[str],
     *,
@@ -52,7 +67,7 @@ def run(
         os.chdir("/")
 
     if environment is None:
-        environment = clean_environment(os.environ) | {"PATH": PATH, "LC_ALL": "C"}
+        environment = own_environment()
     outcome = "did not end in time"
     try:
         return subprocess.run(  # noqa: S603 - a list of words, no shell

@@ -1,7 +1,7 @@
 """The host's service manager: what it says of the kubelet's unit, and having it restart that.
 
 Two ways to the same systemd: its D-Bus socket, which needs no more than a mounted socket and uid 0; or ``systemctl`` of
-the host, entered by chroot.
+the host, entered by chroot, which goes without D-Bus from within the host's process namespace.
 """
 
 from __future__ import annotations
@@ -134,12 +134,18 @@ class Systemctl:
         return dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
 
     def _said(self, *words: str, fails: bool = True) -> str:
-        ended = commands_on_host.run(["systemctl", *words], root=self._root, seconds=SECONDS)
+        environment = commands_on_host.own_environment()
+        remedy = "Run it on the node and read what it says."
+        if not commands_on_host.is_in("pid", self._root):
+            # There systemd has no number that it could show to those who come to its own socket ("No data available").
+            environment["SYSTEMCTL_FORCE_BUS"] = "1"
+            remedy += " In a pod without hostPID it takes the node's D-Bus too."
+        ended = commands_on_host.run(["systemctl", *words], root=self._root, seconds=SECONDS, environment=environment)
         if ended.returncode and fails:
             said = ended.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit code {ended.returncode}"]
             raise ServiceError(
                 f"systemctl {' '.join(words)} failed: {said[-1][:200]}",
-                remedy="Run it on the node and read what it says.",
+                remedy=remedy,
             )
         return ended.stdout.decode("utf-8", "replace")
 

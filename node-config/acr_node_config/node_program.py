@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from .agent_status import plain_text
-from .commands_on_host import PATH, clean_environment
+from .commands_on_host import own_environment
 from .failures import NodeConfigError
 from .warming import Remembered
 
@@ -249,7 +249,7 @@ def run(words: Sequence[str], *, root: str = "/", seconds: float, beat: Callable
 
     Raises `ProgramError` when it can't be started or is not done in time.
     """
-    environment = clean_environment(os.environ) | {"PATH": PATH, "LC_ALL": "C"}
+    environment = own_environment()
 
     def enter() -> None:
         if root != "/":

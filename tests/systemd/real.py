@@ -184,17 +184,22 @@ def _config(features: dict[str, bool]) -> dict[str, Any]:
 
 
 def agent_pod(
-    *, security: dict[str, Any] | None = None, host: dict[str, Any] | None = None, uninstall: bool = False
+    *,
+    security: dict[str, Any] | None = None,
+    host: dict[str, Any] | None = None,
+    uninstall: bool = False,
+    service: str = "dbus",
 ) -> dict[str, Any]:
     """Return the DaemonSet's agent as a static pod, which no API server is asked about.
 
     What the cluster would bring (settings, and a reporter to speak with) are folders of the machine at `PUSHED`.
-    *security* replaces the container's securityContext, *host* changes the mount of the node's root.
+    *security* replaces the container's securityContext, *host* changes the mount of the node's root; *service* is the
+    way to have the kubelet restarted.
     """
     spec = json.loads(json.dumps(_daemonset()))
     agent = next(each for each in spec["containers"] if each["name"] == "agent")
     agent["args"] = [each for each in agent["args"] if not each.startswith("--grants")]
-    agent["args"] += ["--spread=0", *(["--uninstall"] if uninstall else []), "--", "--settle=4"]
+    agent["args"] += ["--spread=0", *(["--uninstall"] if uninstall else []), "--", "--settle=4", f"--service={service}"]
     agent["image"], agent["imagePullPolicy"] = IMAGE, "Never"
     del agent["livenessProbe"]  # the reporter answers it
     if security is not None:

@@ -58,13 +58,14 @@ def installed(machine):
     machine.stop_agent()
 
 
-def test_with_its_capabilities_it_needs_no_privileges(installed):
+@pytest.mark.parametrize("service", ["dbus", "systemctl"])
+def test_with_its_capabilities_it_needs_no_privileges(installed, service):
     machine = installed
     for spoil in {spoil: None for _pod, spoil, _said in RIGHTS.values()}:
         machine.run("sh", "-c", spoil)
     before = machine.say("systemctl", "show", "--property=MainPID", "kubelet")
 
-    machine.run_agent(security=ENOUGH)
+    machine.run_agent(security=ENOUGH, service=service)
     machine.wait_for_agent(READY)
 
     assert "error: " not in machine.agent_log()

@@ -77,6 +77,8 @@ class Disk:
         try:
             yield
         finally:
+            # To unmount is to write all out, but not while it is mounted elsewhere too; what was cut off takes nothing.
+            subprocess.run(["sync", "--file-system", str(folder)], check=False, stderr=subprocess.DEVNULL)
             subprocess.run(["umount", str(folder)], check=True)
 
 
