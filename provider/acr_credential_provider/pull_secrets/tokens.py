@@ -191,9 +191,9 @@ class Tokens:
             on_failure(registry, error)
         login = self._logins.get(files)
         region = registry.region or ""
-        if login is None:
-            return EntryLogins(registry.instance_id, region, (), is_known=False)
         where = places(registry, region=region, listed=())
+        if login is None:
+            return EntryLogins(registry.instance_id, region, (), is_known=False, may_fill=tuple(where))
         return EntryLogins(
             registry.instance_id, region, tuple((each, login.username, login.password) for each in where)
         )
@@ -202,8 +202,13 @@ class Tokens:
         with self._lock:
             token = self._tokens.get(entry_of(registry))
         region = registry.region or ""
-        if token is None or self._clock() >= token.dead_at:
-            return EntryLogins(registry.instance_id, region, (), is_known=token is not None)
+        if token is None:
+            # The hosts of an instance that names none are told with its token, as is a region that nobody wrote.
+            is_told = registry.domains or (region and not registry.instance_id)
+            may_fill = tuple(places(registry, region=region, listed=())) if is_told else None
+            return EntryLogins(registry.instance_id, region, (), is_known=False, may_fill=may_fill)
+        if self._clock() >= token.dead_at:
+            return EntryLogins(registry.instance_id, region, ())
         where = places(registry, region=token.region, listed=token.hosts)
         logins = tuple((each, token.username, token.password) for each in where)
         return EntryLogins(registry.instance_id, region or token.region, logins, ends_at=token.dead_at)

@@ -11,7 +11,7 @@ from acr_credential_provider.pull_secrets.living import PullSecret
 SHOP = EntryLogins("cri-shop", "cn-hangzhou", (("shop.example", "u", "CANARYSECRET"),), ends_at=1000.4)
 LAB = EntryLogins("cri-lab", "cn-hangzhou", (("lab.example", "u", "q"),), ends_at=2000.0)
 MINE = EntryLogins("", "cn-hangzhou", (("mine.example", "u", "r"),))
-SILENT = EntryLogins("cri-silent", "cn-hangzhou", (), is_known=False)
+SILENT = EntryLogins("cri-silent", "cn-hangzhou", (), is_known=False, may_fill=None)
 NOW = 500.0
 
 
@@ -75,6 +75,18 @@ def test_a_login_whose_end_nobody_wrote_down_counts_as_living():
     assert until == float("inf")
 
 
+def test_of_a_silent_entry_whose_places_are_told_nothing_else_is_kept():
+    told = EntryLogins("cri-silent", "cn-hangzhou", (), is_known=False, may_fill=("shop.example", "mine.example"))
+    kept, _ = Content.of_entries([told]).beside([data(Content.of_entries([SHOP, LAB, MINE]))], now=NOW)
+    assert passwords(kept) == {"shop.example": "CANARYSECRET", "mine.example": "r"}
+
+
+def test_a_password_that_left_the_settings_is_not_kept_for_a_silent_entry_of_acrs():
+    """It never ends: as long as any entry fails, whoever took it out would wait for that in vain."""
+    kept, _ = Content.of_entries([SILENT]).beside([data(Content.of_entries([SHOP, MINE]))], now=NOW)
+    assert passwords(kept) == {"shop.example": "CANARYSECRET"}
+
+
 def test_of_several_secrets_the_first_one_has_a_place():
     first, second = data(Content.of_entries([LAB])), written('{"auths":{"lab.example":{"auth":"dTpw"}}}')
     found, _ = Content.of_entries([SILENT]).beside([first, second], now=NOW)
@@ -92,9 +104,25 @@ def test_of_several_secrets_the_first_one_has_a_place():
         ('{"auths":{"a.example":"dTpw"}}', None),
         ('{"auths":{"a.example":{"auth":7}}}', None),
         ('{"auths":{"a.example":{"auth":"dTpw"}}}', '{"a.example": 1}'),
+        ('{"auths":{"a.example":{"auth":"dTpw"}}}', '{"a.example": "soon"}'),
+        ('{"auths":{"a.example":{"auth":"dTpw"}}}', '{"b.example": null}'),
+        ('{"auths":{"a.example":{"auth":"dTpw"}}}', '{"a.example": -1}'),
         (json.dumps({"auths": {"a.example": {"auth": "x" * LARGEST}}}), None),
     ],
-    ids=["nothing", "list", "torn", "deep", "auths", "entry", "auth", "dead", "too much"],
+    ids=[
+        "nothing",
+        "list",
+        "torn",
+        "deep",
+        "auths",
+        "entry",
+        "auth",
+        "dead",
+        "soon",
+        "another's",
+        "negative",
+        "too much",
+    ],
 )
 def test_what_is_no_living_login_is_not_kept(config, ends):
     content = Content.of_entries([SILENT])
@@ -102,21 +130,24 @@ def test_what_is_no_living_login_is_not_kept(config, ends):
     assert content.content == EMPTY
 
 
-@pytest.mark.parametrize("ends", ["[]", "{", '{"a.example": "soon"}', '{"a.example": null}', '{"a.example": -1}'])
+@pytest.mark.parametrize("ends", [None, "[]", "{", "null", "7"])
 def test_an_end_that_is_none_counts_as_not_written_down(ends):
     found, until = Content.of_entries([SILENT]).beside(
         [written('{"auths":{"a.example":{"auth":"dTpw"}}}', ends)], now=NOW
     )
     assert passwords(found) == {"a.example": "p"}
     assert until == float("inf")
-    assert json.loads(found.ends) == {}
+    again, _ = Content.of_entries([SILENT]).beside([data(found)], now=NOW)
+    assert again == found
 
 
 def test_ends_that_would_not_fit_are_left_out_before_any_login_is():
     many = tuple((f"h/{number}/", "u", "p") for number in range(38_000))
     content = Content.of_entries([EntryLogins("cri-a", "", many, ends_at=1764236000.0)])
     assert LARGEST * 0.9 < len(content.content) <= LARGEST
-    assert content.ends == b"{}"
+    assert content.ends == b"null"
+    kept, _ = Content.of_entries([SILENT]).beside([data(content)], now=NOW)
+    assert kept.content == content.content
 
 
 def test_no_representation_holds_a_login():
