@@ -12,6 +12,8 @@ from base64 import b64decode
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from acr_credential_provider.token import LONGEST_LIFE
+
 from .docker_config import LARGEST, docker_config, in_bytes
 from .names import ENDS_KEY, SECRET_KEY
 
@@ -43,7 +45,7 @@ class EntryLogins:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The docker configuration *content*, its SHA-256 (hexadecimal), and *ends*: JSON, times by place (null: unknown).
+    """The docker configuration *content*, its SHA-256 (hexadecimal), and *ends*: JSON, times by place.
 
     *missing* are places for which a login may live that is not in it, *is_any_missing* is whether there may be others
     of ACR's tokens. While it `is_complete` nothing else belongs into the Secret.
@@ -61,7 +63,7 @@ class Content:
         return not (self.missing or self.is_any_missing)
 
     @classmethod
-    def of(cls, content: bytes, *, ends: Mapping[str, float | None] | None = None) -> Content:
+    def of(cls, content: bytes, *, ends: Mapping[str, float] | None = None) -> Content:
         """Return *content* with its digest; ends that would not fit into the Secret beside it are left out."""
         written = json.dumps(ends or {}, separators=(",", ":"), sort_keys=True).encode("ascii")
         if len(content) + len(written) > LARGEST:
@@ -90,22 +92,22 @@ class Content:
     def beside(self, present: Iterable[Mapping[str, str]], *, now: float) -> tuple[Content, float]:
         """Return it with the living logins of *present* Secrets' data for what is missing, and when the next one ends.
 
-        Who comes first has a place. What has no end where ends are told is a password, not a token of ACR's. What is
-        no docker configuration, or would not fit, is not kept.
+        Who comes first has a place. What has no end where ends are told is a password, not a token of ACR's; where they
+        are not, anything may live for as long as tokens do. What is no docker configuration, or would not fit, is not
+        kept.
         """
         auths: dict[str, Any] = json.loads(self.content)["auths"]
-        ends: dict[str, float | None] = json.loads(self.ends) or {}
+        ends: dict[str, float] = json.loads(self.ends) or {}
         kept: dict[str, float | None] = {}
         for data in present:
             told = _ends(data)
             for place, auth in _auths(data):
-                end = told.get(place) if told is not None else None
-                is_token = told is None or place in told
-                may_be_ours = place in self.missing or (self.is_any_missing and is_token)
-                if place not in auths and may_be_ours and not (end is not None and end <= now):
+                end = told.get(place) if told is not None else round(now + LONGEST_LIFE)
+                may_be_ours = place in self.missing or (self.is_any_missing and end is not None)
+                if place not in auths and may_be_ours and (end is None or end > now):
                     auths[place] = {"auth": auth}
                     kept[place] = end
-                    if is_token:
+                    if end is not None:
                         ends[place] = end
         content = in_bytes(auths)
         if not kept or len(content) > LARGEST:
@@ -123,12 +125,10 @@ def _decoded(value: str | None) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _ends(data: Mapping[str, str]) -> dict[str, float | None] | None:
-    """Return when the tokens in a Secret's *data* end (None: nobody knows), and None where that is told of none."""
+def _ends(data: Mapping[str, str]) -> dict[str, float] | None:
+    """Return when the tokens in a Secret's *data* end, None where nobody wrote it down."""
     told = _decoded(data.get(ENDS_KEY))
-    if told is None:
-        return None
-    return {place: end for place, end in told.items() if end is None or (isinstance(end, int | float) and end > 0)}
+    return told and {place: end for place, end in told.items() if isinstance(end, int | float) and end > 0}
 
 
 def _auths(data: Mapping[str, str]) -> Iterator[tuple[str, str]]:
