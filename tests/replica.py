@@ -34,13 +34,14 @@ _LEFT: list[KubeApi] = []
 
 
 class Bank:
-    """A cloud by count: each login it grants is another one, for *life* seconds.
+    """A cloud by count: each login it grants is another one, for *life* seconds, or as `lives` says of the instance.
 
     `refused` holds the instances that it has an error for instead.
     """
 
     def __init__(self, life: float = 3600.0) -> None:
         self.life = life
+        self.lives: dict[str, float] = {}
         self.granted: Counter[str] = Counter()
         self.refused: dict[str, Exception] = {}
         self._lock = threading.Lock()
@@ -53,7 +54,9 @@ class Bank:
             self.granted[name] += 1
             login = f"{name}-{self.granted[name]}"
         host = f"{name}-registry.{registry.region}.cr.aliyuncs.com"
-        return Fetched(AuthorizationGrant("cr_temp_user", login, self.life), registry.region, (host,))
+        return Fetched(
+            AuthorizationGrant("cr_temp_user", login, self.lives.get(name, self.life)), registry.region, (host,)
+        )
 
 
 class Record(Silence):
@@ -65,6 +68,19 @@ class Record(Silence):
         self.calls: Counter[tuple[str, str]] = Counter()
         self.ends: Counter[tuple[str, str]] = Counter()
         self.outcomes: list[str] = []
+        self.looks = 0
+        """How many rounds came as far as to tell of the tokens."""
+        self.renewals: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
+
+    def tokens(self, states):
+        self.looks += 1
+
+    def renewed(self, entry):
+        self.renewals[entry] += 1
+
+    def renewal_failed(self, entry, reason):
+        self.failures[entry] += 1
 
     def event(self, about, reason, message, *, is_warning=True):
         self.events.append((f"{about.kind} {about.namespace}/{about.name}", reason, message))

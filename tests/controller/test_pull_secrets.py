@@ -184,24 +184,43 @@ def test_a_mistake_of_ours_about_one_entry_costs_no_other_and_is_not_repeated_at
         assert "CANARY" not in repr(record.events)
 
 
-def test_two_hours_without_the_cloud_end_as_they_began(team):
+def test_two_hours_without_the_cloud_end_as_they_began(team, record):
+    """Nothing is taken from anybody that still lives; one instance's tokens outlive the outage, and its login stays."""
     app = team.open("app")
     team.configure()
     clock, bank = Clock(), Bank()
-    with replica(team.api, team.own, fetch=bank, clock=clock):
+    bank.lives[TWO] = 190 * 60
+    one, two = f"{ONE} in cn-hangzhou", f"{TWO} in cn-hangzhou"
+
+    def pass_by(minutes):
+        rounds = record.looks
+        clock.moved += minutes * 60
+        eventually(lambda: record.looks > rounds + 1)
+
+    with replica(team.api, team.own, fetch=bank, record=record, clock=clock):
         eventually(lambda: has_both(team, app))
         uid = team.secret(app)["metadata"]["uid"]
-        for each in (ONE, TWO):
-            bank.refused[each] = RoleRefusedError("no answer", remedy="Wait.")
-        for _ in range(24):
-            clock.moved += 300
-            time.sleep(0.05)
-        eventually(lambda: team.passwords(app) == {})
+        pass_by(46)
+        eventually(lambda: team.passwords(app) == {HOSTS[ONE]: f"{ONE}-2", HOSTS[TWO]: f"{TWO}-1"})
+        bank.refused = {each: RoleRefusedError("no answer", remedy="Wait.") for each in (ONE, TWO)}
+        for minutes in range(10, 121, 10):
+            pass_by(10)
+            assert team.passwords(app)[HOSTS[TWO]] == f"{TWO}-1"
+            if minutes < 59:
+                assert team.passwords(app)[HOSTS[ONE]] == f"{ONE}-2"
+            else:  # dead a minute before its end, and a dead login spoils what is public
+                eventually(lambda: set(team.passwords(app)) == {HOSTS[TWO]})
+        assert record.failures[one] > 2
         assert team.pull_secrets(app) == [team.name]
+        late = team.open("late")
+        eventually(lambda: team.passwords(late) == {HOSTS[TWO]: f"{TWO}-1"} and team.pull_secrets(late))
+        assert any(reason == "TokenNotRenewed" and one in message for _, reason, message in record.events)
         bank.refused.clear()
-        clock.moved += 301
-        eventually(lambda: has_both(team, app))
+        pass_by(10)
+        eventually(lambda: team.passwords(app) == {HOSTS[ONE]: f"{ONE}-3", HOSTS[TWO]: f"{TWO}-2"})
+        eventually(lambda: team.passwords(late) == team.passwords(app))
         assert team.secret(app)["metadata"]["uid"] == uid
+    assert (record.renewals[one], record.renewals[two]) == (3, 2)
 
 
 def test_garbage_leaves_what_held_before_in_force_and_says_what_is_wrong_and_where(team, record):
