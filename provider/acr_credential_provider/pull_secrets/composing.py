@@ -43,6 +43,7 @@ class Composer:
         reporter: Reporter,
     ) -> None:
         self.snapshot: Snapshot | None = None
+        self._was_looked_for = False
         self._api = api
         self._take_over = take_over
         self._watched = watched
@@ -97,7 +98,11 @@ class Composer:
             runs = helper_runs(self._api)
         except ClusterError as error:
             self._configured.say("HelperUnknown", error)
-            return snapshot
+            if self._was_looked_for:
+                return snapshot
+            # Who may not ask goes on, and is told; an answer that did not come is soon asked for again.
+            return replace(snapshot, is_blocked=error.status != 403)
+        self._was_looked_for = True
         if runs:
             what = "ours is added beside its entries" if self._take_over else "nothing is written"
             self._reporter.event(
