@@ -73,6 +73,8 @@ def test_an_entry_that_can_not_be_asked_for_keeps_the_login_that_the_helper_left
         eventually(lambda: team.pull_secrets(app) == ["registry-login", team.name])
         expected = {HOSTS[ONE]: "of-the-helper", HOSTS[TWO]: f"{TWO}-1"}
         eventually(lambda: team.passwords(app) == expected and team.passwords(app, THEIRS) == expected)
+    # It carries our label now, and other tests uninstall in this cluster.
+    api.request("DELETE", f"/api/v1/namespaces/{app}/secrets/{THEIRS}")
 
 
 def test_our_own_deployment_may_have_its_name(team, api):
