@@ -1,7 +1,7 @@
 """The steps of docs/release.md, gone in a clone that is thrown away: what is complete can be released, nothing else.
 
-With RELEASE_FULL=1 (`make rehearse`) everything is really built there, arm64 under emulation; otherwise archives with one
-small file each stand in for it.
+With RELEASE_FULL=1 (`make rehearse`) everything is really built there, arm64 under emulation; otherwise archives with
+one small file each stand in for it.
 """
 
 import os
