@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 from acr_node_config import live_kubelet
@@ -31,6 +32,9 @@ def process():
     with subprocess.Popen(
         ["sh", "-c", "read x", "kubelet", "--image-credential-provider-config=/old", *words], stdin=subprocess.PIPE
     ) as process:
+        # It is started before the kernel shows its command line.
+        while not Path(f"/proc/{process.pid}/cmdline").read_bytes():
+            pass
         yield process
         process.stdin.close()
 
