@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from acr_node_config import loaded_config
 from acr_node_config.agent_status import READY, REJECTED, UNINSTALLED
+from cluster.machine import SYSCTLS
 from systemd.machine import NAME, SETTINGS, STATE
 from systemd.real import PUSHED, RealMachine
 from systemd.test_systemd import GUARD, INSTALL, TOKENS, after_journal
@@ -20,8 +21,14 @@ GATE = "KubeletServiceAccountTokenForCredentialProviders"
 @pytest.fixture
 def folder(tmp_path):
     found = Path("/dev/shm") / f"acr-{tmp_path.parent.name}-{tmp_path.name}"
+    before = kernel_settings()
     yield found
     shutil.rmtree(found, ignore_errors=True)
+    assert kernel_settings() == before, "the kubelet got at this machine's own kernel"
+
+
+def kernel_settings() -> list[str]:
+    return [Path("/proc/sys", name).read_text() for name in SYSCTLS]
 
 
 @pytest.fixture
