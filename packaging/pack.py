@@ -56,23 +56,26 @@ def stem_of(bundle: Bundle, version: str, architecture: str) -> str:
 
 def chart(at: int) -> bytes:
     """Return the chart as `helm package` lays it out, dated *at*."""
-    return compressed(tarred(below(CHART), CHART, at, folder=NAME))
+    return compressed(tarred(tracked(CHART), CHART, at, folder=NAME))
 
 
 def manifests(at: int) -> bytes:
     """Return what is applied, or run at a node's boot, without Helm, dated *at*."""
-    paths = [path for folder in MANIFESTS for path in below(folder)]
+    paths = [path for folder in MANIFESTS for path in tracked(folder)]
     return compressed(tarred(paths, REPOSITORY, at, folder=f"{NAME}-manifests"))
 
 
 def archive(folder: Path, at: int) -> bytes:
     """Return *folder* as a tar.gz, the same bytes each time (`tarred`)."""
-    return compressed(tarred([folder, *below(folder)], folder.parent, at))
+    return compressed(tarred([folder, *folder.rglob("*")], folder.parent, at))
 
 
-def below(folder: Path) -> list[Path]:
-    """Return all that is in *folder*."""
-    return list(folder.rglob("*"))
+def tracked(folder: Path, top: Path = REPOSITORY) -> set[Path]:
+    """Return the files and folders in *folder* that git knows at *top*: what else lies there is somebody's own."""
+    git = ["git", "-C", str(top), "ls-files", "-z", str(folder)]
+    listed = subprocess.run(git, capture_output=True, text=True, check=True)  # noqa: S603
+    files = {top / name for name in listed.stdout.split("\0") if name}
+    return files | {parent for file in files for parent in file.parents if folder in parent.parents}
 
 
 def compressed(content: bytes) -> bytes:

@@ -135,17 +135,15 @@ class Systemctl:
 
     def _said(self, *words: str, fails: bool = True) -> str:
         environment = commands_on_host.own_environment()
-        remedy = "Run it on the node and read what it says."
         if not commands_on_host.is_in("pid", self._root):
             # There systemd has no number that it could show to those who come to its own socket ("No data available").
             environment["SYSTEMCTL_FORCE_BUS"] = "1"
-            remedy += " In a pod without hostPID it takes the node's D-Bus too."
         ended = commands_on_host.run(["systemctl", *words], root=self._root, seconds=SECONDS, environment=environment)
         if ended.returncode and fails:
             said = ended.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit code {ended.returncode}"]
             raise ServiceError(
                 f"systemctl {' '.join(words)} failed: {said[-1][:200]}",
-                remedy=remedy,
+                remedy="Run it on the node and read what it says; a pod without hostPID needs the node's D-Bus for it.",
             )
         return ended.stdout.decode("utf-8", "replace")
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import platform
 import re
+import subprocess
 from importlib import metadata
 from pathlib import Path
 
@@ -148,3 +149,16 @@ def test_an_archive_holds_the_bundle_for_root_and_nothing_of_who_packed_it(tmp_p
         ("folder/a", 0o755, 0, 0, "root", 1_700_000_000),
         ("folder/b", 0o644, 0, 0, "root", 1_700_000_000),
     ]
+
+
+def test_of_a_folder_that_operators_copy_into_only_what_git_knows_is_packed(tmp_path):
+    (tmp_path / "overlays/mine").mkdir(parents=True)
+    (tmp_path / "overlays/example").mkdir()
+    for name in ("base.yaml", "overlays/example/kustomization.yaml", "overlays/mine/settings.yaml"):
+        (tmp_path / name).write_text("a: b")
+    (tmp_path / "overlays/.gitignore").write_text("mine\n")
+    for words in (["init", "--quiet"], ["add", "--all"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    packed = pack.tracked(tmp_path / "overlays", tmp_path)
+    names = {str(each.relative_to(tmp_path)) for each in packed}
+    assert names == {"overlays/.gitignore", "overlays/example", "overlays/example/kustomization.yaml"}

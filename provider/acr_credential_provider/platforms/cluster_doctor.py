@@ -252,7 +252,11 @@ def _is_in_the_list(name: str, cluster: Cluster) -> Iterator[Finding]:
         asked = ",".join(dict.fromkeys(instance for pull in pulls for instance in pull.asks_for))
         if asked:
             problem += ", and ECI's annotation on a Pod asks for nothing outside of ECI"
-            remedy += f" Or let the namespace ask: kubectl annotate namespace {namespace} {INSTANCES}={asked}"
+            remedy = (
+                f"Add {account} to service-account and {namespace} to watch-namespace in acr-configuration, then "
+                "restart the workload; or let the namespace ask: "
+                f"kubectl annotate namespace {namespace} {INSTANCES}={asked}"
+            )
         yield Finding(name, FAILED, problem=problem, remedy=remedy)
 
 

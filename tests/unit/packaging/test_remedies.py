@@ -57,3 +57,9 @@ def test_no_remedy_that_stands_in_the_code_as_it_is_shown_is_missing():
                 assert remedies.cell(node.value.value) in page
                 told += 1
     assert told > 100
+
+
+def test_no_remedy_is_pieced_together_where_the_page_would_lose_a_part():
+    for module in remedies.read(remedies.REPOSITORY):
+        pieced = [node for node in ast.walk(module.tree) if isinstance(node, ast.AugAssign)]
+        assert not [node.lineno for node in pieced if ast.unparse(node.target) == "remedy"], module.path
