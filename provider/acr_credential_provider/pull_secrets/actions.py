@@ -30,7 +30,7 @@ class Done:
 
 
 class Hands:
-    """Writes. *may_go_on* is asked before each write; it may wait. *on_done* is told each that succeeded.
+    """Writes. *may_go_on* is asked before each call; it may wait. *on_done* is told each that succeeded.
 
     What the API server answers goes into the informers at once, so that the next plan knows it.
     """
@@ -52,6 +52,7 @@ class Hands:
 
     def read_secret(self, namespace: str, name: str) -> dict[str, str]:
         """Return a Secret's data as it is now, take note of its version; nothing where there is none."""
+        self._may_go_on()  # a look changes nothing, whoever leads, but takes its turn
         found = self._api.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
         if found is None:
             return {}

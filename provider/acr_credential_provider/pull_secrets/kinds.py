@@ -6,14 +6,14 @@ Six fields of an object matter, and there may be tens of thousands of them; the 
 from __future__ import annotations
 
 import base64
-import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from .content import digest_of
 from .eci_annotations import REQUESTS
-from .names import LABEL, SECRET_KEY
+from .names import ENDS_KEY, LABEL, SECRET_KEY
 from .objects import NOTHING, Namespace, Secret, ServiceAccount
 
 if TYPE_CHECKING:
@@ -115,10 +115,6 @@ def service_account(wire: Wire) -> ServiceAccount:
 def secret(wire: Wire) -> Secret:
     """Return what is kept of a Secret."""
     meta = wire.metadata
-    try:
-        content = base64.b64decode((wire.data or {}).get(SECRET_KEY, ""))
-    except ValueError:
-        content = b""
     return Secret(
         meta.namespace,
         meta.name,
@@ -126,10 +122,17 @@ def secret(wire: Wire) -> Secret:
         meta.resource_version,
         is_ours=(meta.labels or NOTHING).get(LABEL) == "true",
         type=wire.type,
-        digest=hashlib.sha256(content).hexdigest(),
+        digest=digest_of(_value(wire, SECRET_KEY), _value(wire, ENDS_KEY)),
         has_labels=bool(meta.labels),
         terminating=meta.deletion_timestamp is not None,
     )
+
+
+def _value(wire: Wire, key: str) -> bytes:
+    try:
+        return base64.b64decode((wire.data or {}).get(key, ""))
+    except ValueError:
+        return b""
 
 
 def _short(annotations: Mapping[str, str] | None) -> Mapping[str, str]:

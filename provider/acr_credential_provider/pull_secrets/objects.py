@@ -48,7 +48,7 @@ class ServiceAccount(msgspec.Struct, frozen=True, gc=False):
 
 
 class Secret(msgspec.Struct, frozen=True, gc=False):
-    """A Secret; of its content only the *digest* (SHA-256, hexadecimal) of the docker configuration is kept."""
+    """A Secret; of what is in it only the *digest* is kept (see `content.digest_of`)."""
 
     namespace: str
     name: str

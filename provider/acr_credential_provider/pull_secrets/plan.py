@@ -33,10 +33,9 @@ class Observed:
 class Desired:
     """A namespace as it should be.
 
-    *name* and *content* are of the Secret; *digest* is the content's SHA-256, *ends* is when its logins end (JSON).
-    *is_selected* is whether the
-    namespace gets it, *accounts* are the names of those who refer to it. Secrets in *retired* are to go if they
-    are ours. Those in *replaced* belong to a helper that is no more: ServiceAccounts get ours in their place, and
+    *name* and *content* are of the Secret, *ends* is when its logins end (JSON), *digest* is of both. *is_selected* is
+    whether the namespace gets it, *accounts* are the names of those who refer to it. Secrets in *retired* are to go if
+    they are ours. Those in *replaced* belong to a helper that is no more: ServiceAccounts get ours in their place, and
     they are kept alive for the pods that still name them.
     """
 

@@ -30,6 +30,10 @@ class Snapshot:
     replaced: frozenset[str]
     is_blocked: bool
 
+    def filled(self) -> frozenset[str]:
+        """Return the places that some entry has a login for now."""
+        return frozenset(place for each in self.entries for place, _, _ in each.logins)
+
 
 def desired(snapshot: Snapshot, content: Content | None, observed: Observed) -> Desired:
     """Return what a namespace should be like, where its Secret is to hold *content* (None: it is to have none)."""

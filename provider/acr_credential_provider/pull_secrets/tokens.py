@@ -193,7 +193,7 @@ class Tokens:
         region = registry.region or ""
         where = places(registry, region=region, listed=())
         if login is None:
-            return EntryLogins(registry.instance_id, region, (), is_known=False, may_fill=tuple(where))
+            return EntryLogins(registry.instance_id, region, (), is_known=False, may_fill=tuple(where), is_endless=True)
         return EntryLogins(
             registry.instance_id, region, tuple((each, login.username, login.password) for each in where)
         )

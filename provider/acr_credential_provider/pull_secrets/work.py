@@ -163,8 +163,9 @@ class Workers:
             and secrets[name].type == SECRET_TYPE
             and (secrets[name].is_ours or name in snapshot.replaced)
         ]
+        present = [self._hands.read_secret(namespace, name) for name in usable]
         now = self._clock()
-        merged, until = content.beside([self._hands.read_secret(namespace, name) for name in usable], now=now)
+        merged, until = content.beside(present, now=now, others=snapshot.filled())
         if until < float("inf"):
             self._queue.add(namespace, after=max(until - now, 1.0))
         return merged

@@ -77,10 +77,32 @@ def test_a_login_whose_end_nobody_wrote_down_lives_as_long_as_tokens_do_at_most(
     assert passwords(Content.of_entries([SILENT]).beside([data(found)], now=until)[0]) == {}
 
 
-def test_of_a_silent_entry_whose_places_are_told_nothing_else_is_kept():
-    told = EntryLogins("cri-silent", "cn-hangzhou", (), is_known=False, may_fill=("shop.example", "mine.example"))
+@pytest.mark.parametrize(
+    ("is_endless", "expected"),
+    [(False, {"shop.example": "CANARYSECRET"}), (True, {"shop.example": "CANARYSECRET", "mine.example": "r"})],
+    ids=["token of ACR's", "password of one's own"],
+)
+def test_of_a_silent_entry_whose_places_are_told_nothing_else_is_kept(is_endless, expected):
+    """Nor what cannot be its own there: a password never ends, and would serve for an identity that is refused."""
+    may_fill = ("shop.example", "mine.example")
+    told = EntryLogins("cri-silent", "cn-hangzhou", (), is_known=False, may_fill=may_fill, is_endless=is_endless)
     kept, _ = Content.of_entries([told]).beside([data(Content.of_entries([SHOP, LAB, MINE]))], now=NOW)
-    assert passwords(kept) == {"shop.example": "CANARYSECRET", "mine.example": "r"}
+    assert passwords(kept) == expected
+
+
+def test_a_password_is_kept_for_the_places_of_passwords_alone():
+    of_acr = EntryLogins("cri-silent", "cn-hangzhou", (), is_known=False, may_fill=("mine.example",))
+    own = EntryLogins("", "cn-hangzhou", (), is_known=False, may_fill=("other.example",), is_endless=True)
+    kept, _ = Content.of_entries([of_acr, own]).beside([data(Content.of_entries([MINE]))], now=NOW)
+    assert passwords(kept) == {}
+
+
+def test_what_entries_that_are_known_give_elsewhere_is_not_kept_for_a_silent_one():
+    """A namespace that stopped asking for an instance has no more to do with it."""
+    kept, _ = Content.of_entries([SILENT]).beside(
+        [data(Content.of_entries([SHOP, LAB]))], now=NOW, others=frozenset({"lab.example"})
+    )
+    assert passwords(kept) == {"shop.example": "CANARYSECRET"}
 
 
 def test_a_password_that_left_the_settings_is_not_kept_for_a_silent_entry_of_acrs():
@@ -109,6 +131,12 @@ def test_of_several_secrets_the_first_one_has_a_place():
         ('{"auths":{"a.example":{"auth":"dTpw"}}}', '{"a.example": "soon"}'),
         ('{"auths":{"a.example":{"auth":"dTpw"}}}', '{"a.example": null}'),
         ('{"auths":{"a.example":{"auth":"dTpw"}}}', '{"a.example": -1}'),
+        ('{"auths":{"a.example":{"auth":"dTpw"}}}', '{"a.example": Infinity}'),
+        ('{"auths":{"a.example":{"auth":"dTpw"}}}', '{"a.example": NaN}'),
+        ('{"auths":{"a.example":{"auth":"dTpw"}}}', '{"a.example": 1e999}'),
+        ('{"auths":{"a.example":{"auth":"dTpw"}}}', f'{{"a.example": 1{"0" * 400}}}'),
+        ('{"auths":{"a.example":{"auth":"dTpw"}}}', f'{{"a.example": {NOW + 26 * 3600 + 1}}}'),
+        ('{"auths":{"a.example":{"auth":"dTpw"}}}', '{"*": 1}'),
         (json.dumps({"auths": {"a.example": {"auth": "x" * LARGEST}}}), None),
     ],
     ids=[
@@ -123,6 +151,12 @@ def test_of_several_secrets_the_first_one_has_a_place():
         "soon",
         "null",
         "negative",
+        "infinity",
+        "nan",
+        "out of range",
+        "400 digits",
+        "longer than tokens live",
+        "all are dead",
         "too much",
     ],
 )
@@ -143,11 +177,13 @@ def test_an_end_that_is_none_counts_as_not_written_down(ends):
 
 def test_ends_that_would_not_fit_are_left_out_before_any_login_is():
     many = tuple((f"h/{number}/", "u", "p") for number in range(38_000))
-    content = Content.of_entries([EntryLogins("cri-a", "", many, ends_at=1764236000.0)])
+    late = EntryLogins("cri-late", "", (("late.example", "u", "p"),), ends_at=1764237000.0)
+    content = Content.of_entries([late, EntryLogins("cri-a", "", many, ends_at=1764236000.0)])
     assert LARGEST * 0.9 < len(content.content) <= LARGEST
-    assert content.ends == b"null"
-    kept, _ = Content.of_entries([SILENT]).beside([data(content)], now=NOW)
-    assert kept.content == content.content
+    assert content.ends == b'{"*":1764236000}', "what lives longest must not lengthen any other's life"
+    kept, until = Content.of_entries([SILENT]).beside([data(content)], now=1764235999.0)
+    assert (kept.content, until) == (content.content, 1764236000)
+    assert passwords(Content.of_entries([SILENT]).beside([data(content)], now=1764236000.0)[0]) == {}
 
 
 def test_no_representation_holds_a_login():

@@ -57,6 +57,14 @@ class World:
     def entries(self):
         return self.tokens.entries(self.settings, read=lambda *_: Login("me", "mine"), on_failure=lambda *_: None)
 
+    def silent(self):
+        """Return the entries as they are before anything was heard of any."""
+
+        def read(*_):
+            raise IdentityUnavailableError("gone", remedy="Bring it back.")
+
+        return self.tokens.entries(self.settings, read=read, on_failure=lambda *_: None)
+
     def passwords(self):
         return {place: password for each in self.entries() for place, _, password in each.logins}
 
@@ -228,6 +236,18 @@ def test_who_is_told_how_tokens_stand_is_told_of_those_that_are_missing():
     one, two = world.tokens.states(world.settings)
     assert (one.entry, one.got_at, one.dead_at) == (f"{ONE} in cn-hangzhou", 1000.0, 1000.0 + HOUR - 60)
     assert (two.entry, two.got_at) == (f"{TWO} in cn-hangzhou", 0.0)
+
+
+def test_of_what_nobody_remembers_only_a_login_of_ones_own_may_never_end():
+    """A domain that had a password of one's own has none once ACR is to be asked, and refuses."""
+    login = {"kind": "login", "usernameFile": "/u", "passwordFile": "/p"}
+    role = {"kind": "nodeRole", "roleName": "x"}
+    told = World(settings(registry(identity=login), registry(TWO, identity=role))).silent()
+    assert [(each.is_known, each.may_fill) for each in told] == [
+        (False, (f"{ONE}.example",)),
+        (False, (f"{TWO}.example",)),
+    ]
+    assert [each.is_endless for each in told] == [True, False]
 
 
 def test_no_representation_holds_a_password():

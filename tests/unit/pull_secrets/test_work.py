@@ -1,9 +1,15 @@
 """The workers with a cluster of values: what is asked of them is done once it can be, and not forgotten before."""
 
+import json
 import threading
+from base64 import b64decode, b64encode
 
 import pytest
+from acr_credential_provider.pull_secrets.actions import Done, Hands
 from acr_credential_provider.pull_secrets.content import Content, EntryLogins
+from acr_credential_provider.pull_secrets.eci_annotations import INSTANCES
+from acr_credential_provider.pull_secrets.kinds import read, secret
+from acr_credential_provider.pull_secrets.living import PullSecret
 from acr_credential_provider.pull_secrets.objects import Namespace, ServiceAccount
 from acr_credential_provider.pull_secrets.plan import Observed
 from acr_credential_provider.pull_secrets.reporting import Silence
@@ -88,3 +94,94 @@ def test_what_comes_before_all_is_listed_is_done_afterwards(at_work):
     watched.is_listed.set()
     assert api.is_done.wait(10)
     assert api.written == ["/api/v1/namespaces/default/secrets", "/api/v1/namespaces/default/serviceaccounts/default"]
+
+
+class Asking:
+    """A namespace that asks for one instance, and its Secret as it is at the API server."""
+
+    def __init__(self, instance, data):
+        self.document = PullSecret("acr-credential-aliyun", b"").manifest("team")
+        self.document["data"] = data
+        self.namespace = Namespace("team", annotations={INSTANCES: instance})
+        self.namespaces = self
+        self.accounts = None
+        self.reporter = Silence()
+        self.asked = []
+
+    def get(self, path, _name=None):
+        self.asked.append(path)
+        return self.namespace if path == "team" else self.document
+
+    def patch(self, _path, operations):
+        self.document["data"] = next(each["value"] for each in operations if each["path"] == "/data")
+        return self.document
+
+    def is_synced(self):
+        return True
+
+    def secrets_named(self, _name):
+        return None
+
+    def secrets_within(self, _namespace):
+        return {"acr-credential-aliyun": read(self.document, secret)}
+
+    def observed(self, namespace):
+        return Observed(namespace, self.secrets_within(namespace), [])
+
+    def places(self):
+        return set(json.loads(b64decode(self.document["data"][".dockerconfigjson"]))["auths"])
+
+
+def tidied(world, *entries):
+    snapshot = Snapshot(
+        PullSecrets(),
+        Content.of_entries(entries),
+        entries,
+        retired=frozenset(),
+        replaced=frozenset(),
+        is_blocked=False,
+    )
+    workers = Workers(
+        world,
+        world,
+        may_write=lambda: True,
+        snapshot=lambda: snapshot,
+        reporter=Silence(),
+        rate=100.0,
+        count=1,
+        clock=lambda: 0.0,
+    )
+    return workers.tidy("team")
+
+
+SILENT = EntryLogins("cri-silent", "cn-hangzhou", (), is_known=False, may_fill=None)
+
+
+def test_who_stops_asking_for_an_instance_does_not_keep_its_login_for_one_that_is_silent():
+    gone = EntryLogins("cri-gone", "cn-hangzhou", (("gone.example", "u", "p"),), ends_at=900.0)
+    other = EntryLogins("cri-other", "cn-hangzhou", (("other.example", "u", "p"),), ends_at=900.0)
+    content = Content.of_entries([gone, other])
+    world = Asking("cri-silent", PullSecret("x", content.content, content.ends).data())
+    assert tidied(world, SILENT, other) == Done()
+    assert world.places() == {"gone.example"}
+
+
+@pytest.mark.parametrize("end", ["Infinity", "1e999", "1" + "0" * 400])
+def test_an_end_that_no_clock_reaches_keeps_no_namespace_from_its_order(end):
+    ends = f'{{"a.example": {end}}}'
+    texts = {".dockerconfigjson": '{"auths":{"a.example":{"auth":"dTpw"}}}', "logins-end.json": ends}
+    world = Asking("cri-silent", {key: b64encode(text.encode()).decode() for key, text in texts.items()})
+    assert tidied(world, SILENT) == Done()
+    assert world.places() == set()
+
+
+def test_a_look_at_a_secret_takes_its_turn_like_a_write():
+    turns, world = [], Asking("cri-silent", {"key": "value"})
+
+    def takes_a_turn():
+        turns.append(len(world.asked))
+        return True
+
+    hands = Hands(world, secrets=world.secrets_named, accounts=None, may_go_on=takes_a_turn)
+    assert hands.read_secret("team", "acr-credential-aliyun") == {"key": "value"}
+    assert turns == [0], "before it asked"
