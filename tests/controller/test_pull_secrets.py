@@ -156,6 +156,25 @@ def test_who_lost_all_tokens_and_can_ask_for_none_still_serves_new_accounts_with
     assert record.writes["Secret", "update", "ok"] == 0
 
 
+def test_a_password_does_not_serve_for_the_identity_that_is_asked_in_its_place_and_refused(team, record, tmp_path):
+    app = team.open("app")
+    for name in ("username", "password"):
+        (tmp_path / name).write_text(name)
+    document = json.loads(team.native())
+    own = {"kind": "login", "usernameFile": f"{tmp_path}/username", "passwordFile": f"{tmp_path}/password"}
+    asked = document["registries"][0]["identity"]
+    bank = Bank()
+    bank.refused[ONE] = RegistryRefusedError("GetAuthorizationToken was refused", remedy="Attach the policy.")
+    with replica(team.api, team.own, fetch=bank, record=record):
+        document["registries"][0] |= {"identity": own, "domains": [HOSTS[ONE]]}
+        team.configure(json.dumps(document))
+        eventually(lambda: team.passwords(app) == {HOSTS[ONE]: "password", HOSTS[TWO]: f"{TWO}-1"})
+        document["registries"][0]["identity"] = asked
+        team.configure(json.dumps(document))
+        eventually(lambda: team.passwords(app) == {HOSTS[TWO]: f"{TWO}-1"})
+        assert "TokenNotRenewed" in record.reasons()
+
+
 def test_tokens_that_somebody_deleted_under_a_replica_are_written_down_again(team, record):
     app = team.open("app")
     team.configure()
