@@ -210,7 +210,9 @@ def _uninstall(options: argparse.Namespace) -> int:
 
 
 def _healthz(_options: argparse.Namespace) -> int:
-    return 0 if live_kubelet.answers() else 1
+    is_well = live_kubelet.answers()
+    _print("ok" if is_well else "no")  # `live_kubelet.HEALTH`, for a code may be of whoever could not run us
+    return 0 if is_well else 1
 
 
 def _loaded_config(_options: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .failures import ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -37,14 +37,34 @@ def own_environment() -> dict[str, str]:
     return clean_environment(os.environ) | {"PATH": PATH, "LC_ALL": "C"}
 
 
-def is_in(kind: str, root: str) -> bool:
-    """Say whether our namespace *kind* (``net``, ``pid``) is that of the first process of the node at *root*."""
+def shares(kind: str, root: str) -> bool | None:
+    """Say whether our namespace *kind* (``net``, ``pid``) is that of the first process of the node at *root*.
+
+    None where that can't be seen: it takes SYS_PTRACE, and a /proc.
+    """
     proc = "/proc" if root == "/" else f"{root}/proc"
     try:
         theirs, ours = os.stat(f"{proc}/1/ns/{kind}"), os.stat(f"/proc/self/ns/{kind}")
     except OSError:
-        return True
+        return None
     return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def is_in(kind: str, root: str) -> bool:
+    """Say the same; where it can't be seen, that we are on the node itself only if its root is ours too."""
+    seen = shares(kind, root)
+    return root == "/" if seen is None else seen
+
+
+def into(root: str) -> Callable[[], None]:
+    """Return what a child process calls before its program, to have *root* as its / and its folder."""
+
+    def enter() -> None:
+        if root != "/":
+            os.chroot(root)
+        os.chdir("/")
+
+    return enter
 
 
 def run(
@@ -60,12 +80,6 @@ def run(
     Raises `ServiceError` if it can't be started or does not end; what its exit code means is the caller's to say.
     *environment* replaces the cleaned one of this process.
     """
-
-    def enter() -> None:
-        if root != "/":
-            os.chroot(root)
-        os.chdir("/")
-
     if environment is None:
         environment = own_environment()
     outcome = "did not end in time"
@@ -77,7 +91,7 @@ def run(
             timeout=seconds,
             env=dict(environment),
             check=False,
-            preexec_fn=enter,
+            preexec_fn=into(root),
         )
     except subprocess.TimeoutExpired:
         pass

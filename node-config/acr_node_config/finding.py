@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from acr_credential_provider.errors import ConfigurationError, CredentialProviderError
 from acr_credential_provider.kubelet_flags import BIN_DIR_FLAG, CONFIG_FLAG, RANCHER, find_kubelet
 
-from . import unit_files
+from . import commands_on_host, unit_files
 from .environment_file import EnvironmentFile
 from .facts import (
     ACK_ARGUMENTS,
@@ -29,6 +28,7 @@ from .facts import (
     RunningKubelet,
     Version,
 )
+from .failures import ServiceError
 from .host_tree import HostTree
 from .kubelet_rules import SUFFIXES
 from .placement import BIN_DIRS, OWN_FOLDER
@@ -232,24 +232,11 @@ def _version(
 
 
 def _runner(root: str) -> Run:
-    def enter() -> None:
-        if root != "/":
-            os.chroot(root)
-        os.chdir("/")
-
     def run(words: Sequence[str]) -> str:
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+        environment = {"PATH": commands_on_host.PATH, "LC_ALL": "C"}
         try:
-            ended = subprocess.run(  # noqa: S603 - a list of words, no shell
-                list(words),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=SECONDS,
-                env=environment,
-                check=False,
-                preexec_fn=enter,
-            )
-        except (OSError, subprocess.SubprocessError):
+            ended = commands_on_host.run(words, root=root, seconds=SECONDS, environment=environment)
+        except ServiceError:
             return ""
         return ended.stdout.decode("utf-8", "replace")
 
@@ -272,12 +259,9 @@ def _system(tree: HostTree) -> OperatingSystem:
 
 def _is_user_namespaced(tree: HostTree) -> bool:
     """Say whether our user namespace is another one than that of the node's first process."""
-    try:
-        theirs, ours = os.stat(tree.outside("/proc/1/ns/user")), os.stat("/proc/self/ns/user")
-    except OSError:
-        pass
-    else:
-        return (theirs.st_dev, theirs.st_ino) != (ours.st_dev, ours.st_ino)
+    is_shared = commands_on_host.shares("user", tree.root or "/")
+    if is_shared is not None:
+        return not is_shared
     try:
         with open("/proc/self/uid_map", encoding="ascii") as file:
             return file.read().split() != ["0", "0", "4294967295"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.kubelet_flags import flag
 
-from . import commands_on_host, guard, loaded_config
+from . import commands_on_host, guard, loaded_config, loopback
 from .failures import ServiceError
 from .finding import provider_config
 from .host_tree import HostTree
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
 HEALTHZ_PORT = 10248
 SECONDS = 2.0
+HEALTH = {b"ok": True, b"no": False}
+"""What ``node healthz`` says where the kubelet is well, and where it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class LiveKubelet:
         if commands_on_host.is_in("net", self.root):
             return answers()
         ended = self._asked_there("healthz")
-        return {0: True, 1: False}.get(ended.returncode) if ended else None
+        return HEALTH.get(ended.stdout.strip()) if ended else None  # the code of a failure may be nsenter's own
 
     def config_there(self) -> str:
         """Return the digest of the CredentialProviderConfig that is there now, "" without one."""
@@ -96,16 +97,9 @@ class LiveKubelet:
         return "/proc" if self.root == "/" else f"{self.root}/proc"
 
 
-def answers(port: int = HEALTHZ_PORT) -> bool:
-    """Ask the /healthz on this network's loopback."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)  # no proxy, whatever the environment
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+def answers(port: int = HEALTHZ_PORT, *, seconds: float = SECONDS) -> bool:
+    """Say whether the /healthz on this network's loopback is well, and says so within *seconds*."""
+    return loopback.is_ok(loopback.get(port, "/healthz", seconds=seconds, largest=loopback.STATUS))
 
 
 def _read(path: str) -> str:

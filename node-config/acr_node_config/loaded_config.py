@@ -8,10 +8,10 @@ nodes have closed: not to be told is the usual case, and no fault.
 from __future__ import annotations
 
 import hashlib
-import http.client
 import re
-import time
 from typing import TYPE_CHECKING
+
+from . import loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,18 +44,5 @@ def named(metrics: bytes) -> str:
 
 def ask(port: int = READ_ONLY_PORT, *, seconds: float = SECONDS) -> str:
     """Return the digest that the kubelet of this network names, "" where it does not say within *seconds*."""
-    end = time.monotonic() + seconds
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)  # no proxy, whatever the environment
-    said = b""
-    try:
-        connection.request("GET", "/metrics")
-        answer = connection.getresponse()
-        while answer.status == http.client.OK and (piece := answer.read1(1 << 16)):
-            said += piece
-            if len(said) > LARGEST or time.monotonic() > end:
-                return ""
-    except (OSError, http.client.HTTPException):
-        return ""
-    finally:
-        connection.close()
-    return named(said)
+    answer = loopback.get(port, "/metrics", seconds=seconds, largest=LARGEST)
+    return named(answer) if loopback.is_ok(answer) else ""

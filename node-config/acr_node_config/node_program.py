@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from .agent_status import plain_text
-from .commands_on_host import own_environment
+from .commands_on_host import into, own_environment
 from .failures import NodeConfigError
 from .warming import Remembered
 
@@ -250,12 +250,6 @@ def run(words: Sequence[str], *, root: str = "/", seconds: float, beat: Callable
     Raises `ProgramError` when it can't be started or is not done in time.
     """
     environment = own_environment()
-
-    def enter() -> None:
-        if root != "/":
-            os.chroot(root)
-        os.chdir("/")
-
     command = list(words)
     if root != "/" and (nsenter := next((each for each in _NSENTER if os.path.exists(root + each)), "")):
         # Pods may have another network than the kubelet: what is warmed is the way that a pull goes.
@@ -268,7 +262,7 @@ def run(words: Sequence[str], *, root: str = "/", seconds: float, beat: Callable
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
-            preexec_fn=enter,  # noqa: PLW1509 - the agent has one thread, and these are two calls into the kernel
+            preexec_fn=into(root),  # noqa: PLW1509 - the agent has one thread, and these are two calls into the kernel
         ) as process:
             ran = _await(process, time.monotonic() + seconds, beat)
             if ran is not None:

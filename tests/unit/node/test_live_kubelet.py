@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
+import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -74,6 +76,41 @@ def test_health_is_what_healthz_says(code, is_well, monkeypatch):
         assert live_kubelet.answers(server.server_port) is is_well
         server.shutdown()
     assert live_kubelet.answers(server.server_port) is False
+
+
+def test_a_healthz_that_drips_is_not_well_and_is_left_in_time():
+    gone = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip():
+            with server.accept()[0] as client, contextlib.suppress(OSError):
+                for _ in range(200):  # for ten seconds
+                    client.sendall(b"X")
+                    if gone.wait(0.05):
+                        return
+
+        dripping = threading.Thread(target=drip, daemon=True)
+        dripping.start()
+        is_well = live_kubelet.answers(server.getsockname()[1], seconds=0.3)
+        was_left = dripping.is_alive()
+        gone.set()
+        dripping.join()
+    assert (is_well, was_left) == (False, True)
+
+
+def test_a_healthz_whose_answer_has_no_end_is_well_once_it_says_so():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def say():
+            with server.accept()[0] as client:
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                client.recv(1 << 16)
+                client.recv(1)  # until it is left
+
+        saying = threading.Thread(target=say, daemon=True)
+        saying.start()
+        assert live_kubelet.answers(server.getsockname()[1])
+        saying.join()
 
 
 @pytest.mark.parametrize(

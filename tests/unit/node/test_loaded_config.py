@@ -1,5 +1,6 @@
 """Which configuration a kubelet says it has read; against the real one's word: tests/systemd/test_real_kubelet.py."""
 
+import contextlib
 import hashlib
 import http.server
 import socket
@@ -83,3 +84,25 @@ def test_an_answer_without_an_end_is_left():
 
         threading.Thread(target=talk, daemon=True).start()
         assert loaded_config.ask(server.getsockname()[1]) == ""
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.0 200 OK\r\n\r\n"])
+def test_an_answer_that_drips_is_left_in_time(head):
+    gone = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip():
+            with server.accept()[0] as client, contextlib.suppress(OSError):
+                client.sendall(head)
+                for _ in range(200):  # for ten seconds
+                    client.sendall(b"X")
+                    if gone.wait(0.05):
+                        return
+
+        dripping = threading.Thread(target=drip, daemon=True)
+        dripping.start()
+        asked = loaded_config.ask(server.getsockname()[1], seconds=0.3)
+        was_left = dripping.is_alive()
+        gone.set()
+        dripping.join()
+    assert (asked, was_left) == ("", True)
