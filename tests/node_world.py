@@ -119,7 +119,8 @@ class StandinKubelet:
 
     def config_read(self) -> str:
         world = self._service.world
-        return world.kept().get("config", "") if world.tells_config else ""
+        read = world.kept().get("config", "") if world.tells_config else ""
+        return world.reckons.format(read) if read else ""
 
     def start_mark(self) -> str:
         kept = self._service.world.kept()
@@ -141,6 +142,8 @@ class World:
     is_healthy: bool = True
     tells_config: bool = True
     """Whether its metrics can be read without a login."""
+    reckons: str = "{}"
+    """What it makes of the digest that we reckon: a fork, or a later version, may have another."""
     refuses: str = ""
     """A text in its config that this kubelet crashes with, whatever the rules say."""
     time: list[float] = field(default_factory=lambda: [0.0])

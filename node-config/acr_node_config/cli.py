@@ -193,11 +193,13 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    wrong = _node(options).verify()
+    node = _node(options)
+    wrong, remarks = node.verify(), node.remarks()
     if options.output == "json":
-        _print(json.dumps({"problems": wrong}, indent=2))
+        _print(json.dumps({"problems": wrong, "notes": remarks}, indent=2))
     else:
         _print("\n".join(wrong) or "all is well")
+        _tell_notes(remarks)
     return 1 if wrong else 0
 
 

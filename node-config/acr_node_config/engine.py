@@ -32,9 +32,6 @@ class Kubelet(Watched, Protocol):
     def start_mark(self) -> str:
         """Return what tells this start of the kubelet from every other; "" if none runs or nothing can be seen."""
 
-    def config_there(self) -> str:
-        """Return the digest of the CredentialProviderConfig that is there now, "" without one."""
-
 
 def _go_on(_step: FileStep) -> None:
     """Nothing to see to before that step."""
@@ -203,8 +200,10 @@ class Engine:
             if verdict.reason:
                 notes = (f"{journal.unit}: {verdict.reason}",)
             if journal.record is not None and verdict.is_good:
-                confirmed = replace(journal.record.installed, confirmed=True)
-                journal = replace(journal, record=replace(journal.record, installed=confirmed))
+                seen = replace(journal.record.installed, confirmed=verdict.has_ours)
+                if not verdict.has_ours:  # no fault of the content's: the next run has it started once more
+                    seen = replace(seen, applied_under=self._start_mark())
+                journal = replace(journal, record=replace(journal.record, installed=seen))
         elif journal.record is not None and any(change.is_read_at_start for change in journal.changes):
             unseen = replace(journal.record.installed, confirmed=False, applied_under=journal.kubelet)
             journal = replace(journal, record=replace(journal.record, installed=unseen))

@@ -152,6 +152,15 @@ class Node:
             wrong += _faults(kubelet)
         return wrong
 
+    def remarks(self) -> tuple[str, ...]:
+        """Return what is to be known of the installation and is no fault of it, or not for certain."""
+        record = self.state.record()
+        kubelet = self._engine(plan.from_document(record.installed.placement)).kubelet if record else None
+        there = kubelet.config_there() if kubelet is not None else ""
+        if kubelet is None or not there or kubelet.config_read() in ("", there):
+            return ()
+        return ("the kubelet names another configuration than is there now, which may wait for its next start",)
+
     def rollback(self) -> Outcome:
         """Go back to what was before the last change: the version before, or nothing."""
         with self.state.held():
@@ -389,6 +398,4 @@ def _faults(kubelet: Kubelet) -> list[str]:
         wrong.append("the kubelet runs without our flags")
     if kubelet.is_healthy() is False:
         wrong.append("the kubelet's /healthz does not say ok")
-    if kubelet.config_read() not in ("", kubelet.config_there()):
-        wrong.append("the kubelet has read another configuration than is there now, which waits for its next start")
     return wrong

@@ -37,14 +37,21 @@ class Watched(Protocol):
     def config_read(self) -> str:
         """Return the digest of the CredentialProviderConfig that it says it has read, "" where it does not say."""
 
+    def config_there(self) -> str:
+        """Return the digest of the one that is there now, "" without one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """*reason* says what was wrong, or of a good one what could not be seen."""
+    """*reason* says what was wrong, or of a good one what could not be seen.
+
+    *has_ours* is False for a kubelet that lives, but has read what somebody else had put in the place of ours.
+    """
 
     is_good: bool
     reason: str = ""
     seconds: float = 0.0
+    has_ours: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +98,9 @@ def watch(kubelet: Watched, terms: Terms, clock: Clock) -> Verdict:
                 if why:
                     since = now
                 elif now - since >= terms.settle:
-                    if terms.config and kubelet.config_read() not in ("", terms.config):
-                        return Verdict(False, "it has read another configuration than was written", now - began)
-                    return Verdict(True, "" if is_seen else "its /healthz could not be asked", now - began)
+                    doubt, has_ours = _doubt(kubelet, terms)
+                    unseen = "" if is_seen else "its /healthz could not be asked"
+                    return Verdict(True, "; ".join(filter(None, (unseen, doubt))), now - began, has_ours)
         if now - began >= terms.budget:
             return Verdict(False, why or "it did not stay up for long enough", now - began)
         clock.sleep(PAUSE)
@@ -121,6 +128,20 @@ def _fault(kubelet: Watched, pid: int, terms: Terms) -> tuple[str, bool]:
     if health is False and terms.needs_health:
         return "its /healthz says that it is not healthy, or does not answer", True
     return "", health is not None
+
+
+def _doubt(kubelet: Watched, terms: Terms) -> tuple[str, bool]:
+    """Return what speaks against its having read what was written ("" for nothing), and whether it has for all that.
+
+    That its digest is not ours proves nothing: another version may reckon it otherwise, a file may not be readable from
+    here, anybody may listen on that port. It reckons as we do if it names what is there now, and that is not ours.
+    """
+    read = kubelet.config_read() if terms.config else ""
+    if read in ("", terms.config):
+        return "", True
+    if read == kubelet.config_there():
+        return "it has read another configuration than was written, which somebody else left there meanwhile", False
+    return "its metrics name another digest of its configuration than is reckoned here", True
 
 
 def _looked(kubelet: Watched, why: str) -> tuple[ServiceState | None, str]:

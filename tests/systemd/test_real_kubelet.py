@@ -71,8 +71,8 @@ def test_it_lives_with_the_plugin_says_so_itself_and_is_given_back(machine, serv
 
     assert machine.node(*INSTALL, *way).stdout == "nothing was to be done\n"
     machine.run("sh", "-c", f"echo '# by hand' >> {CONFIG}")
-    assert "another configuration" in machine.node("verify").stdout
-    assert "another configuration" in machine.node_from_pod("verify").stdout
+    assert "another configuration" in machine.node("verify").stderr
+    assert "another configuration" in machine.node_from_pod("verify").stderr
     machine.run("sed", "-i", "$d", CONFIG)
     assert machine.node_from_pod("verify").stdout == "all is well\n"
     assert starts(machine) == 2

@@ -6,7 +6,8 @@ import json
 import stat
 
 import pytest
-from acr_node_config import cli
+from acr_node_config import cli, live_kubelet
+from acr_node_config.install import Node
 from acr_node_config.provider_entries import NAME
 
 SAYS = {"matchImages": ["*.*.cr.aliyuncs.com"], "tokenMode": None}
@@ -42,6 +43,25 @@ def test_an_empty_node_has_nothing_installed_and_looking_leaves_no_trace(capfd, 
 
     assert (code, json.loads(out)["program"], json.loads(out)["watched"]) == (0, "", [])
     assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize(("is_well", "code"), [(True, 0), (False, 1)])
+def test_what_healthz_prints_is_what_a_pod_reads_from_it(capfd, monkeypatch, is_well, code):
+    monkeypatch.setattr(live_kubelet, "answers", lambda: is_well)
+
+    ended, out, _ = ran(capfd, "healthz")
+
+    assert (ended, live_kubelet.HEALTH[out.strip().encode()]) == (code, is_well)
+
+
+def test_what_verify_notes_does_not_change_its_exit_code(capfd, monkeypatch, tmp_path):
+    monkeypatch.setattr(Node, "verify", lambda _node: [])
+    monkeypatch.setattr(Node, "remarks", lambda _node: ("it may wait",))
+    where = ("verify", "--host-root", str(tmp_path))
+
+    assert ran(capfd, *where) == (0, "all is well\n", "note: it may wait\n")
+    code, out, _ = ran(capfd, *where, "--output", "json")
+    assert (code, json.loads(out)) == (0, {"problems": [], "notes": ["it may wait"]})
 
 
 def test_a_node_without_a_kubelet_is_refused_and_stays_untouched(capfd, tmp_path, bundle):

@@ -9,10 +9,11 @@ from acr_node_config.verification import BUDGET, SETTLE, Clock, Terms, watch
 
 
 class Kubelet:
-    """Says what *at* says for a moment: a state or an error, health, flags."""
+    """Says what *at* says for a moment: a state or an error, health, flags, the digest of what it has read."""
 
-    def __init__(self, at) -> None:
+    def __init__(self, at, there) -> None:
         self._at = at
+        self._there = there
         self.time = 0.0
 
     def state(self):
@@ -30,6 +31,9 @@ class Kubelet:
     def config_read(self):
         return (*self._at(self.time), "")[3]
 
+    def config_there(self):
+        return self._there
+
     def clock(self):
         def sleep(seconds):
             self.time += seconds
@@ -41,8 +45,8 @@ UP = ServiceState("active", 10, 0)
 DOWN = ServiceState("activating", 0, 0, "exit-code")
 
 
-def judged(at, **terms):
-    kubelet = Kubelet(at)
+def judged(at, there="", **terms):
+    kubelet = Kubelet(at, there)
     return watch(kubelet, Terms(**terms), kubelet.clock())
 
 
@@ -104,10 +108,24 @@ def test_a_service_manager_that_is_busy_for_a_while_is_asked_again():
     assert judged(lambda _now: (trouble, True, True)).reason == "systemd did not do it"
 
 
-def test_a_kubelet_that_says_it_has_read_something_else_is_not_good():
-    verdict = judged(lambda _now: (UP, True, True, "sha256:others"), config="sha256:ours")
-    assert (verdict.is_good, "another configuration" in verdict.reason) == (False, True)
-    assert judged(lambda _now: (UP, True, True, "sha256:ours"), config="sha256:ours").is_good
+def test_a_kubelet_that_has_read_what_somebody_else_left_there_lives_but_not_with_ours():
+    verdict = judged(lambda _now: (UP, True, True, "sha256:theirs"), there="sha256:theirs", config="sha256:ours")
+    assert (verdict.is_good, verdict.has_ours) == (True, False)
+    assert "somebody else" in verdict.reason
+
+
+@pytest.mark.parametrize("there", ["sha256:ours", "sha256:theirs", ""])
+def test_a_digest_that_nothing_here_has_proves_nothing_against_a_kubelet(there):
+    verdict = judged(lambda _now: (UP, None, True, "sha256:reckoned otherwise"), there=there, config="sha256:ours")
+    assert (verdict.is_good, verdict.has_ours) == (True, True)
+    assert "another digest" in verdict.reason
+    assert "healthz" in verdict.reason
+
+
+def test_a_kubelet_that_names_what_was_written_leaves_nothing_to_say():
+    for there in ("sha256:ours", "sha256:written since"):
+        verdict = judged(lambda _now: (UP, True, True, "sha256:ours"), there=there, config="sha256:ours")
+        assert (verdict.is_good, verdict.has_ours, verdict.reason) == (True, True, "")
 
 
 def test_what_a_kubelet_has_read_is_not_asked_for_where_it_does_not_say_or_nobody_knows_what_it_should_be():
