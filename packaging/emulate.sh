@@ -1,7 +1,7 @@
 #!/bin/sh
-# Packs the bundles of another architecture into dist/: emulate.sh ARCH (Debian's name, such as arm64). PyInstaller freezes for the
-# machine that it runs on only, so this builds the committed tree in a Debian root of that architecture, by qemu: as root,
-# some twenty minutes, a release's job. The root stays in the cache for the next time.
+# Packs the bundles of another architecture into dist/: emulate.sh ARCH (Debian's name, such as arm64). PyInstaller
+# freezes for the machine that it runs on only, so this builds the committed tree in a Debian root of that architecture,
+# by qemu: as root, some twenty minutes, a release's job. The root stays in the cache for the next time.
 set -eu
 
 arch=$1
