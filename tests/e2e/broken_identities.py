@@ -11,9 +11,9 @@ from e2e.patient import (
     by_token_file,
     catalogue,
     chain_of_two,
-    free_port,
     operator,
 )
+from ports import closed_port
 from sandbox.faults import Throttle
 from sandbox.server import PROVIDER_ARN
 from sandbox.state import ACCOUNT, Principal, Role
@@ -25,7 +25,7 @@ BREAKS, breaks = catalogue()
 @breaks("metadata service", "nodeRole identity needs an ECS instance")
 def no_metadata_service(world):
     world.registry["identity"] = {"kind": "nodeRole"}
-    world.document["endpoints"] = {"metadata": f"http://127.0.0.1:{free_port()}"}
+    world.document["endpoints"] = {"metadata": f"http://127.0.0.1:{closed_port()}"}
 
 
 @breaks("settings", "kind: login")

@@ -4,10 +4,10 @@ from e2e.patient import (
     by_service_accounts,
     catalogue,
     chain_of_two,
-    free_port,
     in_place_of_acr,
     to_the_cloud_by_name,
 )
+from ports import closed_port
 from sandbox.faults import Failure, Grant, Hang, Html, NotSuccess, Redirect, Reset, Throttle
 
 BREAKS, breaks = catalogue()
@@ -17,7 +17,7 @@ BREAKS, breaks = catalogue()
 @breaks("STS endpoint", "security groups")
 def sts_that_no_pod_would_reach(world):
     by_service_accounts(world)
-    world.document["endpoints"]["sts"] = f"https://127.0.0.1:{free_port()}"
+    world.document["endpoints"]["sts"] = f"https://127.0.0.1:{closed_port()}"
 
 
 @breaks("STS endpoint", "security groups")
@@ -49,13 +49,13 @@ def endpoint_that_no_pod_would_reach(world):
 @breaks("proxy", "start it")
 def proxy_that_is_down(world):
     to_the_cloud_by_name(world)
-    world.document["proxy"] = {"https": f"http://127.0.0.1:{free_port()}"}
+    world.document["proxy"] = {"https": f"http://127.0.0.1:{closed_port()}"}
 
 
 @breaks("proxy", "HTTPS_PROXY in the kubelet's environment")
 def proxy_of_the_kubelet_that_is_down(world):
     to_the_cloud_by_name(world)
-    world.node.environment["HTTPS_PROXY"] = f"http://127.0.0.1:{free_port()}"
+    world.node.environment["HTTPS_PROXY"] = f"http://127.0.0.1:{closed_port()}"
 
 
 @breaks("DNS", "/etc/resolv.conf")
@@ -65,7 +65,7 @@ def name_without_address(world):
 
 @breaks("ACR endpoint", "security groups")
 def endpoint_that_refuses(world):
-    world.registry["endpoints"] = {"acr": f"https://127.0.0.1:{free_port()}"}
+    world.registry["endpoints"] = {"acr": f"https://127.0.0.1:{closed_port()}"}
 
 
 @breaks("ACR endpoint", "security groups")

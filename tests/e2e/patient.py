@@ -4,7 +4,6 @@ What breaks the kubelet is in `broken_nodes`, who asks in `broken_identities`, t
 """
 
 import json
-import socket
 
 import guide
 import harness
@@ -166,11 +165,6 @@ def assumed(world, name, trusted, **hop):
 def chain_of_two(world):
     first = assumed(world, "first", operator(world))
     return first, assumed(world, "second", first.arn)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
 
 
 def in_place_of_acr(world, answer):

@@ -1,12 +1,12 @@
 """What a node may do is asked of its API server with the kubelet's own credentials, whatever form they have."""
 
 import json
-import socket
 
 import pytest
 import trustme
 from acr_credential_provider.doctor.node_rights import CannotAskError, may_ask_for_tokens
 from api_server import BEARER, ApiServer
+from ports import closed_port
 
 AUDIENCE = "sts.aliyuncs.com"
 
@@ -56,8 +56,7 @@ def test_a_server_that_the_kubeconfig_does_not_trust_is_not_asked(api, tmp_path)
 
 
 def test_a_server_that_is_down_is_told_by_its_address(api, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        url = f"https://127.0.0.1:{free.getsockname()[1]}"
+    url = f"https://127.0.0.1:{closed_port()}"
     kubeconfig = api.kubeconfig(tmp_path)
     kubeconfig.write_text(kubeconfig.read_text().replace(api.url, url))
     assert why(kubeconfig) == f"{url} could not be asked: Connection refused"

@@ -1,4 +1,3 @@
-import socket
 import time
 
 import pytest
@@ -14,6 +13,7 @@ from acr_credential_provider.errors import (
     RegistryRefusedError,
     ThrottledError,
 )
+from ports import closed_port
 from unit.cloud.loopback import answer, drip, header, reset, say_nothing, serving
 from unit.cloud.safety import CANARY, is_clean
 from unit.cloud.signatures import is_signed, signature
@@ -222,6 +222,7 @@ def test_a_wrong_clock_is_measured(off, told):
         answer(429, b"slow down"),
         answer(400, {"Code": "Any"}, x_acs_retry_after="10"),
     ],
+    ids=["user", "429", "503", "200", "no JSON", "another code"],  # by itself, a name would hold the hour
 )
 def test_throttling_is_waited_out_and_the_next_request_is_newly_signed(reply):
     with serving(reply, granted()) as server:
@@ -284,8 +285,7 @@ def test_an_answer_that_is_no_json_object_is_not_acrs(body):
 
 class TestEndpoints:
     def test_an_endpoint_that_cannot_be_reached_gives_way_and_is_not_asked_first_again(self):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            closed = f"http://127.0.0.1:{free.getsockname()[1]}"
+        closed = f"http://127.0.0.1:{closed_port()}"
         with serving(granted(), listed()) as server:
             api = an_api(closed, server.url)
             api.authorization_token("cri-1", hours=1)

@@ -11,6 +11,7 @@ from acr_credential_provider.cloud.proxy import ProxySettings
 from acr_credential_provider.cloud.transport import Bounds, HttpRequest, Transport
 from acr_credential_provider.deadline import Deadline
 from acr_credential_provider.errors import ConfigurationError, DeadlineExceededError
+from ports import closed_port
 from unit.cloud.loopback import answer, before_request, drip, header, reset, say_nothing, serving
 from unit.cloud.safety import CANARY, is_clean
 
@@ -194,8 +195,7 @@ def test_plain_http_where_tls_should_be_is_told(authority):
 
 
 def test_a_refused_connection_is_told():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = closed_port()
     with pytest.raises(HopError, match=f"connect to 127.0.0.1:{port} was refused") as caught:
         a_transport().send(get(f"http://127.0.0.1:{port}"))
 
@@ -259,11 +259,10 @@ def test_a_dead_address_does_not_use_up_the_time_of_a_living_one():
 @pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this kernel has no IPv6")
 def test_both_families_are_tried():
     with serving(answer(200), host="::1") as six, serving(answer(200)) as four:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            closed = free.getsockname()[1]
+        closed, closed_six = closed_port(), closed_port("::1")
         for addresses, port in (
             ([stream(socket.AF_INET, "127.0.0.1", closed), stream(socket.AF_INET6, "::1", six.port)], six.port),
-            ([stream(socket.AF_INET6, "::1", closed), stream(socket.AF_INET, "127.0.0.1", four.port)], four.port),
+            ([stream(socket.AF_INET6, "::1", closed_six), stream(socket.AF_INET, "127.0.0.1", four.port)], four.port),
         ):
             sock = dial("cr.example", 443, Deadline(1.0), resolver=lambda *_, found=addresses: list(found))
             assert sock.getpeername()[1] == port
