@@ -94,7 +94,7 @@ image: $(if $(ARCH),emulated,bundles) | check-system ## put all bundles in dist/
 	$(FREEZE_VENV)/bin/python packaging/image.py
 
 .PHONY: reproduce
-reproduce: ## build what is committed a second time, elsewhere, and compare the bytes
+reproduce: dist ## build what is committed a second time, elsewhere, and compare the bytes
 	sh packaging/reproduce.sh
 
 .PHONY: release-check
@@ -108,14 +108,21 @@ rehearse: venv ## go all the steps of a release, arm64 included, in a clone that
 	RELEASE_FULL=1 $(VENV)/bin/python -m pytest -v -s -o faulthandler_timeout=3600 tests/contract/test_release.py
 
 PY := $(VENV)/bin/python
+# Most tests wait for real programs: four at a time keep two cores busy.
+WORKERS ?= 4
+SIDE_BY_SIDE = --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: demo
 demo: venv freeze ## show the main job: a kubelet's request in, a token out, an image pulled with it
 	PYTHONPATH=tests $(PY) tests/demo.py
 
 .PHONY: test
-test: venv freeze lint ## all tests that need no cluster, against the source and the frozen binary
-	$(PY) -m pytest -q
+test: venv freeze lint ## all tests that need no cluster, against the source and the frozen binary; WORKERS (4) at a time
+	$(PY) -m pytest -q $(SIDE_BY_SIDE)
+
+.PHONY: unit
+unit: venv ## the unit tests alone, without those that take long: a first answer, no root and nothing frozen
+	$(PY) -m pytest -q $(SIDE_BY_SIDE) -m "not thorough" tests/unit
 
 .PHONY: roots
 roots: venv freeze freeze-controller ## run the bundle in the roots of other distributions, and in one with nothing in it; as root

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the committed tree a second time, from a clone at another path with a Python environment of its own, and compares
-# what comes out of it, byte by byte, with dist/.
+# what comes out of it, byte by byte, with dist/, which `make dist` made of the same tree.
 set -eu
 repository=$(cd "$(dirname "$0")/.." && pwd)
 if [ -n "$(git -C "$repository" status --porcelain)" ]; then
@@ -8,9 +8,8 @@ if [ -n "$(git -C "$repository" status --porcelain)" ]; then
     echo "remedy: commit them, or put them aside" >&2
     exit 1
 fi
-SOURCE_DATE_EPOCH=$(git -C "$repository" log -1 --format=%ct)
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$repository" log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH
-make -C "$repository" dist
 
 elsewhere=$(mktemp -d)
 trap 'rm -rf "$elsewhere"' EXIT

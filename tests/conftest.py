@@ -6,6 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+import alone
 import harness
 import hypothesis
 import pytest
@@ -14,9 +15,21 @@ from sandbox import AcrSandbox
 if TYPE_CHECKING:
     from pathlib import Path
 
-# No time limit for an example: a busy machine is not a broken promise. In CI the examples are always the same.
-hypothesis.settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
+# No time limit for an example, and none for drawing it: a busy machine is not a broken promise. In CI the examples are
+# always the same.
+hypothesis.settings.register_profile(
+    "project",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
 hypothesis.settings.load_profile("project")
+
+
+def pytest_configure(config):
+    if hasattr(config, "workerinput"):  # one of several, by pytest-xdist
+        config.pluginmanager.register(alone.Turns())
+
 
 WAYS = {"source": harness.source, "frozen": harness.frozen}
 

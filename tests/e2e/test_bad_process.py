@@ -140,6 +140,7 @@ def _full_pipe():
     return reader, writer
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("case", STUCK)
 def test_a_pipe_that_nobody_reads_holds_nobody_past_the_deadline(stuck, case):
     ended = stuck[case]
@@ -256,6 +257,7 @@ def _memory_group():
     return None
 
 
+@pytest.mark.alone
 def test_a_hundred_pulls_fit_into_two_gigabytes(frozen, sandbox):
     made = _memory_group()
     if made is None:

@@ -46,6 +46,7 @@ def outcomes(tmp_path_factory):
         return dict(pool.map(run, ROTTEN))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", ROTTEN)
 def test_a_cloud_that_does_not_answer_right_is_named_before_the_deadline(outcomes, name):
     ended, words = outcomes[name], ROTTEN[name][2]
@@ -86,6 +87,7 @@ exec /usr/bin/python3 -c "$@"
 """
 
 
+@pytest.mark.alone
 def test_a_name_server_that_never_answers_is_named_before_the_deadline(frozen, sandbox, tmp_path):
     resolver = tmp_path / "resolv.conf"
     resolver.write_text("nameserver 127.0.0.1\n")
@@ -109,6 +111,7 @@ def held(path):
         yield
 
 
+@pytest.mark.alone
 def test_locks_that_are_never_given_back_end_in_an_answer_before_the_deadline(frozen, sandbox):
     """The turn, the token and every slot: a pull goes on alone rather than fail."""
     image = sandbox.image.partition(":latest")[0]
@@ -127,6 +130,7 @@ def test_locks_that_are_never_given_back_end_in_an_answer_before_the_deadline(fr
     assert ended.seconds < DEADLINE
 
 
+@pytest.mark.alone
 def test_a_queue_that_never_moves_is_named_before_the_deadline(frozen, sandbox):
     image = sandbox.image.partition(":latest")[0]
     frozen.run(b"", "cache", "clear", "--cache", str(frozen.cache))
@@ -147,6 +151,7 @@ def test_stdin_that_never_ends_is_named_at_the_deadline(frozen):
         assert process.stdout.read() == b""
 
 
+@pytest.mark.alone
 def test_a_pull_does_not_wait_long_for_a_better_token_than_the_living_one(frozen, sandbox):
     """A due token and a hung cloud: the living token within 3 s, and at once for those after it."""
     image, host = sandbox.image.partition(":latest")[0], sandbox.registry.address

@@ -33,6 +33,7 @@ def wait_for_a_call(sandbox):
     assert sandbox.calls.wait_for("GetAuthorizationToken", count=1, timeout=20)
 
 
+@pytest.mark.alone
 def test_a_hundred_cold_pulls_make_one_call_and_all_get_its_token(frozen, sandbox):
     ended = frozen.ask_together([image_of(sandbox)] * HERD)
     host = sandbox.registry.address
@@ -41,6 +42,7 @@ def test_a_hundred_cold_pulls_make_one_call_and_all_get_its_token(frozen, sandbo
     assert sandbox.calls.counts() == {"GetAuthorizationToken": 1}
 
 
+@pytest.mark.alone
 def test_a_hundred_cold_pulls_survive_the_death_of_the_one_that_asked(frozen, sandbox):
     sandbox.faults.add("GetAuthorizationToken", Delay(1.0), times=1)
     killed = []
@@ -60,6 +62,7 @@ def test_a_hundred_cold_pulls_survive_the_death_of_the_one_that_asked(frozen, sa
     assert sandbox.calls.count("GetAuthorizationToken") <= 1 + len(killed)
 
 
+@pytest.mark.alone
 def test_a_hundred_pulls_are_refused_with_the_true_cause_for_two_calls(frozen, sandbox):
     sandbox.faults.add("GetAuthorizationToken", Failure(403, "NoPermission", "no"))
     ended = frozen.ask_together([image_of(sandbox)] * HERD)
@@ -80,6 +83,7 @@ def test_a_throttled_node_leaves_the_cloud_alone_for_as_long_as_it_asked(frozen,
     assert sandbox.calls.count("GetAuthorizationToken") == calls <= 3
 
 
+@pytest.mark.alone
 def test_two_hosts_of_one_instance_share_one_call(frozen, sandbox):
     other = sandbox.add_registry(sandbox.instance, "127.0.0.2")
     settings = sandbox.settings()
@@ -91,6 +95,7 @@ def test_two_hosts_of_one_instance_share_one_call(frozen, sandbox):
     assert sandbox.calls.counts() == {"GetAuthorizationToken": 1}
 
 
+@pytest.mark.alone
 def test_thirty_identities_at_once_each_get_a_token_of_their_own(frozen, sandbox):
     ask = as_service_accounts(sandbox, frozen.settings)
     processes = [frozen.start() for _ in range(30)]

@@ -111,6 +111,7 @@ def test_whoever_waits_for_the_same_session_finds_it_stored(opened):
     assert bank.given == 2
 
 
+@pytest.mark.alone
 def test_a_session_that_was_found_holds_nobody_up(opened):
     bank = Bank()
     with opened() as sessions:

@@ -125,6 +125,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.alone
 def test_a_store_that_another_process_has_locked_is_empty_after_a_moment(folder):
     with Store(folder) as store:
         store.put("a", {"b": 1}, until=LATER)

@@ -233,6 +233,7 @@ def test_throttling_is_waited_out_and_the_next_request_is_newly_signed(reply):
     assert all(is_signed(head, SESSION.access_key_id, SESSION.access_key_secret) for head in server.requests)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("headers", "seconds"), [({"x_acs_retry_after": "90000"}, 90.0), ({"Retry_After": "60"}, 60.0)]
 )
@@ -299,6 +300,7 @@ class TestEndpoints:
         with serving(behaviour) as first, serving(granted()) as second:
             assert an_api(first.url, second.url).authorization_token("cri-1", hours=1).life == 3600.0
 
+    @pytest.mark.alone
     def test_when_none_can_be_reached_each_ones_cause_is_told_before_the_deadline(self):
         with serving(say_nothing) as first, serving(say_nothing) as second:
             begun = time.monotonic()

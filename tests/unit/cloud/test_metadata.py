@@ -111,6 +111,7 @@ def test_a_region_that_is_none_is_refused_and_not_shown(page):
             assert is_clean(caught.value)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "behaviour",
     [say_nothing, drip(b"x"), reset, answer(302, Location="http://127.0.0.1:9/"), answer(200, CANARY.encode() * 9999)],

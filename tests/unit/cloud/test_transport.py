@@ -93,6 +93,7 @@ def flood(sock, start, more):
         sock.sendall(more)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", HOSTILE)
 def test_whatever_a_server_does_the_hop_ends_in_time_with_the_cause(name):
     behaviour, cause = HOSTILE[name]
@@ -115,6 +116,7 @@ def test_a_handshake_that_never_comes_ends_in_time(authority):
     assert is_clean(caught.value)
 
 
+@pytest.mark.alone
 def test_a_handshake_byte_by_byte_ends_in_time(authority):
     @before_request
     def drip_record(sock, over):
@@ -131,6 +133,7 @@ def test_a_handshake_byte_by_byte_ends_in_time(authority):
     assert is_clean(caught.value)
 
 
+@pytest.mark.alone
 def test_a_body_byte_by_byte_over_tls_ends_in_time(authority):
     start = b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n"
     with serving(drip(b"x", start=start), tls=authority.context()) as server:
@@ -214,6 +217,7 @@ def test_a_name_that_dns_does_not_know_is_told(authority):
     assert is_clean(caught.value)
 
 
+@pytest.mark.alone
 def test_dns_that_does_not_answer_is_left_behind_in_time(authority):
     over = threading.Event()
 
@@ -355,6 +359,7 @@ class TestProxies:
         assert remedy in caught.value.remedy
         assert is_clean(caught.value)
 
+    @pytest.mark.alone
     @pytest.mark.parametrize("behaviour", [say_nothing, drip(b"x: y\r\n", start=b"HTTP/1.1 200 OK\r\n")])
     def test_a_proxy_that_hangs_is_left_in_time(self, behaviour, authority):
         with serving(behaviour) as proxy:

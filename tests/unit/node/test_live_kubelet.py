@@ -14,6 +14,7 @@ from acr_node_config import live_kubelet
 from acr_node_config.failures import ServiceError
 from acr_node_config.kubelet_service import ServiceState, Systemctl, checked
 from acr_node_config.live_kubelet import LiveKubelet
+from ports import closed_port
 
 FLAGS = {"image-credential-provider-config": "/etc/c.yaml", "image-credential-provider-bin-dir": "/opt/bin"}
 
@@ -75,7 +76,10 @@ def test_health_is_what_healthz_says(code, is_well, monkeypatch):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         assert live_kubelet.answers(server.server_port) is is_well
         server.shutdown()
-    assert live_kubelet.answers(server.server_port) is False
+
+
+def test_where_nobody_listens_it_is_not_well():
+    assert live_kubelet.answers(closed_port()) is False
 
 
 def test_a_healthz_that_drips_is_not_well_and_is_left_in_time():

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 from acr_node_config import loaded_config
+from ports import closed_port
 
 ONE = loaded_config.digest([b"a: b\n"])
 METRICS = f"""\
@@ -60,9 +61,7 @@ def test_a_kubelet_that_does_not_tell_it_is_not_told_of(kubelet, metrics):
 def test_a_port_that_is_closed_or_says_no_tells_nothing(kubelet):
     kubelet[1].clear()
     assert loaded_config.ask(kubelet[0]) == ""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    assert loaded_config.ask(port) == ""
+    assert loaded_config.ask(closed_port()) == ""
 
 
 def test_a_port_that_takes_a_call_and_says_nothing_is_left_in_time():

@@ -149,6 +149,7 @@ def test_one_answer_may_be_late_and_wrong(api, sandbox):
     assert time.monotonic() - started >= 0.3
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("target", "fault"),
     [
@@ -225,6 +226,7 @@ def test_a_huge_body_is_as_long_as_it_says(api, sandbox):
     assert len(api.call().body) == 3_000_001
 
 
+@pytest.mark.alone
 def test_an_unread_huge_body_does_not_keep_the_sandbox_from_closing():
     with AcrSandbox() as sandbox:
         sandbox.faults.add("metadata", Huge())

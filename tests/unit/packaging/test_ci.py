@@ -1,0 +1,91 @@
+"""What CI runs, with a make that only says what it was asked for."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+RUN = Path(__file__).parents[3] / ".ci/run"
+SUITES = {"demo", "roots", "test-image", "reproduce", "test", "e2e", "test-systemd", "test-controller", "test-chart"}
+MAKE = """#!/bin/sh
+for target; do :; done
+echo "$target" >> asked
+case " $BROKEN " in
+    *" $target "*) echo "this is $target, which fails, with $PYTEST_ADDOPTS"; exit 2 ;;
+    *" $target-once "*) case $PYTEST_ADDOPTS in *--last-failed) ;; *) echo "once is never"; exit 2 ;; esac ;;
+esac
+echo "this is $target"; sleep 0.2; echo "this was $target"
+"""
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own takes root")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return a function that runs it in a tree with nothing else in it, and returns how it ended and what it made."""
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(RUN, tmp_path / ".ci/run")
+    (tmp_path / "packaging").mkdir()
+    (tmp_path / "packaging/check-system.sh").touch()
+    (tmp_path / "tests/cluster").mkdir(parents=True)
+    (tmp_path / "tests/cluster/assets.py").touch()
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, text in {"make": MAKE, "go": "#!/bin/sh\n"}.items():
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+
+    def run(broken=""):
+        done = subprocess.run(
+            [tmp_path / ".ci/run"],
+            env={"PATH": f"{tools}:{os.environ['PATH']}", "BROKEN": broken},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout, (tmp_path / "asked").read_text().split()
+
+    return run
+
+
+def test_each_suite_is_run_once_and_shown_in_one_piece(run):
+    code, said, asked = run()
+    assert code == 0, said
+    assert sorted(asked) == sorted([*SUITES, "e2e-assets", "image"])
+    assert all(f"\nthis is {each}\nthis was {each}\n" in said for each in SUITES)
+
+
+def test_what_fails_is_tried_once_more_by_itself_and_stops_no_other_suite(run):
+    code, said, asked = run("roots test-controller")
+    assert code == 1
+    assert set(asked) >= SUITES
+    assert (asked.count("roots"), asked.count("test-controller"), asked.count("test")) == (2, 2, 1)
+    assert said.count("which fails, with -o cache_dir=") == 4
+    assert said.count("roots.cache --last-failed\n") == said.count("test-controller.cache --last-failed\n") == 1
+    last = said.splitlines()[-1]
+    assert last.startswith("== failed: ")
+    assert sorted(last.split()[2:]) == ["roots", "test-controller"]
+
+
+def test_what_passes_the_second_time_is_told_and_fails_nothing(run):
+    code, said, asked = run("e2e-once test-chart-once")
+    assert code == 0, said
+    assert (asked.count("e2e"), asked.count("test-chart")) == (2, 2)
+    assert "== e2e failed: what failed, once more" in said
+
+
+@pytest.mark.parametrize("what", ["demo", "reproduce"])
+def test_what_is_no_test_is_not_tried_again(run, what):
+    code, said, asked = run(what)
+    assert (code, asked.count(what)) == (1, 1)
+    assert said.splitlines()[-1] == f"== failed: {what} "
+
+
+def test_without_what_is_tested_nothing_is_run(run):
+    code, _, asked = run("image")
+    assert code != 0
+    assert set(asked) <= {"image", "e2e-assets"}
