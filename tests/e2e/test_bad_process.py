@@ -140,7 +140,6 @@ def _full_pipe():
     return reader, writer
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("case", STUCK)
 def test_a_pipe_that_nobody_reads_holds_nobody_past_the_deadline(stuck, case):
     ended = stuck[case]

@@ -24,6 +24,7 @@ from acr_node_config.state import FOLDER
 from node_verbs import BEFORE, do, of_the_node
 from node_world import StandinService, program
 
+pytestmark = pytest.mark.thorough
 KILLED = 9
 SITES = ("kubeadm deb with arguments", "k3s by default", "existing json", "existing directory")
 

@@ -42,7 +42,10 @@ def has_loop() -> bool:
     return os.geteuid() == 0 and Path("/dev/loop-control").exists() and shutil.which("mkfs.ext4") is not None
 
 
-pytestmark = pytest.mark.skipif(not has_loop(), reason="a file system of its own takes root, a loop device and ext4")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(not has_loop(), reason="a file system of its own takes root, a loop device and ext4"),
+]
 
 
 class Disk:

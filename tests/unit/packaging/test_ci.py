@@ -19,7 +19,10 @@ esac
 echo "this is $target"; sleep 0.2; echo "this was $target"
 """
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own takes root")
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own takes root"),
+]
 
 
 @pytest.fixture
