@@ -17,6 +17,7 @@ from .cluster_seen import (
     is_controller,
     is_pull_secret,
     name_of,
+    names_in,
     namespace_of,
     own_region,
     plugin_nodes,
@@ -81,7 +82,7 @@ def failing_pulls(cluster: Cluster) -> list[Pull]:
     found = []
     for pod in cluster.pods:
         spec = pod.get("spec") or {}
-        secrets = tuple(str(each.get("name")) for each in spec.get("imagePullSecrets") or ())
+        secrets = names_in(spec.get("imagePullSecrets"))
         account, node = str(spec.get("serviceAccountName") or "default"), str(spec.get("nodeName") or "")
         annotations = (pod.get("metadata") or {}).get("annotations") or {}
         asks_for = tuple(map(str, requests_of(annotations).instances))

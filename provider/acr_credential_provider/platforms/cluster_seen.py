@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from acr_credential_provider.pull_secrets.names import HELPER, HELPER_SECRETS, PREFIX
+from acr_credential_provider.pull_secrets.names import HELPER, HELPER_SECRETS, PREFIX, is_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -93,10 +93,13 @@ def pull_secrets_of_accounts(cluster: Cluster) -> dict[tuple[str, str], tuple[st
     """Return the pull secrets of each ServiceAccount."""
     if cluster.accounts is None:
         raise SkippedError("this user may not list serviceaccounts")
-    return {
-        (namespace_of(each), name_of(each)): tuple(str(one.get("name")) for one in each.get("imagePullSecrets") or ())
-        for each in cluster.accounts
-    }
+    return {(namespace_of(each), name_of(each)): names_in(each.get("imagePullSecrets")) for each in cluster.accounts}
+
+
+def names_in(references: Sequence[Object] | None) -> tuple[str, ...]:
+    """Return the names in a list of imagePullSecrets; an entry that no Secret can have as its name is left out."""
+    names = [str((each or {}).get("name") or "") for each in references or ()]
+    return tuple(each for each in names if is_name(each))
 
 
 def is_pull_secret(name: str, cluster: Cluster) -> bool:

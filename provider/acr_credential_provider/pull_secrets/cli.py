@@ -24,7 +24,7 @@ from .operations import Doors, Operations
 from .options import Options
 from .survey import line, survey, told
 from .telling import Telling
-from .uninstalling import uninstall
+from .uninstalling import Undone, uninstall
 from .webhook_configuration import SERVICE, Where
 
 if TYPE_CHECKING:
@@ -197,10 +197,16 @@ def _plan(options: argparse.Namespace) -> int:
 def _uninstall(options: argparse.Namespace) -> int:
     api = KubeApi.find(kubeconfig=options.kubeconfig, context=options.context)
     names = [*options.secret_name, settings_file.PullSecrets().secret_name]
+    own = Options(namespace=options.namespace)
+    undone = Undone()
     is_anything = False
-    for each in uninstall(api, Options(namespace=options.namespace), names=names, force=options.force):
+    for each in uninstall(api, own, names=names, force=options.force, undone=undone):
         is_anything = True
         print(each)  # noqa: T201 - the command's output
+    error = undone.error(own)
+    if error is not None:
+        sys.stdout.flush()
+        raise error
     if not is_anything:
         print("nothing of ours is there")  # noqa: T201
     return 0

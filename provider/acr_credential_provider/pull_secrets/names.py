@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 PREFIX = "aliyun-acr-credential-provider"
 SECRET_TYPE = "kubernetes.io/dockerconfigjson"  # noqa: S105 - a type
 SECRET_KEY = ".dockerconfigjson"  # noqa: S105 - a key
@@ -16,6 +18,16 @@ TOKENS_NAME = f"{PREFIX}-tokens"
 """The Secret in the controller's own namespace with the living tokens; every replica watches it."""
 LEASE_NAME = f"{PREFIX}-pull-secrets"
 FIELD_MANAGER = f"{PREFIX}-pull-secrets"
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
+
+
+def is_name(text: str) -> bool:
+    """Return True if a Secret can be called *text*.
+
+    In an imagePullSecrets list the API server takes any text, none at all included: no entry that fails here is ours.
+    """
+    return _NAME.fullmatch(text) is not None
+
 
 HELPER = "aliyun-acr-credential-helper"
 """The Deployment (in kube-system) that keeps pull secrets in an ACK cluster without us."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .content import NO_ENDS
 from .docker_config import has_logins
-from .names import SECRET_TYPE
+from .names import SECRET_TYPE, is_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -203,7 +203,7 @@ def _changes(
         if is_wanted and not refers:
             gone = set()  # nothing is there to take their place
         add = desired.name if is_wanted and refers and desired.name not in names else ""
-        remove = tuple((index, name) for index, name in enumerate(names) if name in gone)
+        remove = tuple((index, name) for index, name in enumerate(names) if name in gone and is_name(name))
         if add or remove:
             changes.append(
                 ChangeAccount(

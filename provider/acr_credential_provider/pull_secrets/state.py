@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from .names import LABELS, TOKENS_NAME
+from .names import LABELS, TOKENS_NAME, is_name
 from .refusals import ClusterError
 
 if TYPE_CHECKING:
@@ -42,8 +42,11 @@ class Shared:
         """Read a Secret's *data*; what is not ours or damaged counts as absent."""
         try:
             texts = {key: base64.b64decode(value).decode() for key, value in (data or {}).items()}
-            names = json.loads(texts.get(_NAMES) or "[]")
-            return cls(texts.get(_TOKENS, ""), texts.get(_CONFIGURATION, ""), tuple(str(each) for each in names))
+            listed = json.loads(texts.get(_NAMES) or "[]")
+            names = (
+                [each for each in listed if isinstance(each, str) and is_name(each)] if isinstance(listed, list) else []
+            )
+            return cls(texts.get(_TOKENS, ""), texts.get(_CONFIGURATION, ""), tuple(names))
         except (ValueError, TypeError):
             return cls()
 

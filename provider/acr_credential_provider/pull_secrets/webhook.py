@@ -101,7 +101,7 @@ class Review:
                 is_dry_run=bool(request.get("dryRun")),
                 labels=dict(meta.get("labels") or {}),
                 annotations=dict(meta.get("annotations") or {}),
-                pull_secrets=None if listed is None else tuple(str(each.get("name", "")) for each in listed),
+                pull_secrets=None if listed is None else tuple(str((each or {}).get("name") or "") for each in listed),
             )
         except BadReviewError:
             raise

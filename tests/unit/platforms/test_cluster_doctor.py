@@ -143,6 +143,13 @@ def test_a_workloads_own_pull_secrets_are_told_to_switch_off_its_accounts():
     assert "(mine)" in found["workloads' own pull secrets"]
 
 
+def test_entries_that_name_no_secret_are_not_repeated():
+    odd = pod(secrets=["mine", "", "\x1b[31mred", "UPPER"])
+    odd["spec"]["imagePullSecrets"] += [{}, None]
+    found = told(cluster(pods=[odd], accounts=[{**account(OURS), "imagePullSecrets": [{}, None, {"name": OURS}]}]))
+    assert "(mine)" in found["workloads' own pull secrets"]
+
+
 def test_an_account_that_is_not_in_the_list_is_named():
     pods = [pod(namespace="other", account="robot"), pod("app-2", namespace="other", account="robot", secrets=["x"])]
     found = told(cluster(pods=pods))

@@ -206,6 +206,14 @@ def test_an_account_that_left_the_settings_loses_our_entry_alone():
     assert change.remove == ((1, OURS),)
 
 
+@given(st.lists(st.sampled_from(["", "a/b", "UPPER", "\n", OURS, THEIRS]), max_size=6), st.booleans())
+def test_an_entry_that_names_no_secret_is_never_ours(names, is_empty_name_retired):
+    retired = frozenset({OURS, "a/b", *([""] if is_empty_name_retired else [])})
+    wish = Desired("", b"", "", is_selected=False, accounts=frozenset(), retired=retired)
+    changes = plan(observed(account(pull_secrets=tuple(names))), wish)
+    assert {name for each in changes for _, name in each.remove} == {OURS} & set(names)
+
+
 def test_a_namespace_that_left_the_settings_is_detached_and_then_cleaned():
     actions = plan(observed(secret(), account(pull_secrets=(OURS,))), desired(is_selected=False))
     assert [type(each) for each in actions] == [ChangeAccount, DeleteSecret]

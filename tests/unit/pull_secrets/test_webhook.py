@@ -146,6 +146,12 @@ def test_the_entries_of_others_stay_as_they_are_and_in_their_order(names):
     assert [entry["name"] for entry in after].count(SECRET) == max(1, (names or []).count(SECRET))
 
 
+@pytest.mark.parametrize("entry", [{}, {"name": None}, None], ids=["no name", "null for a name", "null"])
+def test_an_entry_that_names_nothing_keeps_nobody_from_getting_ours(desk, entry):
+    response = desk.response(review({"metadata": {"name": "build"}, "imagePullSecrets": [entry]}))
+    assert patch_in(response) == [{"op": "add", "path": "/imagePullSecrets/-", "value": {"name": SECRET}}]
+
+
 def test_a_list_that_is_null_is_no_list(desk):
     response = desk.response(review({"metadata": {"name": "build"}, "imagePullSecrets": None}))
     assert patch_in(response)[0]["path"] == "/imagePullSecrets"
