@@ -8,7 +8,17 @@ meanings: Alibaba Cloud's documentation of both editions. No text of ours holds 
 
 from .conversion import API_VERSION, Conversion, Origin, Place, Role
 from .identity import KEY_MOVED
-from .keys import is_one
+from .keys import is_key, is_one
 from .reader import convert
 
-__all__ = ["API_VERSION", "KEY_MOVED", "Conversion", "Origin", "Place", "Role", "convert", "is_one"]
+__all__ = [
+    "API_VERSION",
+    "KEY_MOVED",
+    "Conversion",
+    "Origin",
+    "Place",
+    "Role",
+    "convert",
+    "is_key",
+    "is_one",
+]

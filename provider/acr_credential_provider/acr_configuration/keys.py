@@ -77,3 +77,8 @@ _OURS = re.compile(
 def is_one(text: str) -> bool:
     """Say whether *text* is meant as an acr-configuration, however broken, and not as our own settings."""
     return _NATIVE.search(text) is None and _OURS.search(text) is not None
+
+
+def is_key(name: str) -> bool:
+    """Return True if *name* is a key of an acr-configuration's data, in any of its spellings."""
+    return re.sub(r"[-_]", "", name).lower() in DATA_KEYS

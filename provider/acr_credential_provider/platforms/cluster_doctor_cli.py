@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from acr_credential_provider import acr_configuration
 from acr_credential_provider.errors import ConfigurationError
 from acr_credential_provider.findings import FAILED, document, text
-from acr_credential_provider.pull_secrets.configuration import text_of, understood
+from acr_credential_provider.pull_secrets.configuration import Judged, text_of, understood, unreadable
 from acr_credential_provider.pull_secrets.content import Content, EntryLogins
 from acr_credential_provider.pull_secrets.objects import Namespace
 from acr_credential_provider.pull_secrets.requested import content_for
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from acr_credential_provider.pull_secrets.configuration import Judged
+    from acr_credential_provider.problem import Problem
     from acr_credential_provider.settings import PullSecrets
 
     from .cluster_seen import Object, Objects
@@ -86,6 +86,7 @@ def _configuration(
     """Return what the controller is told, judged; None and None where nobody told it anything."""
     data: dict[str, str] = {}
     annotations: dict[str, str] = {}
+    missed: tuple[Problem, ...] = ()
     if settings:
         content = read(settings)
     else:
@@ -94,8 +95,11 @@ def _configuration(
             return None, None
         data = found.get("data") or {}
         annotations = (found.get("metadata") or {}).get("annotations") or {}
+        missed = unreadable(found.get("binaryData") or ())
         content = text_of(data)
     judged = understood(content, role="nodeRole", keys_directory=_NOWHERE)
+    if missed:
+        judged = Judged(None, missed)
     changes = []
     if acr_configuration.is_one(content):
         conversion = acr_configuration.convert(content, place="controller", keys_directory=_NOWHERE)

@@ -1,12 +1,15 @@
 """What the controller is told to do: an acr-configuration or native settings, live, and never worse than before.
 
-An edit that can't be used, or breaks more than was broken, leaves what held before in force.
+An edit that can't be used, breaks more than was broken, or takes everything away by mistake, leaves what held before in
+force.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,7 @@ import yaml
 
 from acr_credential_provider import acr_configuration
 from acr_credential_provider.errors import ConfigurationError
+from acr_credential_provider.problem import Problem
 from acr_credential_provider.settings import (
     ProviderSettings,
     PullSecrets,
@@ -22,14 +26,22 @@ from acr_credential_provider.settings import (
     judge_for,
 )
 
+from .content import Content, EntryLogins
+from .requested import content_for
+from .tokens import called, entry_of
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from acr_credential_provider.acr_configuration import Role
-    from acr_credential_provider.problem import Problem
+
+    from .objects import Namespace
 
 NATIVE_KEYS = ("settings.yaml", "settings.json")
 """Keys of a ConfigMap that hold native settings."""
+UNDO = "To take all logins away, run pull-secrets uninstall."
+MOST_NAMED = 5
+NO_CONTENT = Content.of(b"")
 ROLES_CHANGED = "2023-04-03T00:00:00Z"
 """Clusters created from then on have the managed role (tokenMode auto)."""
 
@@ -57,6 +69,10 @@ class InForce:
     text: str = field(repr=False)
     outcome: str = "absent"
     problems: tuple[Problem, ...] = ()
+    replaced: tuple[str, ...] = ()
+    """What messages call the entries that were in force before, where none of them is in force any more."""
+    may_pass: bool = False
+    """Whether an edit was refused for what is in the cluster now, and may be taken later."""
 
     @property
     def settings(self) -> ProviderSettings | None:
@@ -67,19 +83,111 @@ class InForce:
 ABSENT = InForce(Judged(None), "")
 
 
-def succeed(held: InForce, text: str | None, *, role: Role, keys_directory: str) -> InForce:
+def succeed(  # noqa: PLR0913 - what an edit is judged by
+    held: InForce,
+    text: str | None,
+    *,
+    role: Role,
+    keys_directory: str,
+    hidden: Iterable[str] = (),
+    namespaces: Sequence[Namespace] | None = None,
+) -> InForce:
     """Return what holds after *text* came (None: there is none any more), given what *held* before.
 
-    A configuration that went away leaves the last one in force: whoever wants its work undone uninstalls.
+    *hidden* are the keys of the ConfigMap that hold no text, *namespaces* those of the cluster (None: unknown). A
+    configuration that went away leaves the last one in force, and so does an edit that would leave nobody a login: an
+    operator who wants the work undone uninstalls.
     """
     if text is None:
         return InForce(held.judged, held.text, "kept" if held.settings else "absent", held.problems)
+    if missed := unreadable(hidden):
+        return InForce(held.judged, held.text, "kept", missed)
     judged = understood(text, role=role, keys_directory=keys_directory)
+    if judged.settings is None or held.settings is None:
+        if judged.settings is None:
+            return InForce(held.judged, held.text, "kept", judged.problems)
+        return InForce(judged, text, "partly" if judged.problems else "loaded", judged.problems)
+    kept = _entries(judged.settings)
+    lost = {entry: name for entry, name in _entries(held.settings).items() if entry not in kept}
+    mistakes = _mistakes(held.judged, judged, judged.settings, list(lost.values()))
+    blind = _selects_nothing(held.judged, judged, namespaces) if not mistakes else ()
     # One entry that was broken before must not keep every later edit out.
-    breaks_more = len(judged.problems) > len(held.judged.problems)
-    if judged.settings is None or (held.settings is not None and breaks_more):
-        return InForce(held.judged, held.text, "kept", judged.problems)
-    return InForce(judged, text, "partly" if judged.problems else "loaded", judged.problems)
+    if mistakes or blind or len(judged.problems) > len(held.judged.problems):
+        problems = (*judged.problems, *mistakes, *blind)
+        return InForce(held.judged, held.text, "kept", problems, may_pass=bool(blind))
+    replaced = tuple(lost.values()) if len(lost) == len(_entries(held.settings)) else ()
+    return InForce(judged, text, "partly" if judged.problems else "loaded", judged.problems, replaced)
+
+
+def _entries(settings: ProviderSettings) -> dict[str, str]:
+    """Return what messages call the entries of *settings*, by what their tokens are known by."""
+    return {entry_of(each): called(each) for each in settings.registries}
+
+
+def _mistakes(held: Judged, judged: Judged, settings: ProviderSettings, lost: list[str]) -> tuple[Problem, ...]:
+    """Return why an edit that no longer has the entries *lost* is taken for a mistake; nothing where it is not."""
+    if not lost:
+        return ()
+    what = f"it would take away the logins of {_some(lost)}"
+    if not any(each.instance_id or each.region or each.domains for each in settings.registries):
+        return (
+            Problem(
+                1,
+                "",
+                f"the configuration names no instance, which means the Personal Edition at a first start only: {what}",
+                f"Name the instances; for the Personal Edition, name its region. {UNDO}",
+            ),
+        )
+    broken = Counter(map(_cause, judged.problems)) - Counter(map(_cause, held.problems))
+    if broken:
+        remedy = f"Correct what else is said of this edit, or take the entries out in an edit of its own. {UNDO}"
+        return (Problem(1, "", f"an entry that worked is broken or gone: {what}", remedy),)
+    return ()
+
+
+def _cause(problem: Problem) -> tuple[str, str]:
+    """Return a problem without its place, which moves when lines and entries above it come or go."""
+    return re.sub(r"\[\d+\]", "[]", problem.field), problem.problem
+
+
+def _selects_nothing(held: Judged, judged: Judged, namespaces: Sequence[Namespace] | None) -> tuple[Problem, ...]:
+    """Return why an edit that means none of the *namespaces* any more is taken for a mistake; nothing where not."""
+    if namespaces is None:
+        return ()
+    before = _meant(held, namespaces)
+    if not before or _meant(judged, namespaces):
+        return ()
+    what = f"mean none of the {len(namespaces)} namespaces here: it would take away the logins of {_some(before)}"
+    return (Problem(1, "", f"the names and selectors of namespaces {what}", f"Correct them. {UNDO}"),)
+
+
+def _meant(judged: Judged, namespaces: Sequence[Namespace]) -> list[str]:
+    """Return the names of the *namespaces* that are to have a Secret."""
+    registries = judged.settings.registries if judged.settings is not None else ()
+    entries = tuple(EntryLogins(each.instance_id, each.region or "", ()) for each in registries)
+    return [
+        each.name
+        for each in namespaces
+        if not each.terminating and content_for(each, judged.wanted, NO_CONTENT, entries) is not None
+    ]
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
+
+
+def unreadable(hidden: Iterable[str]) -> tuple[Problem, ...]:
+    """Return what to say of the keys *hidden*, of those that are ours to read."""
+    return tuple(
+        Problem(
+            1,
+            key,
+            "is under binaryData of the ConfigMap: its file is not in UTF-8",
+            "Save the file as UTF-8 and make the ConfigMap anew.",
+        )
+        for key in sorted(hidden)
+        if key in NATIVE_KEYS or acr_configuration.is_key(key)
+    )
 
 
 def understood(text: str, *, role: Role, keys_directory: str) -> Judged:

@@ -13,11 +13,12 @@ from .reporting import ObjectRef
 from .selection import system_namespaces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from acr_credential_provider.acr_configuration import Role
 
     from .kube import KubeApi
+    from .objects import Namespace
     from .reporting import Reporter
     from .watched import Data
 
@@ -27,7 +28,10 @@ MOST_TOLD = 10
 
 
 class Configured:
-    """What is in force. *seen* returns the ConfigMap as it is; *path* is a file in its place, or empty."""
+    """What is in force. *seen* returns the ConfigMap as it is, *namespaces* returns those of the cluster.
+
+    *path* is a file in the ConfigMap's place, or empty.
+    """
 
     def __init__(  # noqa: PLR0913 - parts, always given by name
         self,
@@ -38,6 +42,7 @@ class Configured:
         token_mode: str,
         keys_directory: str,
         seen: Callable[[], Data | None],
+        namespaces: Callable[[], Sequence[Namespace]],
         reporter: Reporter,
     ) -> None:
         self.in_force: InForce = ABSENT
@@ -47,8 +52,9 @@ class Configured:
         self._token_mode = token_mode
         self._keys_directory = keys_directory
         self._seen = seen
+        self._namespaces = namespaces
         self._reporter = reporter
-        self._judged: str | None = ""
+        self._judged: tuple[str | None, tuple[str, ...]] = ("", ())
         self._role: Role | None = None
 
     def about(self, uid: str = "") -> ObjectRef:
@@ -71,26 +77,38 @@ class Configured:
 
     def take(self) -> None:
         """Take in what is there now, if it changed, and say how it stands; raise `CredentialProviderError`."""
-        about, text = self._now()
-        if text == self._judged:
+        about, text, hidden = self._now()
+        is_new = (text, hidden) != self._judged
+        if not is_new and not self.in_force.may_pass:
             return
-        role = self._role_of_cluster()
-        in_force = succeed(self.in_force, text, role=role, keys_directory=self._keys_directory)
+        in_force = succeed(
+            self.in_force,
+            text,
+            role=self._role_of_cluster(),
+            keys_directory=self._keys_directory,
+            hidden=hidden,
+            namespaces=self._namespaces(),
+        )
+        if not is_new and in_force.may_pass:
+            return
         write_keys(in_force.judged.keys)
-        self._judged = text
+        self._judged = text, hidden
         self.in_force = in_force
         self._reporter.configuration(in_force.outcome, problems=len(in_force.problems))
         self._tell(about, in_force)
 
-    def _now(self) -> tuple[ObjectRef, str | None]:
+    def _now(self) -> tuple[ObjectRef, str | None, tuple[str, ...]]:
+        """Return where the configuration is, its text (None: there is none), and the keys that hold no text."""
         if self._path:
             try:
-                return self.about(), settings_file.read(self._path)
+                return self.about(), settings_file.read(self._path), ()
             except ConfigurationError as error:
                 self.say("ConfigurationUnreadable", error)
-                return self.about(), None
+                return self.about(), None, ()
         found = self._seen()
-        return self.about(found.uid if found else ""), text_of(found.data) if found is not None else None
+        if found is None:
+            return self.about(), None, ()
+        return self.about(found.uid), text_of(found.data), found.hidden
 
     def _role_of_cluster(self) -> Role:
         if self._role is None:
@@ -113,6 +131,10 @@ class Configured:
         if in_force.outcome in ("loaded", "partly"):
             many = len(in_force.settings.registries) if in_force.settings else 0
             self._reporter.event(about, "ConfigurationLoaded", f"{many} registries are in force", is_warning=False)
+            if in_force.replaced:
+                gone = ", ".join(in_force.replaced[:MOST_TOLD])
+                message = f"none of the entries before is in force any more, and their logins go: {gone}"
+                self._reporter.event(about, "EntriesReplaced", message)
             spoilt = system_namespaces(in_force.judged.wanted)
             if spoilt:
                 self._reporter.event(

@@ -104,6 +104,7 @@ class Controller:
             token_mode=options.token_mode,
             keys_directory=options.keys_directory,
             seen=lambda: self.watched.config_map.get(*options.config_map) if self.watched.config_map else None,
+            namespaces=self.watched.namespaces.all,
             reporter=reporter,
         )
         self._sharing = Sharing(
@@ -227,7 +228,7 @@ class Controller:
 
     def round(self) -> None:
         """Decide once."""
-        if not self.watched.is_informed():
+        if not self.watched.is_informed() or not self.watched.namespaces.synced.is_set():
             self._wake_soon()
             return
         term = self._term

@@ -56,6 +56,7 @@ class Wire(msgspec.Struct, rename="camel"):
     image_pull_secrets: list[_Reference] | None = None
     type: str = ""
     data: dict[str, str] | None = None
+    binary_data: dict[str, msgspec.Raw] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.errors import ConfigurationError
 
-from .configuration import Judged, role_of, text_of, understood
+from .configuration import ABSENT, InForce, Judged, role_of, succeed, text_of, understood
 from .content import Content
 from .informer import Times
 from .names import HELPER_SECRETS, TOKENS_NAME
@@ -22,11 +22,12 @@ from .tokens import Tokens
 from .watched import Watched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from acr_credential_provider.acr_configuration import Role
 
     from .kube import KubeApi
+    from .objects import Namespace
     from .options import Options
     from .plan import Action
 
@@ -46,13 +47,15 @@ def survey(api: KubeApi, options: Options, *, read_settings: Callable[[], str]) 
     *read_settings* reads the settings file, where the options name one. Raises `ConfigurationError` where there is
     nothing that could be used, and `ClusterError`.
     """
-    judged = _judged(api, options, read_settings)
+    kept = api.get(f"/api/v1/namespaces/{options.namespace}/secrets/{TOKENS_NAME}")
+    shared = Shared.decode(kept.get("data") if kept else None)
+    watched = watch_nothing(api, options)
+    watched.namespaces.load()
+    judged = _judged(api, options, read_settings, held=shared.configuration, namespaces=watched.namespaces.all())
     if judged.settings is None:
         first = judged.problems[0]
         raise ConfigurationError(f"the configuration can't be used: {first}", remedy=first.remedy)
     remarks = [f"{each}. {each.remedy}" for each in judged.problems] + list(judged.notes)
-    kept = api.get(f"/api/v1/namespaces/{options.namespace}/secrets/{TOKENS_NAME}")
-    shared = Shared.decode(kept.get("data") if kept else None)
     tokens = Tokens(clock=time.time)
     tokens.take(shared.tokens)
     entries = tokens.entries(judged.settings, read=_unread, on_failure=lambda _, __: None)
@@ -77,7 +80,6 @@ def survey(api: KubeApi, options: Options, *, read_settings: Callable[[], str]) 
         replaced=replaced,
         is_blocked=False,
     )
-    watched = watch_nothing(api, options)
     watched.load(names | replaced)
     actions = []
     for namespace in sorted(watched.namespaces.all(), key=lambda each: each.name):
@@ -109,7 +111,11 @@ def watch_nothing(api: KubeApi, options: Options) -> Watched:
     )
 
 
-def _judged(api: KubeApi, options: Options, read_settings: Callable[[], str]) -> Judged:
+def _judged(
+    api: KubeApi, options: Options, read_settings: Callable[[], str], *, held: str, namespaces: Sequence[Namespace]
+) -> Judged:
+    """Return what a controller would go by, in which *held* is in force."""
+    hidden: tuple[str, ...] = ()
     if options.settings_file:
         text = read_settings()
     else:
@@ -121,7 +127,18 @@ def _judged(api: KubeApi, options: Options, read_settings: Callable[[], str]) ->
                 remedy="Create it, or name another one with --config-map NAMESPACE/NAME.",
             )
         text = text_of(found.get("data"))
-    return understood(text, role=_role(api, options), keys_directory=options.keys_directory)
+        hidden = tuple(found.get("binaryData") or ())
+    role = _role(api, options)
+    before = ABSENT
+    if held:
+        before = InForce(understood(held, role=role, keys_directory=options.keys_directory), held)
+    directory = options.keys_directory
+    now = succeed(before, text, role=role, keys_directory=directory, hidden=hidden, namespaces=namespaces)
+    judged = understood(text, role=role, keys_directory=directory)
+    if now.outcome != "kept" or judged.settings is None:
+        return judged
+    kept = () if now.settings is None else ("what held before the last edit of the configuration stays in force",)
+    return replace(now.judged, problems=now.problems, notes=(*judged.notes, *kept))
 
 
 def _role(api: KubeApi, options: Options) -> Role:

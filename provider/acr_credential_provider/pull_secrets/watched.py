@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
 
 class Data(msgspec.Struct, frozen=True, gc=False):
-    """A ConfigMap or Secret of which the whole *data* matters."""
+    """A ConfigMap or Secret of which the whole *data* matters, and of what is no text the keys alone (*hidden*)."""
 
     namespace: str
     name: str
     uid: str
     resource_version: str
     data: dict[str, str]
+    hidden: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -36,7 +37,9 @@ class Data(msgspec.Struct, frozen=True, gc=False):
 
 def _data(wire: Any) -> Data:
     meta = wire.metadata
-    return Data(meta.namespace, meta.name, meta.uid, meta.resource_version, wire.data or {})
+    return Data(
+        meta.namespace, meta.name, meta.uid, meta.resource_version, wire.data or {}, tuple(wire.binary_data or ())
+    )
 
 
 class Watched:

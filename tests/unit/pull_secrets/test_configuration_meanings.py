@@ -125,3 +125,121 @@ def test_an_edit_into_garbage_leaves_what_held_and_a_repair_holds():
     assert len(follow(broken, better).settings.registries) == 2
     assert follow(held, None).settings == held.settings
     assert follow(ABSENT, None).settings is None
+
+
+HEAD = "apiVersion: aliyun-acr-credential-provider/v1\nkind: ProviderSettings\n"
+ENTRY = "{instanceId: cri-shop, region: cn-hangzhou, identity: {kind: nodeRole}}"
+GOOD = text_of({"acr-registry-info": INFO})
+
+
+def follow(held, text, **more):
+    return succeed(held, text, role="nodeRole", keys_directory="/keys", **more)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        text_of({}),
+        text_of({"watch-namespace": "team"}),
+        text_of({"acr-registry-info": ""}),
+        text_of({"acr-registry-info": "# none yet\n"}),
+        text_of({"acr-registry-info": "null"}),
+        text_of({"acr-registry-info": "- {}\n"}),
+        text_of({"acr-registry-info": '- instanceId: ""\n  regionId: ""\n'}),
+        f"{HEAD}registries: [{{identity: {{kind: nodeRole}}}}]\n",
+        f"{HEAD}registries: []\n",
+        "",
+        text_of({"settings.yaml": "# emptied\n"}),
+        text_of({"acr-registry-info": "- instanceId: 5/x\n  regionId: cn-hangzhou\n"}),
+    ],
+)
+@pytest.mark.parametrize("before", [GOOD, f"{HEAD}registries: [{ENTRY}]\n"], ids=["acr-configuration", "native"])
+def test_an_edit_that_names_no_instance_any_more_leaves_what_held(before, text):
+    held = follow(ABSENT, before)
+    edited = follow(held, text)
+    assert (held.outcome, edited.outcome) == ("loaded", "kept")
+    assert edited.settings == held.settings
+    assert edited.text == before
+    assert all(each.remedy for each in edited.problems)
+
+
+def test_what_an_empty_list_would_take_away_and_how_to_take_it_away_is_told():
+    held = follow(ABSENT, text_of({"acr-registry-info": INFO + OTHER}))
+    (problem,) = follow(held, text_of({})).problems
+    assert "cri-shop in cn-hangzhou, cri-other in cn-hangzhou" in problem.problem
+    assert "pull-secrets uninstall" in problem.remedy
+
+
+def test_an_empty_list_means_the_personal_edition_at_a_first_start_and_stays_so():
+    first = follow(ABSENT, text_of({"acr-registry-info": ""}))
+    assert [each.instance_id for each in first.settings.registries] == [""]
+    again = follow(first, text_of({"acr-registry-info": "", "watch-namespace": "team"}))
+    assert (first.outcome, again.outcome) == ("loaded", "loaded")
+    assert again.judged.wanted.namespaces == ("team",)
+
+
+def test_the_personal_edition_is_taken_in_the_place_of_instances_where_its_region_is_named():
+    after = follow(follow(ABSENT, GOOD), text_of({"acr-registry-info": '- instanceId: ""\n  regionId: cn-beijing\n'}))
+    assert after.outcome == "loaded"
+    assert after.replaced == ("cri-shop in cn-hangzhou",)
+
+
+def test_an_edit_is_judged_by_the_working_entries_that_it_breaks_not_by_how_many_problems_it_has():
+    broken = "- instanceId: 5/x\n  regionId: cn-hangzhou\n"
+    held = follow(
+        follow(ABSENT, text_of({"acr-registry-info": broken + INFO})), text_of({"acr-registry-info": broken + INFO})
+    )
+    assert held.outcome == "partly"
+    worse = follow(held, text_of({"acr-registry-info": OTHER + "- instanceId: cri-shop\n  regionId: 7\n"}))
+    assert worse.outcome == "kept"
+    assert any("cri-shop in cn-hangzhou" in each.problem for each in worse.problems)
+    # What was broken before and still is keeps no entry from being taken out on purpose.
+    fewer = follow(
+        follow(held, text_of({"acr-registry-info": broken + INFO + OTHER})),
+        text_of({"acr-registry-info": broken + OTHER}),
+    )
+    assert [each.instance_id for each in fewer.settings.registries] == ["cri-other"]
+
+
+@pytest.mark.parametrize(
+    ("key", "is_kept"),
+    [("acr-registry-info", True), ("settings.yaml", True), ("watchNamespace", True), ("logo.png", False)],
+)
+def test_a_key_of_ours_that_is_no_text_is_told_and_leaves_what_held(key, is_kept):
+    held = follow(ABSENT, GOOD)
+    after = follow(held, GOOD.replace("cri-shop", "cri-new"), hidden=(key,))
+    assert (after.outcome == "kept") == is_kept
+    assert bool(after.problems) == is_kept
+    if is_kept:
+        assert after.settings == held.settings
+        assert "UTF-8" in str(after.problems[0])
+        assert follow(ABSENT, text_of({}), hidden=(key,)).settings is None
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        '{namespaces: ["tema-*"]}',
+        "{namespaces: []}",
+        '{namespaces: ["*"], excludedNamespaces: ["*"]}',
+        '{namespaces: ["*"], namespaceSelector: {matchLabels: {pull: arc}}}',
+    ],
+)
+def test_an_edit_that_means_no_namespace_any_more_leaves_what_held_until_there_is_one(section):
+    here = [Namespace("team-a"), Namespace("team-b", labels={"pull": "acr"})]
+    text = f"{HEAD}registries: [{ENTRY}]\npullSecrets: "
+    held = follow(ABSENT, text + '{namespaces: ["team-*"]}\n', namespaces=here)
+    after = follow(held, text + section, namespaces=here)
+    assert (after.outcome, after.settings) == ("kept", held.settings)
+    assert "team-a, team-b" in after.problems[-1].problem
+    assert after.may_pass
+    later = [*here, Namespace("tema-c"), Namespace("default"), Namespace("team-d", labels={"pull": "arc"})]
+    if "excluded" not in section:
+        assert follow(after, text + section, namespaces=later).outcome == "loaded"
+
+
+def test_namespaces_that_ask_for_an_instance_themselves_are_meant_too():
+    asking = Namespace("team-a", annotations={"k8s.aliyun.com/acr-instance-ids": "cn-hangzhou:cri-shop"})
+    text = f"{HEAD}registries: [{ENTRY}]\npullSecrets: "
+    held = follow(ABSENT, text + '{namespaces: ["team-*"]}\n', namespaces=[asking])
+    assert follow(held, text + '{namespaces: ["none"]}\n', namespaces=[asking]).outcome == "loaded"
