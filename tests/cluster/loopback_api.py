@@ -18,6 +18,7 @@ from .kube import KubeError
 from .pki import Pki
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 SECONDS = 90.0
@@ -85,6 +86,23 @@ class LoopbackApi:
         self.create("/api/v1/namespaces", {"metadata": {"name": name}})
         return name
 
+    @contextlib.contextmanager
+    def controllers(self, *names: str) -> Iterator[None]:
+        """Run the controllers called *names* of kube-controller-manager."""
+        (port,) = free_ports(1)
+        self._run(
+            "kube-controller-manager",
+            f"--kubeconfig={self.kubeconfig('controllers', group='system:masters')}",
+            f"--controllers={','.join(names)}",
+            "--leader-elect=false",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={port}",
+        )
+        try:
+            yield
+        finally:
+            _end(self._processes.pop("kube-controller-manager"))
+
     def restart(self, name: str, *, pause: float = 0.0) -> None:
         """Kill etcd or the API server, and start it again after *pause* seconds; return when all is ready."""
         process, arguments = self._processes[name], self._arguments[name]
@@ -123,6 +141,8 @@ class LoopbackApi:
             "--authorization-mode=RBAC",
             "--allow-privileged=true",
             "--disable-admission-plugins=ServiceAccount",
+            # As on OpenShift: only somebody who may delete an object may say who owns it.
+            "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={tokens.cert}",
             f"--service-account-signing-key-file={tokens.key}",

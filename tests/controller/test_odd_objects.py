@@ -34,6 +34,7 @@ class Tenant:
         team.account(namespace, "tenant")
         # What the role "edit" is aggregated from: no controller does that here.
         role = {"kind": "ClusterRole", "name": "system:aggregate-to-edit", "apiGroup": "rbac.authorization.k8s.io"}
+        eventually(lambda: team.find(f"{RBAC}/clusterroles/{role['name']}"))
         subject = {"kind": "ServiceAccount", "name": "tenant", "namespace": namespace}
         team.api.create(
             f"{RBAC}/namespaces/{namespace}/rolebindings",

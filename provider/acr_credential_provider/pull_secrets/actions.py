@@ -102,7 +102,7 @@ class Hands:
     def _write(self, action: Action) -> None:
         path = _path(action)
         if isinstance(action, CreateSecret):
-            body = PullSecret(action.name, action.content, action.ends).manifest(action.namespace)
+            body = PullSecret(action.name, action.content, action.ends, action.owner).manifest(action.namespace)
             self._observe_secret(self._api.create(f"/api/v1/namespaces/{action.namespace}/secrets", body))
         elif isinstance(action, UpdateSecret):
             self._observe_secret(self._api.patch(path, _update(action)))
@@ -141,7 +141,8 @@ def _path(action: Action) -> str:
 
 
 def _update(action: UpdateSecret) -> list[dict[str, Any]]:
-    """Return the patch: the content and our labels, nothing else of what others may have put there."""
+    """Return the patch: content, labels and owner, nothing else of what others may have put there."""
+    owners = [] if action.owner is None else [action.owner.document()]
     return [
         {"op": "test", "path": "/metadata/resourceVersion", "value": action.resource_version},
         {"op": "add", "path": "/data", "value": PullSecret(action.name, action.content, action.ends).data()},
@@ -150,6 +151,7 @@ def _update(action: UpdateSecret) -> list[dict[str, Any]]:
             if not action.has_labels
             else [{"op": "add", "path": f"/metadata/labels/{_escaped(key)}", "value": LABELS[key]} for key in LABELS]
         ),
+        *([{"op": "add", "path": "/metadata/ownerReferences", "value": owners}] if owners else []),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import signal
 import sys
@@ -30,6 +31,7 @@ from .webhook_configuration import SERVICE, Where
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+LOG = logging.getLogger(__name__)
 NAME = "aliyun-acr-credential-provider pull-secrets"
 OWN_NAMESPACE = "kube-system"
 KEYS = "/run/aliyun-acr-credential-provider/keys"
@@ -69,6 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     start.add_argument(
         "--lease-duration", type=duration, default=15.0, metavar="TIME", help="until another replica takes over"
+    )
+    start.add_argument(
+        "--owner",
+        default="",
+        metavar="CLUSTERROLE",
+        help="of this release: what the controller writes is deleted with it (default: nothing is)",
     )
     start.add_argument("--webhook-service", default=SERVICE, metavar="NAME", help=f"default: {SERVICE}")
     start.add_argument("--address", default=Doors().address, help="where to listen (default: %(default)s)")
@@ -142,6 +150,7 @@ def _options(options: argparse.Namespace) -> Options:
         writes_per_second=getattr(options, "writes_per_second", 100.0),
         resync=getattr(options, "resync", 600.0),
         lease=_lease(getattr(options, "lease_duration", 15.0)),
+        owner=getattr(options, "owner", ""),
     )
 
 
@@ -152,6 +161,8 @@ def _run(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     api = KubeApi.find(kubeconfig=options.kubeconfig, context=options.context, reporter=telling)
+    if not options.owner:
+        LOG.info("without --owner, what is written stays in the cluster when this release is deleted")
     with tempfile.TemporaryDirectory(prefix="acr-pull-secrets-") as folder:
         controller = Controller(
             api,
@@ -171,6 +182,8 @@ def _run(options: argparse.Namespace) -> int:
             may_write=controller.leader.may_write,
             doors=Doors(options.address, options.webhook_port, options.health_port),
             alive={"rounds": controller.pulse.check},
+            owner=controller.owner,
+            is_leaving=controller.is_leaving,
         )
         operations.start()
         controller.start()

@@ -54,7 +54,7 @@ class Configured:
         self._seen = seen
         self._namespaces = namespaces
         self._reporter = reporter
-        self._judged: tuple[str | None, tuple[str, ...]] = ("", ())
+        self._judged: tuple[str | None, tuple[str, ...]] | None = None
         self._role: Role | None = None
 
     def about(self, uid: str = "") -> ObjectRef:

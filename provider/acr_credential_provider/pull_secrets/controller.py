@@ -21,6 +21,7 @@ from .leader import Leader
 from .living import PullSecret
 from .names import LEASE_NAME
 from .objects import NOTHING, Namespace
+from .owner import Owner
 from .renewal import Renewal
 from .requested import content_for
 from .selection import selects_account_named
@@ -39,10 +40,13 @@ if TYPE_CHECKING:
     from .kube import KubeApi
     from .objects import Secret, ServiceAccount
     from .options import Options
+    from .owner import Reference
     from .renewal import Fetch
     from .reporting import ObjectRef, Reporter
 
 LOG = logging.getLogger(__name__)
+MISSED = 1.0
+"""Seconds between two looks for the ClusterRole while it is away."""
 STALLED = 300.0
 """Seconds without a round after which this replica is to be restarted."""
 
@@ -69,6 +73,8 @@ class Controller:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._tokens = Tokens(clock=clock)
+        self.owner = Owner(api, options.owner)
+        self._owner_seen: Reference | None = None
         self._resynced_at = float("-inf")
         self._term = 0
         """Counts how often it was told that it leads or does so no more."""
@@ -108,7 +114,12 @@ class Controller:
             reporter=reporter,
         )
         self._sharing = Sharing(
-            api, options.namespace, watched=self.watched, tokens=self._tokens, configured=self._configured
+            api,
+            options.namespace,
+            watched=self.watched,
+            tokens=self._tokens,
+            configured=self._configured,
+            owner=self.owner,
         )
         self._composer = Composer(
             api,
@@ -131,6 +142,7 @@ class Controller:
             rate=options.writes_per_second,
             count=options.workers,
             clock=clock,
+            owner=self.owner,
         )
 
     # What the command line calls.
@@ -164,7 +176,7 @@ class Controller:
     ) -> PullSecret | None:
         """Return the Secret for *service_account*; see `Living`."""
         snapshot = self._composer.snapshot
-        if snapshot is None or snapshot.is_blocked:
+        if snapshot is None or snapshot.is_blocked or self.is_leaving():
             return None
         # One that was made a moment ago is known by its name at least.
         seen = self.watched.namespaces.get(namespace, namespace) or Namespace(namespace)
@@ -172,7 +184,7 @@ class Controller:
         if content is None or seen.terminating or not has_logins(content.content):
             return None
         if selects_account_named(snapshot.wanted, service_account, labels or NOTHING, annotations or NOTHING):
-            return PullSecret(snapshot.wanted.secret_name, content.content, content.ends)
+            return PullSecret(snapshot.wanted.secret_name, content.content, content.ends, self.owner.reference())
         return None
 
     def knows(self, namespace: str) -> bool:
@@ -181,7 +193,17 @@ class Controller:
 
     def wanted(self) -> PullSecrets | None:
         """Return the section of the settings in force; see `Living`."""
-        return self._configured.in_force.judged.wanted if self._configured.in_force.settings is not None else None
+        if self._configured.in_force.settings is None or self.is_leaving():
+            return None
+        return self._configured.in_force.judged.wanted
+
+    def is_leaving(self) -> bool:
+        """Return True if this release is being deleted, by its ClusterRole or by its namespace.
+
+        Then nothing new is written, and the API server must ask the webhook no more: nobody will answer soon.
+        """
+        own = self.watched.namespaces.get(self._options.namespace, self._options.namespace)
+        return self.owner.is_gone or (own is not None and own.terminating)
 
     def is_ready(self) -> bool:
         """Say whether this replica knows what it must; see `Living`."""
@@ -197,10 +219,13 @@ class Controller:
         self._workers.look_at(account.namespace, urgent=True)
 
     def _on_secret(self, secret: Secret) -> None:
+        informer = self.watched.secrets_named(secret.name)
+        if secret.is_ours and informer is not None and informer.get(*secret.key) is None:
+            self.owner.doubt()  # it may have been collected, for its owner is gone
         self._workers.look_at(secret.namespace)
 
     def _may_write(self) -> bool:
-        return self._clear_term == self._term and self.leader.may_write()
+        return self._clear_term == self._term and self.leader.may_write() and not self.is_leaving()
 
     def _on_leadership(self, leads: bool) -> None:
         self._term += 1
@@ -224,7 +249,7 @@ class Controller:
     def _pause(self) -> float:
         settings = self._configured.in_force.settings
         until = self._tokens.next_due(settings) - self._clock() if settings is not None else self._options.tick
-        return min(max(until, 0.2), self._options.tick)
+        return min(max(until, 0.2), MISSED if self.owner.is_missed else self._options.tick)
 
     def round(self) -> None:
         """Decide once."""
@@ -232,7 +257,8 @@ class Controller:
             self._wake_soon()
             return
         term = self._term
-        leads = self.leader.may_write()
+        self.owner.look()
+        leads = self.leader.may_write() and not self.is_leaving()
         self._sharing.take(term, leads=leads)
         self._configured.take()
         settings = self._configured.in_force.settings
@@ -244,8 +270,10 @@ class Controller:
             self._renewal.renew(settings)
             self._sharing.give(settings)
         self._reporter.tokens(self._tokens.states(settings))
-        if self._composer.compose(settings, self._sharing.names):
+        owner = None if self.is_leaving() else self.owner.reference()
+        if self._composer.compose(settings, self._sharing.names) or owner != self._owner_seen:
             self._workers.look_at_all()
+        self._owner_seen = owner
         self._resync(term if leads else -1)
         self._was_round = True
 

@@ -6,6 +6,7 @@ Six fields of an object matter, and there may be tens of thousands of them; the 
 from __future__ import annotations
 
 import base64
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -15,6 +16,7 @@ from .content import digest_of
 from .eci_annotations import REQUESTS
 from .names import ENDS_KEY, LABEL, SECRET_KEY
 from .objects import NOTHING, Namespace, Secret, ServiceAccount
+from .owner import mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,6 +45,7 @@ class _Meta(msgspec.Struct, rename="camel"):
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     deletion_timestamp: str | None = None
+    owner_references: list[dict[str, Any]] | None = None
 
 
 class _Reference(msgspec.Struct):
@@ -125,6 +128,7 @@ def secret(wire: Wire) -> Secret:
         type=wire.type,
         digest=digest_of(_value(wire, SECRET_KEY), _value(wire, ENDS_KEY)),
         has_labels=bool(meta.labels),
+        owner=sys.intern(mark_of(meta.owner_references)),
         terminating=meta.deletion_timestamp is not None,
     )
 

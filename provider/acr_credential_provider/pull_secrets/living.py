@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
     from acr_credential_provider.settings import PullSecrets
 
+    from .owner import Reference
+
 
 @dataclass(frozen=True, slots=True)
 class PullSecret:
-    """The Secret that a namespace should have: its *name*, its docker configuration, and when the logins in it end."""
+    """The Secret that a namespace should have: its docker configuration, when the logins in it end, who owns it."""
 
     name: str
     content: bytes = field(repr=False)
     ends: bytes = NO_ENDS
+    owner: Reference | None = None
 
     def data(self) -> dict[str, str]:
         """Return the Secret's data."""
@@ -35,10 +38,11 @@ class PullSecret:
 
     def manifest(self, namespace: str) -> dict[str, Any]:
         """Return the Secret as it is to be created in *namespace*."""
+        owners = {} if self.owner is None else {"ownerReferences": [self.owner.document()]}
         return {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": self.name, "namespace": namespace, "labels": dict(LABELS)},
+            "metadata": {"name": self.name, "namespace": namespace, "labels": dict(LABELS), **owners},
             "type": SECRET_TYPE,
             "data": self.data(),
         }

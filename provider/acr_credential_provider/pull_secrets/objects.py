@@ -48,7 +48,7 @@ class ServiceAccount(msgspec.Struct, frozen=True, gc=False):
 
 
 class Secret(msgspec.Struct, frozen=True, gc=False):
-    """A Secret; of what is in it only the *digest* is kept (see `content.digest_of`)."""
+    """A Secret; of what is in it only the *digest* is kept (see `content.digest_of`), of its *owner* the `mark_of`."""
 
     namespace: str
     name: str
@@ -59,6 +59,7 @@ class Secret(msgspec.Struct, frozen=True, gc=False):
     digest: str = ""
     has_labels: bool = True
     terminating: bool = False
+    owner: str = ""
 
     @property
     def key(self) -> tuple[str, str]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .health import Check
     from .kube import KubeApi
     from .living import Living, PullSecret
+    from .owner import Owner
     from .reporting import ObjectRef
     from .serving_certificate import Lives
     from .telling import Telling
@@ -58,6 +59,8 @@ class Operations:
         alive: Mapping[str, Check] | None = None,
         lives: Lives | None = None,
         every: float = EVERY,
+        owner: Owner | None = None,
+        is_leaving: Callable[[], bool] = lambda: False,
     ) -> None:
         """Put it together; *alive* are the core's signs of life."""
         self._api = api
@@ -66,7 +69,16 @@ class Operations:
         self._doors = doors or Doors()
         telling.events = self._events = Events(api, telling)
         self.keeper = Keeper(
-            api, living, where, about=about, may_write=may_write, audience=telling, lives=lives, every=every
+            api,
+            living,
+            where,
+            about=about,
+            may_write=may_write,
+            audience=telling,
+            lives=lives,
+            every=every,
+            owner=owner,
+            is_leaving=is_leaving,
         )
         self._admission = Admission(living, self._ensure, telling)
         self._loop = Loop()

@@ -24,3 +24,5 @@ class Options:
     tick: float = TICK
     lease: tuple[float, float, float] = field(default=(15.0, 10.0, 2.0))
     """How long others leave it alone, until when its holder writes, and how often it is renewed."""
+    owner: str = ""
+    """The ClusterRole that owns what the controller writes; "": nothing is owned."""

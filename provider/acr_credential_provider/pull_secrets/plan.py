@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from .objects import Secret, ServiceAccount
+    from .owner import Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Desired:
     retired: frozenset[str] = frozenset()
     replaced: frozenset[str] = frozenset()
     ends: bytes = NO_ENDS
+    owner: Reference | None = None
+    """Who is to own the Secret; None: whoever does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +60,14 @@ class CreateSecret:
     name: str
     content: bytes = field(repr=False)
     ends: bytes = NO_ENDS
+    owner: Reference | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateSecret:
     """Give the Secret new content, and our labels beside others (*has_labels*: there are any), if it is unchanged.
 
-    It is as long as its version is *resource_version*.
+    It is as long as its version is *resource_version*. Its only owner is to be *owner*, if there is one.
     """
 
     namespace: str
@@ -72,6 +76,7 @@ class UpdateSecret:
     content: bytes = field(repr=False)
     has_labels: bool = True
     ends: bytes = NO_ENDS
+    owner: Reference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +139,15 @@ def plan(observed: Observed, desired: Desired) -> list[Action]:
     if is_ours_to_use:
         is_there = present is not None or has_logins(desired.content)
         if present is None and is_there:
-            actions.append(CreateSecret(observed.namespace, desired.name, desired.content, desired.ends))
-        elif present is not None and present.digest != desired.digest:
+            actions.append(CreateSecret(observed.namespace, desired.name, desired.content, desired.ends, desired.owner))
+        elif present is not None and not _is_right(present, desired):
             actions.append(_update(present, desired))
         actions += [
             _update(each, desired)
             for name, each in sorted(observed.secrets.items())
             if name in desired.replaced
             and each.type == SECRET_TYPE
-            and not (each.is_ours and each.digest == desired.digest)
+            and not (each.is_ours and _is_right(each, desired))
             and has_logins(desired.content)
         ]
     refers = frozenset({desired.name} if is_there else ())
@@ -151,7 +156,7 @@ def plan(observed: Observed, desired: Desired) -> list[Action]:
     in_use = _in_use(observed, changes)
     for name, each in sorted(observed.secrets.items()):
         is_old = name in desired.retired and name in in_use and not is_foreign(each)
-        if is_old and desired.is_selected and each.digest != desired.digest and has_logins(desired.content):
+        if is_old and desired.is_selected and not _is_right(each, desired) and has_logins(desired.content):
             actions.append(_update(each, desired))
     actions += changes
     actions += [
@@ -163,6 +168,11 @@ def plan(observed: Observed, desired: Desired) -> list[Action]:
         and (name in desired.retired or (name == desired.name and not desired.is_selected))
     ]
     return actions
+
+
+def _is_right(secret: Secret, desired: Desired) -> bool:
+    """Return True if *secret* holds what it should, and goes with whom it should."""
+    return secret.digest == desired.digest and (desired.owner is None or secret.owner == desired.owner.mark)
 
 
 def _in_use(observed: Observed, changes: Sequence[ChangeAccount]) -> set[str]:
@@ -179,7 +189,13 @@ def _in_use(observed: Observed, changes: Sequence[ChangeAccount]) -> set[str]:
 
 def _update(secret: Secret, desired: Desired) -> UpdateSecret:
     return UpdateSecret(
-        secret.namespace, secret.name, secret.resource_version, desired.content, secret.has_labels, desired.ends
+        secret.namespace,
+        secret.name,
+        secret.resource_version,
+        desired.content,
+        secret.has_labels,
+        desired.ends,
+        desired.owner,
     )
 
 

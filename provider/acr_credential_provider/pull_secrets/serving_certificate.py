@@ -30,6 +30,8 @@ from .names import LABELS, PREFIX
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .owner import Reference
+
 SECRET = f"{PREFIX}-webhook"
 """The Secret in the controller's own namespace."""
 _DAY = 86400.0
@@ -180,15 +182,19 @@ def names_of(pair: Pair) -> list[str]:
     return names.get_values_for_type(x509.DNSName)
 
 
-def manifest(namespace: str, certificates: Certificates, resource_version: str = "") -> dict[str, Any]:
+def manifest(
+    namespace: str, certificates: Certificates, resource_version: str = "", owner: Reference | None = None
+) -> dict[str, Any]:
     """Return the Secret as it is to be written over the one of *resource_version*, or created."""
-    meta = {
+    meta: dict[str, Any] = {
         "name": SECRET,
         "namespace": namespace,
         "labels": {"app.kubernetes.io/managed-by": LABELS["app.kubernetes.io/managed-by"]},
     }
     if resource_version:
         meta["resourceVersion"] = resource_version
+    if owner is not None:
+        meta["ownerReferences"] = [owner.document()]
     return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": "Opaque", "data": certificates.data()}
 
 

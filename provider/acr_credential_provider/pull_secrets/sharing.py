@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from .configured import Configured
     from .kube import KubeApi
+    from .owner import Owner
     from .tokens import Tokens
     from .watched import Watched
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 class Sharing:
     """Keeps *tokens*, the configuration and the names of Secrets the same in all replicas."""
 
-    def __init__(
-        self, api: KubeApi, namespace: str, *, watched: Watched, tokens: Tokens, configured: Configured
+    def __init__(  # noqa: PLR0913 - parts, always given by name
+        self, api: KubeApi, namespace: str, *, watched: Watched, tokens: Tokens, configured: Configured, owner: Owner
     ) -> None:
         self.names: tuple[str, ...] = ()
         """Names of all Secrets that namespaces may have from us, the present one and those that it had before."""
@@ -30,7 +31,7 @@ class Sharing:
         self._watched = watched
         self._tokens = tokens
         self._configured = configured
-        self._secret = SharedSecret(api, namespace)
+        self._secret = SharedSecret(api, namespace, owner)
         self._taken = (-1, "")
 
     def take(self, term: int, *, leads: bool) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from acr_credential_provider.settings import PullSecrets
 
     from .content import Content, EntryLogins
+    from .owner import Reference
     from .plan import Observed
 
 
@@ -35,7 +36,7 @@ class Snapshot:
         return frozenset(place for each in self.entries for place, _, _ in each.logins)
 
 
-def desired(snapshot: Snapshot, content: Content | None, observed: Observed) -> Desired:
+def desired(snapshot: Snapshot, content: Content | None, observed: Observed, owner: Reference | None = None) -> Desired:
     """Return what a namespace should be like, where its Secret is to hold *content* (None: it is to have none)."""
     is_selected = content is not None
     accounts = frozenset(
@@ -51,4 +52,5 @@ def desired(snapshot: Snapshot, content: Content | None, observed: Observed) -> 
         retired=snapshot.retired,
         replaced=snapshot.replaced,
         ends=filling.ends,
+        owner=owner,
     )

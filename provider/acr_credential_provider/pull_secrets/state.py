@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from .names import LABELS, TOKENS_NAME, is_name
+from .owner import is_owned
 from .refusals import ClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .kube import KubeApi
+    from .owner import Owner
 
 _MANAGED = "app.kubernetes.io/managed-by"
 _TOKENS, _CONFIGURATION, _NAMES = "tokens.json", "configuration", "names.json"
@@ -62,8 +64,9 @@ class Shared:
 class SharedSecret:
     """The Secret, as one replica writes it."""
 
-    def __init__(self, api: KubeApi, namespace: str) -> None:
+    def __init__(self, api: KubeApi, namespace: str, owner: Owner) -> None:
         self._api = api
+        self._owner = owner
         self._collection = f"/api/v1/namespaces/{namespace}/secrets"
         self._kept: tuple[Shared, dict[str, Any]] | None = None
 
@@ -80,12 +83,14 @@ class SharedSecret:
 
     def write(self, shared: Shared) -> None:
         """Make it *shared*, unless it is already; raise `ClusterError`, after a conflict with `read` done anew."""
-        if self._kept is not None and self._kept[0] == shared:
+        owner = self._owner.reference()
+        if self._kept is not None and self._kept[0] == shared and is_owned(self._kept[1], owner):
             return
+        owners = {} if owner is None else {"ownerReferences": [owner.document()]}
         body: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": TOKENS_NAME, "labels": {_MANAGED: LABELS[_MANAGED]}},
+            "metadata": {"name": TOKENS_NAME, "labels": {_MANAGED: LABELS[_MANAGED]}, **owners},
             "type": "Opaque",
             "data": shared.encode(),
         }
@@ -93,7 +98,7 @@ class SharedSecret:
             if self._kept is None:
                 made = self._api.create(self._collection, body)
             else:
-                body["metadata"] = self._kept[1]
+                body["metadata"] = {**self._kept[1], **owners}
                 made = self._api.replace(f"{self._collection}/{TOKENS_NAME}", body)
         except ClusterError as error:
             if error.is_conflict:

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .names import LABELS, PREFIX, SWITCH
+from .owner import mark_of
 from .webhook import PATH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from acr_credential_provider.settings import Webhook
+
+    from .owner import Reference
 
 NAME = f"{PREFIX}-pull-secrets"
 SERVICE = f"{PREFIX}-webhook"
@@ -72,12 +75,20 @@ def warnings_about(webhook: Webhook) -> list[str]:
     return warnings
 
 
-def manifest(webhook: Webhook, where: Where, authorities: bytes, *, excluded: Sequence[str] = ()) -> dict[str, Any]:
+def manifest(
+    webhook: Webhook,
+    where: Where,
+    authorities: bytes,
+    *,
+    excluded: Sequence[str] = (),
+    owner: Reference | None = None,
+) -> dict[str, Any]:
     """Return the configuration.
 
     *authorities* are all certificates (PEM) that our own may be signed by, *excluded* the patterns of the namespaces
-    that are never meant: those that are plain names need not be asked about.
+    that are never meant: those that are plain names need not be asked about. It goes with its *owner*.
     """
+    owners = {} if owner is None else {"ownerReferences": [owner.document()]}
     left_out = sorted({*NEVER, where.namespace, *(name for name in excluded if "*" not in name)})
     opted_out = {"key": SWITCH, "operator": "NotIn", "values": ["disabled"]}
     names = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": left_out}
@@ -92,7 +103,7 @@ def manifest(webhook: Webhook, where: Where, authorities: bytes, *, excluded: Se
     return {
         "apiVersion": API_VERSION,
         "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": NAME, "labels": dict(OURS)},
+        "metadata": {"name": NAME, "labels": dict(OURS), **owners},
         "webhooks": [
             {
                 "name": WEBHOOK,
@@ -120,7 +131,15 @@ def is_ours(found: Mapping[str, Any]) -> bool:
 
 def differs(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Say whether *found* has to be replaced to be as *wanted*."""
-    return found.get("webhooks") != wanted["webhooks"] or not is_ours(found)
+    owners = wanted["metadata"].get("ownerReferences")
+    is_owned = not owners or mark_of(found["metadata"].get("ownerReferences")) == mark_of(owners)
+    return found.get("webhooks") != wanted["webhooks"] or not is_ours(found) or not is_owned
+
+
+def leads_to(found: Mapping[str, Any], where: Where) -> bool:
+    """Return True if the API server is told to ask the Service *where*, and no other release's."""
+    services = [(hook.get("clientConfig") or {}).get("service") or {} for hook in found.get("webhooks") or []]
+    return all(service.get("namespace") == where.namespace for service in services)
 
 
 def trusts(found: Mapping[str, Any] | None, authority: bytes) -> bool:

@@ -17,6 +17,7 @@ from acr_credential_provider.errors import CredentialProviderError
 from acr_credential_provider.unnamed_file import unnamed_file
 
 from . import serving_certificate, webhook_configuration
+from .owner import Owner, is_owned
 from .refusals import ClusterError
 from .serving_certificate import Certificates, Lives
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from .kube import KubeApi
     from .living import Living
+    from .owner import Reference
     from .reporting import ObjectRef
     from .webhook_configuration import Where
 
@@ -53,7 +55,8 @@ class Audience(Protocol):
 class Keeper:
     """One replica's part. *about* is the object that operators configure the webhook with.
 
-    *may_write* says whether this replica is the one that tells the API server.
+    *may_write* says whether this replica is the one that tells the API server. While *is_leaving* says that the release
+    is being deleted, any replica may tell it to ask no more.
     """
 
     def __init__(  # noqa: PLR0913 - parts, always given by name
@@ -67,8 +70,13 @@ class Keeper:
         audience: Audience,
         lives: Lives | None = None,
         every: float = EVERY,
+        owner: Owner | None = None,
+        is_leaving: Callable[[], bool] = lambda: False,
     ) -> None:
         self._api = api
+        self._owner = owner or Owner(api, "")
+        self._is_leaving = is_leaving
+        self._seen_owner: Reference | None = None
         self._living = living
         self._where = where
         self._about = about
@@ -112,10 +120,10 @@ class Keeper:
             self._thread.join(10)
 
     def _run(self) -> None:
-        done: tuple[object, bool] | None = None
+        done: tuple[object, ...] | None = None
         due = 0.0
         while not self._stop.wait(_TICK):
-            asked = (self._wanted(), self._may_write())
+            asked = (self._wanted(), self._may_write(), self._owner.reference(), self._is_leaving())
             if asked == done and time.monotonic() < due:
                 continue
             try:
@@ -146,6 +154,9 @@ class Keeper:
 
     def _look(self) -> None:
         found = self._api.get(f"{webhook_configuration.RESOURCE}/{webhook_configuration.NAME}")
+        if found is None:
+            self._owner.doubt()  # it may have been collected, for its owner is gone
+        self._owner.current()
         settings = self._living.wanted()
         if settings is not None and settings.webhook.enabled:
             certificates = self._certificates(found)
@@ -153,8 +164,9 @@ class Keeper:
             is_told = self._tell(settings, found, certificates)
             self._warn(settings.webhook)
         else:
-            # Before the configuration is known nothing is taken away.
-            is_told = found is not None and not (self._living.is_ready() and self._withdraw(found))
+            # Before the configuration is known nothing is taken away, unless all is.
+            is_known = self._living.is_ready() or self._is_leaving()
+            is_told = found is not None and not (is_known and self._withdraw(found))
         self._audience.webhook(is_told)
 
     # The certificates.
@@ -166,21 +178,26 @@ class Keeper:
         now = self._api.now()
         version = str(secret["metadata"]["resourceVersion"]) if secret else ""
         found = Certificates.read(secret.get("data") or {}) if secret else None
-        if found is None:
+        owner = self._owner.reference()
+        if secret is None and owner != self._seen_owner and self._served is not None:
+            # Collected with its owner, not deleted by anybody: other replicas still serve what it held.
+            wanted = self._served
+        elif found is None:
             wanted = serving_certificate.first(self._where.host, now=now, lives=self._lives)
         else:
             is_trusted = found.next is not None and webhook_configuration.trusts(configuration, found.next.certificate)
             wanted = serving_certificate.step(
                 found, self._where.host, now=now, lives=self._lives, is_next_trusted=is_trusted
             )
-        if wanted is not found:
-            manifest = serving_certificate.manifest(self._where.namespace, wanted, version)
+        if wanted is not found or (secret is not None and not is_owned(secret["metadata"], owner)):
+            manifest = serving_certificate.manifest(self._where.namespace, wanted, version, owner)
             if version:
                 self._api.replace(path, manifest)
             else:
                 self._api.create(collection, manifest)
             LOG.info("the webhook's certificates changed", extra={"step": _step(found, wanted)})
         self._seen_at = time.monotonic()
+        self._seen_owner = owner
         return wanted
 
     def _serve(self, certificates: Certificates) -> None:
@@ -192,7 +209,11 @@ class Keeper:
     # What the API server is told.
     def _tell(self, settings: PullSecrets, found: dict[str, Any] | None, certificates: Certificates) -> bool:
         wanted = webhook_configuration.manifest(
-            settings.webhook, self._where, certificates.trusted, excluded=settings.excluded_namespaces
+            settings.webhook,
+            self._where,
+            certificates.trusted,
+            excluded=settings.excluded_namespaces,
+            owner=self._owner.reference(),
         )
         if found is not None and not webhook_configuration.is_ours(found):
             self._audience.event(
@@ -211,6 +232,7 @@ class Keeper:
                 # The object as it was seen, so that what others wrote into its metadata stays.
                 meta = found["metadata"]
                 meta["labels"] = {**(meta.get("labels") or {}), **webhook_configuration.OURS}
+                meta |= {key: each for key, each in wanted["metadata"].items() if key == "ownerReferences"}
                 body = {**wanted, "metadata": meta}
                 self._api.replace(f"{webhook_configuration.RESOURCE}/{webhook_configuration.NAME}", body)
             LOG.info("the API server was told to ask the webhook", extra={"policy": settings.webhook.failure_policy})
@@ -218,7 +240,10 @@ class Keeper:
 
     def _withdraw(self, found: Mapping[str, Any]) -> bool:
         """Tell the API server to ask no more; say whether that is so."""
-        if not webhook_configuration.is_ours(found) or not self._may_write():
+        may_withdraw = self._may_write()
+        if self._is_leaving():  # nobody may lead any more, and another release may have taken over
+            may_withdraw = webhook_configuration.leads_to(found, self._where)
+        if not webhook_configuration.is_ours(found) or not may_withdraw:
             return False
         path = f"{webhook_configuration.RESOURCE}/{webhook_configuration.NAME}"
         self._api.delete(path, uid=str(found["metadata"].get("uid", "")))

@@ -10,6 +10,7 @@ from acr_credential_provider.errors import CredentialProviderError
 
 from .actions import Done, Hands
 from .names import SECRET_TYPE
+from .owner import Owner
 from .plan import ChangeAccount, is_foreign, plan
 from .queue import Pace, WorkQueue
 from .reporting import ObjectRef
@@ -52,8 +53,10 @@ class Workers:
         rate: float,
         count: int,
         clock: Callable[[], float],
+        owner: Owner | None = None,
     ) -> None:
         self._clock = clock
+        self._owner = owner or Owner(api, "")
         self._watched = watched
         self._may_write = may_write
         self._snapshot = snapshot
@@ -135,13 +138,16 @@ class Workers:
         seen = self._watched.namespaces.get(namespace, namespace)
         if seen is None or seen.terminating:
             return Done()
+        owner = self._owner.current()
+        if not self._may_write():
+            return Done()
         content = content_for(seen, snapshot.wanted, snapshot.everything, snapshot.entries)
         if content is not None and not content.is_complete:
             content = self._with_what_lives(content, namespace, snapshot)
         observed = self._watched.observed(namespace)
         self._tell_of_foreign(observed, snapshot)
         self._tell_of_requests(seen, snapshot)
-        actions = plan(observed, desired(snapshot, content, observed))
+        actions = plan(observed, desired(snapshot, content, observed, owner))
         possible, pause = self._without_reverted(actions)
         done = self._hands.carry_out(possible[:BATCH])  # a plan's beginning is as safe as all of it
         if done.error is not None:
