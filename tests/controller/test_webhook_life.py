@@ -6,10 +6,15 @@ import threading
 import time
 
 import pytest
+from acr_credential_provider.pull_secrets import webhook_configuration
+from acr_credential_provider.pull_secrets.kube import KubeApi
 from acr_credential_provider.pull_secrets.options import Options
 from acr_credential_provider.pull_secrets.reporting import ObjectRef
 from acr_credential_provider.pull_secrets.serving_certificate import Lives
+from acr_credential_provider.pull_secrets.telling import Telling
 from acr_credential_provider.pull_secrets.uninstalling import uninstall
+from acr_credential_provider.pull_secrets.webhook_configuration import Where
+from acr_credential_provider.pull_secrets.webhook_keeper import Keeper
 from acr_credential_provider.settings import Webhook
 from cluster.kube import KubeError
 from cluster.replicas import (
@@ -85,6 +90,27 @@ def test_what_somebody_changed_in_the_configuration_is_put_right(api, own):
         patch = [{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Fail"}]
         api.request("PATCH", CONFIGURATION, patch, "application/json-patch+json")
         wait_until(lambda: find(api, CONFIGURATION)["webhooks"] == before, "it to be put right")
+
+
+@pytest.mark.parametrize("is_another_releases", [False, True], ids=["its own", "another release's"])
+def test_a_replica_whose_release_is_deleted_takes_back_what_leads_to_it_whoever_leads(api, own, is_another_releases):
+    given = Given(is_known=False)  # as where it was started a moment ago
+    kube = KubeApi.find(kubeconfig=str(api.kubeconfig("admin", group="system:masters")))
+    there = Where("kube-public" if is_another_releases else own, "hook")
+    api.create(CONFIGURATION.rpartition("/")[0], webhook_configuration.manifest(Webhook(enabled=True), there, b""))
+    keeper = Keeper(
+        kube,
+        given,
+        Where(own, "hook"),
+        about=ObjectRef("ConfigMap", own, "acr-configuration"),
+        may_write=lambda: False,
+        audience=Telling(),
+        is_leaving=lambda: True,
+    )
+    keeper.round()
+    assert (find(api, CONFIGURATION) is not None) == is_another_releases
+    delete(api, CONFIGURATION)
+    kube.close()
 
 
 def test_before_the_configuration_is_known_nothing_is_taken_away(api, own):

@@ -157,8 +157,9 @@ def _selects_nothing(held: Judged, judged: Judged, namespaces: Sequence[Namespac
     before = _meant(held, namespaces)
     if not before or _meant(judged, namespaces):
         return ()
-    what = f"mean none of the {len(namespaces)} namespaces here: it would take away the logins of {_some(before)}"
-    return (Problem(1, "", f"the names and selectors of namespaces {what}", f"Correct them. {UNDO}"),)
+    what = f"mean none of the {len(namespaces)} that are here: it would take away the logins of {_some(before)}"
+    remedy = f"Correct pullSecrets.namespaces and its selectors (watch-namespace). {UNDO}"
+    return (Problem(1, "", f"the names and selectors of namespaces {what}", remedy),)
 
 
 def _meant(judged: Judged, namespaces: Sequence[Namespace]) -> list[str]:
