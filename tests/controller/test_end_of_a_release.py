@@ -260,7 +260,7 @@ def test_a_clusterrole_that_was_made_anew_owns_what_is_made_anew_for_it(team, ro
 def test_a_clusterrole_that_is_gone_for_a_while_is_waited_for(team, role):
     app, record = team.open("app"), Record()
     team.configure()
-    with replica(team.api, team.own, fetch=Bank(), record=record, owner=role.name) as controller:
+    with replica(team.api, team.own, fetch=Bank(), record=record, owner=role.name, tick=30.0) as controller:
         eventually(lambda: owners(team, app) == [role.reference()])
         role.delete()
         eventually(lambda: team.secret(app) is None and "OwnerGone" in record.reasons())
@@ -269,6 +269,38 @@ def test_a_clusterrole_that_is_gone_for_a_while_is_waited_for(team, role):
         role.make()
         eventually(lambda: has_both(team, app), within=20)
         assert owners(team, app) == [role.reference()]
+
+
+def test_who_has_no_rights_while_the_clusterrole_is_away_goes_on_when_it_is_back(api, team, admin, settings):
+    """As by kubectl replace --force; the webhook's authority stays, for other replicas still serve what it signed."""
+    app, release = team.open("app"), Kubectl(admin)
+    release.install()
+    path = f"{ROLES}/{NAME}"
+
+    def authority():
+        found = find(api, CONFIGURATION)
+        return found and found["webhooks"][0]["clientConfig"]["caBundle"]
+
+    def owned_by(uid):
+        paths = (CONFIGURATION, f"/api/v1/namespaces/{app}/secrets/{team.name}")
+        paths += tuple(f"/api/v1/namespaces/{release.own}/secrets/{name}" for name in (TOKENS, CERTIFICATES))
+        found = [find(api, each) or {"metadata": {}} for each in paths]
+        return [each["metadata"].get("ownerReferences", [{}])[0].get("uid") for each in found] == [uid] * 4
+
+    try:
+        with at_work(api, release, settings):
+            role = api.get(path)
+            wait_until(lambda: owned_by(role["metadata"]["uid"]), "all of it")
+            before = authority()
+            api.request("DELETE", path)
+            wait_until(lambda: not written(api, team, release, app), "all of it to go")
+            made = api.create(ROLES, {"metadata": {"name": NAME}, "rules": role["rules"]})
+            wait_until(lambda: owned_by(made["metadata"]["uid"]), "all of it to be back", timeout=10)
+            assert authority() == before
+    finally:
+        release.uninstall()
+        delete(api, CONFIGURATION)
+        wait_until(lambda: not written(api, team, release, app), "all of it to go")
 
 
 @pytest.mark.parametrize(

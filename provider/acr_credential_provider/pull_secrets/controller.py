@@ -73,7 +73,7 @@ class Controller:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._tokens = Tokens(clock=clock)
-        self.owner = Owner(api, options.owner)
+        self.owner = Owner(api, options.owner, on_missed=self._wake.set)
         self._owner_seen: Reference | None = None
         self._resynced_at = float("-inf")
         self._term = 0

@@ -73,10 +73,21 @@ def is_owned(metadata: Mapping[str, Any], reference: Reference | None) -> bool:
 
 
 class Owner:
-    """The ClusterRole *name* as this replica knows it; without a name nothing is owned. Any thread may ask."""
+    """The ClusterRole *name* as this replica knows it; without a name nothing is owned. Any thread may ask.
 
-    def __init__(self, api: KubeApi, name: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    *on_missed* is called when it is found to be away.
+    """
+
+    def __init__(
+        self,
+        api: KubeApi,
+        name: str,
+        *,
+        on_missed: Callable[[], None] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._api = api
+        self._on_missed = on_missed
         self._name = name
         self._monotonic = monotonic
         self._lock = threading.Lock()
@@ -115,6 +126,12 @@ class Owner:
         """Look at the ClusterRole. What is known stays where the API server does not say anything else."""
         if not self._name:
             return
+        was_missed = self.is_missed
+        self._look()
+        if self.is_missed and not was_missed:
+            self._on_missed()
+
+    def _look(self) -> None:
         with self._lock:
             began = self._monotonic()
             try:

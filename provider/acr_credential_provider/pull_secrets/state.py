@@ -44,10 +44,9 @@ class Shared:
         """Read a Secret's *data*; what is not ours or damaged counts as absent."""
         try:
             texts = {key: base64.b64decode(value).decode() for key, value in (data or {}).items()}
-            listed = json.loads(texts.get(_NAMES) or "[]")
-            names = (
-                [each for each in listed if isinstance(each, str) and is_name(each)] if isinstance(listed, list) else []
-            )
+            found = json.loads(texts.get(_NAMES) or "[]")
+            listed = found if isinstance(found, list) else []
+            names = [each for each in listed if isinstance(each, str) and is_name(each)]
             return cls(texts.get(_TOKENS, ""), texts.get(_CONFIGURATION, ""), tuple(names))
         except (ValueError, TypeError):
             return cls()
@@ -98,10 +97,13 @@ class SharedSecret:
             if self._kept is None:
                 made = self._api.create(self._collection, body)
             else:
-                body["metadata"] = {**self._kept[1], **owners}
-                made = self._api.replace(f"{self._collection}/{TOKENS_NAME}", body)
+                present = {**body, "metadata": {**self._kept[1], **owners}}
+                made = self._api.replace(f"{self._collection}/{TOKENS_NAME}", present)
         except ClusterError as error:
-            if error.is_conflict:
-                self.read()
-            raise
+            if not error.is_conflict:
+                raise
+            self.read()
+            if self._kept is not None:
+                raise
+            made = self._api.create(self._collection, body)  # it was deleted meanwhile
         self._kept = replace(shared), made["metadata"]
