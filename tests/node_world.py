@@ -20,10 +20,11 @@ from acr_node_config.facts import HostFile, NodeFacts, ProviderConfig, RunningKu
 from acr_node_config.failures import ServiceError
 from acr_node_config.files import Host
 from acr_node_config.guard import Guard
+from acr_node_config.in_force import InForce
 from acr_node_config.install import Node
-from acr_node_config.kubelet_config import problems
+from acr_node_config.kubelet_config import Document, problems
 from acr_node_config.kubelet_service import ServiceState, UnitText
-from acr_node_config.provider_entries import NAME
+from acr_node_config.provider_entries import NAME, NAMES
 from acr_node_config.state import State
 from acr_node_config.verification import Clock
 from acr_node_config.wishes import Request
@@ -113,6 +114,14 @@ class StandinKubelet:
     def has_flags(self, pid: int) -> bool | None:
         words = self._service.world.kept()["words"]
         return None if self._flags is None else all(flag(words, name) == it for name, it in self._flags.items())
+
+    def in_force(self, pid: int) -> InForce | None:
+        world = self._service.world
+        words = world.kept()["words"]
+        path = flag(words, CONFIG_FLAG)
+        files = world.files(path) if path and world.at(path).exists() else []
+        names = [name for file in files for name in Document.parse(file.read_bytes(), str(file)).names]
+        return InForce.of(words, [name for name in names if name not in NAMES])
 
     def config_there(self) -> str:
         return self._service.world.digest(self._config)

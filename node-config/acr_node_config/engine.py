@@ -12,15 +12,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from . import steps
-from .failures import NodeConfigError, NotAsLeftError, RejectedError
+from .failures import NodeConfigError, NotAsLeftError, RejectedError, ServiceError
 from .state import APPLIED, APPLYING, UNDOING, VERIFIED, Change, Journal, Record
-from .verification import BUDGET, SETTLE, Clock, Terms, Verdict, Watched, watch
+from .verification import BUDGET, SETTLE, Clock, Terms, Verdict, Watched, lost_by, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .files import Host
     from .guard import Guard
+    from .in_force import InForce
     from .kubelet_service import Service
     from .state import State
     from .steps import FileStep
@@ -109,6 +110,7 @@ class Engine:
             self._start_mark(),
             must_live=intent.must_live,
             fallback=self.state.record(),
+            in_force=self._in_force() if restarts else None,
         )
         if not (changes or restarts or intent.afterwards):
             if journal.record != self.state.record():
@@ -135,6 +137,7 @@ class Engine:
             restarts=True,
             kubelet=record.installed.applied_under,
             fallback=record.without_latest(),
+            in_force=self._in_force(),
         )
         self.state.write_journal(journal)
         return self._go_on(self._arm(journal))
@@ -232,6 +235,8 @@ class Engine:
         old = self._restart(journal)
         again = self._watch(journal, old, is_undone=True)
         now = "it runs again" if again.is_good else f"even so, {again.reason}"
+        if still := self._lost(journal):
+            now += f", without {', '.join(still)} too: that was changed after its last start, and not by this change"
         self._reject(journal, reason)
         raise RejectedError(
             f"{journal.unit} did not live with the change: {reason}. All was put back, and {now}",
@@ -313,8 +318,25 @@ class Engine:
     def _watch(self, journal: Journal, old_pid: int = 0, *, is_undone: bool = False, config: str = "") -> Verdict:
         if self.kubelet is None:
             return Verdict(is_good=True)
-        terms = Terms(self.settle, self.budget, journal.had_health, not is_undone, old_pid, config)
+        before = None if is_undone else journal.in_force
+        terms = Terms(self.settle, self.budget, journal.had_health, not is_undone, old_pid, config, before)
         return watch(self.kubelet, terms, self.clock)
+
+    def _in_force(self) -> InForce | None:
+        """Return what the kubelet runs with now, None if none runs or it can't be seen."""
+        pid = self._pid()
+        return self.kubelet.in_force(pid) if self.kubelet is not None and pid else None
+
+    def _lost(self, journal: Journal) -> tuple[str, ...]:
+        """Return what the kubelet had before *journal*'s change and has not now."""
+        pid = self._pid()
+        return lost_by(self.kubelet, pid, journal.in_force) if self.kubelet is not None and pid else ()
+
+    def _pid(self) -> int:
+        try:
+            return self.kubelet.state().pid if self.kubelet is not None else 0
+        except ServiceError:
+            return 0
 
     def _start_mark(self) -> str:
         return self.kubelet.start_mark() if self.kubelet is not None else ""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.kubelet_flags import flag
+from acr_credential_provider.errors import ConfigurationError
+from acr_credential_provider.kubelet_flags import CONFIG_FLAG, flag
 
 from . import commands_on_host, guard, loaded_config, loopback
 from .failures import ServiceError
 from .finding import provider_config
 from .host_tree import HostTree
+from .in_force import InForce, is_kubelet
+from .kubelet_config import Document
+from .provider_entries import NAMES
 
 if TYPE_CHECKING:
     import subprocess
@@ -66,10 +71,15 @@ class LiveKubelet:
         """Say whether process *pid* has the flags that it should have, and no others of their names."""
         if self.flags is None:
             return None
-        words = _words(f"{self._proc}/{pid}/cmdline")
+        words = self._command_line(pid)
         if not words:
             return None
         return all(flag(words, name) == value for name, value in self.flags.items())
+
+    def in_force(self, pid: int) -> InForce | None:
+        """Return what the kubelet of process *pid* runs with, but for our providers; None if that can't be seen."""
+        words = self._command_line(pid)
+        return InForce.of(words, self._providers(flag(words, CONFIG_FLAG) or self.config)) if words else None
 
     def start_mark(self) -> str:
         """Return the boot and the process with the moment of its start, in ticks since the boot: no clock is in it."""
@@ -81,6 +91,42 @@ class LiveKubelet:
             return ""
         fields = _read(f"{self._proc}/{pid}/stat").rpartition(")")[2].split()
         return f"{guard.boot_id()} {pid} {fields[19] if len(fields) > 19 else ''}"
+
+    def _providers(self, path: str) -> list[str] | None:
+        """Return the names of the providers of others in the configuration at *path*, None if it can't be read."""
+        found = provider_config(HostTree(self.root), path)
+        try:
+            names = (
+                [name for file in found.files for name in Document.parse(file.content, file.path).names]
+                if found
+                else []
+            )
+        except ConfigurationError:
+            return None
+        return [name for name in names if name not in NAMES]
+
+    def _command_line(self, pid: int) -> list[str]:
+        """Return the command line of the kubelet that *pid* is, or that a script at *pid* started; else that of *pid*.
+
+        A script that passes its arguments on may add some of its own.
+        """
+        words = _words(f"{self._proc}/{pid}/cmdline")
+        if not words or is_kubelet(words):
+            return words
+        started = [below for each in self._below(pid) if is_kubelet(below := _words(f"{self._proc}/{each}/cmdline"))]
+        return started[0] if len(started) == 1 else words
+
+    def _below(self, pid: int) -> list[int]:
+        """Return the processes that *pid* or one of its own started, those of pods aside."""
+        parents = {}
+        for entry in filter(str.isdigit, _listed(self._proc)):
+            fields = _read(f"{self._proc}/{entry}/stat").rpartition(")")[2].split()
+            if len(fields) > 1 and fields[1].isdigit():
+                parents[int(entry)] = int(fields[1])
+        found = [pid]
+        for each in found:
+            found += [child for child, parent in parents.items() if parent == each and child not in found]
+        return [each for each in found[1:] if "kubepods" not in _read(f"{self._proc}/{each}/cgroup")]
 
     def _asked_there(self, verb: str) -> subprocess.CompletedProcess[bytes] | None:
         """Run our program on the node, in the node's network; None if that can't be done from here."""
@@ -100,6 +146,13 @@ class LiveKubelet:
 def answers(port: int = HEALTHZ_PORT, *, seconds: float = SECONDS) -> bool:
     """Say whether the /healthz on this network's loopback is well, and says so within *seconds*."""
     return loopback.is_ok(loopback.get(port, "/healthz", seconds=seconds, largest=loopback.STATUS))
+
+
+def _listed(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
 
 
 def _read(path: str) -> str:

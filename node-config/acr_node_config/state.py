@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import folders, steps
 from .failures import BusyError, NodeConfigError
+from .in_force import InForce
 from .steps import Seen
 
 if TYPE_CHECKING:
@@ -172,6 +173,8 @@ class Journal:
     """What is installed if all this is undone."""
     reason: str = ""
     """Why it is being undone."""
+    in_force: InForce | None = None
+    """What the kubelet ran with before, None if none ran or that could not be seen."""
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -180,6 +183,7 @@ class Journal:
             "afterwards": [each.document() for each in self.afterwards],
             "record": self.record.document() if self.record else None,
             "fallback": self.fallback.document() if self.fallback else None,
+            "inForce": self.in_force.document() if self.in_force else None,
         }
 
     @classmethod
@@ -191,6 +195,7 @@ class Journal:
             afterwards=tuple(Change.of(each) for each in document["afterwards"]),
             record=Record.of(document["record"]) if document["record"] else None,
             fallback=Record.of(document["fallback"]) if document["fallback"] else None,
+            in_force=InForce.from_document(document["inForce"]) if document["inForce"] else None,
         )
 
 

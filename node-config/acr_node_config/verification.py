@@ -11,6 +11,7 @@ from .failures import ServiceError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .in_force import InForce
     from .kubelet_service import ServiceState
 
 SETTLE = 15.0
@@ -33,6 +34,9 @@ class Watched(Protocol):
 
     def has_flags(self, pid: int) -> bool | None:
         """Say whether process *pid* has the flags that it should have; None if there are none to have."""
+
+    def in_force(self, pid: int) -> InForce | None:
+        """Return the flags and the providers of others that process *pid* runs with; None if they can't be seen."""
 
     def config_read(self) -> str:
         """Return the digest of the CredentialProviderConfig that it says it has read, "" where it does not say."""
@@ -68,7 +72,8 @@ class Terms:
 
     *needs_health* is False for a kubelet whose /healthz did not answer before either, *needs_flags* for one whose
     files were put back; *old_pid* is the process that a restart was to end; *config* is the digest of what it should
-    have read, "" if that is not known.
+    have read, "" if that is not known. *before* is what the kubelet ran with before the change, and has to keep; None
+    if that was not seen.
     """
 
     settle: float = SETTLE
@@ -77,6 +82,7 @@ class Terms:
     needs_flags: bool = True
     old_pid: int = 0
     config: str = ""
+    before: InForce | None = None
 
 
 def watch(kubelet: Watched, terms: Terms, clock: Clock) -> Verdict:
@@ -124,10 +130,18 @@ def _fault(kubelet: Watched, pid: int, terms: Terms) -> tuple[str, bool]:
         return "it did not end its old process", False
     if terms.needs_flags and kubelet.has_flags(pid) is False:
         return "it runs without the flags it was given: something else sets them after us", False
+    if lost := lost_by(kubelet, pid, terms.before):
+        return f"it runs without what it had before: {', '.join(lost)}", False
     health = kubelet.is_healthy()
     if health is False and terms.needs_health:
         return "its /healthz says that it is not healthy, or does not answer", True
     return "", health is not None
+
+
+def lost_by(kubelet: Watched, pid: int, before: InForce | None) -> tuple[str, ...]:
+    """Return the names of what was in force *before* and is not in process *pid*; nothing where it can't be seen."""
+    now = kubelet.in_force(pid) if before is not None else None
+    return before.lost(now) if before is not None and now is not None else ()
 
 
 def _doubt(kubelet: Watched, terms: Terms) -> tuple[str, bool]:

@@ -11,8 +11,9 @@ from acr_node_config.verification import BUDGET, SETTLE, Clock, Terms, watch
 class Kubelet:
     """Says what *at* says for a moment: a state or an error, health, flags, the digest of what it has read."""
 
-    def __init__(self, at, there) -> None:
+    def __init__(self, at, there, now=lambda _time: None) -> None:
         self._at = at
+        self.now = now
         self._there = there
         self.time = 0.0
 
@@ -27,6 +28,9 @@ class Kubelet:
 
     def has_flags(self, _pid):
         return self._at(self.time)[2]
+
+    def in_force(self, _pid):
+        return self.now(self.time)
 
     def config_read(self):
         return (*self._at(self.time), "")[3]
@@ -45,8 +49,8 @@ UP = ServiceState("active", 10, 0)
 DOWN = ServiceState("activating", 0, 0, "exit-code")
 
 
-def judged(at, there="", **terms):
-    kubelet = Kubelet(at, there)
+def judged(at, there="", now=lambda _time: None, **terms):
+    kubelet = Kubelet(at, there, now)
     return watch(kubelet, Terms(**terms), kubelet.clock())
 
 
