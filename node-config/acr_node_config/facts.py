@@ -86,6 +86,8 @@ class RunningKubelet:
     """None when it could not be asked."""
     unit: str = ""
     """The systemd unit that its cgroup says it is of, "" for none."""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What it was started with; empty where that can't be seen."""
 
     def flag(self, name: str) -> str:
         """Return what *name* was given last, "" without it."""
@@ -94,11 +96,15 @@ class RunningKubelet:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentSource:
-    """One ``EnvironmentFile=`` of the unit: where, whether it may be absent, and what is there."""
+    """One file of the unit's ``EnvironmentFile=``: where, whether it may be absent, and what is there.
+
+    *problem* says why nobody here can tell what systemd reads there, "" if it can be told.
+    """
 
     path: str
     is_optional: bool
     file: HostFile | None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,12 @@ class KubeletUnit:
     """``Environment=``: what holds where no file says otherwise."""
     environment_files: tuple[EnvironmentSource, ...] = ()
     """In systemd's order: the last one that sets a variable holds."""
+    passed: tuple[str, ...] = ()
+    """``PassEnvironment=``: variables of systemd's own, where nothing else sets them."""
+    unset: tuple[str, ...] = field(default=(), repr=False)
+    """``UnsetEnvironment=``: what is taken away after all others, by NAME or NAME=VALUE."""
+    scripts: tuple[str, ...] = ()
+    """Scripts in its command that name credential providers themselves."""
 
     def value(self, variable: str) -> str:
         """Return what systemd sets *variable* to, "" where nothing does; files that it cannot read say nothing."""

@@ -66,6 +66,14 @@ class UnitText(Protocol):
     def files(self) -> tuple[tuple[str, bool], ...]:
         """``EnvironmentFile=``: each path, and whether it may be absent."""
 
+    @property
+    def passed(self) -> tuple[str, ...]:
+        """``PassEnvironment=``, names."""
+
+    @property
+    def unset(self) -> tuple[str, ...]:
+        """``UnsetEnvironment=``, ``NAME`` or ``NAME=VALUE`` each."""
+
 
 def look(
     root: str = "/", *, ask_unit: AskUnit | None = None, run: Run | None = None, is_image: bool = False
@@ -148,6 +156,7 @@ def _running(
         bin_dir=bin_dir,
         version=version,
         unit=unit.name if unit else "",
+        environment=process.environ,
     )
 
 
@@ -197,9 +206,36 @@ def _unit(
         text = _unit_text(tree, name)
     if not text.command:
         return None
-    sources = tuple(EnvironmentSource(path, is_optional, tree.read(path)) for path, is_optional in text.files)
+    sources = tuple(source for path, is_optional in text.files for source in _sources(tree, path, is_optional))
     environment = dict(each.split("=", 1) for each in text.environment if "=" in each)
-    return KubeletUnit(name, tuple(text.command), environment, sources)
+    scripts = tuple(word for word in text.command if _names_providers(tree, word))
+    return KubeletUnit(name, tuple(text.command), environment, sources, text.passed, text.unset, scripts)
+
+
+def _sources(tree: HostTree, path: str, is_optional: bool) -> list[EnvironmentSource]:
+    """Return the files that systemd reads for one ``EnvironmentFile=``: it may be a pattern."""
+    if "%" in path or "\\" in path:
+        return [EnvironmentSource(path, is_optional, None, "has a specifier or an escape that only systemd resolves")]
+    paths = tree.matching(path) if set(path) & set("*?[") else [path]
+    return [
+        EnvironmentSource(each, is_optional, file, _source_problem(tree, each, is_optional, file))
+        for each in paths or [path]
+        for file in [tree.read(each)]
+    ]
+
+
+def _source_problem(tree: HostTree, path: str, is_optional: bool, file: HostFile | None) -> str:
+    if file is not None:
+        return ""
+    if tree.mode(path):
+        return "is no file that can be read"
+    return "" if is_optional else "is not there, and is not optional"
+
+
+def _names_providers(tree: HostTree, word: str) -> bool:
+    """Return True if *word* of a command is a script that names credential providers, so that ours may lose theirs."""
+    file = tree.read(word) if word.startswith("/") else None
+    return file is not None and not file.content.startswith(b"\x7fELF") and CONFIG_FLAG.encode() in file.content
 
 
 def _unit_file(tree: HostTree, name: str) -> HostFile | None:
@@ -214,7 +250,7 @@ def _unit_text(tree: HostTree, name: str) -> unit_files.UnitText:
     folders = [f"{folder}/{name}.d" for folder in unit_files.FOLDERS]
     drop_ins = unit_files.ordered((folder, each) for folder in folders for each in tree.listed(folder))
     files = (tree.read(f"{folder}/{each}") for folder, each in drop_ins)
-    return unit_files.parse([main.content, *(each.content for each in files if each)])
+    return unit_files.parse([main.content, *(each.content for each in files if each)], name)
 
 
 def _version(

@@ -5,7 +5,9 @@ An absolute symlink of the node means the node's root, not ours; the kernel woul
 
 from __future__ import annotations
 
+import fnmatch
 import os
+import re
 import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -59,6 +61,22 @@ class HostTree:
                 return sorted(os.listdir(f"/proc/self/fd/{found}"))
             except OSError:
                 return []
+
+    def matching(self, pattern: str) -> list[str]:
+        """Return what is at the paths that *pattern* of glob(7) matches, in order; a leading dot has to be written."""
+        found = [""]
+        for part in pattern.strip("/").split("/"):
+            if not set(part) & set("*?["):
+                found = [f"{folder}/{part}" for folder in found]
+                continue
+            rule = re.compile(fnmatch.translate(part.replace("[^", "[!")))
+            found = [
+                f"{folder}/{name}"
+                for folder in found
+                for name in self.listed(folder or "/")
+                if rule.match(name) and (part[0] == "." or name[0] != ".")
+            ]
+        return sorted(path for path in found if self.mode(path))
 
     def mode(self, path: str) -> int:
         """Return the type and permissions of what is at *path*, symlinks followed; 0 when nothing is."""

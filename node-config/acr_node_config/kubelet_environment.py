@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .environment_file import EnvironmentFile
+from .environment_file import EnvironmentFile, split
 from .facts import ACK_ARGUMENTS, ACK_VARIABLE, EXTRA_ARGUMENTS
+from .in_force import InForce
 from .placement import FALLBACK, EnvironmentFlags, RefusedError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def choose(facts: NodeFacts, profile: str, flags: Mapping[str, str]) -> tuple[st
     if facts.unit is not None:
         _check_effect(facts.unit, target, is_certain=name != "ack")
     file = _file_at(facts, target.path)
+    _check_running(facts, target.variable, file)
     EnvironmentFile.parse(file.content if file else b"", target.path).with_flags(target.variable, flags)
     return name, EnvironmentFlags(file.path if file else target.path, target.variable)
 
@@ -82,6 +84,7 @@ def _check_effect(unit: KubeletUnit, target: EnvironmentFlags, *, is_certain: bo
         what = f"read {target.path}" if not is_read else f"use ${target.variable} as words of their own"
         raise RefusedError(f"{unit.name} does not {what}", _ELSEWHERE)
     holder = _holder(unit, target.variable)
+    _check_sources(unit, target, holder)
     if holder is not None and holder.path != target.path:
         raise RefusedError(
             f"{holder.path} sets {target.variable} after {target.path}, and so overrides it",
@@ -93,6 +96,40 @@ def _check_effect(unit: KubeletUnit, target: EnvironmentFlags, *, is_certain: bo
         raise RefusedError(
             f"{unit.name} sets {target.variable} itself (Environment=), and a file would take that away",
             f"Move its value to {target.path}.",
+        )
+
+
+def _check_sources(unit: KubeletUnit, target: EnvironmentFlags, holder: EnvironmentSource | None) -> None:
+    """Raise when it can't be told what sets the variable, or when something takes it away again."""
+    variable = target.variable
+    if any(each.partition("=")[0] == variable for each in unit.unset):
+        raise RefusedError(f"{unit.name} takes {variable} away (UnsetEnvironment=)", f"Take it out. {_ELSEWHERE}")
+    start = unit.environment_files.index(holder) if holder is not None else 0
+    for source in unit.environment_files[start:]:
+        if source.problem and source.path != target.path:
+            raise RefusedError(
+                f"{source.path}, which may set {variable} for {unit.name}, {source.problem}",
+                f"Correct its EnvironmentFile=, so that it can be told what the kubelet has there. {_ELSEWHERE}",
+            )
+    if holder is None and variable in unit.passed and not unit.environment.get(variable):
+        raise RefusedError(
+            f"{unit.name} takes {variable} from systemd itself (PassEnvironment=), and a file would override that",
+            f"Move its value to {target.path}, and take it out of PassEnvironment=.",
+        )
+
+
+def _check_running(facts: NodeFacts, variable: str, file: HostFile | None) -> None:
+    """Raise when the kubelet runs with flags in *variable* that nothing read here gives it: they would be lost."""
+    running = facts.kubelet.environment.get(variable, "") if facts.kubelet else ""
+    known = EnvironmentFile.parse(file.content).value(variable) if file else None
+    known = facts.unit.value(variable) if known is None and facts.unit else known
+    now = InForce.of(["", *(split(running) or [])], None)
+    lost = now.lost(InForce.of(["", *(split(known or "") or [])], None))
+    if lost:
+        raise RefusedError(
+            f"the kubelet runs with flags in {variable} that no file of its unit gives it: {', '.join(lost)}",
+            "If they were taken out on purpose, restart the kubelet first. If not, move them to the unit's environment "
+            "file: what sets them now (a script, systemctl set-environment) would be overridden.",
         )
 
 

@@ -7,14 +7,15 @@ the host, entered by chroot, which goes without D-Bus from within the host's pro
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from . import commands_on_host
+from . import commands_on_host, unit_files
 from .failures import ServiceError
+from .unit_files import UnitText
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 SECONDS = 20.0
 """For one answer of the service manager. It answers a restart when the job is queued, not when it is done."""
@@ -39,16 +40,6 @@ class ServiceState:
     def runs(self) -> bool:
         """A process of it is up at this moment."""
         return self.active == "active" and self.pid > 0
-
-
-@dataclass(frozen=True, slots=True)
-class UnitText:
-    """What systemd read of a unit: its command, and where its environment comes from, in systemd's order."""
-
-    command: tuple[str, ...] = ()
-    environment: tuple[str, ...] = field(default=(), repr=False)
-    files: tuple[tuple[str, bool], ...] = ()
-    """Paths, each with whether it may be absent."""
 
 
 class Service(Protocol):
@@ -101,15 +92,30 @@ class Systemctl:
         )
 
     def text(self, unit: str) -> UnitText:
-        """Return what *unit* is made of. A command's words are told apart by spaces here: D-Bus tells them exactly."""
-        said = self._said("show", "--property=ExecStart,Environment,EnvironmentFiles", checked(unit))
-        command = re.search(r"^ExecStart=\{.*?argv\[\]=(.*?) ; ", said, re.MULTILINE)
-        environment = re.search(r"^Environment=(.*)$", said, re.MULTILINE)
-        files = re.findall(r"^EnvironmentFiles=(.+?) \(ignore_errors=(yes|no)\)$", said, re.MULTILINE)
+        """Return what *unit* is made of; raise `ServiceError` if systemctl can be read in more than one way.
+
+        It joins a command's words with spaces, and its releases quote a variable in three ways. So both are read from
+        the files that it names, and believed if what it shows of them comes to the same.
+        """
+        read = unit_files.parse(unit_files.parted(self._said("cat", checked(unit))), unit)
+        command = self._property(unit, "ExecStart")
+        environment, is_whole = unit_files.extract(self._property(unit, "Environment"), "`$")
+        shown = command.partition(" ; argv[]=")[2]
+        if not shown.startswith(f"{' '.join(read.command)} ; ignore_errors=") and (shown or read.command):
+            raise _ambiguous(unit, "ExecStart=")
+        if not is_whole or _variables(environment) != _variables(read.environment):
+            raise _ambiguous(unit, "Environment=")
+        files = re.findall(
+            r"^EnvironmentFiles=(.+?) \(ignore_errors=(yes|no)\)$",
+            self._said("show", "--property=EnvironmentFiles", unit),
+            re.MULTILINE,
+        )
         return UnitText(
-            tuple(command[1].split()) if command else (),
-            tuple(environment[1].split()) if environment else (),
+            read.command,
+            tuple(f"{name}={value}" for name, value in _variables(read.environment).items()),
             tuple((path, ignored == "yes") for path, ignored in files),
+            tuple(unit_files.extract(self._property(unit, "PassEnvironment"), "`$")[0]),
+            tuple(unit_files.extract(self._property(unit, "UnsetEnvironment"), "`$")[0]),
         )
 
     def restart(self, unit: str) -> None:
@@ -129,6 +135,10 @@ class Systemctl:
         """Have the unit files read again."""
         self._said("daemon-reload")
 
+    def _property(self, unit: str, name: str) -> str:
+        """Return what systemctl shows of one property; it may be more than a line."""
+        return self._said("show", f"--property={name}", checked(unit)).removeprefix(f"{name}=").removesuffix("\n")
+
     def _show(self, unit: str, *names: str) -> dict[str, str]:
         said = self._said("show", f"--property={','.join(names)}", checked(unit))
         return dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
@@ -145,7 +155,7 @@ class Systemctl:
                 f"systemctl {' '.join(words)} failed: {said[-1][:200]}",
                 remedy="Run it on the node and read what it says; a pod without hostPID needs the node's D-Bus for it.",
             )
-        return ended.stdout.decode("utf-8", "replace")
+        return ended.stdout.decode("utf-8", "surrogateescape")
 
 
 class Bus:
@@ -179,8 +189,10 @@ class Bus:
             commands = found.get("ExecStart", [])
             return UnitText(
                 tuple(commands[0][1]) if commands else (),
-                tuple(found.get("Environment", [])),
+                tuple(f"{name}={value}" for name, value in _variables(found.get("Environment", [])).items()),
                 tuple((path, bool(is_optional)) for path, is_optional in found.get("EnvironmentFiles", [])),
+                tuple(found.get("PassEnvironment", [])),
+                tuple(found.get("UnsetEnvironment", [])),
             )
 
         return self._talk(ask)
@@ -257,6 +269,18 @@ class _Call:
         """Return the properties of *interface* of the object at *path*."""
         found = self("org.freedesktop.DBus.Properties", "GetAll", "s", (interface,), path)
         return {name: value for name, (_signature, value) in found.items()}
+
+
+def _variables(assignments: Iterable[str]) -> dict[str, str]:
+    """Return NAME=VALUE by name; the last one holds."""
+    return dict(each.split("=", 1) for each in assignments if "=" in each)
+
+
+def _ambiguous(unit: str, setting: str) -> ServiceError:
+    return ServiceError(
+        f"systemctl shows {setting} of {unit} in another way than the unit's files say it",
+        remedy="Run systemctl daemon-reload on the node; or choose --service dbus.",
+    )
 
 
 def _number(text: str) -> int:

@@ -165,6 +165,11 @@ def _merge(facts: NodeFacts) -> Placement:
 
 
 def _patch(facts: NodeFacts, wanted: Wanted) -> Placement:
+    if facts.kubelet is None and facts.unit is not None and facts.unit.scripts:
+        raise RefusedError(
+            f"{facts.unit.scripts[0]}, which starts the kubelet, names credential providers itself: one would be lost",
+            "Start the kubelet, so that it can be seen what it runs with; then run this again.",
+        )
     placement = Placement(
         profile="",
         bin_dir=wanted.bin_dir or _bin_dir(facts, BIN_DIRS),

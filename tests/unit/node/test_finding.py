@@ -124,6 +124,8 @@ def test_systemd_is_believed_before_its_files(debian):
             command=("/usr/bin/kubelet", "$KUBELET_EXTRA_ARGS"),
             environment=("A=b=c",),
             files=(("/etc/sysconfig/kubelet", False),),
+            passed=(),
+            unset=(),
         )
 
     facts = debian.look(ask_unit=ask)
