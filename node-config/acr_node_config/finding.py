@@ -11,12 +11,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from acr_credential_provider.errors import ConfigurationError, CredentialProviderError
-from acr_credential_provider.kubelet_flags import BIN_DIR_FLAG, CONFIG_FLAG, RANCHER, find_kubelet
+from acr_credential_provider.kubelet_flags import BIN_DIR_FLAG, CONFIG_FLAG, RANCHER, Kubelet, find_kubelet, flag
 
 from . import commands_on_host, unit_files
 from .environment_file import EnvironmentFile
 from .facts import (
     ACK_ARGUMENTS,
+    ACK_VARIABLE,
+    EXTRA_ARGUMENTS,
     EnvironmentSource,
     Folder,
     HostFile,
@@ -30,14 +32,13 @@ from .facts import (
 )
 from .failures import ServiceError
 from .host_tree import HostTree
+from .in_force import is_kubelet
 from .kubelet_rules import SUFFIXES
 from .placement import BIN_DIRS, OWN_FOLDER
 from .rancher import configured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from acr_credential_provider.kubelet_flags import Kubelet
 
     AskUnit = Callable[[str], "UnitText"]
     Run = Callable[[Sequence[str]], str]
@@ -87,7 +88,7 @@ def look(
     """
     tree = HostTree(root)
     run = run or _runner(root)
-    process = None if is_image else find_kubelet(tree.outside("/proc"))
+    process = None if is_image else find_kubelet(tree.outside("/proc")) or _behind_script(tree)
     rancher = _rancher(tree, process)
     unit = _unit(tree, process, rancher, None if is_image else ask_unit)
     version = _version(tree, process, unit, rancher, run)
@@ -156,7 +157,7 @@ def _running(
         bin_dir=bin_dir,
         version=version,
         unit=unit.name if unit else "",
-        environment=process.environ,
+        environment=_environment(tree, process.pid, (EXTRA_ARGUMENTS, ACK_VARIABLE)),
     )
 
 
@@ -166,6 +167,40 @@ def _program(tree: HostTree, pid: int) -> str:
         return os.readlink(tree.outside(f"/proc/{pid}/exe")).removesuffix(" (deleted)")
     except OSError:
         return ""
+
+
+def _behind_script(tree: HostTree) -> Kubelet | None:
+    """Return the kubelet that a script of its unit started and waits for; None without one, or with several."""
+    found = []
+    for entry in filter(str.isdigit, tree.listed("/proc")):
+        words = tree.text(f"/proc/{entry}/cmdline").removesuffix("\0").split("\0")
+        unit = _kubelet_unit(tree, entry) if is_kubelet(words) else ""
+        above = entry
+        while unit and _kubelet_unit(tree, above) == unit:
+            above = _field(tree, above, "PPid")
+        # In a container that is a node too, such a process has the container's first one above it.
+        if unit and above == "1" and _field(tree, entry, "Uid") == "0":
+            config, bin_dir = flag(words, CONFIG_FLAG), flag(words, BIN_DIR_FLAG)
+            found.append(Kubelet(int(entry), config, bin_dir, {}, arguments=tuple(words), unit=unit))
+    return found[0] if len(found) == 1 else None
+
+
+def _kubelet_unit(tree: HostTree, entry: str) -> str:
+    """Return the unit of a kubelet that process *entry* is of, "" for none and for a pod."""
+    cgroups = tree.text(f"/proc/{entry}/cgroup")
+    found = re.search(r"/(kubelet[A-Za-z0-9_.:@-]*\.service)(?:/|$)", cgroups, re.MULTILINE)
+    return found[1] if found and "kubepods" not in cgroups else ""
+
+
+def _field(tree: HostTree, entry: str, name: str) -> str:
+    found = re.search(rf"^{name}:\s*(\d+)", tree.text(f"/proc/{entry}/status"), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _environment(tree: HostTree, pid: int, names: tuple[str, ...]) -> dict[str, str]:
+    """Return those of *names* that process *pid* was started with."""
+    lines = tree.text(f"/proc/{pid}/environ").split("\0")
+    return {name: value for name, equals, value in (line.partition("=") for line in lines) if equals and name in names}
 
 
 def _rancher(tree: HostTree, process: Kubelet | None) -> Rancher | None:

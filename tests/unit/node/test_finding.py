@@ -8,7 +8,7 @@ from acr_credential_provider.errors import ConfigurationError
 from acr_node_config.facts import ACK_ARGUMENTS, Folder
 from acr_node_config.finding import _runner, look
 from acr_node_config.host_tree import HostTree
-from acr_node_config.profiles import EnvironmentFlags, Placement, Wanted, place
+from acr_node_config.profiles import EnvironmentFlags, Placement, Refusal, Wanted, place
 from kubelet_configs import YAML
 
 KUBEADM = """[Unit]
@@ -334,3 +334,116 @@ def test_a_program_that_hangs_or_is_not_there_says_nothing():
     run = _runner("/")
     assert run(["/bin/echo", "Kubernetes v1.34.1"]) == "Kubernetes v1.34.1\n"
     assert run(["/no/such/program"]) == ""
+
+
+ECR = "--image-credential-provider-config=/etc/ecr/config.yaml", "--image-credential-provider-bin-dir=/etc/ecr"
+
+
+def behind_script(world, *flags, unit="kubelet.service", parent=1):
+    """A script of the kubelet's unit, which adds flags to those that it is given."""
+    world.write("/usr/local/bin/start", '#!/bin/sh\n/usr/bin/kubelet --node-labels=a=b "$@"\n', 0o755)
+    world.write(DROP_IN_PATH, DROP_IN.replace("ExecStart=/usr/bin/kubelet", "ExecStart=/usr/local/bin/start"))
+    world.process(70, "/bin/sh", "/usr/local/bin/start", exe="/usr/bin/dash", unit=unit, parent=parent)
+    world.process(71, "/usr/bin/kubelet", "--node-labels=a=b", *flags, unit=unit, parent=70)
+    return world.write("/proc/71/status", "PPid:\t70\nUid:\t0\t0\t0\t0\n")
+
+
+def test_a_kubelet_behind_a_script_is_found_and_its_providers_are_joined(debian):
+    behind_script(debian, *ECR).write("/etc/ecr/config.yaml", YAML).program("/etc/ecr/a")
+    facts = debian.look()
+    assert (facts.kubelet.pid, facts.kubelet.unit, facts.unit.name) == (71, "kubelet.service", "kubelet.service")
+    placement = place(facts, "auto", Wanted())
+    assert isinstance(placement, Placement), placement
+    assert (placement.config, placement.bin_dir, placement.flags) == ("/etc/ecr/config.yaml", "/etc/ecr", None)
+
+
+def test_a_script_that_only_adds_other_flags_passes_ours_on(debian):
+    placement = place(behind_script(debian).look(), "auto", Wanted())
+    assert placement.flags == EnvironmentFlags("/etc/default/kubelet", "KUBELET_EXTRA_ARGS")
+
+
+@pytest.mark.parametrize(
+    ("unit", "parent"), [("kubelet.service", 5), ("runner.service", 1)], ids=["of a node in a container", "of a test"]
+)
+def test_a_kubelet_of_something_else_is_not_this_nodes(debian, unit, parent):
+    behind_script(debian, unit=unit, parent=parent).write("/proc/5/status", "PPid:\t4\n")
+    assert debian.look().kubelet is None
+
+
+def test_a_script_that_names_providers_is_refused_while_nothing_shows_what_it_runs(debian):
+    script = f'#!/bin/sh\n/usr/bin/kubelet {" ".join(ECR)} "$@"\n'
+    debian.write("/usr/local/bin/start", script, 0o755)
+    debian.write(DROP_IN_PATH, DROP_IN.replace("ExecStart=/usr/bin/kubelet", "ExecStart=/usr/local/bin/start"))
+    refusal = place(debian.look(is_image=True), "auto", Wanted())
+    assert isinstance(refusal, Refusal), refusal
+    assert "/usr/local/bin/start" in refusal.reason
+    assert "Start the kubelet" in refusal.remedy
+
+
+PATTERN = DROP_IN.replace("-/etc/default/kubelet", "-/etc/kubernetes/kubelet.d/*.env")
+
+
+def test_of_files_that_a_pattern_matches_the_last_that_sets_the_variable_is_changed(debian):
+    debian.process(70, "/usr/bin/kubelet").write(DROP_IN_PATH, PATTERN)
+    folder = "/etc/kubernetes/kubelet.d"
+    debian.write(f"{folder}/10-a.env", "KUBELET_EXTRA_ARGS=--node-ip=192.0.2.1\n")
+    debian.write(f"{folder}/20-b.env", "KUBELET_EXTRA_ARGS=--v=2\n").write(f"{folder}/30-c.env", "OTHER=x\n")
+    debian.write(f"{folder}/.40-hidden.env", "KUBELET_EXTRA_ARGS=--hidden\n")
+    facts = debian.look()
+    assert facts.unit.value("KUBELET_EXTRA_ARGS") == "--v=2"
+    assert place(facts, "auto", Wanted()).flags == EnvironmentFlags(f"{folder}/20-b.env", "KUBELET_EXTRA_ARGS")
+
+
+def test_a_pattern_that_matches_nothing_is_no_file_to_change(debian):
+    debian.process(70, "/usr/bin/kubelet").write(DROP_IN_PATH, PATTERN)
+    assert "left to the operator" in place(debian.look(), "auto", Wanted()).reason
+
+
+UNTOLD = {
+    "a specifier of the machine": ("EnvironmentFile=-/etc/default/%H", "/etc/default/%H"),
+    "a folder": ("EnvironmentFile=-/etc/kubernetes", "/etc/kubernetes"),
+    "a file that has to be there": ("EnvironmentFile=/etc/gone.env", "/etc/gone.env"),
+    "a quote that stays open": ("EnvironmentFile=/etc/open.env", "/etc/open.env"),
+    "taken away again": ("UnsetEnvironment=KUBELET_EXTRA_ARGS", "UnsetEnvironment"),
+    "taken away by value": ('UnsetEnvironment="KUBELET_EXTRA_ARGS=a b"', "UnsetEnvironment"),
+    "passed from systemd": ("PassEnvironment=KUBELET_EXTRA_ARGS", "PassEnvironment"),
+    "several in one setting": ('Environment=A=1 "KUBELET_EXTRA_ARGS=--node-ip=192.0.2.1 --v=2" B=2', "Environment="),
+    "escaped spaces": ("Environment=KUBELET_EXTRA_ARGS=--a\\x20--b", "Environment="),
+}
+
+
+@pytest.mark.parametrize(("setting", "word"), UNTOLD.values(), ids=UNTOLD)
+def test_where_it_cannot_be_told_what_the_variable_is_nothing_is_changed(debian, setting, word):
+    debian.process(70, "/usr/bin/kubelet").write(DROP_IN_PATH, f"{DROP_IN}{setting}\n")
+    debian.write("/etc/kubernetes/x", "").write("/etc/open.env", "KUBELET_EXTRA_ARGS='--v=2\n")
+    refusal = place(debian.look(), "auto", Wanted())
+    assert isinstance(refusal, Refusal), refusal
+    assert word in refusal.reason
+    assert refusal.remedy
+
+
+def test_a_source_before_the_file_that_holds_does_not_matter(debian):
+    debian.process(70, "/usr/bin/kubelet")
+    debian.write(DROP_IN_PATH, DROP_IN.replace("-/var/lib/kubelet/kubeadm-flags.env", "-/etc/default/%H"))
+    debian.write("/etc/default/kubelet", "KUBELET_EXTRA_ARGS=--v=2\n")
+    assert place(debian.look(), "auto", Wanted()).flags.path == "/etc/default/kubelet"
+
+
+def test_a_drop_in_that_resets_the_command_decides(debian):
+    debian.process(70, "/usr/bin/kubelet")
+    debian.write(DROP_IN_PATH.replace("10-", "90-"), "[Service]\nExecStart=\nExecStart=/usr/bin/kubelet --v=2\n")
+    assert "no variable" in place(debian.look(), "auto", Wanted()).reason
+
+
+def test_flags_that_the_kubelet_has_from_nowhere_are_not_overridden(debian):
+    debian.process(70, "/usr/bin/kubelet", "--token=CANARY", "--v=2")
+    debian.write("/proc/70/environ", "A=1\0KUBELET_EXTRA_ARGS=--token=CANARY --v=2\0")
+    debian.write("/etc/default/kubelet", "KUBELET_EXTRA_ARGS=--v=2\n")
+    refusal = place(debian.look(), "auto", Wanted())
+    assert isinstance(refusal, Refusal), refusal
+    assert "--token" in refusal.reason
+    assert "--v" not in refusal.reason
+    assert "CANARY" not in f"{refusal} {debian.look()}"
+
+    debian.write("/etc/default/kubelet", 'KUBELET_EXTRA_ARGS="--v=2 --token=CANARY"\n')
+    assert isinstance(place(debian.look(), "auto", Wanted()), Placement)
