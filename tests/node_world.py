@@ -144,6 +144,8 @@ class World:
     flags_file: str = "/etc/default/kubelet"
     variable: str = "KUBELET_EXTRA_ARGS"
     base: tuple[str, ...] = ("/usr/bin/kubelet", "--config=/var/lib/kubelet/config.yaml")
+    value: str = ""
+    """What the unit itself sets *variable* to (``Environment=``): a file that sets it takes that away."""
     version: tuple[int, int] = (1, 34)
     rancher: str = ""
     defaults: tuple[str, str] = ("", "")
@@ -200,9 +202,10 @@ class World:
                 words += [f"--{name}={said[name]}" for name in names if name in said]
             if all(self.defaults) and all(self.at(each).exists() for each in self.defaults):
                 words += [f"--{name}={path}" for name, path in zip(names, self.defaults, strict=True)]
-        elif self.at(self.flags_file).exists():
-            found = EnvironmentFile.parse(self.at(self.flags_file).read_bytes()).value(self.variable)
-            words += split(found or "") or []
+        else:
+            file = self.at(self.flags_file)
+            found = EnvironmentFile.parse(file.read_bytes()).value(self.variable) if file.exists() else None
+            words += split(self.value if found is None else found) or []
         return words
 
     def faults(self, words: list[str]) -> str:

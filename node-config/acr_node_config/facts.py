@@ -162,17 +162,25 @@ class ProviderConfig:
 class Rancher:
     """k3s or RKE2 on the node; *name* is ``k3s`` or ``rke2``.
 
-    *files* are its config.yaml and those of config.yaml.d, in its order: the last value holds.
+    *files* are its config.yaml and those of config.yaml.d, in its order: the last value holds. *arguments* are its own
+    on the command line, which are read after them. *config_file* is the first of the files, "" for the usual one.
     """
 
     name: str
     unit: str
     files: tuple[HostFile, ...] = ()
+    arguments: tuple[str, ...] = field(default=(), repr=False)
+    config_file: str = ""
 
     @property
     def folder(self) -> str:
         """Its folder below /etc."""
         return f"/etc/rancher/{self.name}"
+
+    @property
+    def drop_ins(self) -> str:
+        """The folder of files that it reads after the first one."""
+        return f"{self.config_file or f'{self.folder}/config.yaml'}.d"
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,8 @@ from .failures import ServiceError
 from .host_tree import HostTree
 from .in_force import is_kubelet
 from .kubelet_rules import SUFFIXES
-from .placement import BIN_DIRS, OWN_FOLDER
-from .rancher import configured
+from .placement import BIN_DIRS, OWN_FOLDER, RefusedError
+from .rancher import config_file, given
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,6 +49,7 @@ SECONDS = 10.0
 
 _PROGRAMS = ("/usr/bin/kubelet", "/usr/local/bin/kubelet", "/opt/bin/kubelet")
 _RANCHERS = {"k3s": ("k3s.service", "k3s-agent.service"), "rke2": ("rke2-server.service", "rke2-agent.service")}
+_YAML = (".yaml", ".yml")
 _VERSION = re.compile(r"\bv(\d{1,3})\.(\d{1,3})\.\d")
 
 
@@ -91,6 +92,7 @@ def look(
     process = None if is_image else find_kubelet(tree.outside("/proc")) or _behind_script(tree)
     rancher = _rancher(tree, process)
     unit = _unit(tree, process, rancher, None if is_image else ask_unit)
+    rancher = _with_files(tree, process, rancher, unit) if rancher else None
     version = _version(tree, process, unit, rancher, run)
     kubelet = _running(tree, process, rancher, unit, version)
     facts = NodeFacts(
@@ -112,11 +114,16 @@ def _with_places(tree: HostTree, facts: NodeFacts) -> NodeFacts:
     """Return *facts* with what is where the flags point, and what can be done where things may go."""
     path, bin_dir = facts.given
     if facts.rancher is not None:
-        path = configured(facts.rancher, CONFIG_FLAG) or path or f"{RANCHER}/config.yaml"
-        bin_dir = configured(facts.rancher, BIN_DIR_FLAG) or bin_dir or f"{RANCHER}/bin"
+        try:
+            theirs = given(facts.rancher)
+        except RefusedError:  # said where it is asked where things go
+            theirs = "", ""
+        path = theirs[0] or path or f"{RANCHER}/config.yaml"
+        bin_dir = theirs[1] or bin_dir or f"{RANCHER}/bin"
     sources = facts.unit.environment_files if facts.unit else ()
     files = [source.path for source in sources] + [ACK_ARGUMENTS, path]
     folders = {"/", "/etc", "/opt", "/usr", "/var", OWN_FOLDER, *BIN_DIRS, bin_dir, path}
+    folders |= {facts.rancher.drop_ins} if facts.rancher else set()
     folders |= {f"/etc/rancher/{name}" for name in _RANCHERS} | {each.rpartition("/")[0] for each in files}
     found: dict[str, Folder] = {each: tree.folder(each) for each in sorted(filter(None, folders))}
     names = frozenset(name for name in tree.listed(bin_dir) if tree.is_program(f"{bin_dir}/{name}"))
@@ -213,24 +220,42 @@ def _rancher(tree: HostTree, process: Kubelet | None) -> Rancher | None:
     else:
         found = [(name, unit) for name, units in _RANCHERS.items() for unit in units if _unit_file(tree, unit)]
         name, unit = found[0] if found and not _unit_file(tree, KUBELET_UNIT) else ("", "")
-    if not name:
-        return None
-    folder = f"/etc/rancher/{name}"
-    names = [each for each in tree.listed(f"{folder}/config.yaml.d") if each.endswith((".yaml", ".yml"))]
-    paths = [f"{folder}/config.yaml", *(f"{folder}/config.yaml.d/{each}" for each in names)]
-    files = [(path, tree.read(path)) for path in paths]
-    return Rancher(name, unit, tuple(replace(file, path=path) for path, file in files if file))
+    return Rancher(name, unit) if name else None
+
+
+def _with_files(tree: HostTree, process: Kubelet | None, rancher: Rancher, unit: KubeletUnit | None) -> Rancher:
+    """Return *rancher* with its configuration: its arguments, and the files that they or its environment name."""
+    words = unit.words() if unit else []
+    if not words and process is not None:  # it hides them once it runs, but for an older one
+        words = list(process.arguments)
+    start = next((at for at, word in enumerate(words) if word in ("server", "agent")), len(words))
+    variable = f"{rancher.name.upper()}_CONFIG_FILE"
+    path = unit.value(variable) if unit else ""
+    path = path or (_environment(tree, process.pid, (variable,)).get(variable, "") if process else "")
+    path = path or config_file(words[start + 1 :])
+    first = path or f"{rancher.folder}/config.yaml"
+    paths = [first, *(f"{first}.d/{name}" for name in tree.listed(f"{first}.d") if name.lower().endswith(_YAML))]
+    files = [(each, tree.read(each) if each.startswith("/") else None) for each in paths]
+    found = tuple(replace(file, path=each) for each, file in files if file)
+    return replace(rancher, files=found, arguments=tuple(words[start + 1 :]), config_file=path)
 
 
 def _unit(
     tree: HostTree, process: Kubelet | None, rancher: Rancher | None, ask_unit: AskUnit | None
 ) -> KubeletUnit | None:
     if rancher is not None:
-        return KubeletUnit(rancher.unit)
+        return _told(tree, rancher.unit, ask_unit if _unit_file(tree, rancher.unit) else None) or KubeletUnit(
+            rancher.unit
+        )
     # A kubelet with --kubelet-cgroups leaves its unit's cgroup; that it is of no unit shows when it is to be restarted.
     name = (process.unit if process is not None else "") or KUBELET_UNIT
     if not (_unit_file(tree, name) or (ask_unit and process and process.unit)):
         return None
+    return _told(tree, name, ask_unit)
+
+
+def _told(tree: HostTree, name: str, ask_unit: AskUnit | None) -> KubeletUnit | None:
+    """Return what systemd says of the unit *name*, or where it can't be asked, what its files say; None if nothing."""
     text: UnitText = unit_files.UnitText()
     if ask_unit is not None:
         try:

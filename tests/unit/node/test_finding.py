@@ -447,3 +447,118 @@ def test_flags_that_the_kubelet_has_from_nowhere_are_not_overridden(debian):
 
     debian.write("/etc/default/kubelet", 'KUBELET_EXTRA_ARGS="--v=2 --token=CANARY"\n')
     assert isinstance(place(debian.look(), "auto", Wanted()), Placement)
+
+
+JOINED = "/x/c.yaml", "/x/bin"
+IN_KUBELET_ARG = """\
+kubelet-arg:
+- v=2
+- image-credential-provider-config=/x/c.yaml
+- image-credential-provider-bin-dir=/x/bin
+"""
+KEYS = "image-credential-provider-config: /x/c.yaml\nimage-credential-provider-bin-dir: /x/bin\n"
+OTHER_KEYS = KEYS.replace("/x/", "/y/")
+ARG = "--kubelet-arg=image-credential-provider-"
+RANCHER_GIVES = {
+    "a list": ("", {"config.yaml": IN_KUBELET_ARG}),
+    "a list in one line": (
+        "",
+        {
+            "config.yaml": 'kubelet-arg: ["image-credential-provider-config=/x/c.yaml", '
+            "'image-credential-provider-bin-dir=/x/bin']\n"
+        },
+    ),
+    "with dashes and an underscore": (
+        "",
+        {"config.yaml": IN_KUBELET_ARG.replace("- image-", "- --image-").replace("provider-bin", "provider_bin")},
+    ),
+    "kubelet-arg before the keys": ("", {"config.yaml": OTHER_KEYS + IN_KUBELET_ARG}),
+    "a later file overrides": (
+        "",
+        {"config.yaml": IN_KUBELET_ARG.replace("/x/", "/y/"), "config.yaml.d/10.yml": IN_KUBELET_ARG},
+    ),
+    "a later file adds": (
+        "",
+        {
+            "config.yaml": "kubelet-arg: image-credential-provider-config=/x/c.yaml\n",
+            "config.yaml.d/10.yaml": "kubelet-arg+: image-credential-provider-bin-dir=/x/bin\n",
+            "config.yaml.d/20.YAML": "kubelet-arg+: [v=4]\n",
+        },
+    ),
+    "only files of the folder": ("", {"config.yaml.d/10.yaml": KEYS}),
+    "a key that is there twice": ("", {"config.yaml": OTHER_KEYS + KEYS}),
+    "its own flags over the files": (
+        f"--image-credential-provider-config=/x/c.yaml {ECR[1].split('=')[0]} /x/bin",
+        {"config.yaml": OTHER_KEYS},
+    ),
+    "kubelet-arg of its command line": (f"{ARG}config=/x/c.yaml {ARG}bin-dir=/x/bin", {"config.yaml": OTHER_KEYS}),
+    "another file by its flag": ("--config /srv/k.yaml", {"config.yaml": OTHER_KEYS, "/srv/k.yaml": KEYS}),
+    "its other file's folder": ("--config=/srv/k.yaml", {"config.yaml": OTHER_KEYS, "/srv/k.yaml.d/1.yaml": KEYS}),
+    "another file by its unit": ("", {"config.yaml": OTHER_KEYS, "/srv/env.yaml": KEYS, "env": "/srv/env.yaml"}),
+}
+
+
+def rancher_node(world, name, options, files, *, role="server", is_running=True):
+    lines = [
+        "[Service]",
+        "EnvironmentFile=-/etc/systemd/system/%N.service.env",
+        f"ExecStart=/usr/local/bin/{name} {role} {options}",
+    ]
+    unit = f"{name}.service" if name == "k3s" else f"{name}-{role}.service"
+    world.write(f"/etc/systemd/system/{unit}", "\n".join(lines) + "\n").program(f"/usr/local/bin/{name}")
+    for path, text in files.items():
+        if path == "env":
+            world.write(f"/etc/systemd/system/{unit}.env", f"{name.upper()}_CONFIG_FILE='{text}'\n")
+        else:
+            world.write(path if path.startswith("/") else f"/etc/rancher/{name}/{path}", text)
+    if is_running:
+        world.process(9, f"/usr/local/bin/{name} {role}", exe=f"/usr/local/bin/{name}", unit=unit)
+    return world.write("/x/c.yaml", YAML).program("/x/bin/a")
+
+
+@pytest.mark.parametrize("name", ["k3s", "rke2"])
+@pytest.mark.parametrize("is_running", [True, False], ids=["running", "baked"])
+@pytest.mark.parametrize(("options", "files"), RANCHER_GIVES.values(), ids=RANCHER_GIVES)
+def test_k3s_and_rke2_are_joined_where_their_operator_has_providers(world, name, is_running, options, files):
+    rancher_node(world, name, options, files, is_running=is_running)
+    placement = place(world.look(is_image=not is_running), "auto", Wanted())
+    assert isinstance(placement, Placement), placement
+    assert (placement.config, placement.bin_dir, placement.flags) == (*JOINED, None)
+    assert not placement.is_config_ours
+
+
+RANCHER_REFUSES = {
+    "one in kubelet-arg": ({"config.yaml": "kubelet-arg: [image-credential-provider-config=/x/c.yaml]\n"}, "alone"),
+    "turned off": (
+        {"config.yaml": "image-credential-provider-config: ''\nimage-credential-provider-bin-dir: ''\n"},
+        "to nothing",
+    ),
+    "turned off in kubelet-arg": ({"config.yaml": IN_KUBELET_ARG.replace("=/x/bin", "=")}, "to nothing"),
+    "several in one text": (
+        {"config.yaml": "kubelet-arg: v=2,image-credential-provider-config=/x/c.yaml\n"},
+        "in one text",
+    ),
+    "a file of another machine": ({"env": "https://config.example.com/k3s.yaml"}, "absolute path"),
+    "a path that leads elsewhere": ({"config.yaml": KEYS.replace("/x/bin", "/x/../bin")}, "plain path"),
+    "no YAML": ({"config.yaml": "kubelet-arg: [\n"}, "YAML"),
+}
+
+
+@pytest.mark.parametrize(("files", "word"), RANCHER_REFUSES.values(), ids=RANCHER_REFUSES)
+def test_k3s_is_left_alone_where_ours_would_not_be_used(world, files, word):
+    rancher_node(world, "k3s", "", files)
+    try:
+        refusal = place(world.look(), "auto", Wanted())
+    except ConfigurationError as error:
+        refusal = Refusal(error.problem, error.remedy)
+    assert isinstance(refusal, Refusal), refusal
+    assert word in refusal.reason
+    assert refusal.remedy
+
+
+def test_flags_of_k3s_go_beside_the_file_that_it_reads(world):
+    rancher_node(world, "k3s", "--config=/srv/k.yaml", {"/srv/k.yaml": "token: CANARY\n"})
+    facts = world.look()
+    placement = place(facts, "auto", Wanted(bin_dir="/var/x/bin", config="/var/x/c.yaml"))
+    assert placement.flags.path == "/srv/k.yaml.d/50-aliyun-acr-credential-provider.yaml"
+    assert "CANARY" not in repr(facts)
