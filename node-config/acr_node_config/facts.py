@@ -94,6 +94,10 @@ class RunningKubelet:
         return flag(self.arguments, name)
 
 
+ABSENT = "is not there, and is not optional"
+"""What is wrong with a source that systemd does not start the unit without."""
+
+
 @dataclass(frozen=True, slots=True)
 class EnvironmentSource:
     """One file of the unit's ``EnvironmentFile=``: where, whether it may be absent, and what is there.

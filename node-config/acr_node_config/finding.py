@@ -16,6 +16,7 @@ from acr_credential_provider.kubelet_flags import BIN_DIR_FLAG, CONFIG_FLAG, RAN
 from . import commands_on_host, unit_files
 from .environment_file import EnvironmentFile
 from .facts import (
+    ABSENT,
     ACK_ARGUMENTS,
     ACK_VARIABLE,
     EXTRA_ARGUMENTS,
@@ -289,7 +290,7 @@ def _source_problem(tree: HostTree, path: str, is_optional: bool, file: HostFile
         return ""
     if tree.mode(path):
         return "is no file that can be read"
-    return "" if is_optional else "is not there, and is not optional"
+    return "" if is_optional else ABSENT
 
 
 def _names_providers(tree: HostTree, word: str) -> bool:

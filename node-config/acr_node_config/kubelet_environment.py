@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .environment_file import EnvironmentFile, split
-from .facts import ACK_ARGUMENTS, ACK_VARIABLE, EXTRA_ARGUMENTS
+from .facts import ABSENT, ACK_ARGUMENTS, ACK_VARIABLE, EXTRA_ARGUMENTS
 from .in_force import InForce
 from .placement import FALLBACK, EnvironmentFlags, RefusedError
 
@@ -42,7 +42,7 @@ def choose(facts: NodeFacts, profile: str, flags: Mapping[str, str]) -> tuple[st
         target = _of_unit(facts.unit)
         name = next((each for each, known in NAMED.items() if known == target), "generic")
     if facts.unit is not None:
-        _check_effect(facts.unit, target, is_certain=name != "ack")
+        _check_effect(facts.unit, target, is_certain=name != "ack", is_image=facts.is_image)
     file = _file_at(facts, target.path)
     _check_running(facts, target.variable, file)
     EnvironmentFile.parse(file.content if file else b"", target.path).with_flags(target.variable, flags)
@@ -71,7 +71,7 @@ def _of_unit(unit: KubeletUnit | None) -> EnvironmentFlags:
     return EnvironmentFlags((usual or mine[-1:])[0], variable)
 
 
-def _check_effect(unit: KubeletUnit, target: EnvironmentFlags, *, is_certain: bool) -> None:
+def _check_effect(unit: KubeletUnit, target: EnvironmentFlags, *, is_certain: bool, is_image: bool) -> None:
     """Raise when flags in *target* would not reach the kubelet, or take away what it has.
 
     ACK may read its file itself (not *is_certain*); whether that worked shows after the restart.
@@ -84,7 +84,7 @@ def _check_effect(unit: KubeletUnit, target: EnvironmentFlags, *, is_certain: bo
         what = f"read {target.path}" if not is_read else f"use ${target.variable} as words of their own"
         raise RefusedError(f"{unit.name} does not {what}", _ELSEWHERE)
     holder = _holder(unit, target.variable)
-    _check_sources(unit, target, holder)
+    _check_sources(unit, target, holder, is_image=is_image)
     if holder is not None and holder.path != target.path:
         raise RefusedError(
             f"{holder.path} sets {target.variable} after {target.path}, and so overrides it",
@@ -99,14 +99,20 @@ def _check_effect(unit: KubeletUnit, target: EnvironmentFlags, *, is_certain: bo
         )
 
 
-def _check_sources(unit: KubeletUnit, target: EnvironmentFlags, holder: EnvironmentSource | None) -> None:
-    """Raise when it can't be told what sets the variable, or when something takes it away again."""
+def _check_sources(
+    unit: KubeletUnit, target: EnvironmentFlags, holder: EnvironmentSource | None, *, is_image: bool
+) -> None:
+    """Raise when it can't be told what sets the variable, or when something takes it away again.
+
+    A file that is not there in an image may be written at its first boot, optional or not.
+    """
     variable = target.variable
     if any(each.partition("=")[0] == variable for each in unit.unset):
         raise RefusedError(f"{unit.name} takes {variable} away (UnsetEnvironment=)", f"Take it out. {_ELSEWHERE}")
     start = unit.environment_files.index(holder) if holder is not None else 0
     for source in unit.environment_files[start:]:
-        if source.problem and source.path != target.path:
+        is_to_come = is_image and source.problem == ABSENT
+        if source.problem and source.path != target.path and not is_to_come:
             raise RefusedError(
                 f"{source.path}, which may set {variable} for {unit.name}, {source.problem}",
                 f"Correct its EnvironmentFile=, so that it can be told what the kubelet has there. {_ELSEWHERE}",

@@ -195,7 +195,7 @@ class Journal:
             afterwards=tuple(Change.of(each) for each in document["afterwards"]),
             record=Record.of(document["record"]) if document["record"] else None,
             fallback=Record.of(document["fallback"]) if document["fallback"] else None,
-            in_force=InForce.from_document(document["inForce"]) if document["inForce"] else None,
+            in_force=InForce.from_document(document["inForce"]) if document.get("inForce") else None,
         )
 
 

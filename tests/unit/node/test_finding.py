@@ -422,6 +422,13 @@ def test_where_it_cannot_be_told_what_the_variable_is_nothing_is_changed(debian,
     assert refusal.remedy
 
 
+def test_a_file_that_an_image_gets_at_its_first_boot_does_not_matter(debian):
+    debian.write(DROP_IN_PATH, f"{DROP_IN}EnvironmentFile=/run/metadata/afterburn\n")
+    assert isinstance(place(debian.look(is_image=True), "auto", Wanted()), Placement)
+    debian.process(70, "/usr/bin/kubelet")
+    assert "/run/metadata/afterburn" in place(debian.look(), "auto", Wanted()).reason
+
+
 def test_a_source_before_the_file_that_holds_does_not_matter(debian):
     debian.process(70, "/usr/bin/kubelet")
     debian.write(DROP_IN_PATH, DROP_IN.replace("-/var/lib/kubelet/kubeadm-flags.env", "-/etc/default/%H"))
