@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from . import steps
 from .failures import NodeConfigError, NotAsLeftError, RejectedError, ServiceError
 from .state import APPLIED, APPLYING, UNDOING, VERIFIED, Change, Journal, Record
-from .verification import BUDGET, SETTLE, Clock, Terms, Verdict, Watched, lost_by, watch
+from .verification import BUDGET, LOST, SETTLE, Clock, Terms, Verdict, Watched, lost_by, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -238,6 +238,12 @@ class Engine:
         if still := self._lost(journal):
             now += f", without {', '.join(still)} too: that was changed after its last start, and not by this change"
         self._reject(journal, reason)
+        if reason.startswith(LOST):
+            raise RejectedError(
+                f"{journal.unit} did not keep what it has with the change: {reason}. All was put back, and {now}",
+                remedy=f"See what sets them (systemctl cat {journal.unit}), and move it to an environment file that "
+                "the unit reads last. The same content is not tried again unless --retry asks for it.",
+            )
         raise RejectedError(
             f"{journal.unit} did not live with the change: {reason}. All was put back, and {now}",
             remedy=f"Read the kubelet's log (journalctl -u {journal.unit}). The same content is not tried again unless "

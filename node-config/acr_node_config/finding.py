@@ -50,6 +50,7 @@ SECONDS = 10.0
 
 _PROGRAMS = ("/usr/bin/kubelet", "/usr/local/bin/kubelet", "/opt/bin/kubelet")
 _RANCHERS = {"k3s": ("k3s.service", "k3s-agent.service"), "rke2": ("rke2-server.service", "rke2-agent.service")}
+_MOST_PARENTS = 16
 _YAML = (".yaml", ".yml")
 _VERSION = re.compile(r"\bv(\d{1,3})\.(\d{1,3})\.\d")
 
@@ -184,7 +185,9 @@ def _behind_script(tree: HostTree) -> Kubelet | None:
         words = tree.text(f"/proc/{entry}/cmdline").removesuffix("\0").split("\0")
         unit = _kubelet_unit(tree, entry) if is_kubelet(words) else ""
         above = entry
-        while unit and _kubelet_unit(tree, above) == unit:
+        for _ in range(_MOST_PARENTS):
+            if not unit or _kubelet_unit(tree, above) != unit:
+                break
             above = _field(tree, above, "PPid")
         # In a container that is a node too, such a process has the container's first one above it.
         if unit and above == "1" and _field(tree, entry, "Uid") == "0":

@@ -21,6 +21,8 @@ BUDGET = 38.0
 CRASHES = 3
 """As often as a kubelet may have been started again before it is called a crash loop, without waiting any longer."""
 PAUSE = 0.5
+LOST = "it runs without what it had before"
+"""How the reason begins if the kubelet lives, but lacks flags or providers."""
 
 
 class Watched(Protocol):
@@ -131,7 +133,7 @@ def _fault(kubelet: Watched, pid: int, terms: Terms) -> tuple[str, bool]:
     if terms.needs_flags and kubelet.has_flags(pid) is False:
         return "it runs without the flags it was given: something else sets them after us", False
     if lost := lost_by(kubelet, pid, terms.before):
-        return f"it runs without what it had before: {', '.join(lost)}", False
+        return f"{LOST}: {', '.join(lost)}", False
     health = kubelet.is_healthy()
     if health is False and terms.needs_health:
         return "its /healthz says that it is not healthy, or does not answer", True

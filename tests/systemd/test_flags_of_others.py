@@ -121,6 +121,7 @@ def test_providers_that_a_script_names_itself_are_joined(folder):
         names = [each["name"] for each in json.loads(machine.say("cat", "/etc/ecr/config.json"))["providers"]]
         assert names == [OTHERS, "aliyun-acr-credential-provider"]
         assert machine.node("verify").stdout == "all is well\n"
+        assert machine.node_from_pod("verify").stdout == "all is well\n"
         assert machine.node("uninstall", "--settle", "4").returncode == 0
         assert (machine.tree(), machine.words()) == (before, words)
 

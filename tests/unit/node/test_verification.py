@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from acr_node_config.failures import ServiceError
+from acr_node_config.in_force import InForce
 from acr_node_config.kubelet_service import ServiceState
 from acr_node_config.verification import BUDGET, SETTLE, Clock, Terms, watch
 
@@ -135,6 +136,28 @@ def test_a_kubelet_that_names_what_was_written_leaves_nothing_to_say():
 def test_what_a_kubelet_has_read_is_not_asked_for_where_it_does_not_say_or_nobody_knows_what_it_should_be():
     assert judged(lambda _now: (UP, True, True, ""), config="sha256:ours").is_good
     assert judged(lambda _now: (UP, True, True, "sha256:others")).is_good
+
+
+HAD = InForce.of(["kubelet", "--node-ip=192.0.2.1", "--v=2"], ["ecr"])
+
+
+def test_a_kubelet_that_lost_a_flag_or_a_provider_is_not_good():
+    now = InForce.of(["kubelet", "--v=2"], [])
+    verdict = judged(lambda _now: (UP, True, True), now=lambda _time: now, before=HAD)
+    assert (verdict.is_good, verdict.seconds <= BUDGET) == (False, True)
+    assert verdict.reason.endswith(": --node-ip, the provider ecr")
+
+
+def test_a_script_has_its_time_to_start_the_kubelet():
+    script = InForce.of(["/bin/sh", "start"], None)
+    verdict = judged(lambda _now: (UP, True, True), now=lambda time: script if time < 10 else HAD, before=HAD)
+    assert verdict.is_good
+    assert SETTLE + 9 <= verdict.seconds <= SETTLE + 10
+
+
+@pytest.mark.parametrize(("before", "now"), [(None, HAD), (HAD, None)])
+def test_what_cannot_be_seen_is_not_compared(before, now):
+    assert judged(lambda _now: (UP, True, True), now=lambda _time: now, before=before).is_good
 
 
 def test_all_of_it_ends_before_a_control_plane_takes_the_node_for_lost():
