@@ -83,7 +83,7 @@ def test_a_variable_of_the_units_own_is_refused_in_both_ways(folder, service, te
 @WAYS
 def test_files_of_a_pattern_keep_their_flags_and_are_given_back(folder, service):
     files = {
-        UNIT: DROP_IN.replace("-/etc/default/kubelet", f"-{KUBELET_D}/*.env"),
+        UNIT: DROP_IN.replace("-/etc/default/kubelet", f"-{KUBELET_D}/*.env\nEnvironmentFile=-/etc/default/kubelet"),
         f"{KUBELET_D}/10-all.env": "KUBELET_EXTRA_ARGS=--v=9\n",
         f"{KUBELET_D}/20-node.env": f'KUBELET_EXTRA_ARGS="{" ".join(THEIRS)}"\n',
         f"{KUBELET_D}/30-other.env": "OTHER=x\n",

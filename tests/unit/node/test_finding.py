@@ -383,8 +383,9 @@ def test_a_script_that_names_providers_is_refused_while_nothing_shows_what_it_ru
 PATTERN = DROP_IN.replace("-/etc/default/kubelet", "-/etc/kubernetes/kubelet.d/*.env")
 
 
-def test_of_files_that_a_pattern_matches_the_last_that_sets_the_variable_is_changed(debian):
-    debian.process(70, "/usr/bin/kubelet").write(DROP_IN_PATH, PATTERN)
+@pytest.mark.parametrize("more", ["", "EnvironmentFile=-/etc/default/kubelet\n"], ids=["alone", "before another file"])
+def test_of_files_that_a_pattern_matches_the_last_that_sets_the_variable_is_changed(debian, more):
+    debian.process(70, "/usr/bin/kubelet").write(DROP_IN_PATH, PATTERN + more)
     folder = "/etc/kubernetes/kubelet.d"
     debian.write(f"{folder}/10-a.env", "KUBELET_EXTRA_ARGS=--node-ip=192.0.2.1\n")
     debian.write(f"{folder}/20-b.env", "KUBELET_EXTRA_ARGS=--v=2\n").write(f"{folder}/30-c.env", "OTHER=x\n")
