@@ -105,7 +105,10 @@ def test_files_of_a_pattern_keep_their_flags_and_are_given_back(folder, service)
 
 def test_providers_that_a_script_names_itself_are_joined(folder):
     given = "--image-credential-provider-config=/etc/ecr/config.json --image-credential-provider-bin-dir=/etc/ecr"
-    files = through("/usr/local/bin/start-kubelet", f'/usr/bin/kubelet {given} --node-labels=a=b "$@"') | {
+    # With cgroups of version 1, a systemd in a container waits for a unit's main process alone, as this one does.
+    wait = "trap 'kill $!' TERM; wait $!; wait $!"
+    body = f'/usr/bin/kubelet {given} --node-labels=a=b "$@" &\n{wait}'
+    files = through("/usr/local/bin/start-kubelet", body) | {
         "/etc/ecr/config.json": json.dumps(OTHERS_CONFIG),
         f"/etc/ecr/{OTHERS}": "#!/bin/sh\n",
     }
