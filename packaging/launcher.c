@@ -205,14 +205,29 @@ static void *map_loader(const char *path, size_t page, const Elf64_Phdr **table,
 
 /* ---- the stack that the loader expects ------------------------------------------------------------------------- */
 
-/* Says whether a variable is one that would lead the loader or PyInstaller's bootloader astray: what the caller set
- * for another C library, and what a frozen parent left. */
+/* How the variables begin that the program goes without, each ended by a zero: one string, because a table of pointers
+ * would need relocations. They name code that a bundled library would load, a file that it would wait for or write to,
+ * or they were meant for another C library. SSL_CERT_FILE and the proxies' variables are documented, and stay. */
+static const char LEFT_OUT[] =
+	/* the loader, the C library: code, character sets, locales, message catalogues */
+	"LD_\0" "GCONV_PATH=\0" "LOCPATH=\0" "NLSPATH=\0" "GLIBC_TUNABLES=\0" "GETCONF_DIR=\0"
+	/* names and time: files that are opened with no limit in time, TZ before Python's first line */
+	"HOSTALIASES=\0" "RESOLV_HOST_CONF=\0" "TZ=\0" "TZDIR=\0"
+	/* TLS: openssl.cnf, providers, engines, CPU features; keys of sessions in the clear */
+	"OPENSSL_\0" "OSSL_\0" "CTLOG_FILE=\0" "RANDFILE=\0" "QLOGDIR=\0" "SSLKEYLOGFILE=\0"
+	/* where temporary files of the store go; debugging output of Python's XML parser */
+	"SQLITE_\0" "EXPAT_\0";
+
+/* Says whether a variable is one of those, or one that would lead PyInstaller's bootloader astray: what a frozen
+ * parent left. */
 static int is_left_out(const char *variable, int is_restarted)
 {
 	if (starts_with(variable, "_PYI_") || starts_with(variable, "PYINSTALLER_"))
 		return !is_restarted;
-	return starts_with(variable, "LD_") || starts_with(variable, "GCONV_PATH=") || starts_with(variable, "LOCPATH=") ||
-	       starts_with(variable, "GLIBC_TUNABLES=");
+	for (const char *start = LEFT_OUT; *start; start += length(start) + 1)
+		if (starts_with(variable, start))
+			return 1;
+	return 0;
 }
 
 static void __attribute__((noreturn)) jump(void *entry, uintptr_t *stack)

@@ -14,6 +14,9 @@ from .memo import judge_time
 
 DEADLINE = 15
 """Seconds for the whole answer, far below the 60 after which the kubelet kills us."""
+BACKSTOP = DEADLINE + 1
+"""Seconds after which the kernel ends us, with no last word: where not even the thread that watches the deadline can
+run, because an import or a page of the program itself waits for a disk."""
 LIMITS = b"remedy: look at this process's limits (open files, tasks, memory); if they are wide, report it\n"
 STDIN_HANGS = (
     b"error: the request on stdin did not end within 15 s\n"
@@ -46,6 +49,8 @@ def main() -> int:
 
 def _answer_or_operate(started: float, arguments: list[str]) -> int:
     options = exec_options(arguments)
+    if options is None:
+        leave_out_variables()
     if options is None and is_docker_helper(sys.argv[0]):
         from .docker_helper import main as help_docker  # noqa: PLC0415
 
@@ -60,17 +65,20 @@ def _answer_or_operate(started: float, arguments: list[str]) -> int:
         raw = read_request()
     except OSError:  # closed; the rest says that nothing came
         raw = b""
-    _signal.signal(_signal.SIGALRM, _stdout_hangs)
+    # A disk that hangs lets no handler of ours run, but the kernel end us.
+    _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
     try:
         found = fresh_memo(raw, options)
         answer = None if found is None else found[0].response(found[1], now=judge_time(found[0]))
     except Exception:  # noqa: BLE001 - whatever surprised the fast lane, the rest can tell what it is
         found = answer = None
     if found is None or answer is None:
-        _signal.alarm(0)
+        _signal.setitimer(_signal.ITIMER_REAL, max(started + BACKSTOP - time.monotonic(), 1.0))
+        leave_out_variables()
         from .cli import get_credentials  # noqa: PLC0415
 
         return get_credentials(raw, options, started=started, seconds=DEADLINE)
+    _signal.signal(_signal.SIGALRM, _stdout_hangs)
     try:
         write_all(answer)
     except OSError:
@@ -82,6 +90,13 @@ def _answer_or_operate(started: float, arguments: list[str]) -> int:
 
         Log(started=started).answered(host=memo.host, kind=memo.kind, cache="hit", tag=memo.log)
     return 0
+
+
+def leave_out_variables() -> None:
+    """Drop what would lead a library astray (`variables`), before the slow side imports any."""
+    from .variables import leave_out  # noqa: PLC0415 - a hit loads none of those libraries
+
+    leave_out()
 
 
 def _fill_standard_files() -> None:

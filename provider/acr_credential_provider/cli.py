@@ -11,7 +11,7 @@ import os
 import time
 
 from .deadline import Deadline
-from .errors import CacheUnsafeError, CredentialProviderError, DeadlineExceededError
+from .errors import CacheUnsafeError, ConfigurationError, CredentialProviderError, DeadlineExceededError
 from .folders import prepare
 from .hit import question
 from .image import place_of
@@ -36,6 +36,7 @@ RENEWAL = 3.0
 """Seconds that a pull waits for a better answer than the living one that it has."""
 LAST_WORDS = 0.5
 """Seconds kept back at the end of a deadline."""
+LOOKING_AT = "looking at"
 NOWHERE = "/dev/null"
 """A cache folder in which nothing can be read or written."""
 
@@ -101,6 +102,7 @@ def _answer(  # noqa: PLR0913 - where the parts are put together
 ) -> None:
     settings, where = options["--settings"], place_of(request.image)
     log.host = where
+    stage.say(f"{LOOKING_AT} {settings} and the cache folder {options['--cache']}")
     digest = question(settings, where, request.asker)
     cache = _usable(options["--cache"])
     memos, locks = Memos(f"{cache}/memo"), Locks(f"{cache}/locks")
@@ -162,13 +164,17 @@ def _usable(cache: str) -> str:
 
 
 def _too_late(stage: Stage, seconds: float) -> DeadlineExceededError:
-    return DeadlineExceededError(
-        f"no answer within {seconds:.0f} s; it was {stage.now}",
-        remedy="Check that this node reaches that service: name resolution, routes, proxy, security groups.",
-    )
+    remedy = "Check that this node reaches that service: name resolution, routes, proxy, security groups."
+    if stage.now.startswith((LOOKING_AT, "reading ")):
+        remedy = "Look whether the disk or mount that this is on still answers (ls, mount, dmesg)."
+    return DeadlineExceededError(f"no answer within {seconds:.0f} s; it was {stage.now}", remedy=remedy)
 
 
 def _unforeseen(error: BaseException) -> CredentialProviderError:
+    if type(error).__name__ == "SSLError":  # raised where a library is imported that makes a TLS context at once
+        from .cloud.failures import NO_OPENSSL, REPAIR_OPENSSL  # noqa: PLC0415 - loads ssl, as what raised it did
+
+        return ConfigurationError(NO_OPENSSL, remedy=REPAIR_OPENSSL)
     why = f" ({os.strerror(error.errno)})" if isinstance(error, OSError) and error.errno else ""
     return CredentialProviderError(
         f"unforeseen {type(error).__name__}{why}",

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 
 from .cli import get_credentials
 from .hit import API_VERSIONS, CACHE, SETTINGS, fresh_memo, is_logged, read_request, write_all
@@ -36,6 +37,8 @@ PLACES = {"--settings": "ACR_CREDENTIAL_PROVIDER_SETTINGS", "--cache": "ACR_CRED
 READERS = ("get", "store", "erase")
 """The verbs whose clients write to stdin. What they write is read even where it is of no use: a pipe that
 nobody reads would end them."""
+BACKSTOP = 1.0
+"""Seconds beyond the deadline."""
 USAGE = "usage: docker-credential-aliyun-acr get|list|store|erase|version"
 
 
@@ -50,7 +53,7 @@ def main(arguments: list[str], *, started: float, seconds: float) -> int:
 
 def run(verb: str, options: dict[str, str], *, started: float, seconds: float) -> int:
     """Carry out *verb*; return the exit code. *options* and the times are as in `cli.get_credentials`."""
-    said = _read(seconds) if verb in READERS else b""
+    said = _read(started, seconds) if verb in READERS else b""
     if verb == "get":
         return _get(said, options, started=started, seconds=seconds)
     if verb == "list":
@@ -132,7 +135,7 @@ def _may_be_ours(host: str) -> bool:
     return ("." in host or ":" in host) and not any(each.isspace() or each in "@%?#\\" for each in host)
 
 
-def _read(seconds: float) -> bytes:
+def _read(started: float, seconds: float) -> bytes:
     """Return what the client says on stdin, which must end within *seconds*; nothing when stdin is closed."""
     signal.signal(signal.SIGALRM, _stdin_hangs)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -141,7 +144,9 @@ def _read(seconds: float) -> bytes:
     except OSError:
         return b""
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        # From here on the kernel ends us where nothing else can: at a disk that hangs, at a stdout that nobody reads.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, max(started + seconds + BACKSTOP - time.monotonic(), 1.0))
 
 
 def _stdin_hangs(_signal_number: int, _frame: object) -> None:

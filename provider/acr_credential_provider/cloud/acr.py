@@ -10,7 +10,12 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from acr_credential_provider.errors import ConfigurationError, CredentialProviderError, RegistryRefusedError
+from acr_credential_provider.errors import (
+    CloudUnreachableError,
+    ConfigurationError,
+    CredentialProviderError,
+    RegistryRefusedError,
+)
 
 from .answers import REPORT, acr_of, grant, read, server_time
 from .official import sdk_import
@@ -30,7 +35,7 @@ if TYPE_CHECKING:
 
     from acr_credential_provider.token import AuthorizationGrant
 
-    from .transport import Transport
+    from .transport import HttpRequest, HttpResponse, Transport
 
 _REGION = re.compile(r"[a-z]{2,3}(-[a-z0-9]+)+")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?")
@@ -140,7 +145,7 @@ class _SigningClient(Client):  # type: ignore[misc]  # the official client is un
         def attempt(endpoint: str) -> dict[str, Any]:
             now = self._clock()
             signed = sign(endpoint, params, request.query, self._provider.get_credentials(), now=now)
-            response = self._transport.send(signed)
+            response = self._sent(signed, call)
             body = read(response, call=call, now=now, service=self._service)
             self._date = server_time(response)
             # Who answered once is asked first from then on: no second wait for a VPC endpoint that is not there.
@@ -148,6 +153,18 @@ class _SigningClient(Client):  # type: ignore[misc]  # the official client is un
             return {"body": body, "headers": dict(response.headers), "statusCode": response.status}
 
         return ask(self._order, attempt, time_left=self._transport.time_left)
+
+    def _sent(self, signed: HttpRequest, call: str) -> HttpResponse:
+        """Send *signed*; what fails on this side is not told as an answer of the other one."""
+        try:
+            return self._transport.send(signed)
+        except CredentialProviderError:
+            raise
+        except Exception as error:  # noqa: BLE001  # its text may hold anything, so only its type is told
+            problem = f"{call} could not be sent ({type(error).__name__})"
+        raise CloudUnreachableError(
+            problem, remedy="Look at this process's limits (open files, memory); if they are wide, report it."
+        )
 
 
 def _bare(error: CredentialProviderError) -> CredentialProviderError:

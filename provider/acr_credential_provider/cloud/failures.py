@@ -46,6 +46,22 @@ class HopError(CloudUnreachableError):
         self.untrusted = untrusted
 
 
+NO_OPENSSL = "no call can be signed or encrypted: this process's OpenSSL has no usable protocol, cipher or digest"
+REPAIR_OPENSSL = (
+    "Look at this machine's openssl.cnf (its folder: openssl version -d): providers that can be loaded, one with all "
+    "algorithms among them, and TLS 1.2 allowed. The frozen program reads none: install its whole folder again."
+)
+_OF_THIS_SIDE = {
+    "LIBRARY_HAS_NO_CIPHERS",
+    "NO_CIPHERS_AVAILABLE",
+    "NO_CIPHER_MATCH",
+    "NO_PROTOCOLS_AVAILABLE",
+    "NULL_SSL_METHOD_PASSED",
+    "UNABLE_TO_LOAD_SSL3_MD5_ROUTINES",
+}
+"""OpenSSL's reasons that come before a byte is sent: a configuration, or a provider, that leaves nothing to use."""
+
+
 def explain(  # noqa: PLR0911  # a table, read from the particular to the general
     error: Exception, *, doing: str, where: str, bundle: str, seconds: float
 ) -> HopError:
@@ -66,6 +82,8 @@ def explain(  # noqa: PLR0911  # a table, read from the particular to the genera
     if isinstance(error, socket.gaierror):
         why = "DNS failed for now" if error.errno == socket.EAI_AGAIN else "DNS knows no address"
         return HopError(f"{why} for {where}", remedy=CHECK_DNS, elsewhere=True, again=True)
+    if isinstance(error, ssl.SSLError) and error.reason in _OF_THIS_SIDE:
+        return HopError(NO_OPENSSL, remedy=REPAIR_OPENSSL)
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return HopError(
             f"{doing} {where} failed: the other side does not speak TLS as we do",

@@ -9,8 +9,10 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from acr_credential_provider.errors import ConfigurationError
 from acr_credential_provider.version import VERSION
 
+from .failures import NO_OPENSSL, REPAIR_OPENSSL
 from .official import sdk_import
 from .transport import HttpRequest
 
@@ -40,6 +42,7 @@ def sign(endpoint: str, params: Any, query: Mapping[str, str], credential: ICred
     """Return the request for the call that the official *params* describe, at *endpoint* (a base URL).
 
     *now* is seconds since the epoch. Each request is good for one sending: it carries a new nonce.
+    Raises `ConfigurationError` where OpenSSL cannot sign.
     """
     headers = {
         "accept": "application/json",
@@ -58,7 +61,12 @@ def sign(endpoint: str, params: Any, query: Mapping[str, str], credential: ICred
         headers["x-acs-accesskey-id"] = key_id
         headers["x-acs-security-token"] = token
     signable = _Signable(params.method, params.pathname, query, headers)
-    authorization = Utils.get_authorization(signable, _ALGORITHM, headers["x-acs-content-sha256"], key_id, secret)
+    try:
+        authorization = Utils.get_authorization(signable, _ALGORITHM, headers["x-acs-content-sha256"], key_id, secret)
+    except ValueError:  # OpenSSL's HMAC is without a SHA-256
+        authorization = ""
+    if not authorization:
+        raise ConfigurationError(NO_OPENSSL, remedy=REPAIR_OPENSSL)
     # Encoded as it was signed: %20 and not +, "~" kept.
     parameters = "&".join(f"{name}={quote(query[name], safe='~')}" for name in sorted(query))
     return HttpRequest(

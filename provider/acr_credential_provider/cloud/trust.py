@@ -8,6 +8,8 @@ import ssl
 from acr_credential_provider.cpython import verified_root
 from acr_credential_provider.errors import ConfigurationError
 
+from .failures import NO_OPENSSL, REPAIR_OPENSSL
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,8 +114,13 @@ def _context_of(certificate: str) -> ssl.SSLContext | None:
 
 
 def _verifying() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies by default
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies by default
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+    except (ssl.SSLError, ValueError):  # ValueError: a version that this OpenSSL was built without
+        context = None
+    if context is None:
+        raise ConfigurationError(NO_OPENSSL, remedy=REPAIR_OPENSSL)
     return context
 
 

@@ -1,3 +1,9 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from acr_credential_provider.cloud.trust import find_ca_bundle, tls_context
 from acr_credential_provider.errors import ConfigurationError
@@ -55,3 +61,29 @@ def test_verification_is_always_on(authority):
 
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+NO_PROVIDER = "openssl_conf = a\n[a]\nproviders = b\n[b]\nfips = c\n[c]\nactivate = 1\n"
+NO_PROTOCOL = "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\nMaxProtocol = TLSv1.1\n"
+NO_CIPHER = "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\nCipherString = NULL\nCiphersuites =\n"
+
+
+@pytest.mark.parametrize("call", ["acr", "personal", "sts"])
+@pytest.mark.parametrize("config", [NO_PROVIDER, NO_PROTOCOL, NO_CIPHER], ids=["provider", "protocol", "cipher"])
+def test_an_openssl_that_can_do_no_tls_is_named_as_such(tmp_path, config, call):
+    """Not as an answer of the other side, which was never asked. A process of its own, for OpenSSL is set up once."""
+    (tmp_path / "openssl.cnf").write_text(config)
+    # The real aiohttp, which the frozen program does without, makes a TLS context when it is imported.
+    shutil.copytree(REPOSITORY / "packaging/standins/aiohttp", tmp_path / "aiohttp")
+    shutil.copy(REPOSITORY / "packaging/standins/left_out.py", tmp_path)
+    path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
+    ended = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("calling.py")), call],
+        env={**os.environ, "PYTHONPATH": path, "OPENSSL_CONF": str(tmp_path / "openssl.cnf")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "OpenSSL has no usable protocol, cipher or digest" in ended.stdout, ended
+    assert "openssl.cnf" in ended.stdout
