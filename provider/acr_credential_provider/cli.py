@@ -12,7 +12,7 @@ import time
 
 from .deadline import Deadline
 from .errors import CacheUnsafeError, ConfigurationError, CredentialProviderError, DeadlineExceededError
-from .folders import prepare
+from .folders import is_there, prepare
 from .hit import question
 from .image import place_of
 from .locks import Locks, Queue
@@ -104,7 +104,7 @@ def _answer(  # noqa: PLR0913 - where the parts are put together
     log.host = where
     stage.say(f"{LOOKING_AT} {settings} and the cache folder {options['--cache']}")
     digest = question(settings, where, request.asker)
-    cache = _usable(options["--cache"])
+    cache, trouble = _usable(options["--cache"])
     memos, locks = Memos(f"{cache}/memo"), Locks(f"{cache}/locks")
     notes = Notes(memos, digest=digest, host=where, stamps=(stamp(settings),), log=log)
     patience = deadline.within(deadline.remaining() / 2)
@@ -145,22 +145,27 @@ def _answer(  # noqa: PLR0913 - where the parts are put together
 
     queue = Queue(locks, digest, patience=patience, to_the_end=to_the_end, say_stage=say_stage)
     answer(notes=notes, queue=queue, acquire=acquire, renew=renew, reply=say)
+    if trouble is not None:
+        log.noted(trouble)
     if log.cache != "shared":  # who only waited for another's answer leaves the tidying to that one
         from .sweep import sweep  # noqa: PLC0415
 
         sweep(cache, locks)
 
 
-def _usable(cache: str) -> str:
-    """Return *cache* with its folders made, or `NOWHERE` when others could write to it."""
+def _usable(cache: str) -> tuple[str, CacheUnsafeError | None]:
+    """Return *cache* with its folders made, or `NOWHERE` and why *cache* is not to be used."""
     try:
         prepare(cache)
     except CacheUnsafeError as error:
         note(error)  # and go on without: the pull must not fail
-        return NOWHERE
-    except OSError:  # full or read-only: what is there can still be read
-        return cache
-    return cache
+        return NOWHERE, error
+    except OSError:  # full or read-only: what is ours there can still be read
+        try:
+            return (cache if is_there(cache) else NOWHERE), None
+        except (CacheUnsafeError, OSError):
+            return NOWHERE, None
+    return cache, None
 
 
 def _too_late(stage: Stage, seconds: float) -> DeadlineExceededError:

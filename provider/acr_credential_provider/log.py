@@ -24,7 +24,7 @@ NAME = "aliyun-acr-credential-provider"
 LARGEST = 1024  # bytes; RFC 3164 knows no longer packet
 
 _DAEMON = 3 << 3
-_ERROR, _INFO, _DEBUG = 3, 6, 7  # severities
+_ERROR, _WARNING, _INFO, _DEBUG = 3, 4, 6, 7  # severities
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -66,6 +66,10 @@ class Log:
             self._is_told = True
             where = f"host={self.host or '-'} {self._entry_and_time()}"
             self._say("error", _ERROR, f"failed {where} error: {error.problem} remedy: {error.remedy}")
+
+    def noted(self, error: "CredentialProviderError") -> None:
+        """Tell what did not keep us from answering, since the kubelet drops the stderr of a run that answers."""
+        self._say("error", _WARNING, f"note: {error.problem}. {error.remedy}")
 
     def stage(self, words: str) -> None:
         """Tell what comes next."""

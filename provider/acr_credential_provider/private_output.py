@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from .errors import ConfigurationError
 
@@ -10,9 +11,11 @@ from .errors import ConfigurationError
 def write_private(path: str, text: str, *, remedy: str) -> None:
     """Put *text* into the file at *path*, new and with mode 0600, in place of the one before.
 
-    Raises `ConfigurationError` with *remedy* where the disk will not have it; nothing of the
-    secret is left behind then.
+    Raises `ConfigurationError` with *remedy* where the disk will not have it, or where there is
+    something else than a file; nothing of the secret is left behind then.
     """
+    if not _is_free(path):
+        raise ConfigurationError(f"{path} is not a regular file, and is left as it is", remedy=remedy)
     draft = f"{path}.{os.urandom(8).hex()}"
     try:
         os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
@@ -29,3 +32,11 @@ def write_private(path: str, text: str, *, remedy: str) -> None:
     else:
         return
     raise outcome
+
+
+def _is_free(path: str) -> bool:
+    """True if a file may be put at *path*: in the place of a device (/dev/null), it would break the machine."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:  # absent; what else is wrong with it, the writing will tell
+        return True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 
+from .folders import MEMOS
 from .locks import Lock
 
 TYPE_CHECKING = False
@@ -26,7 +27,6 @@ KEPT = 3 * 86400.0
 """Seconds since a pull last asked. No token lives longer than 25 hours, so those have long been dead."""
 DRAFT_KEPT = 3600.0
 """Seconds; writing one takes less than a millisecond."""
-MEMOS = (".memo", ".failed", ".settings", ".root")
 
 
 def sweep(cache: str, locks: Locks) -> None:

@@ -240,7 +240,8 @@ def test_a_pickle_in_the_store_never_goes_off(frozen, sandbox, tmp_path, where):
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 1000, b"SQLite format 3\0" + b"\xff" * 5000])
 def test_a_store_that_is_no_store_gives_way_to_a_new_one(frozen, sandbox, content):
-    (frozen.cache / "store").mkdir(parents=True)
+    frozen.cache.mkdir(mode=0o700)
+    (frozen.cache / "store").mkdir(mode=0o700)
     (frozen.cache / "store/cache.db").write_bytes(content)
     for _ in range(2):
         for memo in (frozen.cache / "memo").glob("*"):

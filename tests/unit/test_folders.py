@@ -5,7 +5,7 @@ import stat
 
 import pytest
 from acr_credential_provider.errors import CacheUnsafeError
-from acr_credential_provider.folders import NAMES, prepare
+from acr_credential_provider.folders import MARK, NAMES, is_there, prepare
 
 NOBODY = 65534
 
@@ -52,6 +52,55 @@ def test_a_folder_that_is_not_ours_alone_is_refused_by_name(tmp_path, name, what
         prepare(str(cache))
     assert str(folder) in caught.value.problem
     assert "Nothing" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    ["secret.txt", "memo/shopping.memo", "memo/cache.db", "locks/apt.lock", "store/places.sqlite", "memo/sub/", "sub/"],
+)
+def test_a_folder_with_one_thing_that_we_never_put_there_is_not_ours(tmp_path, foreign):
+    cache = tmp_path / "cache"
+    prepare(str(cache))
+    (cache / MARK).unlink()
+    for ours in (f"memo/{64 * '0'}.root", "locks/gate.lock", "locks/slot-0", "store/cache.db"):
+        (cache / ours).touch(0o600)
+    assert is_there(str(cache))
+    if foreign.endswith("/"):
+        (cache / foreign).mkdir(mode=0o700)
+    else:
+        (cache / foreign).touch(0o600)
+    before = {each: each.lstat() for each in cache.rglob("*")}
+    with pytest.raises(CacheUnsafeError, match="was not made by this program"):
+        prepare(str(cache))
+    assert {each: each.lstat() for each in cache.rglob("*")} == before
+
+
+@pytest.mark.parametrize(("mode", "is_taken"), [(0o700, True), (0o750, False), (0o755, False), (0o1777, False)])
+def test_an_empty_folder_is_taken_only_where_its_mode_need_not_change(tmp_path, mode, is_taken):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    cache.chmod(mode)
+    if is_taken:
+        prepare(str(cache))
+        assert (cache / MARK).exists()
+    else:
+        with pytest.raises(CacheUnsafeError):
+            prepare(str(cache))
+        assert os.listdir(cache) == []
+    assert stat.S_IMODE(cache.stat().st_mode) == mode
+
+
+def test_a_mark_that_is_no_file_of_this_user_marks_nothing(tmp_path):
+    cache = tmp_path / "cache"
+    cache.mkdir(mode=0o700)
+    (cache / MARK).symlink_to("/etc/hostname")
+    with pytest.raises(CacheUnsafeError):
+        prepare(str(cache))
+
+
+def test_to_look_for_a_folder_makes_none(tmp_path):
+    assert not is_there(str(tmp_path / "cache"))
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_made_does_not_keep_the_others_from_being_judged(tmp_path):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from acr_credential_provider.arguments import add_paths, duration
 from acr_credential_provider.deadline import Deadline
 from acr_credential_provider.errors import CredentialProviderError
-from acr_credential_provider.folders import prepare
+from acr_credential_provider.folders import is_there, prepare
 from acr_credential_provider.hit import API_VERSIONS, question
 from acr_credential_provider.locks import Locks
 from acr_credential_provider.memo import FAILED, FOREVER, TOKEN, Memo, Memos, judge_time
@@ -44,7 +44,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _show(options: argparse.Namespace) -> int:
-    rows = [_row(memo, asked, settings=options.settings) for memo, asked in _memos(options.cache)]
+    found = _memos(options.cache) if is_there(options.cache) else ()
+    rows = [_row(memo, asked, settings=options.settings) for memo, asked in found]
     if options.output == "json":
         print(json.dumps(rows, indent=2))  # noqa: T201 - the command's output
         return 0
@@ -84,10 +85,8 @@ def _memos(cache: str) -> Iterator[tuple[Memo, float]]:
 
 
 def _clear(options: argparse.Namespace) -> int:
-    try:
-        os.lstat(options.cache)
-    except FileNotFoundError:  # nothing is remembered, and nothing to forget it in has to be made
-        return 0
+    if not is_there(options.cache) or not os.listdir(options.cache):
+        return 0  # nothing is remembered, and nothing to forget it in has to be made
     prepare(options.cache)
     for path in Path(options.cache, "memo").iterdir():
         path.unlink(missing_ok=True)

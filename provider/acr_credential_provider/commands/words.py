@@ -13,10 +13,12 @@ import sys
 import time
 
 from acr_credential_provider.arguments import absolute_path, add_paths
-from acr_credential_provider.errors import ConfigurationError, CredentialProviderError
+from acr_credential_provider.cli import NOWHERE
+from acr_credential_provider.errors import CacheUnsafeError, ConfigurationError, CredentialProviderError
+from acr_credential_provider.folders import is_there
 from acr_credential_provider.hit import API_VERSIONS, LARGEST_REQUEST, SETTINGS
 from acr_credential_provider.version import VERSION
-from acr_credential_provider.watchdog import report
+from acr_credential_provider.watchdog import note, report
 
 from . import cache, settings
 
@@ -186,10 +188,23 @@ def _version(options: argparse.Namespace) -> int:
 def _explain(options: argparse.Namespace) -> int:
     from acr_credential_provider import explain  # noqa: PLC0415 - a pull's whole path, for this command alone
 
-    found = explain.explain(options.image, settings_path=options.settings, cache=options.cache)
+    found = explain.explain(options.image, settings_path=options.settings, cache=_readable(options.cache))
     as_json = options.output == "json"
     print(json.dumps(explain.document(found), indent=2) if as_json else explain.text(found))  # noqa: T201
     return {explain.FAILURE: 1, explain.NOTHING: 3}.get(found.answer, 0)
+
+
+def _readable(cache: str) -> str:
+    """Return *cache*, or a folder with nothing in it where a pull would not use *cache*, which is said on stderr."""
+    try:
+        is_there(cache)
+    except CacheUnsafeError as error:
+        note(error)
+    except OSError:  # this user may not even see it
+        pass
+    else:
+        return cache
+    return NOWHERE
 
 
 def _doctor(options: argparse.Namespace) -> int:
