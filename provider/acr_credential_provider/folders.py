@@ -141,7 +141,25 @@ def _make(folder: str) -> None:
     except FileExistsError:
         return
     except FileNotFoundError:
-        os.makedirs(folder, 0o700, exist_ok=True)
+        _make_above(folder)
+        try:
+            os.mkdir(folder, 0o700)
+        except FileExistsError:  # another process was faster
+            return
+
+
+def _make_above(folder: str) -> None:
+    """Make the folders above *folder* that are missing; root's for all to enter, since /var/cache may be among them."""
+    above = os.path.dirname(folder.rstrip("/"))
+    if os.path.isdir(above):
+        return
+    _make_above(above)
+    try:
+        os.mkdir(above, 0o700)
+    except FileExistsError:
+        return
+    if os.geteuid() == 0:
+        os.chmod(above, 0o755)  # noqa: S103 - like every folder of the system that others have folders in
 
 
 def _is_open_to_readers(folder: str) -> bool:

@@ -98,6 +98,18 @@ def test_a_mark_that_is_no_file_of_this_user_marks_nothing(tmp_path):
         prepare(str(cache))
 
 
+def test_the_folders_above_it_can_be_entered_by_others_where_root_makes_them(tmp_path):
+    """A missing /var/cache that only root could enter would stop other services."""
+    old = os.umask(0o077)
+    try:
+        prepare(str(tmp_path / "var/cache/ours"))
+    finally:
+        os.umask(old)
+    expected = 0o700 if os.geteuid() else 0o755
+    assert {mode(tmp_path / "var"), mode(tmp_path / "var/cache")} == {expected}
+    assert mode(tmp_path / "var/cache/ours") == 0o700
+
+
 def test_to_look_for_a_folder_makes_none(tmp_path):
     assert not is_there(str(tmp_path / "cache"))
     assert os.listdir(tmp_path) == []
