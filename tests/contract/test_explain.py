@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from acr_credential_provider.folders import MARK
 
 
 def paths(program):
@@ -230,8 +231,8 @@ def test_the_doctor_says_each_step_in_a_line(program, sandbox):
         f"ok         registry login: {host} accepted the login, and {host} has team/app:latest\n"
         "skipped    plugin as the kubelet runs it: no kubelet\n"
     )
-    assert sorted(each.name for each in program.cache.iterdir()) == ["locks", "memo", "store"]
-    assert not [each for each in program.cache.rglob("*") if each.is_file()], "the token it got is not kept"
+    assert sorted(each.name for each in program.cache.iterdir()) == [MARK, "locks", "memo", "store"]
+    assert [each.name for each in program.cache.rglob("*") if each.is_file()] == [MARK], "the token it got is not kept"
 
 
 def test_a_broken_step_is_told_with_its_remedy_below(program, sandbox):
