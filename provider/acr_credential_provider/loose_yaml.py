@@ -8,7 +8,9 @@ lines, since what they mean depends on the key and not on what they look like.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from bisect import bisect_left
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import yaml
 
@@ -37,11 +39,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A value and the line it starts on. *inner* is the line of the first line of a block of text."""
+    """A value and the line it starts on. *inner* is the line of the first line of a block of text.
+
+    *broken* is why there is no value although the text around it can be read.
+    """
 
     line: int
     value: str | list[Spot] | dict[str, Spot] = field(repr=False)
     inner: int = 0
+    broken: Problem | None = None
 
 
 class UnreadableError(Exception):
@@ -50,6 +56,11 @@ class UnreadableError(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
         self.problem = problem
+
+    def within(self, name: str) -> UnreadableError:
+        """Return the same of the text at the key *name*."""
+        inner = self.problem.field
+        return UnreadableError(replace(self.problem, field=f"{name}: {inner}" if inner else name))
 
 
 class Repairer:
@@ -172,18 +183,19 @@ def flattened(text: str, repairer: Repairer) -> str | None:
     return "\n".join(lines)
 
 
-def parse(text: str, *, first_line: int = 1) -> Spot:
-    """Return what *text* holds, every scalar as text; raise `UnreadableError`."""
+def parse(text: str, *, first_line: int = 1, by_key: bool = False) -> Spot:
+    """Return what *text* holds, every scalar as text; raise `UnreadableError`.
+
+    With *by_key*, *text* is a ConfigMap or its data: a key that holds what is refused here is *broken* by itself.
+    """
     try:
         refuse_depth(text)  # first: what parsing deep flows takes grows with the square of their depth
-        alias = next((each for each in yaml.parse(text, Loader=yaml.CSafeLoader) if _is_alias(each)), None)
-        if alias is not None and alias.start_mark is not None:
-            # Expanding them could also take for ever.
-            problem = "is an alias of YAML, because of its asterisk or ampersand"
-            raise UnreadableError(
-                Problem(alias.start_mark.line + first_line, "a value", problem, 'Put it in quotes: "*".')
-            )
-        node = yaml.compose(text, Loader=yaml.CSafeLoader)
+        aliases = [each for each in yaml.parse(text, Loader=yaml.CSafeLoader) if _is_alias(each)]
+        # Without its aliases: expanding them could take for ever.
+        node = yaml.compose(_masked(text, aliases) if aliases else text, Loader=yaml.CSafeLoader)
+        if by_key and isinstance(node, yaml.MappingNode):
+            return _by_key(node, first_line, [each.start_mark for each in aliases])
+        _refuse_alias([each.start_mark for each in aliases], first_line)
     except TooDeepError as error:
         outcome = UnreadableError(_too_deep(error.line + first_line))
     except yaml.MarkedYAMLError as error:
@@ -213,6 +225,56 @@ def refuse_depth(text: str) -> None:
             raise TooDeepError(event.start_mark.line if event.start_mark else 0)
 
 
+def _masked(text: str, aliases: list[Any]) -> str:
+    """Return *text* with something else, of the same length, in place of *aliases* and anchors."""
+    pieces, done = [], 0
+    for each in aliases:
+        start, end, sign = each.start_mark.index, each.end_mark.index, "x"
+        if not isinstance(each, yaml.AliasEvent):
+            start = text.index("&", start)  # a tag may come first
+            end, sign = start + len(each.anchor) + 1, " "
+        pieces += [text[done:start], sign * (end - start)]
+        done = end
+    return "".join([*pieces, text[done:]])
+
+
+def _by_key(node: yaml.MappingNode, first_line: int, aliases: list[Any], depth: int = _DEEPEST) -> Spot:
+    """Return the mapping *node*, each of its keys by itself, and each of those below ``data``; see `parse`."""
+    starts = [key.start_mark.index for key, _ in node.value]
+    places = [mark.index for mark in aliases]
+    members: dict[str, Spot] = {}
+    for (key, value), start, end in zip(node.value, starts, [*starts[1:], node.end_mark.index], strict=True):
+        line = key.start_mark.line + first_line
+        if not isinstance(key, yaml.ScalarNode):
+            raise UnreadableError(_no_word(line))
+        inside = aliases[bisect_left(places, start) : bisect_left(places, end)]
+        try:
+            if key.value == "data" and depth == _DEEPEST and isinstance(value, yaml.MappingNode):
+                spot = _by_key(value, first_line, inside, depth - 1)
+            else:
+                _refuse_alias(inside, first_line)
+                spot = _spot(value, first_line, depth - 1)
+        except UnreadableError as error:
+            spot = Spot(line, "", broken=error.problem)
+        broken = _repeated(line) if key.value in members else spot.broken
+        members[key.value] = replace(spot, line=line, broken=broken)
+    return Spot(node.start_mark.line + first_line, members)
+
+
+def _refuse_alias(marks: list[Any], first_line: int) -> None:
+    if marks:
+        problem = "is an alias of YAML, because of its asterisk or ampersand"
+        raise UnreadableError(Problem(marks[0].line + first_line, "a value", problem, 'Put it in quotes: "*".'))
+
+
+def _no_word(line: int) -> Problem:
+    return Problem(line, "", "has a key that is not a word", "Write key: value.")
+
+
+def _repeated(line: int) -> Problem:
+    return Problem(line, "", "repeats a key of the same mapping", "Keep one of the two.")
+
+
 def _too_deep(line: int) -> Problem:
     return Problem(line, "", "is nested too deep", "Copy the documented sample again.")
 
@@ -232,9 +294,9 @@ def _spot(node: yaml.Node, first_line: int, depth: int) -> Spot:
         for key, value in node.value:
             here = key.start_mark.line + first_line
             if not isinstance(key, yaml.ScalarNode):
-                raise UnreadableError(Problem(here, "", "has a key that is not a word", "Write key: value."))
+                raise UnreadableError(_no_word(here))
             if key.value in members:
-                raise UnreadableError(Problem(here, "", "repeats a key of the same mapping", "Keep one of the two."))
+                raise UnreadableError(_repeated(here))
             spot = _spot(value, first_line, depth - 1)
             members[key.value] = Spot(here, spot.value, spot.inner)
         return Spot(line, members)

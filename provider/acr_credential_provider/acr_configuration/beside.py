@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
-from acr_credential_provider.loose_yaml import Spot
+from acr_credential_provider.loose_yaml import Spot, UnreadableError
 from acr_credential_provider.problem import Problem
 
-from .spots import WrongError, mapping_of, text_of
+from .keys import RRSA
+from .spots import WrongError, mapping_of, refuse_broken, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,7 @@ _GO_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|s))+", re.ASCII)
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _TRUE, _FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off", ""})
 _NAME = re.compile(r"[a-z0-9*]([a-z0-9.*-]{0,251}[a-z0-9*])?", re.ASCII)
+_OF_THE_CONTROLLER = frozenset({"service-account", "watch-namespace", "webhook-configuration"})
 _CONTROLLER = "belongs to the pull-secrets controller: a node's plugin answers for every pod on the node"
 
 
@@ -41,7 +43,7 @@ class Beside:
             "service-account": self._service_accounts,
             "watch-namespace": self._namespaces,
             "webhook-configuration": self._webhook,
-            "rrsa": self._switch_rrsa,
+            RRSA: self._switch_rrsa,
             "expiring-threshold": self._set_threshold,
             "notify-email": self._without_meaning,
             "acr-api-version": self._api_version,
@@ -49,22 +51,33 @@ class Beside:
             "tokenMode": self._token_mode,
         }
         for key, (name, spot) in known.items():
-            if key in meanings:
-                try:
-                    meanings[key](name, spot)
-                except WrongError as error:
-                    self._result.problems += error.problems
+            if key not in meanings:
+                continue
+            if self._place == "node" and key in _OF_THE_CONTROLLER:
+                self._result.note(spot, f"{name} {_CONTROLLER}")
+                continue
+            try:
+                meanings[key](name, spot)
+            except WrongError as error:
+                self._tell(key, error.problems)
+            except UnreadableError as error:
+                self._tell(key, (error.problem,))
+
+    def _tell(self, key: str, problems: tuple[Problem, ...]) -> None:
+        """Tell what is wrong with *key*: for a node a note will do, unless the key says who asks."""
+        if self._place == "controller" or key == RRSA:
+            self._result.problems += problems
+            return
+        for each in problems:
+            self._result.note(
+                Spot(each.line, ""), f"{each.field} {each.problem}: what is usual is used in its place. {each.remedy}"
+            )
 
     def _service_accounts(self, name: str, spot: Spot) -> None:
-        if self._place == "node":
-            self._result.note(spot, f"{name} {_CONTROLLER}")
-        elif names := self._names(name, spot):
+        if names := self._names(name, spot):
             self.pull_secrets["serviceAccounts"] = names
 
     def _namespaces(self, name: str, spot: Spot) -> None:
-        if self._place == "node":
-            self._result.note(spot, f"{name} {_CONTROLLER}")
-            return
         names = ["*" if each == "all" else each for each in self._names(name, spot)]
         if names:
             self.pull_secrets["namespaces"] = names
@@ -116,13 +129,11 @@ class Beside:
                 meaning["timeoutSeconds"] = int(value.value)
             elif value.value:
                 meaning["failurePolicy"] = value.value
-        if self._place == "node":
-            self._result.note(spot, f"{name} {_CONTROLLER}")
-        else:
-            self.pull_secrets["webhook"] = meaning
+        self.pull_secrets["webhook"] = meaning
 
     def _switch_rrsa(self, name: str, spot: Spot) -> None:
         self.rrsa = "unreadable"  # unless it turns out otherwise below
+        refuse_broken(name, spot)
         value = spot.value
         if not (isinstance(value, str) and value.strip().lower() in _TRUE | _FALSE):
             members = mapping_of(name, spot, self._result)

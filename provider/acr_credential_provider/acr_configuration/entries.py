@@ -9,6 +9,7 @@ from acr_credential_provider.loose_yaml import Change, Spot, UnreadableError, fl
 from acr_credential_provider.problem import Problem
 
 from .keys import ENTRY_REPAIRER, REGISTRIES, REPAIRER
+from .spots import refuse_broken
 
 if TYPE_CHECKING:
     from .conversion import Conversion
@@ -16,9 +17,16 @@ if TYPE_CHECKING:
 
 
 def entries(name: str, info: Spot, result: Conversion) -> list[Found]:
-    """Return each entry of acr-registry-info with its name."""
+    """Return each entry of acr-registry-info with its name; raise `UnreadableError`."""
+    refuse_broken(name, info)
     if isinstance(info.value, str):
-        info = _unfolded(name, info, result)
+        outcome: UnreadableError | None = None
+        try:
+            info = _unfolded(name, info, result)
+        except UnreadableError as error:
+            outcome = error.within(name)
+        if outcome is not None:
+            raise outcome
     elif name == REGISTRIES and info.line > 1:
         result.note(info, f"{name} is a list of its own here; in a ConfigMap of the API server it must be text (|)")
     if isinstance(info.value, dict):

@@ -7,6 +7,8 @@ import re
 from acr_credential_provider.loose_yaml import Repairer
 
 REGISTRIES = "acr-registry-info"
+RRSA = "rrsa"
+"""The one key beside the registries that says who asks."""
 
 DATA_KEYS = {  # spellings without "-", "_" and capitals -> the key as documented
     "serviceaccount": "service-account",
@@ -16,8 +18,8 @@ DATA_KEYS = {  # spellings without "-", "_" and capitals -> the key as documente
     "acrapiversion": "acr-api-version",
     "acrregistryinfo": REGISTRIES,
     "acrinstanceinfo": REGISTRIES,
-    "rrsa": "rrsa",
-    "enablerrsa": "rrsa",
+    "rrsa": RRSA,
+    "enablerrsa": RRSA,
     "webhookconfiguration": "webhook-configuration",
     "acrregistry": "acr-registry",
     "tokenmode": "tokenMode",
@@ -72,6 +74,11 @@ _OURS = re.compile(
     r"|instance-?id|webhook-?configuration|service-?account",
     re.IGNORECASE,
 )
+
+
+def key_of(spelled: str) -> str | None:
+    """Return the key of the ConfigMap that *spelled* is, as documented; None for none."""
+    return DATA_KEYS.get(re.sub(r"[-_\s]", "", spelled).lower())
 
 
 def is_one(text: str) -> bool:

@@ -9,6 +9,7 @@ from acr_credential_provider.loose_yaml import Change, Spot, UnreadableError, pa
 from acr_credential_provider.problem import Problem
 
 from .keys import MANIFEST_KEYS, REGISTRIES, REPAIRER
+from .spots import refuse_broken
 
 if TYPE_CHECKING:
     from .conversion import Conversion
@@ -21,7 +22,7 @@ def data_of(text: str, result: Conversion) -> dict[str, Spot]:
         text, changes = REPAIRER.repair(text)
         result.changes += changes
         text = _without_metadata(text)
-    root = parse(text)
+    root = parse(text, by_key=True)
     if isinstance(root.value, list):
         return {REGISTRIES: root}
     if not isinstance(root.value, dict):
@@ -36,16 +37,23 @@ def data_of(text: str, result: Conversion) -> dict[str, Spot]:
     if kind is None and "data" not in members:
         return members
     data = members.get("data")
+    if data is not None:
+        refuse_broken("data", data)
     inner = data.value if data is not None else ""
     beside = {key: spot for key, spot in members.items() if key not in MANIFEST_KEYS}
     if isinstance(inner, dict):
-        return {**inner, **beside}
+        return {**inner, **beside, **{key: _twice(spot) for key, spot in beside.items() if key in inner}}
     if inner == "" and beside:
         result.changes.append(Change(data.line if data else 1, "keys at the indentation of data: were read as its own"))
         return beside
     if inner == "":
         return {}
     raise UnreadableError(Problem(data.line if data else 1, "data", "is not a mapping", "Indent its keys below data:."))
+
+
+def _twice(spot: Spot) -> Spot:
+    problem = Problem(spot.line, "", "stands below data and beside it", "Keep one of the two.")
+    return Spot(spot.line, "", broken=problem)
 
 
 def _without_metadata(text: str) -> str:

@@ -9,7 +9,7 @@ from acr_credential_provider.loose_yaml import Spot, UnreadableError
 from .beside import Beside
 from .conversion import API_VERSION, Conversion, Wanted
 from .entries import entries
-from .keys import DATA_KEYS, REGISTRIES
+from .keys import DATA_KEYS, REGISTRIES, RRSA, key_of
 from .manifest import data_of
 from .registries import Registries
 from .spots import named
@@ -39,6 +39,8 @@ def _fill(result: Conversion, data: dict[str, Spot], wanted: Wanted) -> None:
     known = named(data, DATA_KEYS, "", result)
     beside = Beside(result, wanted.place)
     beside.read(known)
+    if sum(key_of(each) == RRSA for each in data) > 1:
+        beside.rrsa = "unreadable"  # the second one may be what is meant
     registries = Registries(result, wanted, beside)
     name, info = known.get(REGISTRIES, (REGISTRIES, Spot(1, "")))
     result.document = {

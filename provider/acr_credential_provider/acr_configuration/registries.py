@@ -27,7 +27,7 @@ _ARNS = {  # of each kind, as the models want it
 }
 _ARTICLES = {"role": "a role", "oidc-provider": "an OIDC provider"}
 _INSTANCE = re.compile(r"cri-[a-z0-9]{1,60}", re.ASCII)
-_HOST_LIKE = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+(?::\d{1,5})?", re.ASCII)
+_HOST_LIKE = re.compile(r"(?<![a-z0-9_-])[a-z0-9_-]+(?:\.[a-z0-9_-]+)+(?::\d{1,5})?", re.ASCII)
 _BECAME = {
     "instanceId": "instanceId",
     "regionId": "region",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.loose_yaml import Spot, parse
+from acr_credential_provider.loose_yaml import Spot, UnreadableError, parse
 from acr_credential_provider.problem import Problem
 
 from .keys import REPAIRER
@@ -43,20 +43,35 @@ def placeholder(name: str, spot: Spot) -> Problem:
     return Problem(spot.line, name, "still holds the placeholder of a sample", remedy)
 
 
+def refuse_broken(name: str, spot: Spot) -> None:
+    """Raise `UnreadableError` where nothing could be read at *spot*."""
+    if spot.broken is not None:
+        raise UnreadableError(spot.broken).within(name)
+
+
 def text_of(name: str, spot: Spot) -> str:
-    """Return the text at *spot*, or raise `WrongError`."""
+    """Return the text at *spot*, or raise `WrongError` or `UnreadableError`."""
+    refuse_broken(name, spot)
     if not isinstance(spot.value, str):
         raise WrongError(Problem(spot.line, name, "is not text", "Write one value on the line of the key."))
     return spot.value.strip()
 
 
 def mapping_of(name: str, spot: Spot, result: Conversion) -> dict[str, Spot]:
-    """Return the members at *spot*, which may be YAML in a text, or raise `WrongError`."""
-    value = spot.value
-    if isinstance(value, str):
-        text, changes = REPAIRER.repair(value, first_line=spot.inner or spot.line)
+    """Return the members at *spot*, which may be YAML in a text, or raise `WrongError` or `UnreadableError`."""
+    refuse_broken(name, spot)
+    inner = spot
+    if isinstance(spot.value, str):
+        outcome: UnreadableError | None = None
+        try:
+            text, changes = REPAIRER.repair(spot.value, first_line=spot.inner or spot.line)
+            inner = parse(text, first_line=spot.inner or spot.line)
+        except UnreadableError as error:
+            outcome = error.within(name)
+        if outcome is not None:
+            raise outcome
         result.changes += changes
-        value = parse(text, first_line=spot.inner or spot.line).value
+    value = inner.value
     if value == "":
         return {}
     if not isinstance(value, dict):

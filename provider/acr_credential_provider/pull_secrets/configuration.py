@@ -42,6 +42,7 @@ NATIVE_KEYS = ("settings.yaml", "settings.json")
 UNDO = "To take all logins away, run pull-secrets uninstall."
 MOST_NAMED = 5
 NO_CONTENT = Content.of(b"")
+_SURROGATES = re.compile(r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}")
 ROLES_CHANGED = "2023-04-03T00:00:00Z"
 """Clusters created from then on have the managed role (tokenMode auto)."""
 
@@ -220,11 +221,16 @@ def text_of(data: Mapping[str, str] | None) -> str:
     for key, value in data.items():
         plain = value.rstrip("\n")
         if "\n" in value:
-            lines += [f"  {json.dumps(key)}: |", *(f"    {line}".rstrip() for line in plain.split("\n"))]
+            lines += [f"  {_quoted(key)}: |", *(f"    {line}".rstrip() for line in plain.split("\n"))]
         else:
-            lines.append(f"  {json.dumps(key)}: {json.dumps(value)}")
+            lines.append(f"  {_quoted(key)}: {_quoted(value)}")
     text = "\n".join(lines) + "\n"
-    return text if _says(text, data) else json.dumps({"kind": "ConfigMap", "data": dict(data)})
+    return text if _says(text, data) else _quoted({"kind": "ConfigMap", "data": dict(data)})
+
+
+def _quoted(value: object) -> str:
+    """Return *value* as JSON that is YAML too: YAML has no pairs of surrogates."""
+    return _SURROGATES.sub(lambda pair: f"\\U{ord(json.loads(chr(34) + pair[0] + chr(34))):08x}", json.dumps(value))
 
 
 def _says(text: str, data: Mapping[str, str]) -> bool:

@@ -291,7 +291,14 @@ PROBLEMS = {
     "a key twice, letter by letter": (info("- instanceId: a\n  instanceId: b"), 4, "", "repeats a key"),
     "a plain word": (info("- cri-shop"), 3, "[0]", "is not an instance but a plain word"),
     "a word alone": (info("cri-shop"), 3, "", "is not a list"),
-    "an alias": ("data:\n  watch-namespaces: *all\n  acr-registry-info: ''\n", 2, "a value", "is an alias of YAML"),
+    "an alias": ("data:\n  acr-registry-info: *all\n", 2, "a value", "is an alias of YAML"),
+    "an anchor": (
+        "data:\n  acr-registry-info: &all\n    - instanceId: cri-shop\n",
+        2,
+        "a value",
+        "is an alias of YAML",
+    ),
+    "an alias for an entry": (info("- &a\n  instanceId: cri-shop\n- *a"), 3, "a value", "is an alias of YAML"),
     "a tab": ("data:\n\tacr-registry-info: x\n", 2, "", "is indented with a tab"),
     "no space after an unknown key's colon": ("data:\n  note:x\n  acr-registry-info: |\n", 2, "", "has no space after"),
     "something else than YAML": ("acr-configuration: [unclosed\n", 1, "", "is not YAML"),
@@ -436,6 +443,22 @@ PROBLEMS = {
         "customAccessKeySecret",
         "may or may not end before //",
     ),
+}
+
+
+@pytest.mark.parametrize("form", PROBLEMS)
+def test_what_cannot_be_meant_is_told_by_line_field_and_remedy(form):
+    text, line, field, problem = PROBLEMS[form]
+    assert is_one(text)
+    conversion = convert(text)
+    judge_conversion(conversion)
+    first = conversion.problems[0]
+    assert (first.line, problem in first.problem, first.field.endswith(field)) == (line, True, True), str(first)
+    assert first.remedy.endswith(".")
+    assert "CANARY" not in str(first) + first.remedy + repr(conversion)
+
+
+PROBLEMS_OF_A_CONTROLLER = {
     "a threshold without unit": ("data:\n  expiring-threshold: 900\n" + info(ENTRY)[6:], 2, "", "is not a duration"),
     "a threshold of days": ("data:\n  expiring-threshold: 48h\n" + info(ENTRY)[6:], 2, "", "is longer than 12h"),
     "a webhook's timeout with a unit": (
@@ -453,16 +476,12 @@ PROBLEMS = {
 }
 
 
-@pytest.mark.parametrize("form", PROBLEMS)
-def test_what_cannot_be_meant_is_told_by_line_field_and_remedy(form):
-    text, line, field, problem = PROBLEMS[form]
-    assert is_one(text)
-    conversion = convert(text)
-    judge_conversion(conversion)
-    first = conversion.problems[0]
-    assert (first.line, problem in first.problem, first.field.endswith(field)) == (line, True, True), str(first)
-    assert first.remedy.endswith(".")
-    assert "CANARY" not in str(first) + first.remedy + repr(conversion)
+@pytest.mark.parametrize("form", PROBLEMS_OF_A_CONTROLLER)
+def test_what_a_controller_alone_reads_is_a_problem_of_the_controller_alone(form):
+    text, line, field, problem = PROBLEMS_OF_A_CONTROLLER[form]
+    (told,) = convert(text, place="controller").problems
+    assert (told.line, problem in told.problem, told.field.endswith(field)) == (line, True, True), str(told)
+    assert convert(text).problems == []
 
 
 def test_one_bad_entry_does_not_cost_the_others():
