@@ -11,6 +11,7 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
+from acr_credential_provider.command_line import CommandParser, folder_argument, path_on_node
 from acr_credential_provider.hit import CACHE, SETTINGS
 from acr_credential_provider.version import VERSION
 from acr_credential_provider.watchdog import report
@@ -73,7 +74,7 @@ def run(arguments: list[str]) -> int:
 
 def _agent(options: argparse.Namespace) -> Agent:
     host = Host(options.host_root)
-    spoken = Folders(options.status, options.grants)
+    spoken = Folders(options.status or "", options.grants or "")
     wishes = Wishes(
         version=VERSION,
         content=" ".join(options.installer),
@@ -84,7 +85,8 @@ def _agent(options: argparse.Namespace) -> Agent:
     own = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "acr_credential_provider"]
     plugin = ["--settings", options.plugin_settings, "--cache", options.plugin_cache]
     program = InstalledProgram(own, host.root, options.installer, plugin)
-    offers = Offers(options.node, options.settings_from, options.credentials_from, options.spread, host, program, _boot)
+    pushes = (options.settings_from or "", options.credentials_from or "")
+    offers = Offers(options.node, *pushes, options.spread, host, program, _boot)
     agent = Agent(wishes, program, host, offers, spoken, _boot, report, _log)
     program.beat = agent.tell
     return agent
@@ -116,27 +118,33 @@ def _log(text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog=f"{NAME} node agent",
         description="Installs the plugin on this node, keeps it and its settings right, and renews tokens before they "
         "are due. What comes after -- goes to `node install`.",
     )
-    parser.add_argument("--host-root", default="/", metavar="DIR", help="where the node's / is mounted (/)")
+    parser.add_argument(
+        "--host-root", type=folder_argument, default="/", metavar="DIR", help="where the node's / is mounted (/)"
+    )
     parser.add_argument("--node", default=os.environ.get("NODE_NAME", ""), help="this node's name (NODE_NAME)")
-    parser.add_argument("--settings-from", default="", metavar="DIR", help="mounted ConfigMap with settings.yaml")
+    parser.add_argument(
+        "--settings-from", type=folder_argument, metavar="DIR", help="mounted ConfigMap with settings.yaml"
+    )
     parser.add_argument(
         "--credentials-from",
-        default="",
+        type=folder_argument,
         metavar="DIR",
         help=f"mounted Secret; its keys become files in {pushed.CREDENTIALS}",
     )
-    parser.add_argument("--status", default="", metavar="DIR", help="what the reporter reads")
-    parser.add_argument("--grants", default="", metavar="DIR", help="what it answers; without it nobody is asked")
+    parser.add_argument("--status", type=folder_argument, metavar="DIR", help="what the reporter reads")
+    parser.add_argument(
+        "--grants", type=folder_argument, metavar="DIR", help="what it answers; without it nobody is asked"
+    )
     parser.add_argument("--spread", type=float, default=SPREAD, help=f"seconds in which nodes take settings ({SPREAD})")
     parser.add_argument("--uninstall", action="store_true", help="make the node what it was, and stay idle")
     parser.add_argument("--own-image", default=os.environ.get("OWN_IMAGE", ""), help="this pod's image (OWN_IMAGE)")
     parser.add_argument("--allow-own-image", action="store_true", help="even if it is pulled with the plugin's logins")
-    parser.add_argument("--plugin-settings", default=SETTINGS, help=argparse.SUPPRESS)
-    parser.add_argument("--plugin-cache", default=CACHE, help=argparse.SUPPRESS)
+    parser.add_argument("--plugin-settings", type=path_on_node, default=SETTINGS, help=argparse.SUPPRESS)
+    parser.add_argument("--plugin-cache", type=path_on_node, default=CACHE, help=argparse.SUPPRESS)
     parser.add_argument("installer", nargs="*", metavar="-- OPTION", help="options of `node install`")
     return parser

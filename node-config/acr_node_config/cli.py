@@ -6,9 +6,18 @@ import argparse
 import importlib
 import json
 import os
+import stat
 import sys
 from typing import TYPE_CHECKING, Any
 
+from acr_credential_provider.command_line import (
+    STDIN,
+    STDIN_NAME,
+    CommandParser,
+    folder_argument,
+    path_argument,
+    path_on_node,
+)
 from acr_credential_provider.errors import CredentialProviderError
 from acr_credential_provider.hit import SETTINGS
 from acr_credential_provider.watchdog import report
@@ -18,6 +27,7 @@ from . import commands_on_host, finding, live_kubelet, loaded_config, steps
 from .failures import NodeConfigError, RefusedError
 from .files import Host
 from .guard import Guard
+from .host_tree import LARGEST
 from .install import Node
 from .kubelet_service import BUS_SOCKET, WAYS, Bus, Service, Systemctl
 from .placement import MODES, Wanted
@@ -59,10 +69,12 @@ DOORS = {
 
 def run(arguments: list[str]) -> int:
     """Carry out *arguments*; return the exit code."""
+    parser = _parser()
+    arguments = parser.ordered(arguments)
     if arguments and arguments[0] in DOORS:
         code: int = importlib.import_module(DOORS[arguments[0]][0]).run(arguments[1:])
         return code
-    options = _parser().parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
         code = options.run(options)
     except NodeConfigError as error:
@@ -74,8 +86,8 @@ def run(arguments: list[str]) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog=f"{NAME} node",
         description=DESCRIPTION,
         epilog=EPILOG,
@@ -85,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, what: Callable[[argparse.Namespace], int], help_text: str) -> argparse.ArgumentParser:
         verb = verbs.add_parser(name, help=help_text)
-        verb.add_argument("--host-root", metavar="DIR", type=_absolute, default="/", help="where the node's / is (/)")
+        verb.add_argument("--host-root", metavar="DIR", type=_host_root, default="/", help="where the node's / is (/)")
         verb.add_argument("--output", choices=("text", "json"), default="text")
         verb.set_defaults(run=what, is_image=False)
         return verb
@@ -107,12 +119,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_wanted(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--settings", metavar="FILE", help=f"settings to install (default: those at {SETTINGS})")
-    parser.add_argument("--bundle", metavar="DIR", help="program to install (default: this one)")
+    parser.add_argument(
+        "--settings", metavar="FILE", type=path_argument, help=f"settings to install (default: those at {SETTINGS})"
+    )
+    parser.add_argument("--bundle", metavar="DIR", type=folder_argument, help="program to install (default: this one)")
     parser.add_argument("--mode", choices=MODES, default="auto", help="how to change the kubelet (auto)")
     parser.add_argument("--profile", choices=PROFILES, default="", help="kind of node (default: found out)")
-    parser.add_argument("--bin-dir", metavar="DIR", type=_absolute, help="folder of the kubelet's providers")
-    parser.add_argument("--config", metavar="FILE", type=_absolute, help="the CredentialProviderConfig")
+    parser.add_argument("--bin-dir", metavar="DIR", type=path_on_node, help="folder of the kubelet's providers")
+    parser.add_argument("--config", metavar="FILE", type=path_on_node, help="the CredentialProviderConfig")
     parser.add_argument("--retry", action="store_true", help="try even what was rejected on this node before")
     _add_service(parser)
 
@@ -126,10 +140,8 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _absolute(path: str) -> str:
-    if not path.startswith("/") or {"'", "\n"} & set(path):
-        raise argparse.ArgumentTypeError("must be a plain absolute path")
-    return path.rstrip("/") or "/"
+def _host_root(path: str) -> str:
+    return path_on_node(path_argument(path))
 
 
 def _seconds(text: str) -> float:
@@ -263,20 +275,25 @@ def _request(options: argparse.Namespace, node: Node) -> Request:
     """Read the program and the settings that are to be installed; the program itself says what the settings cover."""
     bundle = bundles.read(options.bundle or bundles.own_folder())
     path = options.settings or node.host.outside(SETTINGS)
+    content = settings_at(path)
     wanted = Wanted(options.profile, options.bin_dir or "", options.config or "")
     return Request(
         bundle,
-        covered(f"{bundle.source}/{NAME}", path),
+        covered(f"{bundle.source}/{NAME}", content, path),
         lambda facts: place(facts, options.mode, wanted),
-        _content(path) if options.settings else None,
+        content if options.settings else None,
         options.mode,
         options.retry,
     )
 
 
-def covered(program: str, settings: str) -> dict[str, Any]:
-    """Return what *program* says that the file *settings* covers; raise `RefusedError` with its own words."""
-    ended = commands_on_host.run([program, "settings", "match-images", settings, "--output", "json"], seconds=30.0)
+def covered(program: str, content: bytes, path: str) -> dict[str, Any]:
+    """Return what *program* says that settings cover; raise `RefusedError` with its own words.
+
+    It is given the *content* that was read from *path*: the file may be another one a moment later.
+    """
+    words = [program, "settings", "match-images", STDIN, "--output", "json"]
+    ended = commands_on_host.run(words, stdin=content, seconds=30.0)
     try:
         document = json.loads(ended.stdout) if ended.returncode == 0 else None
     except ValueError:
@@ -284,20 +301,35 @@ def covered(program: str, settings: str) -> dict[str, Any]:
     if isinstance(document, dict):
         return document
     said = dict(
-        line.partition(": ")[::2] for line in ended.stderr.decode("utf-8", "replace").splitlines() if ": " in line
+        line.replace(STDIN_NAME, path).partition(": ")[::2]
+        for line in ended.stderr.decode("utf-8", "replace").splitlines()
+        if ": " in line
     )
     raise RefusedError(
-        said.get("error", f"{settings} is not usable"),
-        remedy=said.get("remedy", f"See {NAME} settings validate {settings}."),
+        said.get("error", f"{path} is not usable"),
+        remedy=said.get("remedy", f"See {NAME} settings validate {path}."),
     )
 
 
-def _content(path: str) -> bytes:
+def settings_at(path: str) -> bytes:
+    """Return what the settings file at *path* holds, read once; raise `RefusedError` if others could have written it.
+
+    What is returned is both judged and installed.
+    """
     try:
-        with open(path, "rb") as file:
-            return file.read(1 << 20)
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            seen = os.fstat(file.fileno())
+            content = file.read(LARGEST + 1) if stat.S_ISREG(seen.st_mode) else None
     except OSError as error:
         why = os.strerror(error.errno or 0)
+    else:
+        if content is None:
+            raise RefusedError(f"{path} is not a regular file", remedy="Name the settings' file with --settings.")
+        if seen.st_uid not in (0, os.geteuid()) or seen.st_mode & 0o022:
+            raise RefusedError(
+                f"{path} can be changed by others than root", remedy=f"Run: chown root:root {path}; chmod 0600 {path}"
+            )
+        return content
     raise RefusedError(f"{path} cannot be read: {why}", remedy="Name the settings' file with --settings.")
 
 

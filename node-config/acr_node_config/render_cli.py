@@ -9,6 +9,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+from acr_credential_provider.command_line import STDIN, CommandParser, file_or_stdin, path_argument
 from acr_credential_provider.errors import ConfigurationError
 from acr_credential_provider.hit import SETTINGS
 
@@ -50,7 +51,7 @@ def _rendered(options: argparse.Namespace) -> openshift.Rendered:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog=PROGRAM,
         description=__doc__,
         epilog=EXAMPLES,
@@ -60,11 +61,15 @@ def _parser() -> argparse.ArgumentParser:
         "openshift", help="a MachineConfig, a disruption policy, or the rights of the DaemonSet"
     )
     platform.add_argument("--part", choices=openshift.PARTS, default=openshift.PARTS[0])
-    platform.add_argument("--unit", metavar="FILE", help="what systemctl cat kubelet prints on a node; - is stdin")
+    platform.add_argument(
+        "--unit", type=file_or_stdin, metavar="FILE", help="what systemctl cat kubelet prints on a node; - is stdin"
+    )
     platform.add_argument("--role", default="worker", type=_name, help="pool of machines (default: worker)")
     platform.add_argument("--kubernetes", type=_version, metavar="X.Y", help="version of the nodes' kubelet")
-    platform.add_argument("--settings", default=SETTINGS, help=f"default: {SETTINGS}")
-    platform.add_argument("--match-images", metavar="FILE", help="what settings match-images --output json wrote")
+    platform.add_argument("--settings", type=path_argument, default=SETTINGS, help=f"default: {SETTINGS}")
+    platform.add_argument(
+        "--match-images", type=file_or_stdin, metavar="FILE", help="what settings match-images --output json wrote"
+    )
     platform.add_argument("--namespace", default="aliyun-acr-credential-provider", type=_name, help="of the DaemonSet")
     platform.add_argument("--service-account", default="aliyun-acr-credential-provider", type=_name)
     return parser
@@ -89,7 +94,7 @@ def _covered(settings: str) -> dict[str, Any]:
 
 
 def _read(file: str) -> str:
-    if file == "-":
+    if file == STDIN:
         return sys.stdin.read()
     with open(file, encoding="utf-8") as opened:
         return opened.read()

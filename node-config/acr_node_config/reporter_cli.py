@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import threading
 import time
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.command_line import CommandParser, folder_argument
 from acr_credential_provider.errors import ConfigurationError
 from acr_credential_provider.watchdog import report
 
@@ -19,6 +19,7 @@ from .reporter import Clocks, Reporter
 from .slots import Slots, slot_name
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
 
 TICK = 2.0
@@ -74,7 +75,7 @@ def _boot() -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="aliyun-acr-credential-provider node reporter",
         description="Tells the cluster how the agent of this node is doing, and serves its metrics and health.",
     )
@@ -82,10 +83,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--namespace", default=os.environ.get("POD_NAMESPACE", "kube-system"), help="of the Leases (POD_NAMESPACE)"
     )
-    parser.add_argument("--status", default="/status", metavar="DIR", help="what the agent writes (/status)")
-    parser.add_argument("--grants", default="/grants", metavar="DIR", help="what it reads (/grants)")
+    parser.add_argument(
+        "--status", type=folder_argument, default="/status", metavar="DIR", help="what the agent writes (/status)"
+    )
+    parser.add_argument(
+        "--grants", type=folder_argument, default="/grants", metavar="DIR", help="what it reads (/grants)"
+    )
     parser.add_argument("--slots", type=int, default=1, help="nodes that may restart their kubelet at once; 0: all (1)")
     parser.add_argument("--host", default="", help="address to listen at (all)")
     parser.add_argument("--port", type=int, default=9808, help="for /metrics and /healthz (9808)")
-    parser.add_argument("--service-account", default=SERVICE_ACCOUNT, metavar="DIR", help="token and ca.crt")
+    parser.add_argument(
+        "--service-account", type=folder_argument, default=SERVICE_ACCOUNT, metavar="DIR", help="token and ca.crt"
+    )
     return parser

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import argparse
 
+from .command_line import path_argument
 from .hit import CACHE, SETTINGS
 from .settings import parse_duration
 
 
 def add_paths(parser: argparse.ArgumentParser) -> None:
     """Give *parser* the options of the settings file and the cache folder."""
-    parser.add_argument("--settings", type=absolute_path, default=SETTINGS, help=f"settings file (default: {SETTINGS})")
-    parser.add_argument("--cache", type=absolute_path, default=CACHE, help=f"cache folder (default: {CACHE})")
-
-
-def absolute_path(text: str) -> str:
-    """Take a path from the root."""
-    if not text.startswith("/"):
-        raise argparse.ArgumentTypeError("must be an absolute path: the kubelet runs us from anywhere")
-    return text
+    parser.add_argument("--settings", type=path_argument, default=SETTINGS, help=f"settings file (default: {SETTINGS})")
+    parser.add_argument("--cache", type=path_argument, default=CACHE, help=f"cache folder (default: {CACHE})")
 
 
 def duration(text: str) -> float:

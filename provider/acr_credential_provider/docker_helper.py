@@ -17,7 +17,7 @@ import signal
 import time
 
 from .cli import get_credentials
-from .hit import API_VERSIONS, CACHE, SETTINGS, fresh_memo, is_logged, read_request, write_all
+from .hit import API_VERSIONS, CACHE, SETTINGS, absolute, fresh_memo, is_logged, read_request, write_all
 from .log import Log
 from .memo import judge_time
 from .version import VERSION
@@ -44,10 +44,13 @@ USAGE = "usage: docker-credential-aliyun-acr get|list|store|erase|version"
 
 def main(arguments: list[str], *, started: float, seconds: float) -> int:
     """Carry out the verb in *arguments*; return the exit code. Takes its paths from the environment."""
-    named = {name: os.environ[variable] for name, variable in PLACES.items() if os.environ.get(variable)}
-    options = _user_paths() | named
-    if not all(path.startswith("/") for path in options.values()):
-        return _refuse(f"{' and '.join(PLACES.values())} must be absolute paths")
+    options = _user_paths()
+    for name, variable in PLACES.items():
+        path = os.environ.get(variable, "")
+        try:
+            options |= {name: absolute(path)} if path else {}
+        except (OSError, ValueError):
+            return _refuse(f"{variable} is not a path that can be followed: write it from / on")
     return run(arguments[0] if len(arguments) == 1 else "", options, started=started, seconds=seconds)
 
 
@@ -179,8 +182,14 @@ def _user_paths() -> dict[str, str]:
     if os.geteuid() == 0 or not home.startswith("/"):
         return places
     name = "aliyun-acr-credential-provider"
-    config = os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
-    places["--cache"] = f"{os.environ.get('XDG_CACHE_HOME') or f'{home}/.cache'}/{name}"
+    config = _base("XDG_CONFIG_HOME") or f"{home}/.config"
+    places["--cache"] = f"{_base('XDG_CACHE_HOME') or f'{home}/.cache'}/{name}"
     if os.path.exists(f"{config}/{name}/settings.yaml"):
         places["--settings"] = f"{config}/{name}/settings.yaml"
     return places
+
+
+def _base(variable: str) -> str:
+    """Return the folder in *variable*, "" for a relative one: the XDG specification has it ignored."""
+    folder = os.environ.get(variable, "")
+    return folder if folder.startswith("/") else ""

@@ -23,25 +23,52 @@ ROLE_ANNOTATION = "pod-identity.alibabacloud.com/role-name"
 """The one annotation of a ServiceAccount that an answer depends on."""
 
 
-def exec_options(arguments: list[str]) -> dict[str, str] | None:
+def exec_options(arguments: list[str], *, here: str = "") -> dict[str, str] | None:
     """Return the options of the exec protocol, or None when *arguments* ask for something else.
+
+    Relative paths start at *here*, by default the working directory, which is the kubelet's own when it runs us.
 
     >>> exec_options(["get-credentials", "--settings", "/etc/acr.yaml"])["--settings"]
     '/etc/acr.yaml'
+    >>> exec_options(["--cache=var/cache/acr"], here="/")["--cache"]
+    '/var/cache/acr'
     >>> exec_options(["--help"])
     """
     options = {"--settings": SETTINGS, "--cache": CACHE}
-    words = iter(arguments[1:] if arguments[:1] == ["get-credentials"] else arguments)
+    is_named = False
+    words = iter(arguments)
     for word in words:
+        if word == "get-credentials" and not is_named:
+            is_named = True
+            continue
         name, equals, value = word.partition("=")
         if name not in OPTIONS:
             return None
         if not equals:
             value = next(words, "")
-        if not value.startswith("/"):
+        try:
+            options[name] = absolute(value, here=here)
+        except (OSError, ValueError):
             return None  # the rest of the program says what is wrong with it
-        options[name] = value
     return options
+
+
+def absolute(path: str, *, here: str = "") -> str:
+    """Return *path* from the root on: a relative one starts at *here*, by default the working directory.
+
+    Raises ``ValueError`` for what is no path or looks like something else (``-``, ``~``), ``OSError`` when
+    the working directory is gone.
+
+    >>> absolute("./settings.yaml", here="/srv")
+    '/srv/settings.yaml'
+    """
+    if path[:1] == "/":
+        return path
+    if path[:1] in ("", "-", "~"):
+        raise ValueError
+    while path[:2] == "./":
+        path = path[2:].lstrip("/")
+    return (here or posix.getcwd()).rstrip("/") + "/" + path
 
 
 def read_request(file: int = 0) -> bytes:

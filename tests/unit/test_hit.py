@@ -141,6 +141,8 @@ def test_an_odd_request_is_left_to_the_rest(options, field):
         ([], ("/etc/aliyun-acr-credential-provider/settings.yaml", "/var/cache/aliyun-acr-credential-provider")),
         (["get-credentials", "--cache=/c"], ("/etc/aliyun-acr-credential-provider/settings.yaml", "/c")),
         (["--settings", "/s", "--cache", "/c"], ("/s", "/c")),
+        (["--settings", "/s", "get-credentials", "--cache", "/c"], ("/s", "/c")),
+        (["--settings=s.yaml", "--cache", "./c"], (f"{os.getcwd()}/s.yaml", f"{os.getcwd()}/c")),
     ],
 )
 def test_the_exec_protocol_takes_two_paths(arguments, paths):
@@ -149,7 +151,16 @@ def test_the_exec_protocol_takes_two_paths(arguments, paths):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["cache", "show"], ["--settings"], ["--settings", "relative"], ["--cache="], ["get-credentials", "x"]],
+    [
+        ["--help"],
+        ["cache", "show"],
+        ["--settings"],
+        ["--cache="],
+        ["--settings", "-"],
+        ["--cache=~/c"],
+        ["get-credentials", "get-credentials"],
+        ["get-credentials", "x"],
+    ],
     ids=" ".join,
 )
 def test_other_words_are_left_to_the_command_line(arguments):

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from acr_credential_provider.command_line import CommandParser
+
 WARM_DEADLINE = 15.0
 """Seconds for the renewal of one host."""
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_to(commands: argparse._SubParsersAction[CommandParser]) -> None:
     """Add the word to *commands*."""
     cache = commands.add_parser("cache", help="what this node remembers").add_subparsers(required=True)
     show = cache.add_parser("show", help="list the remembered answers, without their secrets")

@@ -2,59 +2,72 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
 import yaml
 
 from acr_credential_provider import acr_configuration
-from acr_credential_provider.arguments import absolute_path
+from acr_credential_provider.command_line import STDIN, STDIN_NAME, file_or_stdin, folder_argument
 from acr_credential_provider.errors import ConfigurationError
 from acr_credential_provider.hit import SETTINGS
 from acr_credential_provider.private_output import write_private
 from acr_credential_provider.settings import (
+    LARGEST,
     PartlyUsable,
     ProviderSettings,
+    decoded,
     judge,
     judge_conversion,
     judge_for,
-    load,
     read,
+    settings_in,
 )
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterable
 
     from acr_credential_provider.acr_configuration import Conversion
+    from acr_credential_provider.command_line import CommandParser
     from acr_credential_provider.problem import Problem
 
 _ELSEWHERE = "Name a folder with --keys-directory that this user may write, on a disk with space."
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_to(commands: argparse._SubParsersAction[CommandParser]) -> None:
     """Add the word to *commands*."""
     settings = commands.add_parser("settings", help="check the settings file").add_subparsers(required=True)
     validate = settings.add_parser("validate", help="say all that is wrong with a settings file")
-    validate.add_argument("file", nargs="?", default=SETTINGS, help=f"default: {SETTINGS}")
+    _add_file(validate)
     _add_place(validate)
     validate.set_defaults(run=_validate)
     convert = settings.add_parser("convert", help="write an acr-configuration ConfigMap as native settings to stdout")
-    convert.add_argument("file", help="the ConfigMap's manifest or its data, YAML or JSON")
+    convert.add_argument(
+        "file", type=file_or_stdin, help="the ConfigMap's manifest or its data, YAML or JSON; - is stdin"
+    )
     _add_place(convert)
     convert.add_argument(
         "--keys-directory",
-        type=absolute_path,
+        type=folder_argument,
         metavar="DIR",
         help="write access keys that stand in the file into files in this folder, for root alone",
     )
     convert.set_defaults(run=_convert)
 
     match = settings.add_parser("match-images", help="write the kubelet's matchImages for a settings file to stdout")
-    match.add_argument("file", nargs="?", default=SETTINGS, help=f"default: {SETTINGS}")
+    _add_file(match)
     match.add_argument("--output", choices=("text", "json"), default="text", help="text is YAML (default)")
     match.set_defaults(run=_match_images)
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    """Let the settings file be named as other commands have it named, or with no option before it."""
+    files = parser.add_mutually_exclusive_group()
+    files.add_argument("file", nargs="?", type=file_or_stdin, help=f"default: {SETTINGS}; - is stdin")
+    files.add_argument("--settings", type=file_or_stdin, help=argparse.SUPPRESS)
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
@@ -63,37 +76,49 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _read(file: str) -> tuple[str, str]:
+    """Return the text in *file*, and what to call it."""
+    if file != STDIN:
+        return read(file), file
+    try:
+        with open(0, "rb", closefd=False) as stdin:
+            return decoded(stdin.read(LARGEST + 1), STDIN_NAME), STDIN_NAME
+    except OSError as error:
+        problem = f"cannot read {STDIN_NAME}: {os.strerror(error.errno or 0)}"
+    raise ConfigurationError(problem, remedy="Write the settings to it, or name their file.")
+
+
 def _validate(options: argparse.Namespace) -> int:
-    text = read(options.file)
+    text, file = _read(options.file or options.settings or SETTINGS)
     if acr_configuration.is_one(text):
         # The controller keeps keys of its ConfigMap in memory by itself; wherever that is, validating writes none.
         keys = "/run/keys" if options.place == "controller" else ""
         conversion = acr_configuration.convert(text, place=options.place, keys_directory=keys)
         judged = judge_conversion(conversion)
-        _tell_all(options.file, conversion)
+        _tell_all(file, conversion)
     else:
         judged = judge(text)
         if isinstance(judged, ProviderSettings) and options.place:
             judged = judge_for(options.place, judged, text) or judged
         if not isinstance(judged, ProviderSettings):
-            _tell_problems(options.file, judged)
+            _tell_problems(file, judged)
     if not isinstance(judged, ProviderSettings):
         return 1
     usable = "partly usable" if isinstance(judged, PartlyUsable) else "valid"
-    print(f"{options.file}: {usable}, {len(judged.registries)} registries")  # noqa: T201 - the command's output
+    print(f"{file}: {usable}, {len(judged.registries)} registries")  # noqa: T201 - the command's output
     return 1 if isinstance(judged, PartlyUsable) else 0
 
 
 def _convert(options: argparse.Namespace) -> int:
-    text = read(options.file)
+    text, file = _read(options.file)
     if not acr_configuration.is_one(text):
         raise ConfigurationError(
-            f"{options.file} is not an acr-configuration",
+            f"{file} is not an acr-configuration",
             remedy="Native settings need no conversion: settings validate.",
         )
     conversion = acr_configuration.convert(text, place=options.place, keys_directory=options.keys_directory or "")
     judged = judge_conversion(conversion)
-    _tell_all(options.file, conversion)
+    _tell_all(file, conversion)
     if not isinstance(judged, ProviderSettings):
         return 1
     for path, secret in conversion.secrets.items():
@@ -105,9 +130,10 @@ def _convert(options: argparse.Namespace) -> int:
 def _match_images(options: argparse.Namespace) -> int:
     from acr_credential_provider.match_images import match_images  # noqa: PLC0415 - for this command alone
 
-    found = match_images(load(options.file))
+    text, file = _read(options.file or options.settings or SETTINGS)
+    found = match_images(settings_in(text, file))
     for note in found.notes:
-        sys.stderr.write(f"note: {options.file}: {note}\n")
+        sys.stderr.write(f"note: {file}: {note}\n")
     document = found.document()
     if options.output == "json":
         print(json.dumps(document, indent=2))  # noqa: T201 - the command's output

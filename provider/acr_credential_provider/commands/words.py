@@ -12,8 +12,9 @@ import os
 import sys
 import time
 
-from acr_credential_provider.arguments import absolute_path, add_paths
+from acr_credential_provider.arguments import add_paths
 from acr_credential_provider.cli import NOWHERE
+from acr_credential_provider.command_line import CommandParser, file_or_stdin, folder_argument, path_argument
 from acr_credential_provider.errors import CacheUnsafeError, ConfigurationError, CredentialProviderError
 from acr_credential_provider.folders import is_there
 from acr_credential_provider.hit import API_VERSIONS, LARGEST_REQUEST, SETTINGS
@@ -52,10 +53,12 @@ Imported by name, for a build may leave them out: a node has no controller.
 def run(arguments: list[str]) -> int:
     """Carry out the command in *arguments*; return the exit code: 0 done, 1 failed, 2 not understood."""
     try:
+        parser = _parser()
+        arguments = parser.ordered(arguments)
         if arguments and arguments[0] in DOORS:
             return _through_the_door(arguments[0], arguments[1:])
-        options = _parser().parse_args(arguments)
-        code: int = options.run(options)
+        options = parser.parse_args(arguments)
+        code: int = _version(options) if options.version else options.run(options)
     except CredentialProviderError as error:
         report(error)
         return 1
@@ -95,12 +98,12 @@ def _of_the_disk(error: OSError) -> CredentialProviderError:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog=NAME, description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.set_defaults(run=_from_a_terminal)
-    parser.add_argument("--version", dest="run", action="store_const", const=_version, help="show the version and exit")
+    parser.add_argument("--version", action="store_true", help="show the version and exit")
     parser.add_argument("--output", choices=("text", "json"), default="text", help="with json, --version says it all")
     add_paths(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -136,12 +139,12 @@ def _add_doctor(doctor: argparse.ArgumentParser) -> None:
     add_paths(doctor)
     doctor.add_argument("--output", choices=("text", "json"), default="text")
     doctor.add_argument(
-        "--host-root", metavar="DIR", type=absolute_path, help="where the node's / is mounted, in a pod"
+        "--host-root", metavar="DIR", type=folder_argument, help="where the node's / is mounted, in a pod"
     )
     doctor.add_argument(
         "--cluster", action="store_true", help="look at a cluster's pull secrets instead; changes nothing"
     )
-    doctor.add_argument("--kubeconfig", default="", help="with --cluster; default: as kubectl")
+    doctor.add_argument("--kubeconfig", type=path_argument, metavar="FILE", help="with --cluster; default: as kubectl")
     doctor.add_argument("--context", default="", help="with --cluster")
     doctor.add_argument(
         "--config-map",
@@ -152,6 +155,7 @@ def _add_doctor(doctor: argparse.ArgumentParser) -> None:
     doctor.add_argument("--no-kubelet", action="store_true", help="leave the kubelet of this machine aside")
     doctor.add_argument(
         "--token-file",
+        type=file_or_stdin,
         metavar="FILE",
         help="try as the ServiceAccount whose token is in FILE (- is stdin): kubectl create token --audience AUDIENCE",
     )

@@ -60,7 +60,7 @@ def check_config(case: Case) -> str:
         )
     seen = as_kubelet_sees(case.image)
     for each in ours:
-        if exec_options(list(each.args)) is None:
+        if exec_options(list(each.args), here="/") is None:
             raise ConfigurationError(
                 f"{each.file} gives {each.name} args that it does not understand",
                 remedy=f"Use --settings=/FILE and --cache=/FOLDER only, then: {RESTART_KUBELET}",
@@ -120,7 +120,7 @@ def check_file(case: Case) -> str:
 def take_environment(case: Case) -> str:
     """Take over the arguments and environment that the plugin gets from the kubelet."""
     kubelet, provider = case.our_provider()
-    options = exec_options(list(provider.args))
+    options = exec_options(list(provider.args), here="/")
     if options is not None:
         case.settings_path, case.cache = options["--settings"], options["--cache"]
     theirs, ours = _network_of(str(kubelet.pid)), _network_of("self")

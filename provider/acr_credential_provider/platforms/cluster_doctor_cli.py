@@ -47,7 +47,7 @@ _NOWHERE = "/not-read-for-this"
 
 def run(options: argparse.Namespace) -> int:
     """Examine the cluster that *options* (kubeconfig, context, settings, output) name; return the exit code."""
-    api = connect(options.kubeconfig, options.context)
+    api = connect(options.kubeconfig or "", options.context)
     namespace, slash, name = options.config_map.partition("/")
     if not (namespace and slash and name):
         raise ConfigurationError("--config-map names no ConfigMap", remedy="Write it as NAMESPACE/NAME.")

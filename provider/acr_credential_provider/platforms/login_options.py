@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.command_line import path_argument
 from acr_credential_provider.errors import ConfigurationError
 from acr_credential_provider.sources.login import Login
 from acr_credential_provider.sources.private_file import read_private
@@ -21,13 +22,22 @@ if TYPE_CHECKING:
 def add_sources(parser: argparse.ArgumentParser) -> None:
     """Give *parser* the options that `named_logins` reads."""
     group = parser.add_argument_group("where logins come from")
-    group.add_argument("--from-file", action="append", default=[], metavar="FILE", help="docker config.json, auth.json")
+    group.add_argument(
+        "--from-file",
+        type=path_argument,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="docker config.json, auth.json",
+    )
     group.add_argument("--from-secret", action="append", default=[], metavar="SECRET", help="podmanconfigjson too")
-    group.add_argument("--settings", default="", metavar="FILE", help="ask ACR now; such tokens live for an hour")
+    group.add_argument(
+        "--settings", type=path_argument, metavar="FILE", help="ask ACR now; such tokens live for an hour"
+    )
     group.add_argument("--host", action="append", default=[], help="only these (merge: ACR's own without it)")
     group.add_argument("--docker-server", metavar="HOST")
     group.add_argument("--docker-username", metavar="NAME")
-    group.add_argument("--docker-password-file", metavar="FILE", help="a file for its owner alone")
+    group.add_argument("--docker-password-file", type=path_argument, metavar="FILE", help="a file for its owner alone")
     group.add_argument(
         "--auth-server",
         action="append",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from acr_credential_provider.arguments import duration, namespaced_name
+from acr_credential_provider.command_line import CommandParser, path_argument
 from acr_credential_provider.errors import ConfigurationError, CredentialProviderError
 
 from . import auth_file, openshift
@@ -46,7 +47,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog=NAME,
         description="Pull secrets on OpenShift (and any cluster): links, merges, grants.",
         epilog=_EXAMPLES,
@@ -92,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--namespace", default="", help="default: the one of the kubeconfig's context")
-    parser.add_argument("--kubeconfig", default="", help="default: as kubectl")
+    parser.add_argument("--kubeconfig", type=path_argument, metavar="FILE", help="default: as kubectl")
     parser.add_argument("--context", default="")
     parser.add_argument("--dry-run", action="store_true", help="say what would change; the API server only tries it")
 
@@ -101,7 +102,7 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
 
 
 def _link(options: argparse.Namespace) -> int:
-    api = connect(options.kubeconfig, options.context)
+    api = connect(options.kubeconfig or "", options.context)
     namespace = options.namespace or api.namespace
     for name in options.secrets:
         _check_is_pull_secret(api, namespace, name)
@@ -109,7 +110,7 @@ def _link(options: argparse.Namespace) -> int:
 
 
 def _unlink(options: argparse.Namespace) -> int:
-    api = connect(options.kubeconfig, options.context)
+    api = connect(options.kubeconfig or "", options.context)
     return _patch_service_account(api, options.namespace or api.namespace, options, openshift.unlink, "unlinked")
 
 
@@ -174,7 +175,7 @@ def _until_it_holds(attempt: Callable[[], str], what: str) -> str:
 
 
 def _pull_secret(options: argparse.Namespace) -> int:
-    api = connect(options.kubeconfig, options.context)
+    api = connect(options.kubeconfig or "", options.context)
     namespace = options.namespace or api.namespace
     found = named_logins(options, api, namespace)
     if options.host:
@@ -215,7 +216,7 @@ def _manifest(name: str, namespace: str, content: bytes) -> dict[str, Any]:
 
 
 def _merge(options: argparse.Namespace) -> int:
-    api = connect(options.kubeconfig, options.context)
+    api = connect(options.kubeconfig or "", options.context)
     namespace, name = options.secret
     found, others = openshift.ours(named_logins(options, api, options.namespace or api.namespace), options.host)
     if others:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from acr_credential_provider import acr_configuration
+from acr_credential_provider.command_line import CommandParser, path_argument
 from acr_credential_provider.errors import ConfigurationError
 from acr_credential_provider.hit import SETTINGS
 from acr_credential_provider.private_output import write_private
@@ -37,10 +38,15 @@ def run(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=NAME, description="Writes what other platforms need of the settings.")
+    parser = CommandParser(prog=NAME, description="Writes what other platforms need of the settings.")
     commands = parser.add_subparsers(required=True, metavar="PLATFORM")
     eci = commands.add_parser("eci", help="Elastic Container Instance and virtual nodes")
-    eci.add_argument("--settings", default=SETTINGS, help=f"settings, or an acr-configuration (default: {SETTINGS})")
+    eci.add_argument(
+        "--settings",
+        type=path_argument,
+        default=SETTINGS,
+        help=f"settings, or an acr-configuration (default: {SETTINGS})",
+    )
     eci.add_argument("--image", action="append", default=[], help="an image that is to be pulled; all entries without")
     eci.add_argument(
         "--form",
@@ -54,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     eci.add_argument("--output", choices=("yaml", "json"), default="yaml")
     eci.add_argument(
         "--with-passwords",
+        type=path_argument,
         metavar="FILE",
         help="read logins and write all into FILE, for its owner alone; stdout never gets a password (form api only)",
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider import settings as settings_file
 from acr_credential_provider.arguments import duration, namespaced_name
+from acr_credential_provider.command_line import CommandParser, folder_argument, path_argument
 
 from . import logs
 from .controller import Controller
@@ -51,7 +52,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog=NAME,
         description="Keeps ServiceAccounts' pull secrets, where no kubelet can be configured.",
         epilog=_EXAMPLES,
@@ -60,7 +61,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     start = commands.add_parser("run", help="run the controller until SIGTERM")
     _add_common(start)
-    start.add_argument("--keys-directory", default=KEYS, metavar="DIR", help="where keys of the ConfigMap are written")
+    start.add_argument(
+        "--keys-directory",
+        type=folder_argument,
+        default=KEYS,
+        metavar="DIR",
+        help="where keys of the ConfigMap are written",
+    )
     start.add_argument("--writes-per-second", type=_rate, default=100.0, metavar="N", help="default: 100")
     start.add_argument(
         "--resync",
@@ -98,7 +105,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--kubeconfig", default="", metavar="FILE", help="default: the pod's own, or KUBECONFIG")
+    parser.add_argument(
+        "--kubeconfig", type=path_argument, metavar="FILE", help="default: the pod's own, or KUBECONFIG"
+    )
     parser.add_argument("--context", default="", metavar="NAME", help="default: the current one")
     parser.add_argument(
         "--namespace",
@@ -117,7 +126,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         metavar="NAMESPACE/NAME",
         help="an acr-configuration, or native settings under settings.yaml (default: kube-system/acr-configuration)",
     )
-    source.add_argument("--settings", default="", metavar="FILE", help="a file instead, read anew when it changes")
+    source.add_argument(
+        "--settings", type=path_argument, metavar="FILE", help="a file instead, read anew when it changes"
+    )
     parser.add_argument(
         "--token-mode",
         choices=("auto", "managedRole", "workerRole"),
@@ -143,7 +154,7 @@ def _options(options: argparse.Namespace) -> Options:
     return Options(
         namespace=options.namespace,
         config_map=options.config_map,
-        settings_file=options.settings,
+        settings_file=options.settings or "",
         token_mode=options.token_mode,
         take_over=options.take_over,
         keys_directory=getattr(options, "keys_directory", KEYS),
@@ -160,7 +171,7 @@ def _run(options: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    api = KubeApi.find(kubeconfig=options.kubeconfig, context=options.context, reporter=telling)
+    api = KubeApi.find(kubeconfig=options.kubeconfig or "", context=options.context, reporter=telling)
     if not options.owner:
         LOG.info("without --owner, what is written stays in the cluster when this release is deleted")
     with tempfile.TemporaryDirectory(prefix="acr-pull-secrets-") as folder:
@@ -195,7 +206,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    api = KubeApi.find(kubeconfig=options.kubeconfig, context=options.context)
+    api = KubeApi.find(kubeconfig=options.kubeconfig or "", context=options.context)
     found = survey(api, _options(options), read_settings=lambda: settings_file.read(options.settings))
     _remark(found.remarks)
     if options.output == "json":
@@ -208,7 +219,7 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _uninstall(options: argparse.Namespace) -> int:
-    api = KubeApi.find(kubeconfig=options.kubeconfig, context=options.context)
+    api = KubeApi.find(kubeconfig=options.kubeconfig or "", context=options.context)
     names = [*options.secret_name, settings_file.PullSecrets().secret_name]
     own = Options(namespace=options.namespace)
     undone = Undone()

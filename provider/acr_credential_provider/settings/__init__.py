@@ -6,7 +6,7 @@ An ``acr-configuration`` is accepted in its place; `acr_configuration` makes it 
 models judge what comes out.
 """
 
-from .file import load, read
+from .file import LARGEST, decoded, load, read, settings_in
 from .identities import (
     KINDS,
     AccessKeyIdentity,
@@ -29,6 +29,7 @@ from .values import parse_duration
 
 __all__ = [
     "KINDS",
+    "LARGEST",
     "PLACES",
     "AccessKeyIdentity",
     "AddonSecretIdentity",
@@ -48,10 +49,12 @@ __all__ = [
     "ServiceAccountIdentity",
     "StsIdentity",
     "Webhook",
+    "decoded",
     "judge",
     "judge_conversion",
     "judge_for",
     "load",
     "parse_duration",
     "read",
+    "settings_in",
 ]

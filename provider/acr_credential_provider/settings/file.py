@@ -16,7 +16,12 @@ LARGEST = 1 << 20
 
 def load(path: str) -> ProviderSettings:
     """Read and judge the settings file at *path*; raise `ConfigurationError`."""
-    judged = judge(read(path))
+    return settings_in(read(path), path)
+
+
+def settings_in(text: str, path: str) -> ProviderSettings:
+    """Return the settings that *text* holds, which was read from *path*; raise `ConfigurationError`."""
+    judged = judge(text)
     if isinstance(judged, ProviderSettings):
         return judged
     first, more = judged[0], len(judged) - 1
@@ -39,6 +44,11 @@ def read(path: str) -> str:
         raise ConfigurationError(
             f"{path} can be changed by others than root", remedy=f"Run: chown root:root {path}; chmod 0600 {path}"
         )
+    return decoded(data, path)
+
+
+def decoded(data: bytes, path: str) -> str:
+    """Return the text in *data*, which was read from *path* up to one byte more than `LARGEST`."""
     if len(data) > LARGEST:
         raise ConfigurationError(f"{path} is larger than 1 MiB", remedy="Leave out what this node does not use.")
     try:

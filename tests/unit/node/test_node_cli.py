@@ -15,14 +15,14 @@ SAYS = {"matchImages": ["*.*.cr.aliyuncs.com"], "tokenMode": None}
 
 @pytest.fixture
 def bundle(tmp_path):
-    """A program that says its version and what settings cover, and of one settings file that it is wrong."""
+    """A program that says its version and what the settings on stdin cover, and of some that they are wrong."""
     folder = tmp_path / "bundle"
     folder.mkdir()
     script = folder / NAME
     script.write_text(
         "#!/bin/sh\n"
         f'case "$1" in --version) echo {NAME} 0.1.0;; '
-        "settings) case \"$3\" in *wrong*) echo 'error: line 3: no region' >&2; echo 'remedy: Add it.' >&2; exit 1;; "
+        "settings) case \"$3 $(cat)\" in '- '*wrong*) echo 'error: stdin, line 3: no region' >&2; echo 'remedy: Add it.' >&2; exit 1;; "
         f"*) echo '{json.dumps(SAYS)}';; esac;; esac\n"
     )
     script.chmod(0o755)
@@ -79,11 +79,12 @@ def test_a_node_without_a_kubelet_is_refused_and_stays_untouched(capfd, tmp_path
 
 
 def test_unusable_settings_are_refused_in_the_programs_own_words(capfd, tmp_path, bundle):
-    (tmp_path / "wrong.yaml").write_text("a: b\n")
+    path = tmp_path / "settings.yaml"
+    path.write_text("a: wrong\n")
 
-    code, _, err = ran(capfd, "plan", "--bundle", bundle, "--settings", str(tmp_path / "wrong.yaml"))
+    code, _, err = ran(capfd, "plan", "--bundle", bundle, "--settings", str(path))
 
-    assert (code, err) == (3, "error: line 3: no region\nremedy: Add it.\n")
+    assert (code, err) == (3, f"error: {path}, line 3: no region\nremedy: Add it.\n")
 
 
 def test_files_only_puts_files_and_says_what_is_left_to_do(capfd, tmp_path, bundle):
@@ -108,7 +109,7 @@ def test_files_only_puts_files_and_says_what_is_left_to_do(capfd, tmp_path, bund
 
 @pytest.mark.parametrize(
     "words",
-    [("install", "--host-root", "relative"), ("install", "--settle", "100"), ("install", "--mode", "x"), ("nothing",)],
+    [("install", "--bin-dir", "relative"), ("install", "--settle", "100"), ("install", "--mode", "x"), ("nothing",)],
 )
 def test_a_command_line_that_is_not_understood_ends_with_2(capfd, words):
     with pytest.raises(SystemExit) as ended:
