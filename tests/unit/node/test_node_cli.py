@@ -22,7 +22,8 @@ def bundle(tmp_path):
     script.write_text(
         "#!/bin/sh\n"
         f'case "$1" in --version) echo {NAME} 0.1.0;; '
-        "settings) case \"$3 $(cat)\" in '- '*wrong*) echo 'error: stdin, line 3: no region' >&2; echo 'remedy: Add it.' >&2; exit 1;; "
+        "settings) case \"$3 $(cat)\" in '- '*wrong*) echo 'error: stdin, line 3: no region' >&2; "
+        "echo 'remedy: Add it.' >&2; exit 1;; "
         f"*) echo '{json.dumps(SAYS)}';; esac;; esac\n"
     )
     script.chmod(0o755)
