@@ -1,34 +1,50 @@
 """The manifests: what each Kubernetes release takes, and that the DaemonSet asks for what it needs and no more."""
 
 import io
+import os
 import re
+import shutil
+import signal
+import subprocess
+import sys
 import tarfile
+import time
 
 import kubernetes_validate
 import pack
 import pytest
 import yaml
 from acr_credential_provider.settings import judge
-from acr_node_config import agent_cli, reporter_cli
+from acr_node_config import agent_status, desk, reporter_cli
+from acr_node_config.agent_status import AgentStatus
+from acr_node_config.reporter import STATUS
 from acr_node_config.slots import slot_name
 from cluster.daemonset import MANIFESTS, rendered
 from unit.node_agent.fakes import Clock, FakeApi
 from unit.node_agent.machine import Machine
+from workloads import checks_of, containers_of, parsed, pods_of, port_in, unresolved
 
 OVERLAYS = ["base", "overlays/ack", "overlays/openshift", "overlays/k3s", "overlays/example"]
 NEWER = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")  # in v1 since 1.30
 COMPONENTS = ["service-account-tokens", "own-node-only", "uninstall", "without-privileged"]
 RELEASES = [f"1.{minor}" for minor in range(28, 38)]
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
+PULL_SECRETS = MANIFESTS.parents[1] / "packaging/manifests"
+# None, each, all. The example has one of them already.
+COMBINATIONS = [
+    (overlay, tuple(each for each in chosen if (overlay, each) != ("overlays/example", "own-node-only")))
+    for overlay in OVERLAYS
+    for chosen in ([], *([each] for each in COMPONENTS), COMPONENTS)
+]
 
 
-def with_components(tmp_path, *components):
+def with_components(tmp_path, *components, overlay="base"):
     """Return what an operator's own overlay of *components* comes to."""
     top = tmp_path / "overlay"
     top.mkdir()
     (tmp_path / "manifests").symlink_to(MANIFESTS)
     document = {
-        "resources": ["../manifests/base"],
+        "resources": [f"../manifests/{overlay}"],
         "components": [f"../manifests/components/{each}" for each in components],
     }
     (top / "kustomization.yaml").write_text(yaml.safe_dump(document))
@@ -71,13 +87,77 @@ def test_a_misspelt_field_would_be_noticed(base):
         kubernetes_validate.validate(broken, "1.34", strict=True)
 
 
+@pytest.mark.parametrize(("overlay", "components"), COMBINATIONS)
+def test_the_programs_understand_the_arguments_of_each_overlay_with_each_component(tmp_path, overlay, components):
+    documents = with_components(tmp_path, *components, overlay=overlay)
+
+    (pod,) = pods_of(documents)
+    agent, reporter = (parsed(each["args"]) for each in containers_of(pod))
+    assert agent.uninstall == ("uninstall" in components)
+    assert agent.installer == (["--mode=files-only"] if overlay == "overlays/openshift" else [])
+    assert reporter.slots == 1
+
+
+@pytest.mark.parametrize("folder", ["pull-secrets", "pull-secrets-as-acr-credential-helper"])
+def test_the_controller_understands_its_arguments(folder):
+    (pod,) = pods_of(rendered(PULL_SECRETS / folder))
+    (container,) = containers_of(pod)
+    assert parsed(container["args"]).namespace == "$(POD_NAMESPACE)"
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_programs_understand_the_arguments_that_they_are_given(overlay):
-    documents = rendered(MANIFESTS / overlay)
-    for name, cli in (("agent", agent_cli), ("reporter", reporter_cli)):
-        word, verb, *arguments = container(documents, name)["args"]
-        assert (word, verb) == ("node", name)
-        cli._parser().parse_args(arguments)
+def test_the_uninstalling_agent_of_each_overlay_makes_a_node_what_it_was(tmp_path, overlay):
+    """The program itself, with the arguments as they are but for the folders."""
+    arguments = container(with_components(tmp_path, "uninstall", overlay=overlay), "agent")["args"]
+    host, status, grants = (tmp_path / name for name in ("host", "status", "grants"))
+    for folder in (host / "var/lib", host / "etc", status, grants):
+        folder.mkdir(parents=True)
+    places = {"--host-root": host, "--status": status, "--grants": ""}
+    words = [f"{name}={places[name]}" if (name := each.partition("=")[0]) in places else each for each in arguments]
+    command = [sys.executable, "-m", "acr_credential_provider", *words]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "NODE_NAME": "node-1"}
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, env=environment, stderr=log) as agent:
+        try:
+            state = _state_of(status, agent)
+        finally:
+            agent.send_signal(signal.SIGTERM)
+
+    assert state == agent_status.UNINSTALLED, (tmp_path / "log").read_text()
+
+
+def _state_of(folder, agent):
+    """Return the state that the *agent* comes to, "" if it ends before."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end and agent.poll() is None:
+        document = desk.get(str(folder), STATUS)
+        if document is not None and (state := AgentStatus.of(document).state) != agent_status.STARTING:
+            return state
+        time.sleep(0.1)
+    return ""
+
+
+def test_uninstalling_on_openshift_is_what_its_guide_says(tmp_path):
+    """Its lines are typed as they stand there, beside a cluster that only renders."""
+    guide = (MANIFESTS.parents[1] / "docs/install/openshift.md").read_text()
+    shutil.copytree(MANIFESTS, tmp_path / "node-config/manifests")
+    (copying,) = re.findall(r"^cp -r .*", guide, re.MULTILINE)
+    subprocess.run(["sh", "-ec", copying], cwd=tmp_path, check=True)
+    mine = tmp_path / copying.split()[3] / "kustomization.yaml"
+    (resource,) = re.findall(r"resources: (\S+)", copying)
+    _, uninstalling = guide.split("## Uninstall")
+    (component,) = re.findall(r"oc apply -k \S+ +# with components: (\S+)", uninstalling)
+
+    document = yaml.safe_load(mine.read_text())
+    document["resources"] = [resource]
+    mine.write_text(yaml.safe_dump(document))
+    installing = container(rendered(mine.parent), "agent")["args"]
+    document["components"].append(component)
+    mine.write_text(yaml.safe_dump(document))
+    undoing = container(rendered(mine.parent), "agent")["args"]
+
+    assert parsed(installing).uninstall is False
+    assert parsed(undoing).uninstall is True
+    assert parsed(undoing).installer == parsed(installing).installer == ["--mode=files-only"]
 
 
 def test_an_overlay_like_the_example_tells_the_agent_the_image_that_it_runs_from():
@@ -163,14 +243,44 @@ def asked(method, path):
     return verb, resource, (name or "") if resource == "leases" else "", namespace or ""
 
 
-def test_probes_ask_for_pages_that_there_are(base):
+def test_probes_ask_for_pages_that_there_are_where_they_are_served(base):
     pages = reporter_cli._pages(None, [0.0])
-    port = container(base, "reporter")["ports"][0]
-    for name in ("agent", "reporter"):
-        probe = container(base, name)["livenessProbe"]["httpGet"]
-        assert probe["path"] in pages
-        assert probe["port"] == port["name"]
-    assert port["containerPort"] == reporter_cli._parser().parse_args([]).port
+    port = reporter_cli._parser().parse_args([]).port
+    probes = {
+        (each["name"], name): target for each in daemonset(base)["containers"] for name, target in checks_of(each)
+    }
+
+    assert probes.keys() == {("agent", "livenessProbe"), ("reporter", "livenessProbe")}
+    for (name, _), target in probes.items():
+        assert target["path"] in pages
+        assert port_in(container(base, name), target["port"]) == port
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_port_of_an_overlay_is_found_where_kubernetes_looks_for_it(overlay):
+    assert unresolved(rendered(MANIFESTS / overlay)) == []
+
+
+@pytest.mark.parametrize("folder", ["pull-secrets", "pull-secrets-as-acr-credential-helper"])
+def test_every_port_of_the_controller_is_found_where_kubernetes_looks_for_it(folder):
+    assert unresolved(rendered(PULL_SECRETS / folder)) == []
+
+
+def test_a_port_of_another_container_is_no_port_of_a_probe(base):
+    """A probe's name is looked up in its own container, whatever the others of the pod declare."""
+    broken = yaml.safe_load(yaml.safe_dump(base))
+    container(broken, "agent")["livenessProbe"]["httpGet"]["port"] = "health"
+    assert unresolved(broken) == ["livenessProbe of agent: port health not found in agent"]
+
+
+def test_a_port_that_nobody_serves_is_found(base):
+    broken = yaml.safe_load(yaml.safe_dump(base))
+    container(broken, "agent")["livenessProbe"]["httpGet"]["port"] = 9809
+    container(broken, "reporter")["lifecycle"] = {"preStop": {"httpGet": {"path": "/", "port": "bye"}}}
+    assert unresolved(broken) == [
+        "livenessProbe of agent: nothing listens at 9809",
+        "preStop of reporter: port bye not found in reporter",
+    ]
 
 
 def test_it_runs_on_every_node_and_goes_last(base):
@@ -178,13 +288,6 @@ def test_it_runs_on_every_node_and_goes_last(base):
 
     assert pod["priorityClassName"] == "system-node-critical"
     assert {"operator": "Exists"} in pod["tolerations"]
-
-
-def test_the_uninstalling_component_says_so_to_the_agent(tmp_path):
-    documents = with_components(tmp_path, "uninstall")
-
-    arguments = container(documents, "agent")["args"][2:]
-    assert agent_cli._parser().parse_args(arguments).uninstall is True
 
 
 def test_the_manifests_of_a_release_are_these_under_the_paths_that_guides_name(tmp_path):
