@@ -30,6 +30,7 @@ WHOLE = {
     "packaging/manifests/pull-secrets/deployment.yaml": ("pull-secrets/deployment", CONTROLLER),
     "packaging/manifests/pull-secrets/disruption.yaml": ("pull-secrets/disruption", CONTROLLER),
     "packaging/manifests/pull-secrets/network-policy.yaml": ("pull-secrets/network-policy", CONTROLLER),
+    "packaging/manifests/pull-secrets/own-objects-only.yaml": ("pull-secrets/own-objects-only", CONTROLLER),
     "packaging/manifests/pull-secrets/rbac.yaml": ("pull-secrets/rbac", CONTROLLER),
     "packaging/manifests/pull-secrets/service.yaml": ("pull-secrets/service", CONTROLLER),
 }
@@ -39,6 +40,7 @@ MORE = {
         *("plugin/rbac", PLUGIN, "plugin.serviceAccountTokens=true"),
     ),
     "node-config/manifests/overlays/openshift/scc.yaml": ("plugin/rbac", PLUGIN, "platform=openshift"),
+    "packaging/manifests/components/webhook/rights.yaml": ("pull-secrets/rbac", CONTROLLER, "pullSecrets.webhook=true"),
     "packaging/manifests/pull-secrets/take-over.yaml": ("pull-secrets/rbac", CONTROLLER, "pullSecrets.takeOver=true"),
 }
 # Labels that say how an object came to be: by Helm, as which release.

@@ -12,9 +12,11 @@ from acr_credential_provider.kubelet_flags import mismatch
 from acr_credential_provider.match_images import match_images
 from acr_credential_provider.settings import ProviderSettings, judge
 from chart.helm import CHART, NAMESPACE, SETS, VALUES, helm, objects, rendered
+from workloads import containers_of, parsed, pods_of, unresolved
 
 GOLDEN = Path(__file__).parent / "golden"
 VERSIONS = [f"1.{minor}" for minor in range(28, 38)]
+HOOKS = "mutatingwebhookconfigurations"
 NOT_KUBERNETES = {"PodMonitor"}
 SINCE = {"ValidatingAdmissionPolicy": 30, "ValidatingAdmissionPolicyBinding": 30}
 """The first minor version whose schemas know the kind's v1."""
@@ -40,10 +42,22 @@ def test_what_is_rendered_changes_only_on_purpose(values):
 def test_each_kubernetes_knows_every_field(values, version):
     judged = 0
     for (kind, _), each in objects(rendered(values=values, version=version)).items():
-        if kind not in NOT_KUBERNETES and int(version[2:]) >= SINCE.get(kind, 0):
+        if kind not in NOT_KUBERNETES:
+            assert int(version[2:]) >= SINCE.get(kind, 0), f"{version} does not know {kind}"
             kubernetes_validate.validate(each, version, strict=True)
             judged += 1
     assert judged
+
+
+@pytest.mark.parametrize("version", ["1.30.0", "1.30.14-aliyun.1", "1.37.0+k3s1"])
+def test_the_policies_are_there_from_the_first_kubernetes_on_that_knows_them(version):
+    names = {name for kind, name in objects(rendered(values="both", version=version)) if kind in SINCE}
+    assert names == {
+        "aliyun-acr-credential-provider-own-node",
+        "aliyun-acr-credential-provider-pull-secrets-own-objects",
+    }
+    older = objects(rendered(values="both", version="1.29.15-aliyun.1"))
+    assert not [kind for kind, _ in older if kind in SINCE]
 
 
 def test_the_newest_kubernetes_whose_schemas_there_are_is_among_them():
@@ -146,6 +160,56 @@ def test_a_slot_is_a_lease_and_a_right_to_it():
     role = found["Role", "aliyun-acr-credential-provider-slots"]
     assert leases == set(role["rules"][0]["resourceNames"])
     assert len(leases) == 1 + 3
+
+
+@pytest.mark.parametrize("values", SETS)
+def test_every_port_is_found_where_kubernetes_looks_for_it(values):
+    assert unresolved(list(objects(rendered(values=values)).values())) == []
+
+
+@pytest.mark.parametrize("uninstall", ["false", "true"])
+@pytest.mark.parametrize("platform", ["generic", "ack", "openshift", "k3s"])
+@pytest.mark.parametrize("values", SETS)
+def test_the_programs_understand_the_arguments_on_each_platform(values, platform, uninstall):
+    words = [
+        f"--set=platform={platform}",
+        f"--set=plugin.uninstall={uninstall}",
+        "--set=settings.registries[0].region=x",
+    ]
+    found = objects(rendered(*words, values=values))
+    options = {each["name"]: parsed(each["args"]) for pod in pods_of(found.values()) for each in containers_of(pod)}
+    assert options
+    if "agent" in options:
+        assert options["agent"].uninstall == (uninstall == "true")
+        assert (options["agent"].installer[:1] == ["--mode=files-only"]) == (platform == "openshift")
+
+
+def webhook_verbs(*words, values):
+    """Return by ClusterRole what may be done with webhooks' configurations."""
+    return {
+        name: {verb for rule in role["rules"] if HOOKS in rule["resources"] for verb in rule["verbs"]}
+        for (kind, name), role in objects(rendered(*words, values=values)).items()
+        if kind == "ClusterRole" and any(HOOKS in rule["resources"] for rule in role["rules"])
+    }
+
+
+def test_the_right_to_configure_a_webhook_is_there_only_where_it_is_switched_on():
+    ours, more = "aliyun-acr-credential-provider-pull-secrets", "aliyun-acr-credential-provider-webhook"
+    never = {ours: {"get", "delete"}}
+    always = {**never, more: {"create", "update"}}
+    in_settings = "--set=settings.pullSecrets.webhook.enabled="
+    assert webhook_verbs(f"{in_settings}false", values="both") == never
+    assert webhook_verbs(f"{in_settings}true", values="both") == always
+    words = ["--set=plugin.enabled=false,pullSecrets.enabled=true", "--set=settings=null"]
+    assert webhook_verbs(*words, values="plugin") == never
+    assert webhook_verbs(*words, "--set=pullSecrets.webhook=true", values="plugin") == always
+
+
+@pytest.mark.parametrize("without", ["plugin.ownNodeOnly", "pullSecrets.ownObjectsOnly"])
+def test_what_no_policy_bounds_is_said(without):
+    words = ["--dry-run=client", f"--values={VALUES / 'both'}.yaml", f"--namespace={NAMESPACE}"]
+    assert "No policy bounds" not in helm("install", "acr", str(CHART), *words).stdout
+    assert "No policy bounds" in helm("install", "acr", str(CHART), *words, f"--set={without}=false").stdout
 
 
 def test_no_two_selectors_claim_the_same_pods():

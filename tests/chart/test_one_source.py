@@ -19,16 +19,17 @@ PAIRS = [
     ("k3s", ["own-node-only", "without-privileged"], ["--set=plugin.privileged=false"]),
     ("k3s", [], ["--set=platform=k3s", "--set=plugin.ownNodeOnly=false"]),
     ("openshift", ["own-node-only"], ["--set=platform=openshift"]),
+    ("openshift", ["own-node-only", "uninstall"], ["--set=platform=openshift,plugin.uninstall=true"]),
     ("ack", ["own-node-only", "service-account-tokens"], ["--set=platform=ack,plugin.serviceAccountTokens=true"]),
 ]
 
 
-def kustomized(overlay, components, tmp_path):
-    (tmp_path / "manifests").symlink_to(ROOT / "node-config/manifests")
+def kustomized(overlay, components, tmp_path, manifests="node-config/manifests"):
+    (tmp_path / "manifests").symlink_to(ROOT / manifests)
     top = tmp_path / "top"
     top.mkdir()
     document = {
-        "resources": [f"../manifests/overlays/{overlay}"],
+        "resources": [f"../manifests/{overlay}"],
         "components": [f"../manifests/components/{each}" for each in components],
     }
     (top / "kustomization.yaml").write_text(yaml.safe_dump(document))
@@ -63,14 +64,26 @@ def essence(objects_by_name):
 @pytest.mark.parametrize(("overlay", "components", "words"), PAIRS)
 def test_the_chart_and_the_manifests_of_the_plugin_say_the_same(overlay, components, words, tmp_path):
     by_helm = essence(objects(rendered(*words, values="plugin")))
-    by_kustomize = essence(kustomized(overlay, components, tmp_path))
+    by_kustomize = essence(kustomized(f"overlays/{overlay}", components, tmp_path))
+    assert by_helm.keys() == by_kustomize.keys()
+    for each, expected in by_kustomize.items():
+        assert by_helm[each] == expected, each
+
+
+@pytest.mark.parametrize("account", ["", "aliyun-acr-credential-helper"])
+def test_the_chart_and_the_manifests_of_the_controller_say_the_same(account, tmp_path):
+    words = ["--set=plugin.enabled=false,pullSecrets.enabled=true,pullSecrets.webhook=true", "--set=settings=null"]
+    words.append(f"--set=pullSecrets.serviceAccountName={account}")
+    folder = "pull-secrets-as-acr-credential-helper" if account else "pull-secrets"
+    by_helm = essence(objects(rendered(*words, values="plugin")))
+    by_kustomize = essence(kustomized(folder, ["webhook"], tmp_path, "packaging/manifests"))
     assert by_helm.keys() == by_kustomize.keys()
     for each, expected in by_kustomize.items():
         assert by_helm[each] == expected, each
 
 
 def test_a_difference_between_the_two_is_found(tmp_path):
-    by_kustomize = essence(kustomized("k3s", ["own-node-only"], tmp_path))
+    by_kustomize = essence(kustomized("overlays/k3s", ["own-node-only"], tmp_path))
     changed = objects(rendered("--set=plugin.maxUnavailable=11%", values="plugin"))
     assert essence(changed) != by_kustomize
 

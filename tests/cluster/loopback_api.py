@@ -53,20 +53,38 @@ class LoopbackApi:
 
     def kubeconfig_of(self, namespace: str, account: str) -> Path:
         """Return a kubeconfig that signs in with a token of the ServiceAccount *account*, which must exist."""
+        return self._pki.kubeconfig_of(account, self.token_of(namespace, account), self.url)
+
+    def token_of(self, namespace: str, account: str, *, pod: dict[str, Any] | None = None) -> str:
+        """Return a token of the ServiceAccount *account*, which must exist; with *pod*, as that pod gets it."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        return self._pki.kubeconfig_of(account, self.create(path, request)["status"]["token"], self.url)
+        spec: dict[str, Any] = {"audiences": [], "expirationSeconds": 3600}
+        if pod is not None:
+            metadata = pod["metadata"]
+            spec["boundObjectRef"] = {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+            }
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        token: str = self.create(path, request)["status"]["token"]
+        return token
 
     @property
     def ca_file(self) -> Path:
         """Whom to trust."""
         return self._pki.ca_file
 
-    def request(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> dict[str, Any]:
-        """Send one request and return the answer; raise `KubeError`."""
-        connection = http.client.HTTPSConnection("127.0.0.1", self._port, context=self._tls, timeout=30)
+    def request(
+        self, method: str, path: str, body: Any = None, kind: str = "application/json", *, token: str = ""
+    ) -> dict[str, Any]:
+        """Send one request and return the answer; raise `KubeError`. With a *token* nobody else signs in."""
+        tls = ssl.create_default_context(cafile=str(self._pki.ca_file)) if token else self._tls
+        headers = {"Content-Type": kind, **({"Authorization": f"Bearer {token}"} if token else {})}
+        connection = http.client.HTTPSConnection("127.0.0.1", self._port, context=tls, timeout=30)
         try:
-            connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": kind})
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()
             content = answer.read()
         finally:

@@ -26,7 +26,9 @@ def manifests(api, tmp_path_factory):
     documents = with_components(tmp_path_factory.mktemp("overlay"), "own-node-only")
     for document in documents:
         api.create(collection(document), document)
-    return documents
+    yield documents
+    for document in reversed(documents):
+        api.request("DELETE", f"{collection(document)}/{document['metadata']['name']}")
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The rights in the manifests are enough for all that the controller does, and each of them is needed.
+"""The rights in the manifests are enough for all that the controller does under their policy, and each is needed.
 
 A replica runs with exactly these rights while a busy cluster makes it do everything it can do. What an API server
 refuses it is known by verb and resource.
@@ -24,8 +24,9 @@ from acr_credential_provider.pull_secrets.reporting import ObjectRef
 from acr_credential_provider.pull_secrets.serving_certificate import Lives
 from acr_credential_provider.pull_secrets.telling import Telling
 from acr_credential_provider.pull_secrets.tokens import Fetched
-from acr_credential_provider.pull_secrets.webhook_configuration import Where
+from acr_credential_provider.pull_secrets.webhook_configuration import SERVICE, Where
 from acr_credential_provider.token import AuthorizationGrant
+from cluster.daemonset import collection
 from cluster.kube import KubeError
 from cluster.replicas import CONFIGURATION, delete, find, wait_until
 from cluster.service import Service
@@ -37,30 +38,32 @@ SECRET = "acr-credential-aliyun"
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{OWN}/leases/aliyun-acr-credential-provider-pull-secrets"
 VERBS = {"get": "GET", "list": "LIST", "watch": "WATCH", "create": "POST", "update": "PUT", "patch": "PATCH"}
 VERBS["delete"] = "DELETE"
-ACCOUNT, *DOCUMENTS = yaml.safe_load_all((ROOT / "packaging/manifests/pull-secrets/rbac.yaml").read_text())
-TAKE_OVER = list(yaml.safe_load_all((ROOT / "packaging/manifests/pull-secrets/take-over.yaml").read_text()))
+MANIFESTS = ROOT / "packaging/manifests"
+ACCOUNT, *DOCUMENTS = yaml.safe_load_all((MANIFESTS / "pull-secrets/rbac.yaml").read_text())
+DOCUMENTS += yaml.safe_load_all((MANIFESTS / "components/webhook/rights.yaml").read_text())
+POLICY = list(yaml.safe_load_all((MANIFESTS / "pull-secrets/own-objects-only.yaml").read_text()))
+TAKE_OVER = list(yaml.safe_load_all((MANIFESTS / "pull-secrets/take-over.yaml").read_text()))
 THEIRS = "acr-credential-secret-aggregation"
 RIGHTS = [
-    (document["kind"], number, verb)
-    for document in DOCUMENTS
+    (place, number, verb)
+    for place, document in enumerate(DOCUMENTS)
     for number, rule in enumerate(document.get("rules", []))
     for verb in rule["verbs"]
 ]
 
 
-def _rule(kind, number):
-    (role,) = [each for each in DOCUMENTS if each["kind"] == kind]
-    return role["rules"][number]
+def _rule(place, number):
+    return DOCUMENTS[place]["rules"][number]
 
 
 def _named(right):
-    kind, number, verb = right
-    rule = _rule(kind, number)
+    place, number, verb = right
+    rule = _rule(place, number)
     return f"{verb}-{rule['resources'][0]}-{'-'.join(rule.get('resourceNames', ['any']))}"
 
 
 class Refusals(Telling):
-    """Remembers what the API server refused for want of a right."""
+    """Remembers what the API server refused, for want of a right or by the policy."""
 
     def __init__(self):
         super().__init__()
@@ -85,17 +88,20 @@ class Coins:
 
 @pytest.fixture(scope="module")
 def hook(api):
-    """The Service that the API server asks; the ServiceAccount that the replica signs in as is there too."""
-    api.create(f"/api/v1/namespaces/{OWN}/serviceaccounts", ACCOUNT)
-    with Service(api, OWN, "hook") as service:
+    """The Service that the API server asks; the ServiceAccount that the replica signs in as is bound by its policy."""
+    for document in (ACCOUNT, *POLICY):
+        api.create(collection(document), document)
+    with Service(api, OWN, SERVICE) as service:
         yield service
+    for document in (*POLICY, *DOCUMENTS, ACCOUNT):
+        delete(api, f"{collection(document)}/{document['metadata']['name']}")
 
 
 def grant(api, without=None, also=()):
     """Give the user the rights of the manifests, but for the one *without*, and those in *also*."""
     for document in [*DOCUMENTS, *also]:
         copy = json.loads(json.dumps(document))
-        if without and copy["kind"] == without[0] and document in DOCUMENTS:
+        if without and document is DOCUMENTS[without[0]]:
             rule = copy["rules"][without[1]]
             rule["verbs"].remove(without[2])
             if not rule["verbs"]:
@@ -133,7 +139,7 @@ def at_work(api, hook, teams, *, live=None, take_over=False):
         kube,
         controller,
         telling,
-        where=Where(OWN, "hook", hook.port),
+        where=Where(OWN, SERVICE, hook.port),
         about=ObjectRef("ConfigMap", OWN, "acr-configuration"),
         may_write=controller.leader.may_write,
         doors=Doors("127.0.0.1", 0, 0),
@@ -224,7 +230,7 @@ def teams(api, namespace):
 
 def test_the_rights_are_enough_for_everything_and_everything_was_done(api, hook, teams):
     grant(api)
-    needed = {(VERBS[verb], rule["resources"][0]) for kind, number, verb in RIGHTS for rule in [_rule(kind, number)]}
+    needed = {(VERBS[verb], rule["resources"][0]) for place, number, verb in RIGHTS for rule in [_rule(place, number)]}
     with at_work(api, hook, teams) as telling:
         wait_until(lambda: needed <= telling.done or telling.refused, f"all of {needed}", timeout=120)
         assert telling.refused == set()
@@ -232,13 +238,13 @@ def test_the_rights_are_enough_for_everything_and_everything_was_done(api, hook,
 
 @pytest.mark.parametrize("right", RIGHTS, ids=_named)
 def test_without_this_right_something_is_refused(api, hook, teams, right):
-    kind, number, verb = right
+    place, number, verb = right
     grant(api, without=right)
     try:
         with at_work(api, hook, teams) as telling:
             # Of what it keeps for itself it deletes nothing; to be deleted by it is what saying who owns it takes.
-            is_for_owners = kind == "Role" and verb == "delete"
-            expected = (VERBS["update" if is_for_owners else verb], _rule(kind, number)["resources"][0])
+            is_for_owners = DOCUMENTS[place]["kind"] == "Role" and verb == "delete"
+            expected = (VERBS["update" if is_for_owners else verb], _rule(place, number)["resources"][0])
             wait_until(lambda: telling.refused, f"a refusal of {expected}", timeout=120)
             assert telling.refused == {expected}
     finally:

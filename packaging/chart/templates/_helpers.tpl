@@ -57,3 +57,14 @@ imagePullSecrets:
 {{- define "acr.controller" -}}
 {{- .Values.pullSecrets.serviceAccountName | default (printf "%s-pull-secrets" (include "acr.name" .)) -}}
 {{- end -}}
+
+{{/* "true" where the API server knows ValidatingAdmissionPolicies. */}}
+{{- define "acr.knowsPolicies" -}}
+{{- if semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version -}}true{{- end -}}
+{{- end -}}
+
+{{/* "true" where the controller may switch the webhook on: settings say so themselves, an acr-configuration does not
+     say it here. */}}
+{{- define "acr.webhook" -}}
+{{- if or .Values.pullSecrets.webhook (dig "pullSecrets" "webhook" "enabled" false (.Values.settings | default dict)) -}}true{{- end -}}
+{{- end -}}

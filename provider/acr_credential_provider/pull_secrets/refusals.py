@@ -70,7 +70,8 @@ def refusal(verb: str, path: str, response: httpx2.Response) -> ClusterError:
 
 _REMEDIES = {
     401: "Check the ServiceAccount or kubeconfig that this runs with: its token is not accepted.",
-    403: "Grant the right to the ServiceAccount that this runs with (RBAC): see the manifests' ClusterRole.",
+    403: "Grant the right to the ServiceAccount that this runs with (RBAC, and the policy that bounds it): see the "
+    "manifests.",
 }
 
 

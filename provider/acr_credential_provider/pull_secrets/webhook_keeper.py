@@ -131,6 +131,7 @@ class Keeper:
                 done = asked
             except CredentialProviderError as error:
                 LOG.warning("the webhook could not be kept", exc_info=error)
+                self._say(error)
                 done = asked
             except Exception:  # whatever it was, the next round is soon
                 LOG.exception("the webhook could not be kept")
@@ -249,6 +250,11 @@ class Keeper:
         self._api.delete(path, uid=str(found["metadata"].get("uid", "")))
         LOG.info("the API server was told to ask the webhook no more")
         return True
+
+    def _say(self, error: CredentialProviderError) -> None:
+        """Tell operators of a right that is missing: that does not pass."""
+        if isinstance(error, ClusterError) and error.status == 403:
+            self._audience.event(self._about, "WebhookRefused", f"{error.problem}. {error.remedy}")
 
     def _warn(self, webhook: Webhook) -> None:
         warnings = webhook_configuration.warnings_about(webhook)
