@@ -30,7 +30,7 @@ CHAPTERS = [
     ("The controller", r"/pull_secrets/"),
     ("Other platforms, and clusters as a whole", r"/platforms/"),
     ("The node's installer and agent", r"acr_node_config/"),
-    ("The doctor", r"/((doctor|explain)/.*|(findings|kubelet_flags)\.py)"),
+    ("The doctor", r"/((doctor|explain)/.*|(findings|kubelet_flags|trusted_files)\.py)"),
     ("The plugin itself", r""),
 ]
 HEAD = """# Remedies

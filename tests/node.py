@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,13 +16,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "aliyun-acr-credential-provider"
-# PID 1 of its own process namespace: starts the kubelets as its children, then the command, and ends with it.
+# PID 1 of its own process namespace: starts the processes as its children, then the command, and ends with it. Those of
+# a user are orphans that it adopts. A process is there once its program runs: then its end of the pipe is closed.
 INIT = """
 import json, os, sys
-kubelets, command = json.loads(sys.argv[1]), sys.argv[2:]
-for words, environment in kubelets:
+processes, command = json.loads(sys.argv[1]), sys.argv[2:]
+for file, words, environment, user in processes:
+    reads, writes = os.pipe()
     if os.fork() == 0:
-        os.execve("/bin/sh", words, environment)
+        if user:
+            os.chdir(os.path.dirname(file))  # the way there may be closed to that user
+            os.setgroups([])
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)
+            if os.fork():
+                os._exit(0)
+        os.execve("./" + os.path.basename(file) if user else file, words, environment)
+    os.close(writes)
+    os.read(reads, 1)
+    os.close(reads)
 command_id = os.fork()
 if command_id == 0:
     os.execv(command[0], command)
@@ -29,6 +43,35 @@ while True:
     if ended == command_id:
         os._exit(os.waitstatus_to_exitcode(status))
 """
+NODE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--cgroup", sys.executable, "-c", INIT)
+"""A node's processes: what comes before them as JSON, and a command."""
+NOBODY = 65534
+EVIL = """
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+int main(int count, char **words) {
+    (void)words;
+    if (count == 2) {
+        close(open(MARK, O_CREAT | O_WRONLY, 0644));
+        puts("Kubernetes v1.34.0");
+        return 0;
+    }
+    for (;;)
+        pause();
+}
+"""
+
+
+def evil_program(file: Path, mark: Path) -> Path:
+    """Make the program *file*, which is a user's: run with one argument it leaves *mark*, else it stays."""
+    subprocess.run(
+        ["gcc", "-x", "c", "-Wall", "-Werror", f'-DMARK="{mark}"', "-o", str(file), "-"],
+        input=EVIL.encode(),
+        check=True,
+    )
+    os.chown(file, NOBODY, NOBODY)
+    return file
 
 
 @dataclass
@@ -43,6 +86,8 @@ class Node:
     flags: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     kubelets: int = 1
+    strangers: list[tuple] = field(default_factory=list)
+    """Processes beside: a program, its command line, its environment, and whose it is (0 for root)."""
 
     def __post_init__(self) -> None:
         self.bin_dir = self.folder / "bin"
@@ -70,12 +115,14 @@ class Node:
         ]
         self.environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
-    def run(self, program: harness.Program, *words: str) -> harness.Ended:
-        """Run *program* with *words* on this node."""
+    def run(self, way: harness.Program, *words: str) -> harness.Ended:
+        """Run the program *way* with *words* on this node."""
         if self.config is not None:
             self.config_file.write_text(json.dumps(self.config))
             self.config_file.chmod(0o644)
-        kubelet = ["/usr/bin/kubelet", "-c", "sleep 100; true", "kubelet", *self.flags]
-        plan = json.dumps([(kubelet, self.environment)] * self.kubelets)
-        unshare = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--cgroup")
-        return program.run(b"", *words, under=(*unshare, sys.executable, "-c", INIT, plan), env={**os.environ})
+        program = self.folder / "kubelet"
+        if not program.exists():
+            shutil.copy("/bin/sh", program)
+        kubelet = [str(program), "-c", "sleep 100; true", "kubelet", *self.flags]
+        plan = json.dumps([(str(program), kubelet, self.environment, 0)] * self.kubelets + self.strangers)
+        return way.run(b"", *words, under=(*NODE, plan), env={**os.environ})

@@ -159,7 +159,7 @@ def _mapped(proc: str) -> list[str]:
 
 def _version(program: str) -> str:
     try:
-        told = commands_on_host.run([program, "--version"], seconds=SECONDS)
+        told = commands_on_host.run(commands_on_host.Command([program, "--version"], is_ours=True), seconds=SECONDS)
     except ServiceError:
         told = None
     found = _VERSION.match(told.stdout.decode("utf-8", "replace")) if told and told.returncode == 0 else None

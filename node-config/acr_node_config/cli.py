@@ -242,7 +242,12 @@ def _node(options: argparse.Namespace) -> Node:
     service = _service(host, getattr(options, "service", "auto"))
 
     def look() -> NodeFacts:
-        return finding.look(root, ask_unit=service.text if service else None, is_image=options.is_image)
+        return finding.look(
+            root,
+            ask_unit=service.text if service else None,
+            main_pid=(lambda unit: service.state(unit).pid) if service else None,
+            is_image=options.is_image,
+        )
 
     def kubelet(unit: str, flags: dict[str, str], program: str, config: str) -> live_kubelet.LiveKubelet | None:
         return live_kubelet.LiveKubelet(service, unit, root, flags, program, config) if service else None
@@ -293,7 +298,7 @@ def covered(program: str, content: bytes, path: str) -> dict[str, Any]:
     It is given the *content* that was read from *path*: the file may be another one a moment later.
     """
     words = [program, "settings", "match-images", STDIN, "--output", "json"]
-    ended = commands_on_host.run(words, stdin=content, seconds=30.0)
+    ended = commands_on_host.run(commands_on_host.Command(words, is_ours=True), stdin=content, seconds=30.0)
     try:
         document = json.loads(ended.stdout) if ended.returncode == 0 else None
     except ValueError:

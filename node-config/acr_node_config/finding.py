@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from acr_credential_provider.errors import ConfigurationError, CredentialProviderError
-from acr_credential_provider.kubelet_flags import BIN_DIR_FLAG, CONFIG_FLAG, RANCHER, Kubelet, find_kubelet, flag
+from acr_credential_provider.kubelet_flags import CONFIG_FLAG, RANCHER, Kubelet, find_kubelet
 
 from . import commands_on_host, unit_files
 from .environment_file import EnvironmentFile
@@ -33,7 +33,6 @@ from .facts import (
 )
 from .failures import ServiceError
 from .host_tree import HostTree
-from .in_force import is_kubelet
 from .kubelet_rules import SUFFIXES
 from .placement import BIN_DIRS, OWN_FOLDER, RefusedError
 from .rancher import config_file, given
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     AskUnit = Callable[[str], "UnitText"]
+    MainPid = Callable[[str], int]
     Run = Callable[[Sequence[str]], str]
 
 KUBELET_UNIT = "kubelet.service"
@@ -50,7 +50,6 @@ SECONDS = 10.0
 
 _PROGRAMS = ("/usr/bin/kubelet", "/usr/local/bin/kubelet", "/opt/bin/kubelet")
 _RANCHERS = {"k3s": ("k3s.service", "k3s-agent.service"), "rke2": ("rke2-server.service", "rke2-agent.service")}
-_MOST_PARENTS = 16
 _YAML = (".yaml", ".yml")
 _VERSION = re.compile(r"\bv(\d{1,3})\.(\d{1,3})\.\d")
 
@@ -80,18 +79,23 @@ class UnitText(Protocol):
 
 
 def look(
-    root: str = "/", *, ask_unit: AskUnit | None = None, run: Run | None = None, is_image: bool = False
+    root: str = "/",
+    *,
+    ask_unit: AskUnit | None = None,
+    main_pid: MainPid | None = None,
+    run: Run | None = None,
+    is_image: bool = False,
 ) -> NodeFacts:
     """Return the facts of the node whose / is at *root*.
 
-    *ask_unit* asks systemd about a unit; without it, the unit's files are read. *run* runs a
-    program of the node's and returns what it prints, "" for nothing. With *is_image* the tree is
-    a node to be: no process of this machine is its kubelet.
+    *ask_unit* asks systemd about a unit; without it, the unit's files are read. *main_pid* asks it
+    for a unit's main process. *run* runs a program of the node's and returns what it prints, "" for
+    nothing. With *is_image* the tree is a node to be: no process of this machine is its kubelet.
     Raises `ConfigurationError` when more than one kubelet runs, or its configuration cannot be read.
     """
     tree = HostTree(root)
     run = run or _runner(root)
-    process = None if is_image else find_kubelet(tree.outside("/proc")) or _behind_script(tree)
+    process = None if is_image else _process(tree, main_pid)
     rancher = _rancher(tree, process)
     unit = _unit(tree, process, rancher, None if is_image else ask_unit)
     rancher = _with_files(tree, process, rancher, unit) if rancher else None
@@ -110,6 +114,16 @@ def look(
         is_image=is_image,
     )
     return _with_places(tree, facts)
+
+
+def _process(tree: HostTree, main_pid: MainPid | None) -> Kubelet | None:
+    def ask(unit: str) -> int:
+        try:
+            return main_pid(unit) if main_pid else 0
+        except CredentialProviderError:  # without its word, only a unit can tell two kubelets apart
+            return 0
+
+    return find_kubelet(tree.outside("/proc"), root=tree.root or "/", main_pid=ask)
 
 
 def _with_places(tree: HostTree, facts: NodeFacts) -> NodeFacts:
@@ -160,7 +174,7 @@ def _running(
             config, bin_dir = defaults
     return RunningKubelet(
         pid=process.pid,
-        program=_program(tree, process.pid),
+        program=process.program,
         arguments=process.arguments,
         config=config,
         bin_dir=bin_dir,
@@ -168,44 +182,6 @@ def _running(
         unit=unit.name if unit else "",
         environment=_environment(tree, process.pid, (EXTRA_ARGUMENTS, ACK_VARIABLE)),
     )
-
-
-def _program(tree: HostTree, pid: int) -> str:
-    """Return the path that the process was started from: what is there now is what the next start runs."""
-    try:
-        return os.readlink(tree.outside(f"/proc/{pid}/exe")).removesuffix(" (deleted)")
-    except OSError:
-        return ""
-
-
-def _behind_script(tree: HostTree) -> Kubelet | None:
-    """Return the kubelet that a script of its unit started and waits for; None without one, or with several."""
-    found = []
-    for entry in filter(str.isdigit, tree.listed("/proc")):
-        words = tree.text(f"/proc/{entry}/cmdline").removesuffix("\0").split("\0")
-        unit = _kubelet_unit(tree, entry) if is_kubelet(words) else ""
-        above = entry
-        for _ in range(_MOST_PARENTS):
-            if not unit or _kubelet_unit(tree, above) != unit:
-                break
-            above = _field(tree, above, "PPid")
-        # In a container that is a node too, such a process has the container's first one above it.
-        if unit and above == "1" and _field(tree, entry, "Uid") == "0":
-            config, bin_dir = flag(words, CONFIG_FLAG), flag(words, BIN_DIR_FLAG)
-            found.append(Kubelet(int(entry), config, bin_dir, {}, arguments=tuple(words), unit=unit))
-    return found[0] if len(found) == 1 else None
-
-
-def _kubelet_unit(tree: HostTree, entry: str) -> str:
-    """Return the unit of a kubelet that process *entry* is of, "" for none and for a pod."""
-    cgroups = tree.text(f"/proc/{entry}/cgroup")
-    found = re.search(r"/(kubelet[A-Za-z0-9_.:@-]*\.service)(?:/|$)", cgroups, re.MULTILINE)
-    return found[1] if found and "kubepods" not in cgroups else ""
-
-
-def _field(tree: HostTree, entry: str, name: str) -> str:
-    found = re.search(rf"^{name}:\s*(\d+)", tree.text(f"/proc/{entry}/status"), re.MULTILINE)
-    return found[1] if found else ""
 
 
 def _environment(tree: HostTree, pid: int, names: tuple[str, ...]) -> dict[str, str]:
@@ -320,7 +296,7 @@ def _unit_text(tree: HostTree, name: str) -> unit_files.UnitText:
 def _version(
     tree: HostTree, process: Kubelet | None, unit: KubeletUnit | None, rancher: Rancher | None, run: Run
 ) -> Version | None:
-    programs = [_program(tree, process.pid)] if process else []
+    programs = [process.program] if process else []  # the next start runs what is there now
     programs += unit.command[:1] if unit else []
     programs += [f"/usr/local/bin/{rancher.name}", f"/usr/bin/{rancher.name}"] if rancher else _PROGRAMS
     for program in programs:
@@ -332,10 +308,13 @@ def _version(
 
 
 def _runner(root: str) -> Run:
+    """Return what runs a program of the node's that only root can change. A script could do anything but answer."""
+
     def run(words: Sequence[str]) -> str:
         environment = {"PATH": commands_on_host.PATH, "LC_ALL": "C"}
         try:
-            ended = commands_on_host.run(words, root=root, seconds=SECONDS, environment=environment)
+            command = commands_on_host.Command(words, may_be_script=False)
+            ended = commands_on_host.run(command, root=root, seconds=SECONDS, environment=environment)
         except ServiceError:
             return ""
         return ended.stdout.decode("utf-8", "replace")

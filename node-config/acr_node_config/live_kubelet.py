@@ -132,9 +132,9 @@ class LiveKubelet:
         """Run our program on the node, in the node's network; None if that can't be done from here."""
         if not self.program:
             return None
-        words = ["nsenter", "--target", "1", "--net", "--", self.program, "node", verb]
+        command = commands_on_host.Command([self.program, "node", verb], ["--target", "1", "--net"])
         try:
-            return commands_on_host.run(words, root=self.root, seconds=SECONDS + 8.0)
+            return commands_on_host.run(command, root=self.root, seconds=SECONDS + 8.0)
         except ServiceError:
             return None
 

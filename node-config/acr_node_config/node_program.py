@@ -13,8 +13,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
+from acr_credential_provider.trusted_files import UntrustedFileError
+
+from . import commands_on_host
 from .agent_status import plain_text
-from .commands_on_host import into, own_environment
 from .failures import NodeConfigError
 from .warming import Remembered
 
@@ -28,7 +30,6 @@ PLAN_SECONDS, INSTALL_SECONDS, JUDGE_SECONDS, WARM_SECONDS = 60.0, 300.0, 30.0, 
 LARGEST = 4 << 20
 BEAT_EVERY = 10.0
 """Seconds between two signs of life while a program runs."""
-_NSENTER = ("/usr/bin/nsenter", "/bin/nsenter", "/usr/sbin/nsenter")
 
 
 class ProgramError(NodeConfigError):
@@ -166,7 +167,7 @@ class InstalledProgram:
     def patterns(self, settings: str) -> tuple[str, ...]:
         """Return the matchImages of *settings*."""
         words = [*self.own, "settings", "match-images", self._outside(settings), "--output", "json"]
-        ran = run(words, seconds=JUDGE_SECONDS, beat=self.beat)
+        ran = run(words, seconds=JUDGE_SECONDS, beat=self.beat, is_ours=True)
         document = _parsed(ran)
         if ran.code != DONE or not isinstance(document, dict):
             self._fail("settings match-images", ran)
@@ -178,7 +179,8 @@ class InstalledProgram:
         words = ["settings", "validate", "--for", "node"]
         ran = self._judged_by_installed([*words, settings])
         if ran is None:
-            ran = run([*self.own, *words, self._outside(settings)], seconds=JUDGE_SECONDS, beat=self.beat)
+            own = [*self.own, *words, self._outside(settings)]
+            ran = run(own, seconds=JUDGE_SECONDS, beat=self.beat, is_ours=True)
         if ran.code == DONE:
             return ()
         errors = [line for line in ran.stderr.decode("utf-8", "replace").splitlines() if line.startswith("error: ")]
@@ -226,7 +228,7 @@ class InstalledProgram:
 
     def _verb(self, words: list[str], *, seconds: float) -> dict[str, Any]:
         where = ["--host-root", self.host_root, "--output", "json"]
-        ran = run([*self.own, "node", *words, *where], seconds=seconds, beat=self.beat)
+        ran = run([*self.own, "node", *words, *where], seconds=seconds, beat=self.beat, is_ours=True)
         document = _parsed(ran)
         if ran.code != DONE or not isinstance(document, dict):
             self._fail(f"node {words[0]}", ran)
@@ -244,36 +246,44 @@ class InstalledProgram:
         raise ProgramError(problem, remedy=remedy or f"See what {what} said in the agent's log.", code=ran.code)
 
 
-def run(words: Sequence[str], *, root: str = "/", seconds: float, beat: Callable[[], None]) -> Ran:
+def run(
+    words: Sequence[str], *, root: str = "/", seconds: float, beat: Callable[[], None], is_ours: bool = False
+) -> Ran:
     """Run *words* to their end, at most *seconds*; with another *root*, in the host's files and network.
 
-    Raises `ProgramError` when it can't be started or is not done in time.
+    Raises `ProgramError` when it can't be started or is not done in time, and for a program of the host that others
+    than root could change. *is_ours* is for this very program, which runs as it is.
     """
-    environment = own_environment()
-    command = list(words)
-    if root != "/" and (nsenter := next((each for each in _NSENTER if os.path.exists(root + each)), "")):
-        # Pods may have another network than the kubelet: what is warmed is the way that a pull goes.
-        command = [nsenter, "--net=/proc/1/ns/net", "--", *command]
+    environment = commands_on_host.own_environment()
+    # Pods may have another network than the kubelet: what is warmed is the way that a pull goes.
+    enters = root != "/" and commands_on_host.is_there("nsenter", root)
+    command = commands_on_host.Command(words, ["--net=/proc/1/ns/net"] if enters else [], is_ours=is_ours)
     why = "did not end in time"
+    remedy = "See the node's load and disk; it is tried again. In a pod: privileged, with the host's / mounted."
     try:
-        with subprocess.Popen(  # noqa: S603 - a list of words, no shell
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            preexec_fn=into(root),  # noqa: PLW1509 - the agent has one thread, and these are two calls into the kernel
-        ) as process:
+        with (
+            command.start(root, environment) as start,
+            subprocess.Popen(  # noqa: S603 - a list of words, no shell
+                start.words,
+                executable=start.executable,
+                pass_fds=start.passed,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                cwd="/",
+                preexec_fn=start.enter,  # noqa: PLW1509 - the agent has one thread, and these are calls into the kernel
+            ) as process,
+        ):
             ran = _await(process, time.monotonic() + seconds, beat)
             if ran is not None:
                 return ran
             process.kill()
+    except UntrustedFileError as error:
+        why, remedy = f"was not run: {error.problem}", error.remedy
     except (OSError, subprocess.SubprocessError) as error:
         why = f"could not be started ({type(error).__name__})"
-    raise ProgramError(
-        f"{words[0]} {why}",
-        remedy="See the node's load and disk; it is tried again. In a pod: privileged, with the host's / mounted.",
-    )
+    raise ProgramError(f"{words[0]} {why}", remedy=remedy)
 
 
 def _await(process: subprocess.Popen[bytes], end: float, beat: Callable[[], None]) -> Ran | None:

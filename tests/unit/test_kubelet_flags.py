@@ -1,27 +1,48 @@
 """How the doctor reads a kubelet: against a folder that looks like /proc, and literal configs."""
 
 import json
+import os
 
 import pytest
 from acr_credential_provider.errors import ConfigurationError
 from acr_credential_provider.kubelet_flags import TokenAttributes, closest, find_kubelet, flag, mismatch, read_providers
 
+UNIT, NO_UNIT = "0::/system.slice/kubelet.service", "0::/kubelet.slice"
 IMAGE = "demo-registry.cn-hangzhou.cr.aliyuncs.com/team/app"
 
 
 class Proc:
-    """A folder like /proc."""
+    """A node's root with a /proc in it, whose PID 1 has the namespaces of this process."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, root):
+        self.root, self.folder = root, root / "proc"
+        self.namespaces(1)
 
-    def add(self, pid, *words, parent=1, cgroup="0::/system.slice/kubelet.service", environ=()):
+    def namespaces(self, pid, **others):
+        folder = self.folder / str(pid) / "ns"
+        folder.mkdir(parents=True)
+        for kind in ("user", "mnt"):
+            (folder / kind).symlink_to(others.get(kind, f"/proc/self/ns/{kind}"))
+
+    def program(self, path, mode=0o755):
+        file = self.root / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"\x7fELF")
+        file.chmod(mode)
+        return file
+
+    def add(self, pid, *words, parent=1, cgroup=UNIT, environ=(), uids=(0, 0, 0, 0), exe="", **others):
+        self.namespaces(pid, **others)
         folder = self.folder / str(pid)
-        folder.mkdir()
         (folder / "cmdline").write_text("".join(f"{word}\0" for word in words))
-        (folder / "status").write_text(f"Name:\tx\nPPid:\t{parent}\n")
+        (folder / "status").write_text("Name:\tx\nPPid:\t{}\nUid:\t{}\t{}\t{}\t{}\n".format(parent, *uids))
         (folder / "cgroup").write_text(cgroup + "\n")
         (folder / "environ").write_text("".join(f"{each}\0" for each in environ))
+        if exe is not None:
+            path = exe or f"/usr/bin/{words[0].split(' ')[0].rpartition('/')[2]}"
+            if not exe:
+                self.program(path)
+            (folder / "exe").symlink_to(path)
         return self
 
 
@@ -30,8 +51,8 @@ def proc(tmp_path):
     return Proc(tmp_path)
 
 
-def found(proc):
-    return find_kubelet(str(proc.folder))
+def found(proc, **main):
+    return find_kubelet(str(proc.folder), root=str(proc.root), main_pid=lambda unit: main.get(unit.split(".")[0], 0))
 
 
 def test_the_last_of_a_repeated_flag_holds(proc):
@@ -42,7 +63,7 @@ def test_the_last_of_a_repeated_flag_holds(proc):
         "--image-credential-provider-bin-dir=/bin1",
         "--image-credential-provider-config",
         "/last",
-        environ=("HTTPS_PROXY=http://p:1", "ODD"),
+        environ=("HTTPS_PROXY=http://p:1", "ODD", "OPENSSL_CONF=/evil", "LD_PRELOAD=/evil", "PYTHONPATH=/", "TOKEN=x"),
     )
     kubelet = found(proc)
     assert (kubelet.pid, kubelet.config, kubelet.bin_dir) == (7, "/last", "/bin1")
@@ -72,14 +93,145 @@ def test_a_process_that_only_calls_itself_kubelet_is_none(proc, other):
 
 
 def test_the_kubelet_of_rke2_is_its_child(proc):
-    proc.add(10, "/usr/local/bin/rke2 server").add(11, "kubelet", "--image-credential-provider-config=/c", parent=10)
+    proc.add(10, "/usr/local/bin/rke2 server", exe="/usr/local/bin/rke2").add(
+        11, "kubelet", "--image-credential-provider-config=/c", parent=10
+    )
     assert found(proc).config == "/c"
 
 
-def test_two_kubelets_are_one_too_many(proc):
+def test_two_kubelets_are_one_too_many_where_nothing_tells_them_apart(proc):
     proc.add(8, "kubelet").add(9, "/usr/bin/kubelet")
     with pytest.raises(ConfigurationError, match=r"PIDs 8, 9"):
         found(proc)
+
+
+def test_of_two_kubelets_the_one_in_a_kubelets_unit_is_the_nodes(proc):
+    proc.add(8, "kubelet", cgroup=NO_UNIT).add(9, "/usr/bin/kubelet")
+    assert (found(proc).pid, found(proc).unit) == (9, "kubelet.service")
+
+
+def test_of_two_kubelets_in_one_unit_systemds_main_process_is_the_nodes(proc):
+    proc.add(8, "kubelet").add(9, "/usr/bin/kubelet")
+    assert found(proc, kubelet=9).pid == 9
+
+
+def test_k3s_in_its_unit_comes_before_a_kubelet_that_is_in_none(proc):
+    k3s = "0::/system.slice/k3s.service"
+    proc.add(8, "kubelet", cgroup=NO_UNIT).add(9, "/usr/bin/k3s server", exe="/usr/bin/k3s", cgroup=k3s)
+    proc.program("/usr/bin/k3s")
+    assert found(proc).unit == "k3s.service"
+
+
+HIDDEN = "/nowhere"  # a link that leads nowhere: what may not be seen
+ANOTHER = "/proc/self/ns/net"
+STRANGERS = {
+    "a user's": {"uids": (65534,) * 4},
+    "a user's by its real uid": {"uids": (1000, 0, 0, 0)},
+    "a user's by its saved uid": {"uids": (0, 0, 1000, 0)},
+    "a user's in a unit of theirs": {"uids": (1000,) * 4, "cgroup": UNIT},
+    "root of another user namespace": {"user": ANOTHER},
+    "root of another user namespace, in the unit": {"user": ANOTHER, "cgroup": UNIT},
+    "root of a pod that sees the node's processes": {"mnt": ANOTHER},
+    "a pod's, as its neighbour sees it": {"cgroup": "0::/../../pod1b4e28ba-2fa1-11d2-883f-0016d3cca427/x"},
+    "root's, whose namespaces cannot be seen": {"user": HIDDEN, "mnt": HIDDEN},
+    "root's, whose program cannot be seen": {"exe": None},
+    "root's, which is no program of a kubelet": {"exe": "/usr/bin/python3"},
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+@pytest.mark.parametrize("name", ["kubelet", "k3s server"])
+def test_a_stranger_is_no_kubelet_and_stands_in_no_kubelets_way(proc, stranger, name):
+    proc.program("/usr/bin/python3")
+    stranger = {"cgroup": NO_UNIT, **STRANGERS[stranger]}
+    proc.add(40, name, "--image-credential-provider-config=/evil", environ=("HTTPS_PROXY=evil",), **stranger)
+    assert found(proc) is None
+    proc.add(50, "/usr/bin/kubelet", "--image-credential-provider-config=/good")
+    assert found(proc).config == "/good"
+
+
+def test_the_same_process_counts_when_nothing_is_strange_about_it(proc):
+    proc.add(40, "kubelet", cgroup=NO_UNIT)
+    assert found(proc).pid == 40
+
+
+def test_a_user_who_calls_a_service_of_theirs_kubelet_has_no_unit(proc):
+    proc.add(40, "kubelet", cgroup="0::/user.slice/user-1000.slice/user@1000.service/app.slice/kubelet.service")
+    assert found(proc).unit == ""
+    (proc.folder / "40/exe").unlink()
+    assert found(proc) is None
+
+
+def test_where_programs_and_namespaces_cannot_be_seen_the_unit_tells(proc):
+    proc.add(40, "kubelet", exe=None, user=HIDDEN, mnt=HIDDEN)
+    assert (found(proc).pid, found(proc).program) == (40, "")
+
+
+def test_a_kubelet_whose_unit_has_mounts_of_its_own_is_one(proc):
+    proc.add(40, "kubelet", mnt=ANOTHER)
+    assert found(proc).pid == 40
+
+
+def test_hyperkube_is_a_kubelet_only_when_it_runs_as_one(proc):
+    proc.add(40, "/usr/bin/hyperkube", "kubelet", "--image-credential-provider-config=/c")
+    proc.add(41, "/usr/bin/hyperkube", "proxy", "--image-credential-provider-config=/d")
+    assert found(proc).config == "/c"
+
+
+def spoil_file(file):
+    file.chmod(0o775)
+
+
+def give_file_away(file):
+    os.chown(file, 1000, 0)
+
+
+def spoil_folder(file):
+    file.parent.chmod(0o777)
+
+
+def give_folder_away(file):
+    os.chown(file.parent.parent, 1000, 1000)
+
+
+def set_user(file):
+    file.chmod(0o4755)
+
+
+def hop_over_a_users_link(file):
+    file.rename(file.parent / "real")
+    file.symlink_to("real")
+    os.lchown(file, 1000, 1000)
+
+
+def lead_out_of_the_root(file):
+    file.unlink()
+    file.symlink_to("../../../../../../usr/bin/env")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users")
+@pytest.mark.parametrize("cgroup", [UNIT, NO_UNIT])
+@pytest.mark.parametrize(
+    "spoil",
+    [spoil_file, give_file_away, spoil_folder, give_folder_away, set_user, hop_over_a_users_link, lead_out_of_the_root],
+)
+def test_a_process_whose_program_others_can_change_is_no_kubelet(proc, spoil, cgroup):
+    program = proc.program("/opt/deep/down/kubelet")
+    for folder in ("opt", "opt/deep", "opt/deep/down"):
+        (proc.root / folder).chmod(0o755)
+    proc.add(40, "kubelet", exe="/opt/deep/down/kubelet", cgroup=cgroup)
+    assert found(proc).program == "/opt/deep/down/kubelet"
+    spoil(program)
+    assert found(proc) is None
+    proc.add(50, "/usr/bin/kubelet", cgroup=cgroup)
+    assert found(proc).pid == 50
+
+
+def test_a_kubelet_that_was_replaced_while_it_runs_is_judged_by_what_is_there_now(proc):
+    proc.add(40, "kubelet", exe="/usr/bin/kubelet (deleted)", cgroup=NO_UNIT)
+    assert found(proc) is None  # nothing is there, and nothing tells whose it was
+    proc.program("/usr/bin/kubelet")
+    assert found(proc).program == "/usr/bin/kubelet"
 
 
 def test_where_nothing_runs_there_is_none(proc):

@@ -50,6 +50,7 @@ class Case:
         self.wants_kubelet = wants_kubelet
         self.kubelet: Kubelet | None = None
         self.provider: Provider | None = None
+        self.environment: dict[str, str] = {}
         self.ours: list[Provider] = []
         self.others: list[Provider] = []
         self.host = registry_of(image) if image else ""

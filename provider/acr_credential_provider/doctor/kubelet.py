@@ -6,10 +6,11 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from acr_credential_provider import trusted_files
 from acr_credential_provider.errors import ConfigurationError
 from acr_credential_provider.findings import SkippedError
 from acr_credential_provider.hit import exec_options
-from acr_credential_provider.kubelet_flags import as_kubelet_sees, closest, mismatch, read_providers
+from acr_credential_provider.kubelet_flags import ENVIRONMENT, as_kubelet_sees, closest, mismatch, read_providers
 from acr_credential_provider.kubelet_flags import find_kubelet as find
 
 from .pod_tokens import RESTART_KUBELET
@@ -27,7 +28,8 @@ def find_kubelet(case: Case) -> str:
         raise SkippedError("not wanted")
     case.kubelet = find()
     if case.kubelet is None:
-        raise SkippedError("none is to be seen here (in a pod: hostPID and --host-root)")
+        who = "" if os.geteuid() == 0 else "as root; "
+        raise SkippedError(f"none is to be seen here ({who}in a pod: hostPID and --host-root)")
     return f"process {case.kubelet.pid}"
 
 
@@ -99,21 +101,15 @@ def check_file(case: Case) -> str:
     path = f"{kubelet.bin_dir}/{provider.name}"
     target = os.path.realpath(path)
     try:
-        seen = os.stat(target)
+        mode = os.stat(target).st_mode
+        trusted_files.judge(path)
     except OSError:
         raise ConfigurationError(
             f"{path} is not there" + (f" (it leads to {target})" if target != path else ""),
             remedy="Install the program there again; the kubelet does not start without it.",
         ) from None
-    if not os.access(target, os.X_OK) or not seen.st_mode & 0o111:
+    if not os.access(target, os.X_OK) or not mode & 0o111:
         raise ConfigurationError(f"{target} is not executable", remedy=f"Run: chmod 0755 {target}")
-    for each in (kubelet.bin_dir, target):
-        status = os.stat(each)
-        if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
-            raise ConfigurationError(
-                f"{each} can be changed by others than root, and the kubelet runs what is there as root",
-                remedy=f"Run: chown root:root {each}; chmod go-w {each}",
-            )
     return path if path == target else f"{path} -> {target}"
 
 
@@ -129,9 +125,11 @@ def take_environment(case: Case) -> str:
             "this runs in another network than the kubelet, so what it reaches says nothing about the kubelet",
             remedy="Run the pod with hostNetwork: true, or on the node itself.",
         )
-    # From here on the parts of a pull see what they would see below the kubelet.
+    # From here on the parts of a pull see what they would see below the kubelet, and no more than they read; the rest
+    # of what the provider's env names goes to the plugin alone, as the kubelet hands it over.
+    case.environment = _printable({**kubelet.environ, **provider.env})
     os.environ.clear()
-    os.environ.update(_printable({**kubelet.environ, **provider.env}))
+    os.environ.update({name: value for name, value in case.environment.items() if name in ENVIRONMENT})
     proxies = [name for name in PROXY_VARIABLES if os.environ.get(name)]
     return f"settings {case.settings_path}, cache {case.cache}, {' '.join(proxies) or 'no proxy variables'}"
 

@@ -8,6 +8,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
+from acr_credential_provider import trusted_files
 from acr_credential_provider.cloud.failures import CHECK_NETWORK
 from acr_credential_provider.errors import ConfigurationError
 from acr_credential_provider.findings import SkippedError
@@ -35,16 +36,20 @@ def run_plugin(case: Case) -> str:
         annotations = taken_along(provider, case.pod.annotations)
         request |= {"serviceAccountToken": case.pod.token, "serviceAccountAnnotations": annotations}
     began = time.monotonic()
+    words = [f"{kubelet.bin_dir}/{provider.name}", *provider.args]
     try:
-        done = subprocess.run(  # noqa: S603 - the very program that the kubelet runs
-            [f"{kubelet.bin_dir}/{provider.name}", *provider.args],
-            input=json.dumps(request).encode() + b"\n",
-            capture_output=True,
-            env=dict(os.environ),
-            cwd="/",
-            timeout=RUN_SECONDS,
-            check=False,
-        )
+        with trusted_files.opened(words[0]) as program:
+            done = subprocess.run(  # noqa: S603 - the very program that the kubelet runs
+                words,
+                executable=program.executable,
+                pass_fds=(program.descriptor,),
+                input=json.dumps(request).encode() + b"\n",
+                capture_output=True,
+                env=case.environment,
+                cwd="/",
+                timeout=RUN_SECONDS,
+                check=False,
+            )
     except OSError as error:
         problem, said = f"it cannot be started: {os.strerror(error.errno or 0)}", ""
     except subprocess.TimeoutExpired:

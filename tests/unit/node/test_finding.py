@@ -33,8 +33,12 @@ class World:
     def __init__(self, folder):
         self.folder = folder
         self.write("/proc/stat", "btime 1700000000\n")
-        os.makedirs(folder / "proc/1/ns")
-        os.symlink("/proc/self/ns/user", folder / "proc/1/ns/user")
+        self.namespaces(1)
+
+    def namespaces(self, pid):
+        """Give a process the namespaces of this one, as PID 1 has them."""
+        for kind in ("user", "mnt"):
+            self.link(f"/proc/{pid}/ns/{kind}", f"/proc/self/ns/{kind}")
 
     def write(self, path, text, mode=0o644):
         file = self.folder / path.lstrip("/")
@@ -50,11 +54,12 @@ class World:
         return self
 
     def program(self, path):
-        return self.write(path, "#!/bin/true\n", 0o755)
+        return self.write(path, b"\x7fELF", 0o755)
 
-    def process(self, pid, *words, exe="/usr/bin/kubelet", unit="kubelet.service", parent=1):
+    def process(self, pid, *words, exe="/usr/bin/kubelet", unit="kubelet.service", parent=1, uid=0):
+        self.namespaces(pid)
         self.write(f"/proc/{pid}/cmdline", "".join(f"{word}\0" for word in words))
-        self.write(f"/proc/{pid}/status", f"PPid:\t{parent}\n")
+        self.write(f"/proc/{pid}/status", f"PPid:\t{parent}\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n")
         self.write(f"/proc/{pid}/cgroup", f"0::/system.slice/{unit}\n")
         self.write(f"/proc/{pid}/environ", "")
         return self.link(f"/proc/{pid}/exe", exe)
