@@ -55,19 +55,15 @@ class Program:
     def enter(self, words: Sequence[str], environment: Mapping[str, str]) -> Callable[[], None]:
         """Return what a child process calls before it runs `executable`, to have *root* as its / and its folder.
 
-        In a root without a /proc it becomes the program at once, with *words* and *environment*.
+        A root without a /proc is no running node, but a tree that is to become one. There the program is run by its
+        path, which only root can change: our own finds its files by that, where no /proc names it.
         """
 
         def go() -> None:
             if self.root != "/":
                 os.chroot(self.root)
             os.chdir("/")
-            if os.path.exists(self.executable):
-                return
-            try:
-                os.execve(self.descriptor, list(words), dict(environment))  # noqa: S606 - the file that was judged
-            except OSError:
-                # Before Linux 3.19 this needs a /proc. What is left is the path, which only root can change.
+            if not os.path.exists(self.executable):
                 os.execve(self.path, list(words), dict(environment))  # noqa: S606
 
         return go

@@ -130,5 +130,5 @@ def test_a_script_is_not_asked_for_a_version(tmp_path):
         commands_on_host.run(command)
 
 
-def test_a_root_without_proc_runs_the_judged_file_too(host):
+def test_in_a_root_without_proc_a_program_runs_too(host):
     assert commands_on_host.run(["/bin/sh", "-c", "echo $0 $1", "a", "b"], root=host).stdout == b"a b\n"
