@@ -155,7 +155,7 @@ def _interpreter(descriptor: int) -> str:
     try:
         with open(f"/proc/self/fd/{descriptor}", "rb") as file:
             line = file.read(_SHEBANG).partition(b"\n")[0]
-    except OSError:  # nobody may read it: the kernel would not run it as a script for us either
+    except OSError:  # an interpreter could not read it either, so it does not run as a script
         return ""
     words = line.removeprefix(b"#!").split()
     return os.fsdecode(words[0]) if line.startswith(b"#!") and words else ""
