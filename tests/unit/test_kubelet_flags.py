@@ -86,10 +86,19 @@ def test_a_kubelet_that_was_started_from_outside_of_a_node_that_is_a_container_i
     ids=["a shell's child", "a pod's, systemd cgroups", "a pod's, cgroup v1"],
 )
 def test_a_process_that_only_calls_itself_kubelet_is_none(proc, other):
-    proc.add(30, "/bin/sh").add(40, "kubelet", "--image-credential-provider-config=/evil", **other)
+    proc.add(30, "/bin/sh", cgroup="0::/user.slice/user-0.slice/session-1.scope")
+    proc.add(40, "kubelet", "--image-credential-provider-config=/evil", **other)
     assert found(proc) is None
     proc.add(50, "/usr/local/bin/kubelet", "--image-credential-provider-config=/good")
     assert found(proc).config == "/good"
+
+
+def test_a_kubelet_that_a_script_of_its_unit_started_is_found_and_must_be_roots_too(proc):
+    proc.add(30, "/bin/sh", "/usr/local/bin/start-kubelet").add(31, "/bin/sh", parent=30)
+    proc.add(40, "/usr/bin/kubelet", "--image-credential-provider-config=/c", parent=31)
+    assert (found(proc).pid, found(proc).program) == (40, "/usr/bin/kubelet")
+    proc.program("/usr/bin/kubelet", 0o775)
+    assert found(proc) is None
 
 
 def test_the_kubelet_of_rke2_is_its_child(proc):
