@@ -21,7 +21,15 @@ NO_PATHS = {
     *("image", "--image", "--ahead", "--config-map", "--service-account-annotation", "--context"),
     *("--service-arn", "service_account", "secrets", "name", "--wait", "-n", "--secret", "--secret-name"),
     *("--from-secret", "--host", "--docker-server", "--docker-username", "--auth-server", "--from", "--in"),
-    *("--namespace", "--writes-per-second", "--resync", "--lease-duration", "--webhook-service", "--address"),
+    *(
+        "--namespace",
+        "--writes-per-second",
+        "--resync",
+        "--lease-duration",
+        "--webhook-service",
+        "--address",
+        "--owner",
+    ),
     *("--webhook-service-port", "--webhook-port", "--health-port", "--settle", "--role", "--kubernetes"),
     *("--node", "--spread", "--own-image", "installer", "--slots", "--port"),
 }

@@ -36,4 +36,5 @@ def main():
             print(type(error).__name__, error.problem, error.remedy)  # noqa: T201
 
 
-main()
+if __name__ == "__main__":
+    main()

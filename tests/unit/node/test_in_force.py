@@ -155,10 +155,9 @@ def test_behind_a_script_the_kubelet_itself_is_looked_at():
     ) as process:
         try:
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-            while (
-                not (found := children.read_text().split())
-                or b"kubelet" not in Path(f"/proc/{found[0]}/cmdline").read_bytes()
-            ):
+            while not (found := children.read_text().split()) or not Path(
+                f"/proc/{found[0]}/cmdline"
+            ).read_bytes().startswith(b"/usr/bin/kubelet\0"):
                 pass
             seen = LiveKubelet(Service(process.pid), "kubelet.service").in_force(process.pid)
             assert seen == InForce.of(["/usr/bin/kubelet", "90.125"], [])
