@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from itertools import combinations
@@ -9,6 +10,7 @@ from pathlib import Path
 
 PYTEST = (sys.executable, "-m", "pytest", "-q", "--rootdir=.", "-p", "no:hypothesispytest")
 PYTEST += ("--numprocesses=3", "--dist=worksteal")
+ALONE = Path(__file__).parents[1] / "alone.py"
 TESTS = """
 import json, os, time, pytest
 
@@ -43,11 +45,13 @@ def run(folder, *words, broken=""):
     (folder / "test_it.py").write_text(TESTS)
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "spans").write_text("")
+    # A copy: its own file is what workers lock, and the workers that run this test hold a lock on it.
+    shutil.copy(ALONE, folder)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     done = subprocess.run(
         [*PYTEST, *words],
         cwd=folder,
-        env={**inherited, "PYTHONPATH": str(Path(__file__).parents[1]), "BROKEN": broken},
+        env={**inherited, "PYTHONPATH": str(folder), "BROKEN": broken},
         capture_output=True,
         text=True,
         timeout=120,
