@@ -151,7 +151,7 @@ def test_repaired_settings_hold_at_once(program, sandbox):
     assert program.ask(image).code == 0
 
 
-@pytest.mark.parametrize("arguments", [["--nonsense"], ["--settings", "relative"], ["cache"], ["settings", "nonsense"]])
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["--settings", ""], ["cache"], ["settings", "nonsense"]])
 def test_words_that_are_not_understood_end_with_2(program, arguments):
     ended = program.run(b"", *arguments)
     assert (ended.code, ended.stdout) == (2, b"")

@@ -36,4 +36,5 @@ def main():
     os._exit(code if code >= 0 else 128 - code)  # ends the mount too
 
 
-main()
+if __name__ == "__main__":
+    main()

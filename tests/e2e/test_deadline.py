@@ -133,7 +133,8 @@ def test_locks_that_are_never_given_back_end_in_an_answer_before_the_deadline(fr
 @pytest.mark.alone
 def test_a_queue_that_never_moves_is_named_before_the_deadline(frozen, sandbox):
     image = sandbox.image.partition(":latest")[0]
-    frozen.run(b"", "cache", "clear", "--cache", str(frozen.cache))
+    assert frozen.ask(image).code == 0
+    assert frozen.run(b"", "cache", "clear", "--cache", str(frozen.cache)).code == 0
     with held(frozen.cache / "locks/gate.lock"):
         ended = frozen.ask(image)
     assert (ended.code, ended.stdout) == (1, b"")

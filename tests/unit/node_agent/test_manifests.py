@@ -107,13 +107,14 @@ def test_the_controller_understands_its_arguments(folder):
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_uninstalling_agent_of_each_overlay_makes_a_node_what_it_was(tmp_path, overlay):
-    """The program itself, with the arguments as they are but for the folders."""
+    """The program itself, with the arguments as they are but for the folders and the reporter's grants."""
     arguments = container(with_components(tmp_path, "uninstall", overlay=overlay), "agent")["args"]
-    host, status, grants = (tmp_path / name for name in ("host", "status", "grants"))
-    for folder in (host / "var/lib", host / "etc", status, grants):
+    host, status = tmp_path / "host", tmp_path / "status"
+    for folder in (host / "var/lib", host / "etc", status):
         folder.mkdir(parents=True)
-    places = {"--host-root": host, "--status": status, "--grants": ""}
+    places = {"--host-root": host, "--status": status}
     words = [f"{name}={places[name]}" if (name := each.partition("=")[0]) in places else each for each in arguments]
+    words = [each for each in words if not each.startswith("--grants=")]  # there is no reporter to grant anything
     command = [sys.executable, "-m", "acr_credential_provider", *words]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "NODE_NAME": "node-1"}
     with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, env=environment, stderr=log) as agent:
