@@ -41,12 +41,9 @@ class Healthz(http.server.BaseHTTPRequestHandler):
 def main(words):
     with open(f"{HERE}/version") as file:
         version = file.read().strip()
-    if words == ["--version"]:
+    if words == ["--", "--version"]:  # the first is what kubelet.c puts there
         sys.stdout.write(f"Kubernetes {version}.0\n")
         return 0
-    if "--" not in words[:1]:
-        # A kubelet's process is called kubelet; ours would be called python3.
-        os.execv("/usr/bin/python3", ["/usr/bin/kubelet", __file__, "--", *words])
     config, bin_dir = flags(words)
     if config or bin_dir:
         # An image that no pattern matches: it registers, as at a kubelet's start, and asks nobody.

@@ -7,6 +7,7 @@ own over it. All ends with the machine; nothing on this one is changed.
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -74,6 +75,15 @@ def root() -> Path:
     return folder
 
 
+@functools.cache
+def standin() -> bytes:
+    """Return the program that stands in for a kubelet."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "kubelet"
+        subprocess.run(["gcc", "-static", "-O", "-o", str(program), str(HERE / "kubelet.c")], check=True)
+        return program.read_bytes()
+
+
 class Machine:
     """One machine. *tmpfs* are folders of it with a file system of their own: path to size."""
 
@@ -101,7 +111,8 @@ class Machine:
         (wants / "kubelet.service").symlink_to("../kubelet.service")
 
     def _put_kubelet(self, version: str) -> None:
-        self.write("/usr/bin/kubelet", f"#!/usr/bin/python3\n{(HERE / 'kubelet.py').read_text()}", 0o755)
+        self.write("/usr/bin/kubelet", standin(), 0o755)
+        self.write("/usr/lib/standin/kubelet.py", (HERE / "kubelet.py").read_text())
         for module in parts.lookups():
             name = ".".join(module.version.split(".")[:2])
             self.write(f"/usr/lib/standin/lookup-{name}", (module.built / "lookup").read_bytes(), 0o755)
