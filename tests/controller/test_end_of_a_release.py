@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 from cluster import parts
 from cluster.kube import KubeError
 from cluster.replicas import CERTIFICATES, CONFIGURATION, delete, find, wait_until
@@ -18,8 +19,11 @@ from replica import HOSTS, Bank, Record, Team, eventually, replica, stays
 
 NAME = "aliyun-acr-credential-provider-pull-secrets"
 ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
+WEBHOOK = "aliyun-acr-credential-provider-webhook"
 TOKENS = "aliyun-acr-credential-provider-tokens"
-KUSTOMIZATION = ROOT / "packaging/manifests/pull-secrets"
+MANIFESTS = ROOT / "packaging/manifests"
 CHART = ROOT / "packaging/chart"
 
 
@@ -49,26 +53,31 @@ def ran(*words):
 
 
 class Kubectl:
-    """The plain manifests, by kubectl, in kube-system."""
+    """The plain manifests with the webhook's component, by kubectl, in kube-system."""
 
     own = "kube-system"
 
-    def __init__(self, admin):
+    def __init__(self, admin, folder):
         kubectl = Path(sys.executable).parent / "kubectl"
         self._kubectl = [kubectl, f"--kubeconfig={admin}", f"--cache-dir={os.devnull}"]
+        (folder / "manifests").symlink_to(MANIFESTS)
+        self._overlay = folder / "overlay"
+        self._overlay.mkdir()
+        document = {"resources": ["../manifests/pull-secrets"], "components": ["../manifests/components/webhook"]}
+        (self._overlay / "kustomization.yaml").write_text(yaml.safe_dump(document))
 
     def install(self):
-        ran(*self._kubectl, "apply", "-k", KUSTOMIZATION)
+        ran(*self._kubectl, "apply", "-k", self._overlay)
 
     def uninstall(self):
-        ran(*self._kubectl, "delete", "-k", KUSTOMIZATION, "--wait=false")
+        ran(*self._kubectl, "delete", "-k", self._overlay, "--wait=false")
 
 
 class Foreground(Kubectl):
     """The same manifests, deleted in the foreground as Argo CD does."""
 
     def uninstall(self):
-        ran(*self._kubectl, "delete", "-k", KUSTOMIZATION, "--cascade=foreground", "--wait=false")
+        ran(*self._kubectl, "delete", "-k", self._overlay, "--cascade=foreground", "--wait=false")
 
 
 class Helm:
@@ -79,24 +88,25 @@ class Helm:
         self._helm = [parts.find("helm"), f"--kubeconfig={admin}", f"--namespace={own}"]
 
     def install(self):
-        values = "image.repository=registry.example/acr,plugin.enabled=false,pullSecrets.enabled=true"
-        ran(*self._helm, "install", "acr", CHART, f"--set={values}")
+        values = "image.repository=registry.example/acr,plugin.enabled=false"
+        controller = "pullSecrets.enabled=true,pullSecrets.webhook=true"
+        ran(*self._helm, "install", "acr", CHART, f"--set={values},{controller}")
 
     def uninstall(self):
         ran(*self._helm, "uninstall", "acr")
 
 
 @pytest.fixture(params=["kubectl", "foreground", "helm"])
-def release(request, api, team, admin):
+def release(request, api, team, admin, tmp_path):
     if request.param == "helm":
         release = Helm(admin, team.own)
     else:
-        release = (Kubectl if request.param == "kubectl" else Foreground)(admin)
+        release = (Kubectl if request.param == "kubectl" else Foreground)(admin, tmp_path)
     release.install()
     yield release
     with contextlib.suppress(AssertionError):
         release.uninstall()
-    for path in (CONFIGURATION, f"{ROLES}/{NAME}"):
+    for path in (CONFIGURATION, f"{ROLES}/{NAME}", f"{LEASES.format(release.own)}/{NAME}"):
         delete(api, path)
     for name in (TOKENS, CERTIFICATES):
         delete(api, f"/api/v1/namespaces/{release.own}/secrets/{name}")
@@ -156,6 +166,8 @@ def test_nothing_that_stops_the_cluster_or_logs_in_outlives_a_release(api, team,
         release.uninstall()
         wait_until(lambda: not written(api, team, release, app, other), "all of it to go")
         wait_until(lambda: can_create_an_account(api, app), "ServiceAccounts to be created again")
+        rights = [f"{path}/{name}" for path in (ROLES, BINDINGS) for name in (NAME, WEBHOOK)]
+        wait_until(lambda: not any(find(api, path) for path in rights), "its rights to go, the webhook's too")
         stays(lambda: not written(api, team, release, app, other), seconds=5)
 
 
@@ -271,9 +283,9 @@ def test_a_clusterrole_that_is_gone_for_a_while_is_waited_for(team, role):
         assert owners(team, app) == [role.reference()]
 
 
-def test_who_has_no_rights_while_the_clusterrole_is_away_goes_on_when_it_is_back(api, team, admin, settings):
+def test_who_has_no_rights_while_the_clusterrole_is_away_goes_on_when_it_is_back(api, team, admin, settings, tmp_path):
     """As by kubectl replace --force; the webhook's authority stays, for other replicas still serve what it signed."""
-    app, release = team.open("app"), Kubectl(admin)
+    app, release = team.open("app"), Kubectl(admin, tmp_path)
     release.install()
     path = f"{ROLES}/{NAME}"
 
@@ -299,7 +311,8 @@ def test_who_has_no_rights_while_the_clusterrole_is_away_goes_on_when_it_is_back
             assert authority() == before
     finally:
         release.uninstall()
-        delete(api, CONFIGURATION)
+        for path in (CONFIGURATION, f"{LEASES.format(release.own)}/{NAME}"):
+            delete(api, path)
         wait_until(lambda: not written(api, team, release, app), "all of it to go")
 
 
@@ -347,7 +360,7 @@ def test_rights_of_the_version_before_are_enough_and_what_is_missing_is_told(tea
         "roleRef": {"kind": "ClusterRole", "name": old, "apiGroup": "rbac.authorization.k8s.io"},
         "subjects": [{"kind": "User", "name": old, "apiGroup": "rbac.authorization.k8s.io"}],
     }
-    team.api.create(ROLES.replace("clusterroles", "clusterrolebindings"), binding)
+    team.api.create(BINDINGS, binding)
     app, record = team.open("app"), Record()
     team.configure()
     with replica(team.api, team.own, fetch=Bank(), record=record, owner=role.name, user=(old, None)):
