@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 pytest.register_assert_rewrite("cluster")
 
 import replica  # noqa: E402
+from cluster.kube import KubeError  # noqa: E402
 from cluster.loopback_api import LoopbackApi  # noqa: E402 - its asserts are rewritten from here on
+from cluster.replicas import wait_until  # noqa: E402
 
 NUMBERS = itertools.count(1)
 
@@ -24,3 +27,34 @@ def api():
 @pytest.fixture
 def namespace(api):
     return api.namespace(f"team-{next(NUMBERS)}")
+
+
+@pytest.fixture
+def who_may_own(api, namespace):
+    """Return a function that lets a ServiceAccount of kube-system say who owns its objects, until the test ends.
+
+    This API server asks for the right to delete them before it asks any policy. Most API servers do not, and there the
+    policy alone has to refuse.
+    """
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    rights = [
+        {"apiGroups": ["*"], "resources": ["*"], "verbs": ["delete"]},
+        {"apiGroups": ["*"], "resources": ["*/finalizers"], "verbs": ["update"]},
+    ]
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+    attributes = {"verb": "delete", "group": "", "resource": "nodes", "subresource": "status", "name": "any"}
+
+    def grant(account, token):
+        api.create(f"{rbac}/clusterroles", {"metadata": {"name": namespace}, "rules": rights})
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": namespace}
+        subjects = [{"kind": "ServiceAccount", "name": account, "namespace": "kube-system"}]
+        binding = {"metadata": {"name": namespace}, "roleRef": role, "subjects": subjects}
+        api.create(f"{rbac}/clusterrolebindings", binding)
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        body = {**review, "spec": {"resourceAttributes": attributes}}
+        wait_until(lambda: api.request("POST", path, body, token=token)["status"]["allowed"], "the right to be granted")
+
+    yield grant
+    for plural in ("clusterrolebindings", "clusterroles"):
+        with contextlib.suppress(KubeError):
+            api.request("DELETE", f"{rbac}/{plural}/{namespace}")

@@ -143,7 +143,8 @@ def test_no_field_of_a_nodes_status_but_its_conditions_can_be_changed(api, repor
     assert written >= {*STATUS, "nodeInfo", "phase", "volumesInUse", "features", "runtimeHandlers"} - {"conditions"}
 
 
-def test_no_field_of_a_nodes_metadata_can_be_changed(api, reporter):
+def test_no_field_of_a_nodes_metadata_can_be_changed(api, reporter, who_may_own):
+    who_may_own(NAME, reporter.token)
     left_out = [*VARIES, "deletionTimestamp"]
     written = fields_that_are_refused(api, Reporter(api), "ObjectMeta", "metadata", left_out)
     assert written >= {"labels", "annotations", "finalizers", "ownerReferences"}
@@ -252,7 +253,8 @@ def test_what_others_rejected_cannot_be_said_in_their_name(reporter, lease):
         {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "0"}]},
     ],
 )
-def test_a_lease_cannot_be_kept_from_its_owner_nor_given_another(reporter, lease, metadata):
+def test_a_lease_cannot_be_kept_from_its_owner_nor_given_another(reporter, lease, metadata, who_may_own):
+    who_may_own(NAME, reporter.token)
     found = lease(f"{NAME}-slot-0")
     document = {**found, "metadata": {**found["metadata"], **metadata}}
     assert "metadata" in reporter.refused("PUT", f"{LEASES}/{NAME}-slot-0", document)

@@ -21,6 +21,7 @@ from acr_credential_provider.settings import Webhook
 from api_fields import Schemas
 from cluster.daemonset import collection, rendered
 from cluster.kube import KubeError
+from cluster.replicas import delete
 from harness import ROOT
 
 NAME = "aliyun-acr-credential-provider"
@@ -236,8 +237,9 @@ def test_its_entry_comes_and_goes_and_all_else_stays(api, controller, namespace)
     api.request("PATCH", accounts(namespace, "default"), {"metadata": {"finalizers": None}}, MERGE)
 
 
-def test_no_other_field_of_a_serviceaccount_can_be_changed(api, controller, namespace):
+def test_no_other_field_of_a_serviceaccount_can_be_changed(api, controller, namespace, who_may_own):
     """Each that the API server's own schemas have, of the object and of its metadata, added and taken away."""
+    who_may_own(CONTROLLER, controller.token)
     schemas = Schemas(api, "api/v1")
     path = accounts(namespace, "default")
     api.create(accounts(namespace), {"metadata": {"name": "default"}, "imagePullSecrets": [{"name": "theirs"}]})
@@ -358,6 +360,7 @@ def test_without_the_component_there_is_no_right_to_any_webhook(tmp_path):
 # Leases and Events.
 def test_it_holds_its_own_lease_only(api, controller):
     leases = f"/apis/coordination.k8s.io/v1/namespaces/{OWN}/leases"
+    delete(api, f"{leases}/{CONTROLLER}")
     controller.refused("POST", leases, {"metadata": {"name": "kube-scheduler"}, "spec": {"holderIdentity": "x"}})
     made = controller.request("POST", leases, {"metadata": {"name": CONTROLLER}, "spec": {"holderIdentity": "x"}})
     controller.request("PUT", f"{leases}/{CONTROLLER}", made)
@@ -429,5 +432,6 @@ def test_under_the_helpers_serviceaccount_ours_is_bound_and_the_helper_is_not(ap
     for caller in (ours, without_pod):
         caller.refused("POST", secrets(namespace), secret("acr-credential-secret-aggregation"))
     theirs.request("POST", secrets(namespace), secret("acr-credential-secret-aggregation"))
+    api.request("DELETE", secrets(namespace, "acr-credential-secret-aggregation"))
     webhook = hook(clientConfig={"service": {**SERVICE, "path": "/", "port": 443}})
     ours.request("POST", f"{HOOKS}?dryRun=All", webhook)
