@@ -6,6 +6,7 @@ Service; the kubelet pulls with what ServiceAccounts bring.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,10 +14,12 @@ import harness
 import yaml
 
 from . import control_plane
+from .chart import apply, path_of
 from .cluster import wait_until
 from .kube import KubeError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -27,7 +30,8 @@ SERVICE = "aliyun-acr-credential-provider-webhook"
 ADDRESS = "10.124.0.50"
 """The Service's; it is an address of the node, which stands in for what kube-proxy does."""
 SECRET = "acr-credential-aliyun"
-MANIFESTS = harness.ROOT / "packaging/manifests/pull-secrets/rbac.yaml"
+CONTROLLER = "aliyun-acr-credential-provider-pull-secrets"
+MANIFESTS = ("pull-secrets/own-objects-only.yaml", "pull-secrets/rbac.yaml", "components/webhook/rights.yaml")
 RENEWALS = 20 if os.environ.get("E2E_FULL") else 5
 
 
@@ -41,7 +45,15 @@ class Fallback:
         cluster.sandbox.state.token_life = token_life
 
     def __enter__(self) -> Self:
+        with contextlib.ExitStack() as left:
+            self._start(left)
+            self._left = left.pop_all()
+        return self
+
+    def _start(self, left: contextlib.ExitStack) -> None:
+        """Start all of it, each step with what takes it back: what one test left would decide the next."""
         cluster = self.cluster
+        left.callback(cluster.kubelet.restart)
         cluster.kubelet.restart(with_plugins=False)
         pull_secrets = {
             "namespaces": ["team-*"],
@@ -49,39 +61,41 @@ class Fallback:
             "webhook": {"enabled": True, "failurePolicy": "Fail"},
         }
         cluster.write_settings(cluster.entry(self.shop, *self.shop.hosts), pullSecrets=pull_secrets)
-        account, *rights = yaml.safe_load_all(MANIFESTS.read_text())
-        for document in (account, *rights):
-            _create(cluster, document)
         spec = {"clusterIP": ADDRESS, "ports": [{"port": 443, "protocol": "TCP"}]}
         service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": SERVICE, "namespace": OWN}, "spec": spec}
-        _create(cluster, service)
+        for document in (*_manifests(), service):
+            left.callback(cluster.api.delete, path_of(document))
+            apply(cluster, document)
+        left.callback(cluster.node.output, ["ip", "address", "delete", f"{ADDRESS}/32", "dev", "lo"])
         cluster.node.output(["ip", "address", "add", f"{ADDRESS}/32", "dev", "lo"])
+        left.callback(self._uninstall)
         words = ["pull-secrets", "run", f"--namespace={OWN}", f"--settings={cluster.settings_file}"]
-        words += [f"--kubeconfig={self._sign_in(account['metadata']['name'])}", f"--address={ADDRESS}"]
+        words += [f"--owner={CONTROLLER}", f"--kubeconfig={self._sign_in(CONTROLLER)}", f"--address={ADDRESS}"]
         self.controller = cluster.node.start(
             "pull-secrets",
             [str(harness.CONTROLLER), *words, "--webhook-port=443", f"--keys-directory={cluster.node.folder}/keys"],
             log=cluster.logs / "pull-secrets.log",
         )
+        left.callback(self.controller.stop)
+        left.callback(self._delete_teams)
         self.controller.await_(self._is_asked)
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        cluster = self.cluster
-        for team in self._teams:
-            cluster.api.delete(f"/api/v1/namespaces/{team}")
-        wait_until(lambda: not any(map(self._is_there, self._teams)), timeout=90, what="the teams' namespaces to go")
-        self.controller.stop()
+        self._left.close()
         log = self.controller.log.read_text(errors="replace")
-        assert not [secret for secret in cluster.sandbox.state.secrets() if secret in log]
+        assert not [secret for secret in self.cluster.sandbox.state.secrets() if secret in log]
+
+    def _delete_teams(self) -> None:
+        for team in self._teams:
+            self.cluster.api.delete(f"/api/v1/namespaces/{team}")
+        wait_until(lambda: not any(map(self._is_there, self._teams)), timeout=90, what="the teams' namespaces to go")
+
+    def _uninstall(self) -> None:
         command = [str(harness.CONTROLLER), "pull-secrets", "uninstall", f"--namespace={OWN}", "--force"]
-        admin = cluster.pki.kubeconfig("uninstaller", control_plane.SERVER, group="system:masters")
-        cluster.node.output([*command, f"--kubeconfig={admin}"])
-        cluster.node.output(["ip", "address", "delete", f"{ADDRESS}/32", "dev", "lo"])
-        cluster.api.delete(f"/api/v1/namespaces/{OWN}/services/{SERVICE}")
-        cluster.kubelet.restart()
+        admin = self.cluster.pki.kubeconfig("uninstaller", control_plane.SERVER, group="system:masters")
+        self.cluster.node.output([*command, f"--kubeconfig={admin}"])
 
     def _sign_in(self, account: str) -> Path:
         """Return a kubeconfig with a token of the controller's own ServiceAccount, as its Pod would have."""
@@ -158,16 +172,10 @@ def _path(namespace: str, rest: str) -> str:
     return f"/api/v1/namespaces/{namespace}/{rest}"
 
 
-def _create(cluster: Cluster, document: dict[str, Any]) -> None:
-    """Create *document*, unless it is there."""
-    group = document["apiVersion"]
-    where = f"/namespaces/{document['metadata']['namespace']}" if "namespace" in document["metadata"] else ""
-    prefix = "/api/v1" if group == "v1" else f"/apis/{group}"
-    try:
-        cluster.api.create(f"{prefix}{where}/{document['kind'].lower()}s", document)
-    except KubeError as error:
-        if error.status != 409:
-            raise
+def _manifests() -> Iterator[dict[str, Any]]:
+    """Yield what an operator applies who has the webhook, but for the Deployment."""
+    for name in MANIFESTS:
+        yield from yaml.safe_load_all((harness.ROOT / "packaging/manifests" / name).read_text())
 
 
 # The promises.
