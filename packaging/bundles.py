@@ -53,7 +53,7 @@ class Bundle:
     excludes: list[str]
     """Modules that are not in it."""
     packages: list[str]
-    """Packages of ours behind doors that open by name (commands.DOORS)."""
+    """Packages of ours behind doors that open by name (commands.LAZY_SUBCOMMANDS)."""
     real: frozenset[str] = frozenset()
     """Packages that no stand-in replaces."""
 
@@ -79,7 +79,9 @@ PLUGIN = Bundle(
     excludes=[
         *NEVER_USED,
         *NEVER_USED_BY_THE_PLUGIN,
-        "acr_credential_provider.platforms",
+        "acr_credential_provider.openshift",
+        "acr_credential_provider.eci",
+        "acr_credential_provider.cluster_doctor",
         "acr_credential_provider.pull_secrets",
         "acr_credential_provider.sources.managed_role",
         "acr_credential_provider.sources.profile",
@@ -91,7 +93,12 @@ CONTROLLER = Bundle(
     folder="controller",
     lock="controller",
     excludes=[*NEVER_USED, "anyio", "acr_node_config", "acr_credential_provider.sources.profile"],
-    packages=["acr_credential_provider.platforms", "acr_credential_provider.pull_secrets"],
+    packages=[
+        "acr_credential_provider.openshift",
+        "acr_credential_provider.eci",
+        "acr_credential_provider.cluster_doctor",
+        "acr_credential_provider.pull_secrets",
+    ],
     real=frozenset({"asyncio", "cryptography"}),
 )
 BUNDLES = {"plugin": PLUGIN, "controller": CONTROLLER}

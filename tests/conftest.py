@@ -6,11 +6,10 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-import alone
-import harness
 import hypothesis
 import pytest
 from sandbox import AcrSandbox
+from support import alone, harness
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,9 +10,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-import harness
 from sandbox import AcrSandbox
 from sandbox.pull import PullError, pull
+from support import harness
 
 
 def main() -> int:

@@ -9,8 +9,8 @@ import posix
 import sys
 import time
 
-from .hit import exec_options, fresh_memo, is_logged, read_request, write_all
-from .memo import judge_time
+from .fastpath.lookup import exec_options, is_logged, lookup, read_request, write_all
+from .fastpath.response_cache import monotonic_now_for
 
 DEADLINE = 15
 """Seconds for the whole answer, far below the 60 after which the kubelet kills us."""
@@ -52,11 +52,11 @@ def _answer_or_operate(started: float, arguments: list[str]) -> int:
     if options is None:
         leave_out_variables()
     if options is None and is_docker_helper(sys.argv[0]):
-        from .docker_helper import main as help_docker  # noqa: PLC0415
+        from .exec.docker_credential_helper import main as help_docker  # noqa: PLC0415
 
         return help_docker(arguments, started=started, seconds=DEADLINE)
     if options is None or (not arguments and posix.isatty(0)):
-        from .cli import main as operate  # noqa: PLC0415
+        from .commands.cli import main as operate  # noqa: PLC0415
 
         return operate(arguments)
     _signal.signal(_signal.SIGALRM, _stdin_hangs)
@@ -68,14 +68,14 @@ def _answer_or_operate(started: float, arguments: list[str]) -> int:
     # A disk that hangs lets no handler of ours run, but the kernel end us.
     _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
     try:
-        found = fresh_memo(raw, options)
-        answer = None if found is None else found[0].response(found[1], now=judge_time(found[0]))
+        found = lookup(raw, options)
+        answer = None if found is None else found[0].response(found[1], now=monotonic_now_for(found[0]))
     except Exception:  # noqa: BLE001 - whatever surprised the fast lane, the rest can tell what it is
         found = answer = None
     if found is None or answer is None:
         _signal.setitimer(_signal.ITIMER_REAL, max(started + BACKSTOP - time.monotonic(), 1.0))
         leave_out_variables()
-        from .cli import get_credentials  # noqa: PLC0415
+        from .exec.run import get_credentials  # noqa: PLC0415
 
         return get_credentials(raw, options, started=started, seconds=DEADLINE)
     _signal.signal(_signal.SIGALRM, _stdout_hangs)
@@ -86,7 +86,7 @@ def _answer_or_operate(started: float, arguments: list[str]) -> int:
         return 1
     memo = found[0]
     if is_logged(memo.log):
-        from .log import Log  # noqa: PLC0415 - for those alone who want to see it
+        from .fastpath.syslog import Log  # noqa: PLC0415 - for those alone who want to see it
 
         Log(started=started).answered(host=memo.host, kind=memo.kind, cache="hit", tag=memo.log)
     return 0
@@ -94,7 +94,7 @@ def _answer_or_operate(started: float, arguments: list[str]) -> int:
 
 def leave_out_variables() -> None:
     """Drop what would lead a library astray (`variables`), before the slow side imports any."""
-    from .variables import leave_out  # noqa: PLC0415 - a hit loads none of those libraries
+    from .exec.environment import leave_out  # noqa: PLC0415 - a hit loads none of those libraries
 
     leave_out()
 

@@ -20,11 +20,11 @@ import time
 from pathlib import Path
 from typing import Self
 
-import harness
-from acr_credential_provider.cloud.trust import KNOWN_PLACES
-from guide import as_service_accounts
+from acr_credential_provider.cloud.ca_bundle import KNOWN_PLACES
 from sandbox import AcrSandbox
 from sandbox.faults import Delay, Failure, Hang
+from support import harness
+from support.guide import as_service_accounts
 
 ROOT = harness.ROOT
 BARE = ["/usr/bin/python3", "-I", "-S", "-c", "pass"]

@@ -25,8 +25,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cluster.loopback_api import LoopbackApi
-from harness import ROOT
 from sandbox import AcrSandbox
+from support.harness import ROOT
 
 ACCOUNTS = 10
 FULL = bool(os.environ.get("BENCH_FULL"))

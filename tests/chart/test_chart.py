@@ -8,11 +8,11 @@ import kubernetes_validate
 import pack
 import pytest
 import yaml
-from acr_credential_provider.kubelet_flags import mismatch
-from acr_credential_provider.match_images import match_images
-from acr_credential_provider.settings import ProviderSettings, judge
+from acr_credential_provider.kubelet.image_match import mismatch
+from acr_credential_provider.settings import ProviderSettings, validate
+from acr_credential_provider.settings.match_images import match_images
 from chart.helm import CHART, NAMESPACE, SETS, VALUES, helm, objects, rendered
-from workloads import containers_of, parsed, pods_of, unresolved
+from support.workloads import containers_of, parsed, pods_of, unresolved
 
 GOLDEN = Path(__file__).parent / "golden"
 VERSIONS = [f"1.{minor}" for minor in range(28, 38)]
@@ -118,7 +118,7 @@ def test_no_image_may_come_from_where_the_kubelet_would_ask_the_plugin(registry,
     )
     done = helm("template", "acr", str(CHART), f"--values={tmp_path}/values.yaml")
     document = {"apiVersion": "aliyun-acr-credential-provider/v1", "kind": "ProviderSettings", **settings}
-    patterns = match_images(judge(yaml.safe_dump(document))).node
+    patterns = match_images(validate(yaml.safe_dump(document))).node
     is_asked = any(not mismatch(pattern, f"{host}/tools/acr") for pattern in patterns)
     is_of_acr = re.search(r"[.]cr[.]aliyuncs[.]com(:|$)", host) is not None
     assert ("a new node could never get it" in done.stderr) == (is_asked or is_of_acr)
@@ -136,7 +136,7 @@ def test_an_image_that_is_preloaded_may_come_from_anywhere():
 @pytest.mark.parametrize("values", [each for each in SETS if "settings:" in (VALUES / f"{each}.yaml").read_text()])
 def test_the_settings_arrive_as_a_file_that_the_plugin_takes(values):
     config_map = objects(rendered(values=values))["ConfigMap", "aliyun-acr-credential-provider-settings"]
-    settings = judge(config_map["data"]["settings.yaml"])
+    settings = validate(config_map["data"]["settings.yaml"])
     assert isinstance(settings, ProviderSettings), settings
 
 

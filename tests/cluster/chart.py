@@ -8,10 +8,10 @@ import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import harness
 import yaml
 from chart.helm import NAMESPACE, helm, objects
 from sandbox.oci import OciImage, image_over
+from support import harness
 
 from . import parts
 from .worker import SOCKET

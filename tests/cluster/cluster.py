@@ -9,11 +9,11 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
-import harness
 from sandbox import AcrSandbox
 from sandbox.oci import OciImage, runnable_image
 from sandbox.server import write_private
 from sandbox.state import Instance, Principal
+from support import harness
 
 from . import control_plane
 from .node import ADDRESS, NAME, Node

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import harness
 import yaml
 from sandbox.oci import folder_image
+from support import harness
 
 from .control_plane import PORT
 from .node import ADDRESS, NAME

@@ -10,8 +10,8 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any, Self
 
-import harness
 import yaml
+from support import harness
 
 from . import control_plane
 from .chart import apply, path_of

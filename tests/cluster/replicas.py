@@ -9,12 +9,12 @@ import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from acr_credential_provider.pull_secrets.kube import KubeApi
-from acr_credential_provider.pull_secrets.living import PullSecret
-from acr_credential_provider.pull_secrets.operations import Doors, Operations
-from acr_credential_provider.pull_secrets.reporting import ObjectRef
-from acr_credential_provider.pull_secrets.telling import Telling
-from acr_credential_provider.pull_secrets.webhook_configuration import Where
+from acr_credential_provider.pull_secrets.commands.runtime import ListenAddress, Runtime
+from acr_credential_provider.pull_secrets.kube.client import KubeClient
+from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
+from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+from acr_credential_provider.pull_secrets.serving.default_reporter import DefaultReporter
+from acr_credential_provider.pull_secrets.webhook.registration import ServiceReference
 from acr_credential_provider.settings import PullSecrets, Webhook
 
 from .kube import KubeError
@@ -23,7 +23,7 @@ from .service import Service
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from acr_credential_provider.pull_secrets.serving_certificate import Lives
+    from acr_credential_provider.pull_secrets.webhook.serving_certificates import Lifetimes
 
     from .loopback_api import LoopbackApi
 
@@ -33,7 +33,7 @@ ABOUT = ObjectRef("ConfigMap", "kube-system", "acr-configuration")
 
 @dataclass
 class Given:
-    """A `Living` of values: everyone gets *content*, except ServiceAccounts named other."""
+    """A `PullSecretProvider` of values: everyone gets *content*, except ServiceAccounts named other."""
 
     webhook: Webhook = field(default_factory=lambda: Webhook(enabled=True))
     content: bytes = b'{"auths": {}}'
@@ -56,9 +56,9 @@ class Given:
 class Replica:
     """One of them, at work."""
 
-    operations: Operations
-    telling: Telling
-    kube: KubeApi
+    operations: Runtime
+    telling: DefaultReporter
+    kube: KubeClient
     webhook: int
     health: int
     is_leader: bool = True
@@ -68,7 +68,7 @@ class Replicas:
     """``with Replicas(api, namespace, given) as replicas``: none yet; `start` them, `stop` them."""
 
     def __init__(
-        self, api: LoopbackApi, namespace: str, given: Given | None = None, *, lives: Lives | None = None
+        self, api: LoopbackApi, namespace: str, given: Given | None = None, *, lives: Lifetimes | None = None
     ) -> None:
         self.given = given or Given()
         self._namespace = namespace
@@ -79,7 +79,7 @@ class Replicas:
     def __enter__(self) -> Self:
         self._left = contextlib.ExitStack()
         self.service = self._left.enter_context(Service(self._api, self._namespace, "hook"))
-        self.where = Where(self._namespace, "hook", self.service.port)
+        self.where = ServiceReference(self._namespace, "hook", self.service.port)
         return self
 
     def __exit__(
@@ -92,17 +92,17 @@ class Replicas:
             delete(self._api, path)
 
     def start(self, *, is_leader: bool = True, user: str = "admin", group: str | None = "system:masters") -> Replica:
-        telling = Telling()
-        kube = KubeApi.find(kubeconfig=str(self._api.kubeconfig(user, group=group)), reporter=telling)
+        telling = DefaultReporter()
+        kube = KubeClient.find(kubeconfig=str(self._api.kubeconfig(user, group=group)), reporter=telling)
         replica: list[Replica] = []
-        operations = Operations(
+        operations = Runtime(
             kube,
             self.given,
             telling,
             where=self.where,
             about=ABOUT,
             may_write=lambda: not replica or replica[0].is_leader,
-            doors=Doors("127.0.0.1", 0, 0),
+            doors=ListenAddress("127.0.0.1", 0, 0),
             lives=self._lives,
             every=0.5,
         )

@@ -11,10 +11,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import guide
 from sandbox.oidc import OidcProvider, decode
 from sandbox.server import ISSUER, PROVIDER_ARN
 from sandbox.state import Role
+from support import guide
 
 from .cluster import wait_until
 from .kube import KubeError
@@ -292,7 +292,7 @@ def the_doctor_walks_the_way_of_a_pod_with_its_token(cluster: Cluster) -> None:
     found = examined(cluster, image, token=_token(cluster, team), role=team.account)
     for step in ("ServiceAccount token", "right to ask for tokens", "STS endpoint", "identity", "token"):
         assert found[step]["outcome"] == "ok", found
-    assert found["identity"]["seen"].endswith(f":role/{team.account}")
+    assert found["identity"]["detail"].endswith(f":role/{team.account}")
     assert tenancy.who_asked() == [(team.account, team.session)]
     found = examined(cluster, image, token=_token(cluster, other), role=team.account)
     assert (found["identity"]["outcome"], "trust policy" in found["identity"]["remedy"]) == ("failed", True), found

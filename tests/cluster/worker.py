@@ -8,8 +8,8 @@ import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
-import guide
 from sandbox.oci import runnable_image
+from support import guide
 
 from . import node as machine
 from . import parts

@@ -6,10 +6,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import harness
 import portable
 import pytest
-from harness import FROZEN
+from support import harness
+from support.harness import FROZEN
 
 LIBRARY = FROZEN.parent / "lib"
 

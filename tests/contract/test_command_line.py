@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from harness import FROZEN, HERE_ONLY, request
+from support.harness import FROZEN, HERE_ONLY, request
 
 NAME = "aliyun-acr-credential-provider"
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()

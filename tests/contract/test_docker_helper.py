@@ -5,7 +5,7 @@ import os
 import re
 
 import pytest
-from harness import HERE_ONLY, Program
+from support.harness import HERE_ONLY, Program
 
 USAGE = b"usage: docker-credential-aliyun-acr get|list|store|erase|version\n"
 

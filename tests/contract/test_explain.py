@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from acr_credential_provider.folders import MARK
+from acr_credential_provider.cache.cache_dirs import MARK
 
 
 def paths(program):

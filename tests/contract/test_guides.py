@@ -3,9 +3,9 @@
 import re
 import shlex
 
-import harness
 import pytest
-from acr_credential_provider.settings import ProviderSettings, judge
+from acr_credential_provider.settings import ProviderSettings, validate
+from support import harness
 
 GUIDES = sorted([*(harness.ROOT / "docs/install").glob("*.md"), harness.ROOT / "docs/release.md"])
 PLATFORMS = {"ack", "ack-edge", "ecs", "other-clouds", "openshift", "k3s"}
@@ -39,7 +39,7 @@ def test_there_is_a_guide_for_each_platform_with_its_uninstall():
 @pytest.mark.parametrize("guide", TEXTS)
 def test_its_settings_are_valid(guide):
     for block in (each for each in blocks(TEXTS[guide], "yaml") if "kind: ProviderSettings" in each):
-        assert isinstance(judge(block), ProviderSettings), judge(block)
+        assert isinstance(validate(block), ProviderSettings), validate(block)
 
 
 @pytest.mark.parametrize("guide", TEXTS)

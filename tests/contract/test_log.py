@@ -6,8 +6,8 @@ import re
 import socket
 
 import pytest
-from harness import HERE_ONLY
 from sandbox.faults import Failure
+from support.harness import HERE_ONLY
 
 HEAD = r"<{priority}>[A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d aliyun-acr-credential-provider\[\d+\]: "
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import yaml
-from acr_node_config.provider_entries import NAME, TOKEN_NAME, entries
+from acr_node_config.kubelet_config.provider_entries import NAME, TOKEN_NAME, entries
 
 NODE = {"instanceId": "cri-1", "domains": ["images.example.com"], "identity": {"kind": "nodeRole"}}
 ACCOUNT = {

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from harness import API_VERSIONS, GROUP, request
-from kubelet import logins
+from support.harness import API_VERSIONS, GROUP, request
+from support.kubelet import logins
 
 OURS_BUT_NOT_COVERED = "other-registry.cn-hangzhou.cr.aliyuncs.com/team/app"
 TRY_BY_HAND = (

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from acr_credential_provider import docker_helper
-from acr_credential_provider.hit import LOG_VARIABLE
-from acr_credential_provider.kubelet_flags import mismatch
-from acr_credential_provider.log import LEVELS
-from acr_credential_provider.notes import COOL_DOWN, LONGEST_COOL_DOWN
-from acr_credential_provider.settings import ProviderSettings, judge
+from acr_credential_provider.cache.cached_answer import COOL_DOWN, LONGEST_COOL_DOWN
+from acr_credential_provider.exec import docker_credential_helper
+from acr_credential_provider.fastpath.lookup import LOG_VARIABLE
+from acr_credential_provider.fastpath.syslog import LEVELS
+from acr_credential_provider.kubelet.image_match import mismatch
+from acr_credential_provider.settings import ProviderSettings, validate
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -41,11 +41,11 @@ def test_the_usage_is_what_help_prints(program):
 
 def test_its_settings_are_valid():
     whole, identity = (text for text in blocks("yaml") if "registries" in text or text.startswith("identity"))
-    settings = judge(whole)
+    settings = validate(whole)
     assert isinstance(settings, ProviderSettings)
     indented = "".join(f"       {line}\n" for line in identity.splitlines())
     replaced = re.sub(r" +identity:\n +kind: nodeRole.*\n", lambda _: indented, whole)
-    assert judge(replaced).registries[0].identity.kind == "accessKey"
+    assert validate(replaced).registries[0].identity.kind == "accessKey"
 
 
 def test_its_policy_is_complete():
@@ -82,12 +82,12 @@ def test_one_of_its_patterns_matches_each_kind_of_host_as_the_kubelet_does(host)
 def test_its_credential_helper_is_found_by_the_name_in_the_clients_file():
     helpers = json.loads(blocks("json")[1])["credHelpers"]
     assert set(helpers.values()) == {"aliyun-acr"}
-    assert docker_helper.USAGE.startswith("usage: docker-credential-aliyun-acr ")
+    assert docker_credential_helper.USAGE.startswith("usage: docker-credential-aliyun-acr ")
     assert blocks("sh")[0].rstrip().endswith("/docker-credential-aliyun-acr")
 
 
 def test_each_environment_variable_it_names_is_read():
-    known = {*docker_helper.PLACES.values(), LOG_VARIABLE.decode()}
+    known = {*docker_credential_helper.PLACES.values(), LOG_VARIABLE.decode()}
     assert set(re.findall(r"ACR_CREDENTIAL_PROVIDER_\w+", README)) == known
 
 

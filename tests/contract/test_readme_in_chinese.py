@@ -2,8 +2,8 @@
 
 import re
 
-import harness
 import pytest
+from support import harness
 
 ENGLISH = (harness.ROOT / "README.md").read_text()
 CHINESE = (harness.ROOT / "README.zh-CN.md").read_text()

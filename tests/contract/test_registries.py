@@ -5,11 +5,11 @@ import os
 
 import pytest
 from conftest import write_settings
-from harness import API_VERSIONS, request
-from kubelet import logins
 from sandbox.faults import Throttle
 from sandbox.pull import PullError, pull
 from sandbox.state import Instance, Principal
+from support.harness import API_VERSIONS, request
+from support.kubelet import logins
 
 V1 = API_VERSIONS[0]
 SHARED = "registry.cn-hangzhou.aliyuncs.com"

@@ -12,11 +12,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import harness
 import pack
 import pytest
-import released
 from bundles import NAME, PLUGIN
+from support import harness, released
 
 IS_FULL = "RELEASE_FULL" in os.environ
 VERSION_FILE = "provider/acr_credential_provider/version.py"

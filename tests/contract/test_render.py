@@ -2,8 +2,8 @@
 
 import json
 
-import harness
 import pytest
+from support import harness
 
 HOST = "crpi-a1b2.cn-beijing.personal.cr.aliyuncs.com"
 SECRET = "CANARYSECRET"

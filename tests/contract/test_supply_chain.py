@@ -16,7 +16,7 @@ import sbom
 from bundles import PLUGIN
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from harness import FROZEN, ROOT
+from support.harness import FROZEN, ROOT
 
 BUNDLE = FROZEN.parent
 STATEMENTS = json.loads((ROOT / "packaging/vex.json").read_text())

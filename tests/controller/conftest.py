@@ -9,10 +9,10 @@ import pytest
 
 pytest.register_assert_rewrite("cluster")
 
-import replica  # noqa: E402
 from cluster.kube import KubeError  # noqa: E402
 from cluster.loopback_api import LoopbackApi  # noqa: E402 - its asserts are rewritten from here on
 from cluster.replicas import wait_until  # noqa: E402
+from support import replica  # noqa: E402
 
 NUMBERS = itertools.count(1)
 

@@ -2,8 +2,8 @@
 
 import json
 
-import harness
 import pytest
+from support import harness
 
 SECRET = "CANARYSECRET"
 IMAGE = "demo-registry.cn-hangzhou.cr.aliyuncs.com/team/app:1"
@@ -146,7 +146,7 @@ def test_a_file_of_settings_serves_in_its_place(doctor, tmp_path, sandbox):
     path.write_text(json.dumps(kind | {"registries": [entry]}))
     path.chmod(0o600)
     _, found = doctor("--settings", str(path))
-    assert found["configuration"]["seen"] == "1 registries"
+    assert found["configuration"]["detail"] == "1 registries"
 
 
 def test_native_settings_in_another_configmap_are_found_where_one_says(api, doctor, failing_pod, namespace):
@@ -157,7 +157,7 @@ def test_native_settings_in_another_configmap_are_found_where_one_says(api, doct
     api.create(path, {"metadata": {"name": "settings"}, "data": {"settings.yaml": settings}})
     failing_pod(namespace, IMAGE, name="unlisted")
     _, found = doctor("--config-map", f"{namespace}/settings")
-    assert found["configuration"]["seen"] == "1 registries"
+    assert found["configuration"]["detail"] == "1 registries"
     assert f"{namespace}/unlisted" in found["ServiceAccount list"]["problem"]
 
 

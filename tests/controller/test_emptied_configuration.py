@@ -4,7 +4,7 @@ import json
 from base64 import b64encode
 
 import pytest
-from replica import HOSTS, ONE, TWO, Bank, Record, Team, eventually, replica, stays
+from support.replica import HOSTS, ONE, TWO, Bank, Record, Team, eventually, replica, stays
 
 EMPTY = [
     pytest.param({"data": {}}, id="made anew without data"),

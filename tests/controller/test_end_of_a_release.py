@@ -14,8 +14,8 @@ import yaml
 from cluster import parts
 from cluster.kube import KubeError
 from cluster.replicas import CERTIFICATES, CONFIGURATION, delete, find, wait_until
-from harness import ROOT
-from replica import HOSTS, Bank, Record, Team, eventually, replica, stays
+from support.harness import ROOT
+from support.replica import HOSTS, Bank, Record, Team, eventually, replica, stays
 
 NAME = "aliyun-acr-credential-provider-pull-secrets"
 ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"

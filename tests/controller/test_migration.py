@@ -3,10 +3,10 @@
 import os
 import re
 
-import harness
 import pytest
 import yaml
 from cluster.kube import KubeError
+from support import harness
 
 NAME = "aliyun-acr-credential-provider"
 GUIDE = (harness.ROOT / "docs/migration.md").read_text()
@@ -61,7 +61,7 @@ def test_the_guides_own_commands_work_in_their_order(api, configuration, tmp_pat
 
 
 def test_the_objects_that_the_guide_names_are_those_of_the_code():
-    from acr_credential_provider.pull_secrets.names import HELPER, HELPER_SECRETS, SWITCH
+    from acr_credential_provider.pull_secrets.model.names import HELPER, HELPER_SECRETS, SWITCH
     from acr_credential_provider.settings import PullSecrets
 
     assert all(name in GUIDE for name in (HELPER, HELPER_SECRETS[0], "aliyun-acr-credential-a", SWITCH))

@@ -5,9 +5,9 @@ import itertools
 from urllib.parse import urlsplit
 
 import pytest
-from acr_node_config import agent_status
-from acr_node_config.kube_api import STRATEGIC_MERGE, ApiRefusedError, KubeApi
-from acr_node_config.slots import REJECTED, ROLLOUT, slot_name
+from acr_node_config.reporter.kube_client import STRATEGIC_MERGE, ApiRefusedError, NodeKubeClient
+from acr_node_config.reporter.restart_leases import REJECTED, ROLLOUT, slot_name
+from acr_node_config.rollout import agent_status
 from cluster.daemonset import collection
 from cluster.kube import KubeError
 from unit.node_agent.fakes import CONFIG, LEASES, Clock
@@ -56,7 +56,7 @@ def reporter_on(api, node, folder):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "token").write_text(answer["status"]["token"])
     where = urlsplit(api.url)
-    return KubeApi(where.hostname, where.port, token_file=str(folder / "token"), ca_file=str(api.ca_file))
+    return NodeKubeClient(where.hostname, where.port, token_file=str(folder / "token"), ca_file=str(api.ca_file))
 
 
 def machines_of(api, tmp_path, clock, count):

@@ -7,7 +7,7 @@ import sys
 import pytest
 import yaml
 from cluster.kube import KubeError
-from replica import HOSTS, Bank, Team, eventually, replica
+from support.replica import HOSTS, Bank, Team, eventually, replica
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"

@@ -4,9 +4,9 @@ import json
 import threading
 from base64 import b64decode, b64encode
 
-import harness
 import pytest
 from conftest import write_settings
+from support import harness
 
 SECRET = "CANARYSECRET"
 ACR = "demo-registry.cn-hangzhou.cr.aliyuncs.com"

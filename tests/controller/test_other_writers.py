@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from cluster.kube import KubeError
-from replica import Bank, Record, Team, eventually, replica
+from support.replica import Bank, Record, Team, eventually, replica
 
 ROUNDS = 1000 if os.environ.get("E2E_FULL") else 60
 

@@ -8,9 +8,9 @@ import os
 import time
 
 import pytest
-from replica import Cable, Team, eventually, stays
-from replica_processes import LEASE_SECONDS, Auditor, Processes
 from sandbox.faults import Failure, Hang
+from support.replica import Cable, Team, eventually, stays
+from support.replica_processes import LEASE_SECONDS, Auditor, Processes
 
 FULL = bool(os.environ.get("CHAOS_FULL"))
 LIFE = 24.0

@@ -9,9 +9,9 @@ import itertools
 import time
 
 import pytest
-from api_fields import Schemas
 from cluster.daemonset import collection
 from cluster.kube import KubeError
+from support.api_fields import Schemas
 from unit.node_agent.test_manifests import with_components
 
 NAME = "aliyun-acr-credential-provider"

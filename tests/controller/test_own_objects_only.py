@@ -11,18 +11,18 @@ from base64 import b64encode
 
 import pytest
 import yaml
-from acr_credential_provider.pull_secrets import serving_certificate, webhook_configuration
-from acr_credential_provider.pull_secrets.events import Event
-from acr_credential_provider.pull_secrets.living import PullSecret
-from acr_credential_provider.pull_secrets.plan import ChangeAccount
-from acr_credential_provider.pull_secrets.reporting import ObjectRef
-from acr_credential_provider.pull_secrets.webhook_configuration import Where
+from acr_credential_provider.pull_secrets.kube.event_recorder import Event
+from acr_credential_provider.pull_secrets.model.plan import ChangeAccount
+from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
+from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+from acr_credential_provider.pull_secrets.webhook import registration, serving_certificates
+from acr_credential_provider.pull_secrets.webhook.registration import ServiceReference
 from acr_credential_provider.settings import Webhook
-from api_fields import Schemas
 from cluster.daemonset import collection, rendered
 from cluster.kube import KubeError
 from cluster.replicas import delete
-from harness import ROOT
+from support.api_fields import Schemas
+from support.harness import ROOT
 
 NAME = "aliyun-acr-credential-provider"
 CONTROLLER = f"{NAME}-pull-secrets"
@@ -172,10 +172,10 @@ def test_the_secrets_that_it_keeps_are_written_changed_and_deleted(api, controll
     patch = [{"op": "add", "path": "/data", "value": PullSecret(SECRET, b'{"auths": {"x": {}}}').data()}]
     controller.request("PATCH", secrets(namespace, SECRET), patch, JSON_PATCH)
     controller.request("DELETE", secrets(namespace, SECRET))
-    first = serving_certificate.first("x.svc", now=time.time(), lives=serving_certificate.Lives())
+    first = serving_certificates.first("x.svc", now=time.time(), lives=serving_certificates.Lifetimes())
     for document in (
-        secret(f"{NAME}-tokens", "Opaque", data={"tokens.json": EMPTY}, labels=webhook_configuration.OURS),
-        serving_certificate.manifest(OWN, first),
+        secret(f"{NAME}-tokens", "Opaque", data={"tokens.json": EMPTY}, labels=registration.OURS),
+        serving_certificates.manifest(OWN, first),
     ):
         document["metadata"] |= goes_with
         made = controller.request("POST", secrets(OWN), document)
@@ -296,8 +296,8 @@ def test_no_other_pull_secret_is_put_into_a_serviceaccount(api, controller, name
 # The webhook.
 def hook(**change):
     """Return the configuration as the controller writes it, its one webhook with *change*."""
-    document = webhook_configuration.manifest(
-        Webhook(enabled=True, failurePolicy="Ignore"), Where(OWN, webhook_configuration.SERVICE), b""
+    document = registration.manifest(
+        Webhook(enabled=True, failurePolicy="Ignore"), ServiceReference(OWN, registration.SERVICE), b""
     )
     document["webhooks"][0] |= change
     return document

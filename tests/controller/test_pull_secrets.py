@@ -5,9 +5,23 @@ import threading
 import time
 
 import pytest
-from acr_credential_provider.errors import RegistryRefusedError, RoleRefusedError
-from acr_credential_provider.pull_secrets.informer import Times
-from replica import HOSTS, LEASE, ONE, SILENCE, TWO, Bank, Cable, Clock, Record, Team, eventually, replica, stays
+from acr_credential_provider.model.errors import RegistryRefusedError, RoleRefusedError
+from acr_credential_provider.pull_secrets.kube.informer import Times
+from support.replica import (
+    HOSTS,
+    LEASE,
+    ONE,
+    SILENCE,
+    TWO,
+    Bank,
+    Cable,
+    Clock,
+    Record,
+    Team,
+    eventually,
+    replica,
+    stays,
+)
 
 
 @pytest.fixture

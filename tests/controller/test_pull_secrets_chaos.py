@@ -8,8 +8,8 @@ import time
 
 import pytest
 from cluster.kube import KubeError
-from replica import Bank, Record, Team, eventually, replica
-from replica_processes import LEASE_SECONDS, Auditor, Processes
+from support.replica import Bank, Record, Team, eventually, replica
+from support.replica_processes import LEASE_SECONDS, Auditor, Processes
 
 FULL = bool(os.environ.get("CHAOS_FULL"))
 KILLS = 50 if FULL else 4

@@ -7,10 +7,10 @@ import subprocess
 import sys
 from base64 import b64encode
 
-import harness
 import pytest
 import yaml
-from replica import HOSTS, Bank, Record, Team, eventually, replica, settings, stays
+from support import harness
+from support.replica import HOSTS, Bank, Record, Team, eventually, replica, settings, stays
 
 HELPER = "/apis/apps/v1/namespaces/kube-system/deployments"
 THEIRS = "acr-credential-secret-aggregation"

@@ -13,24 +13,24 @@ from base64 import b64encode
 
 import pytest
 import yaml
-from acr_credential_provider.pull_secrets.controller import Controller
-from acr_credential_provider.pull_secrets.events import Gate
-from acr_credential_provider.pull_secrets.fetching import read_login_files
-from acr_credential_provider.pull_secrets.informer import Times
-from acr_credential_provider.pull_secrets.kube import KubeApi
-from acr_credential_provider.pull_secrets.operations import Doors, Operations
-from acr_credential_provider.pull_secrets.options import Options
-from acr_credential_provider.pull_secrets.reporting import ObjectRef
-from acr_credential_provider.pull_secrets.serving_certificate import Lives
-from acr_credential_provider.pull_secrets.telling import Telling
-from acr_credential_provider.pull_secrets.tokens import Fetched
-from acr_credential_provider.pull_secrets.webhook_configuration import SERVICE, Where
-from acr_credential_provider.token import AuthorizationGrant
+from acr_credential_provider.model.authorization_token import AuthorizationGrant
+from acr_credential_provider.pull_secrets.commands.runtime import ListenAddress, Runtime
+from acr_credential_provider.pull_secrets.config.options import Options
+from acr_credential_provider.pull_secrets.kube.client import KubeClient
+from acr_credential_provider.pull_secrets.kube.event_recorder import EventFilter
+from acr_credential_provider.pull_secrets.kube.informer import Times
+from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+from acr_credential_provider.pull_secrets.reconcile.controller import Controller
+from acr_credential_provider.pull_secrets.serving.default_reporter import DefaultReporter
+from acr_credential_provider.pull_secrets.tokens.token_cache import Fetched
+from acr_credential_provider.pull_secrets.tokens.token_fetcher import read_login_files
+from acr_credential_provider.pull_secrets.webhook.registration import SERVICE, ServiceReference
+from acr_credential_provider.pull_secrets.webhook.serving_certificates import Lifetimes
 from cluster.daemonset import collection
 from cluster.kube import KubeError
 from cluster.replicas import CONFIGURATION, delete, find, wait_until
 from cluster.service import Service
-from harness import ROOT
+from support.harness import ROOT
 
 OWN = "kube-system"
 NAME = "aliyun-acr-credential-provider-pull-secrets"
@@ -62,7 +62,7 @@ def _named(right):
     return f"{verb}-{rule['resources'][0]}-{'-'.join(rule.get('resourceNames', ['any']))}"
 
 
-class Refusals(Telling):
+class Refusals(DefaultReporter):
     """Remembers what the API server refused, for want of a right or by the policy."""
 
     def __init__(self):
@@ -125,7 +125,7 @@ def at_work(api, hook, teams, *, live=None, take_over=False):
     delete(api, LEASE)
     delete(api, CONFIGURATION)
     telling = Refusals()
-    kube = KubeApi.find(kubeconfig=str(api.kubeconfig_of(OWN, ACCOUNT["metadata"]["name"])), reporter=telling)
+    kube = KubeClient.find(kubeconfig=str(api.kubeconfig_of(OWN, ACCOUNT["metadata"]["name"])), reporter=telling)
     controller = Controller(
         kube,
         Options(OWN, tick=0.3, resync=1.0, lease=(3.0, 2.0, 0.3), take_over=take_over, owner=NAME),
@@ -135,15 +135,15 @@ def at_work(api, hook, teams, *, live=None, take_over=False):
         reporter=telling,
         times=Times(watch=1, resync=2),
     )
-    operations = Operations(
+    operations = Runtime(
         kube,
         controller,
         telling,
-        where=Where(OWN, SERVICE, hook.port),
+        where=ServiceReference(OWN, SERVICE, hook.port),
         about=ObjectRef("ConfigMap", OWN, "acr-configuration"),
         may_write=controller.leader.may_write,
-        doors=Doors("127.0.0.1", 0, 0),
-        lives=Lives(certificate=6.0),
+        doors=ListenAddress("127.0.0.1", 0, 0),
+        lives=Lifetimes(certificate=6.0),
         every=0.3,
         owner=controller.owner,
         is_leaving=controller.is_leaving,
@@ -174,7 +174,7 @@ def _live(api, teams, telling, stop):
                 _stir(api, team, number)
             about = ObjectRef("ServiceAccount", teams[0], "default")
             telling.event(about, "Tried", f"round {number // 4}", is_warning=False)
-            telling.events._gate = Gate()  # as after a restart: what was told is forgotten
+            telling.events._gate = EventFilter()  # as after a restart: what was told is forgotten
             if number % 4 == 3:
                 delete(
                     api,

@@ -1,7 +1,7 @@
 """Namespaces that ask for an instance by ECI's annotation, against a real API server."""
 
 import pytest
-from replica import HOSTS, ONE, TWO, Bank, Record, Team, eventually, replica, stays
+from support.replica import HOSTS, ONE, TWO, Bank, Record, Team, eventually, replica, stays
 
 INSTANCES = "k8s.aliyun.com/acr-instance-ids"
 

@@ -4,8 +4,8 @@ import base64
 import json
 
 import pytest
-from acr_credential_provider.errors import RegistryRefusedError
-from replica import HOSTS, ONE, TWO, Bank, Record, Team, eventually, replica
+from acr_credential_provider.model.errors import RegistryRefusedError
+from support.replica import HOSTS, ONE, TWO, Bank, Record, Team, eventually, replica
 
 HELPER = "aliyun-acr-credential-helper"
 THEIRS = "acr-credential-secret-aggregation"

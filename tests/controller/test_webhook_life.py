@@ -6,15 +6,15 @@ import threading
 import time
 
 import pytest
-from acr_credential_provider.pull_secrets import webhook_configuration
-from acr_credential_provider.pull_secrets.kube import KubeApi
-from acr_credential_provider.pull_secrets.options import Options
-from acr_credential_provider.pull_secrets.reporting import ObjectRef
-from acr_credential_provider.pull_secrets.serving_certificate import Lives
-from acr_credential_provider.pull_secrets.telling import Telling
-from acr_credential_provider.pull_secrets.uninstalling import uninstall
-from acr_credential_provider.pull_secrets.webhook_configuration import Where
-from acr_credential_provider.pull_secrets.webhook_keeper import Keeper
+from acr_credential_provider.pull_secrets.commands.uninstall import uninstall
+from acr_credential_provider.pull_secrets.config.options import Options
+from acr_credential_provider.pull_secrets.kube.client import KubeClient
+from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+from acr_credential_provider.pull_secrets.serving.default_reporter import DefaultReporter
+from acr_credential_provider.pull_secrets.webhook import registration
+from acr_credential_provider.pull_secrets.webhook.reconciler import WebhookReconciler
+from acr_credential_provider.pull_secrets.webhook.registration import ServiceReference
+from acr_credential_provider.pull_secrets.webhook.serving_certificates import Lifetimes
 from acr_credential_provider.settings import Webhook
 from cluster.kube import KubeError
 from cluster.replicas import (
@@ -95,19 +95,19 @@ def test_what_somebody_changed_in_the_configuration_is_put_right(api, own):
 @pytest.mark.parametrize("is_another_releases", [False, True], ids=["its own", "another release's"])
 def test_a_replica_whose_release_is_deleted_takes_back_what_leads_to_it_whoever_leads(api, own, is_another_releases):
     given = Given(is_known=False)  # as where it was started a moment ago
-    kube = KubeApi.find(kubeconfig=str(api.kubeconfig("admin", group="system:masters")))
-    there = Where("kube-public" if is_another_releases else own, "hook")
-    api.create(CONFIGURATION.rpartition("/")[0], webhook_configuration.manifest(Webhook(enabled=True), there, b""))
-    keeper = Keeper(
+    kube = KubeClient.find(kubeconfig=str(api.kubeconfig("admin", group="system:masters")))
+    there = ServiceReference("kube-public" if is_another_releases else own, "hook")
+    api.create(CONFIGURATION.rpartition("/")[0], registration.manifest(Webhook(enabled=True), there, b""))
+    keeper = WebhookReconciler(
         kube,
         given,
-        Where(own, "hook"),
+        ServiceReference(own, "hook"),
         about=ObjectRef("ConfigMap", own, "acr-configuration"),
         may_write=lambda: False,
-        audience=Telling(),
+        audience=DefaultReporter(),
         is_leaving=lambda: True,
     )
-    keeper.round()
+    keeper.reconcile_once()
     assert (find(api, CONFIGURATION) is not None) == is_another_releases
     delete(api, CONFIGURATION)
     kube.close()
@@ -193,7 +193,7 @@ def test_after_the_api_server_was_away_everything_is_as_before(api, own):
 
 def test_the_authority_changes_under_load_and_no_admission_fails(api, own):
     """With Fail, so that an admission that fails is a creation that fails."""
-    lives = Lives(authority=36.0, certificate=36.0, overlap=5.0)
+    lives = Lifetimes(authority=36.0, certificate=36.0, overlap=5.0)
     given = Given(Webhook(enabled=True, failurePolicy="Fail"))
     with Replicas(api, own, given, lives=lives) as replicas:
         replicas.started(2)

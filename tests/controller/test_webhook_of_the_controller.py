@@ -8,13 +8,12 @@ import sys
 import urllib.error
 import urllib.request
 
-import harness
-import old_kernel
 import pytest
 from cluster.loopback_api import free_ports
 from cluster.replicas import CONFIGURATION, create, delete, find, names
 from cluster.service import Service
-from replica import Team, eventually
+from support import harness, old_kernel
+from support.replica import Team, eventually
 
 
 @pytest.fixture

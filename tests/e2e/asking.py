@@ -2,10 +2,10 @@
 
 import json
 
-import guide
-from harness import request
 from sandbox.server import PROVIDER_ARN
 from sandbox.state import Role
+from support import guide
+from support.harness import request
 
 ROLE = "pod-identity.alibabacloud.com/role-name"
 WORKER = "KubernetesWorkerRole-sandbox"

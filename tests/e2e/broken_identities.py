@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import guide
 from e2e.patient import (
     ANNOTATION,
     as_a_pod,
@@ -13,10 +12,11 @@ from e2e.patient import (
     chain_of_two,
     operator,
 )
-from ports import closed_port
 from sandbox.faults import Throttle
 from sandbox.server import PROVIDER_ARN
 from sandbox.state import ACCOUNT, Principal, Role
+from support import guide
+from support.ports import closed_port
 
 BREAKS, breaks = catalogue()
 

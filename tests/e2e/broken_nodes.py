@@ -2,8 +2,8 @@
 
 import json
 
-import harness
 from e2e.patient import by_service_accounts, catalogue
+from support import harness
 
 BREAKS, breaks = catalogue()
 

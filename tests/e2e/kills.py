@@ -12,10 +12,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import harness
 from conftest import write_settings
 from e2e.adversity import assert_answered, assert_no_token, assert_whole, image_of
 from sandbox import AcrSandbox
+from support import harness
 
 LANES = 3
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)

@@ -5,11 +5,10 @@ What breaks the kubelet is in `broken_nodes`, who asks in `broken_identities`, t
 
 import json
 
-import guide
-import harness
-from node import Node
 from sandbox.server import PROVIDER_ARN, write_private
 from sandbox.state import Principal, Role
+from support import guide, harness
+from support.node import Node
 
 STEPS = [
     "kubelet",

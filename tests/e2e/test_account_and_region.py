@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-import guide
 import pytest
-from acr_credential_provider.errors import RegistryRefusedError
+from acr_credential_provider.model.errors import RegistryRefusedError
 from acr_credential_provider.settings import KINDS
-from identity_world import ALL, World
+from support import guide
+from support.identity_world import ALL, World
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:SyntaxWarning")  # the official packages' own
 

@@ -159,7 +159,7 @@ def test_on_a_full_disk_the_answer_still_comes_and_the_next_one_too(frozen, sand
 
 
 def _request(sandbox):
-    import harness
+    from support import harness
 
     return harness.request(image_of(sandbox))
 

@@ -7,10 +7,10 @@ import sys
 import threading
 from pathlib import Path
 
-import harness
 import pytest
 from conftest import write_settings
 from e2e.adversity import DEADLINE, assert_answered, assert_no_token, assert_told, can_mount, image_of, mounted
+from support import harness
 
 needs_fuse = pytest.mark.skipif(
     not (can_mount() and os.path.exists("/dev/fuse")), reason="no file system that hangs can be mounted"

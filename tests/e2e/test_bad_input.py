@@ -4,7 +4,7 @@ import os
 
 import pytest
 from e2e.adversity import NOT_ROOT, assert_answered, assert_told, image_of, unprivileged
-from harness import request
+from support.harness import request
 
 KIB = 1024
 

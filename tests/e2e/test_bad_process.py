@@ -10,9 +10,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import harness
 import pytest
-from acr_credential_provider.memo import Memo
+from acr_credential_provider.fastpath.response_cache import CacheEntry
 from conftest import write_settings
 from e2e.adversity import (
     DEADLINE,
@@ -27,6 +26,7 @@ from e2e.adversity import (
 from e2e.kills import kill_at_random
 from sandbox import AcrSandbox
 from sandbox.faults import Delay, Failure
+from support import harness
 
 MIB = 1 << 20
 
@@ -34,8 +34,8 @@ MIB = 1 << 20
 def make_due(cache):
     """Let the one answer that is remembered be due for renewal."""
     (path,) = (cache / "memo").glob("*.memo")
-    memo = Memo.decode(path.read_bytes())
-    memo.due = memo.written
+    memo = CacheEntry.decode(path.read_bytes())
+    memo.refresh_at = memo.written
     path.write_bytes(memo.encode())
 
 

@@ -13,7 +13,7 @@ from e2e.asking import (
     image_of,
     trusting_cluster,
 )
-from harness import request
+from support.harness import request
 
 
 @pytest.fixture

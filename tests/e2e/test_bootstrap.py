@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from acr_credential_provider.kubelet_flags import BIN_DIR_FLAG, CONFIG_FLAG
-from acr_node_config.environment_file import EnvironmentFile
-from acr_node_config.kubelet_config import problems
-from harness import FROZEN
+from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG
+from acr_node_config.kubelet_config.document import problems
+from acr_node_config.model.environment_file import EnvironmentFile
+from support.harness import FROZEN
 
 SCRIPT = Path(__file__).resolve().parents[2] / "node-config/bootstrap/bootstrap.sh"
 NAME = "aliyun-acr-credential-provider"

@@ -5,8 +5,8 @@ import json
 import os
 
 import pytest
-from harness import API_VERSIONS, request
 from sandbox.faults import Echo, Failure, Grant, Html, Huge, NotSuccess, Raw, Redirect, Reset, Throttle
+from support.harness import API_VERSIONS, request
 
 CLAIMS = {"iss": "i", "aud": ["a"], "kubernetes.io": {"namespace": "n", "serviceaccount": {"name": "s", "uid": "u"}}}
 SIGNATURE = "CANARYSERVICEACCOUNTTOKENSIGNATURE"

@@ -8,12 +8,12 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import harness
 import pytest
 from conftest import write_settings
 from sandbox import AcrSandbox
 from sandbox.faults import Drip, Hang, Html, Huge, Redirect, Reset
 from sandbox.foreign import ForeignHost
+from support import harness
 
 DEADLINE = 15.0
 ROTTEN = {

@@ -5,8 +5,8 @@ import os
 import shutil
 import subprocess
 
-import harness
 import pytest
+from support import harness
 
 CLIENTS = {
     "skopeo": ["skopeo", "--policy", "{policy}", "copy", "--src-cert-dir", "{certs}", "docker://{image}", "dir:{out}"],

@@ -5,14 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import harness
 import pytest
-from api_server import ApiServer
 from e2e.broken_identities import removed_key_before_a_role, second_role_that_does_not_trust_the_first
 from e2e.patient import ANNOTATION, World, as_a_pod, by_service_accounts, by_token_file, chain_of_two
 from sandbox.netns import NetworkNamespace
 from sandbox.server import write_private
 from sandbox.state import ACCOUNT
+from support import harness
+from support.api_server import ApiServer
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_the_vpc_and_the_public_endpoint_are_both_tried(sandbox, frozen, tmp_pat
         ended = frozen.run(b"", "doctor", sandbox.image, *paths, under=tuple(namespace.command(words)))
     steps = {each["name"]: each for each in ended.document["steps"]}
     assert [name for name, each in steps.items() if each["outcome"] == "failed"] == broken, steps
-    assert steps["ACR endpoint"]["problem" if broken else "seen"] == told
+    assert steps["ACR endpoint"]["problem" if broken else "detail"] == told
 
 
 WAYS = {"source": harness.source, "frozen": harness.frozen}
@@ -86,7 +86,9 @@ def test_the_nodes_role_and_the_hosts_that_acr_lists_are_tried(world):
 
 
 def told(ended):
-    return {each["name"]: (each["outcome"], each.get("seen", each.get("problem"))) for each in ended.document["steps"]}
+    return {
+        each["name"]: (each["outcome"], each.get("detail", each.get("problem"))) for each in ended.document["steps"]
+    }
 
 
 def test_each_hop_of_a_chain_is_told_and_asked_for_once_by_its_step(world):
@@ -251,7 +253,7 @@ def test_where_no_kubelet_is_seen_the_rest_is_tried_all_the_same(world):
     assert ended.document["steps"][0] == {
         "name": "kubelet",
         "outcome": "skipped",
-        "seen": "none is to be seen here (in a pod: hostPID and --host-root)",
+        "detail": "none is to be seen here (in a pod: hostPID and --host-root)",
     }
     assert ended.document["steps"][-2]["outcome"] == "ok"
     assert ended.code == 0
@@ -308,7 +310,7 @@ def test_all_that_knows_an_identity_is_loaded_before_this_program_is_out_of_sigh
     code = """
 import sys; from pathlib import Path
 from acr_credential_provider import doctor, sources
-doctor.enter("/")
+doctor.chroot("/")
 folder = Path(sources.__file__).parent
 files = {each.stem for each in folder.glob("*.py")} - {"__init__", "interface"}  # the latter is types alone
 print(*(files - {name.rpartition(".")[2] for name in sys.modules}))

@@ -1,10 +1,10 @@
 """The doctor names the step that is broken, whatever is: one break at a time, on a node in miniature."""
 
-import harness
 import pytest
-from api_server import ApiServer
 from e2e import broken_identities, broken_nodes, broken_ways
 from e2e.patient import STEPS, World
+from support import harness
+from support.api_server import ApiServer
 
 CATALOGUES = (broken_nodes.BREAKS, broken_identities.BREAKS, broken_ways.BREAKS)
 BREAKS = {name: way for each in CATALOGUES for name, way in each.items()}

@@ -10,13 +10,13 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import guide
 import pytest
 import yaml
-from harness import HERE_ONLY, ROOT
 from sandbox.pull import pull
 from sandbox.server import PROVIDER_ARN, REGION
 from sandbox.state import ACCOUNT, Instance, Principal, Role
+from support import guide
+from support.harness import HERE_ONLY, ROOT
 
 SAMPLES = ROOT / "tests/unit/acr_configuration/samples"
 WORKER = "KubernetesWorkerRole-sandbox"

@@ -8,10 +8,10 @@ import json
 import time
 
 import pytest
-from acr_credential_provider.errors import CredentialProviderError
+from acr_credential_provider.model.errors import CredentialProviderError
 from acr_credential_provider.settings import KINDS
-from identity_world import ALL, ASKING, OWNER, World
 from sandbox.faults import Echo, Failure, Hang, Html, Raw
+from support.identity_world import ALL, ASKING, OWNER, World
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:SyntaxWarning")  # the official packages' own
 

@@ -2,19 +2,19 @@
 
 import os
 
-import guide
 import pytest
-from acr_credential_provider.errors import CredentialProviderError, IdentityUnavailableError, ThrottledError
-from acr_credential_provider.pull_secrets.fetching import Fetcher, read_login_files
+from acr_credential_provider.model.errors import CredentialProviderError, IdentityUnavailableError, ThrottledError
+from acr_credential_provider.pull_secrets.tokens.token_fetcher import TokenFetcher, read_login_files
 from acr_credential_provider.settings import ProviderSettings
 from sandbox.faults import Failure, Throttle
 from sandbox.server import PROVIDER_ARN
 from sandbox.state import Instance, Role
+from support import guide
 
 
 @pytest.fixture
 def fetcher(tmp_path):
-    return Fetcher(str(tmp_path / "cache"), seconds=10.0)
+    return TokenFetcher(str(tmp_path / "cache"), seconds=10.0)
 
 
 def settings(sandbox, *changes):
@@ -104,5 +104,5 @@ def test_a_login_of_ones_own_comes_from_the_same_kind_of_files(tmp_path):
 
 def test_without_a_writable_folder_it_works_all_the_same(sandbox):
     told = settings(sandbox)
-    assert fetch(Fetcher("/proc/nowhere"), told).grant.password
+    assert fetch(TokenFetcher("/proc/nowhere"), told).grant.password
     assert not os.path.exists("/proc/nowhere")

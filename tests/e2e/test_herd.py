@@ -6,9 +6,9 @@ import signal
 import time
 
 import pytest
-from guide import as_service_accounts
-from harness import request
 from sandbox.faults import Delay, Failure, Throttle
+from support.guide import as_service_accounts
+from support.harness import request
 
 HERD = 100
 

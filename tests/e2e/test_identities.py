@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-import guide
 import pytest
 from e2e.asking import assert_refused, change, image_of, principal_of
 from sandbox.server import PROVIDER_ARN
 from sandbox.state import Principal, Role
+from support import guide
 
 
 def test_the_webhooks_environment_is_enough_for_rrsa(program, sandbox, tmp_path, monkeypatch):

@@ -7,16 +7,14 @@ import shutil
 import threading
 import time
 
-import guide
-import harness
-import inprocess
 import pytest
-from acr_credential_provider.errors import CredentialProviderError
+from acr_credential_provider.model.errors import CredentialProviderError
 from conftest import write_settings
-from harness import request
 from sandbox.faults import Failure, Throttle
 from sandbox.server import PROVIDER_ARN
 from sandbox.state import Role
+from support import guide, harness, inprocess
+from support.harness import request
 
 ROLE = "pod-identity.alibabacloud.com/role-name"
 RUNS = int(os.environ.get("ISOLATION_RUNS", "1000"))

@@ -3,17 +3,16 @@
 import json
 from dataclasses import replace
 
-import guide
-import inprocess
 import pytest
 import yaml
-from acr_credential_provider.errors import RegistryRefusedError, RoleRefusedError
-from acr_credential_provider.settings import ProviderSettings, judge
+from acr_credential_provider.model.errors import RegistryRefusedError, RoleRefusedError
+from acr_credential_provider.settings import ProviderSettings, validate
 from conftest import write_settings
-from harness import request
 from sandbox.pull import PullError, pull
 from sandbox.server import PROVIDER_ARN
 from sandbox.state import Instance, Principal, Role
+from support import guide, inprocess
+from support.harness import request
 
 POLICIES = guide.policies(ROLE_OF_A="kubernetesworkerrole-sandbox")
 ROLE = "pod-identity.alibabacloud.com/role-name"
@@ -183,6 +182,6 @@ def test_the_settings_of_the_guide_are_valid():
             "kind": "ProviderSettings",
             "registries": [{"instanceId": "cri-1", **yaml.safe_load(block)}],
         }
-        assert isinstance(judge(json.dumps(document)), ProviderSettings), block
+        assert isinstance(validate(json.dumps(document)), ProviderSettings), block
         found += 1
     assert found == 2

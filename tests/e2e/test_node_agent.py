@@ -11,12 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-import harness
-import old_kernel
 import pytest
-from acr_node_config import desk
-from acr_node_config.reporter import STATUS
+from acr_node_config.reporter.reporter import STATUS
+from acr_node_config.rollout import json_exchange
 from sandbox.faults import Failure
+from support import harness, old_kernel
 
 BIN = "/opt/acr/bin"
 CONFIG = "/etc/kubernetes/acr.yaml"
@@ -65,7 +64,7 @@ class NodeTree:
         (self.folder / f".{name}").rename(self.folder / mount / name)
 
     def start(self, *options, status="status"):
-        desk.drop(str(self.folder / status), STATUS)  # what one says that was killed is no news of this one
+        json_exchange.drop(str(self.folder / status), STATUS)  # what one says that was killed is no news of this one
         words = ["node", "agent", "--host-root", str(self.root), "--status", str(self.folder / status)]
         words += ["--settings-from", str(self.folder / "settings"), "--credentials-from"]
         words += [str(self.folder / "credentials"), "--spread=0", *options, "--", *INSTALLER]
@@ -86,7 +85,7 @@ class NodeTree:
             kill(agent)
 
     def status(self, folder="status"):
-        return desk.get(str(self.folder / folder), STATUS) or {}
+        return json_exchange.get(str(self.folder / folder), STATUS) or {}
 
     def count(self, name):
         return self.status().get("counts", {}).get(name, 0)

@@ -4,14 +4,14 @@ import json
 import os
 from dataclasses import replace
 
-import guide
 import pytest
 import yaml
 from e2e.asking import ROLE, SERVICE_ACCOUNT, WORKER, ask_as, assert_refused, forget_failures, trusting_cluster
-from harness import HERE_ONLY, request
 from sandbox.pull import PullError, pull
 from sandbox.server import PROVIDER_ARN
 from sandbox.state import Instance, Principal, Role
+from support import guide
+from support.harness import HERE_ONLY, request
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import itertools
 import os
 import random
 
-import guide
 import pytest
-from identity_world import ALL, ASKING, NOBODYS, OWNER, World
 from sandbox.faults import Echo, Failure, Hang, Html, NotSuccess, Raw, Redirect, Reset, Throttle
 from sandbox.server import PROVIDER_ARN
 from sandbox.state import Role
+from support import guide
+from support.identity_world import ALL, ASKING, NOBODYS, OWNER, World
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:SyntaxWarning")  # the official packages' own
 

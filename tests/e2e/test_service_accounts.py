@@ -1,6 +1,5 @@
 """Pods' ServiceAccounts against the sandbox's STS, which checks tokens and trust policies for real."""
 
-import guide
 import pytest
 from e2e.asking import (
     SERVICE_ACCOUNT,
@@ -16,6 +15,7 @@ from e2e.asking import (
 from sandbox.faults import Echo, Failure, Html, Raw, Redirect, Throttle
 from sandbox.pull import pull
 from sandbox.server import PROVIDER_ARN
+from support import guide
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import json
 import os
 import subprocess
 
-import harness
 import pytest
-from api_server import ApiServer
 from e2e.patient import World
-from node import NOBODY, NODE, evil_program
+from support import harness
+from support.api_server import ApiServer
+from support.node import NOBODY, NODE, evil_program
 
 WAYS = {"source": harness.source, "frozen": harness.frozen}
 FLAGS = ["--image-credential-provider-config=/evil.yaml", "--image-credential-provider-bin-dir=/evil"]
@@ -127,7 +127,9 @@ def world(sandbox, tmp_path):
 
 
 def told(ended):
-    return {each["name"]: (each["outcome"], each.get("seen", each.get("problem"))) for each in ended.document["steps"]}
+    return {
+        each["name"]: (each["outcome"], each.get("detail", each.get("problem"))) for each in ended.document["steps"]
+    }
 
 
 @pytest.mark.parametrize("way", WAYS)

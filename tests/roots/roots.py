@@ -16,11 +16,11 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import harness
+from support import harness
 
 BUNDLE = Path(os.environ.get("BUNDLE") or harness.FROZEN.parent)
 """What is tested; one of another architecture runs where the kernel knows an emulator for it."""
-OLD_KERNEL = Path(__file__).parents[1] / "old_kernel.py"
+OLD_KERNEL = Path(__file__).parents[1] / "support/old_kernel.py"
 INSIDE = "/opt/aliyun-acr-credential-provider"
 MADE_OF = {
     "bullseye": ("bullseye", "minbase", "nscd"),
@@ -69,7 +69,7 @@ class Root:
     """A root to run in: over *lower* (nothing at all without one) come the files in *etc*, then *more* is done.
 
     *folder* is there under its own path, writable; *more* are lines of sh, with the root in ``$root``. With
-    *has_proc* false it is as bare as a chroot; with *is_old* its kernel is Linux 3.10 (tests/old_kernel.py).
+    *has_proc* false it is as bare as a chroot; with *is_old* its kernel is Linux 3.10 (tests/support/old_kernel.py).
     """
 
     folder: Path

@@ -8,13 +8,13 @@ import subprocess
 import time
 from pathlib import Path
 
-import harness
 import pytest
-from acr_credential_provider.cloud.trust import KNOWN_PLACES
+from acr_credential_provider.cloud.ca_bundle import KNOWN_PLACES
 from roots.names import ADDRESS, NameServer
 from roots.roots import INSIDE, Root, distribution
 from sandbox import AcrSandbox
 from sandbox.faults import Hang
+from support import harness
 
 BY_HOSTS, BY_DNS = "acr-by-hosts.example.com", "acr-by-dns.example.com"
 FOREIGN = "demo-registry.oss-cn-hangzhou.aliyuncs.com/team/app"

@@ -6,14 +6,14 @@ import json
 import os
 import shutil
 
-import harness
 import portable
 import pytest
 import sbom
 import share
-from acr_credential_provider.commands import DOORS
+from acr_credential_provider.commands.cli import LAZY_SUBCOMMANDS
 from bundles import CONTROLLER, PLUGIN
 from roots.roots import Root
+from support import harness
 
 FOLDERS = {"plugin": PLUGIN.executable.parent, "controller": CONTROLLER.executable.parent}
 COMMANDS = [
@@ -22,7 +22,7 @@ COMMANDS = [
     # Doors are opened by name: what is behind one in the source must be in the bundle that it belongs to.
     *[
         ("plugin" if module.startswith("acr_node_config") else "controller", word)
-        for word, (module, _) in DOORS.items()
+        for word, (module, _) in LAZY_SUBCOMMANDS.items()
         if importlib.util.find_spec(module)
     ],
 ]

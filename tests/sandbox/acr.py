@@ -67,7 +67,7 @@ def _instance(
 ) -> Instance | None:
     """Return the instance that is asked for, None if the caller's account has no such one in *region*.
 
-    Raises `RefusedError` when RAM says no.
+    Raises `PlacementRefusedError` when RAM says no.
     """
     instance_id = parameters.get("InstanceId", "")
     if not instance_id:

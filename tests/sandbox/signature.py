@@ -60,7 +60,7 @@ def acs3_signature(canonical: str, secret: str) -> str:
 
 
 def verify_acs3(request: Request, state: CloudState) -> AccessKey:
-    """Return the key that signed *request*, or raise `RefusedError` with what ACR would answer."""
+    """Return the key that signed *request*, or raise `PlacementRefusedError` with what ACR would answer."""
     authorization = AUTHORIZATION.fullmatch(request.header("authorization"))
     if authorization is None:
         raise RefusedError(400, "MissingAccessKeyId", "AccessKeyId is mandatory for this action.")

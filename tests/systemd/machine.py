@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 from typing import Self
 
-import harness
 from cluster import parts
+from support import harness
 
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "procps", "util-linux", "curl", "python3")
 SUITE = "bookworm"

@@ -13,14 +13,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import harness
-from acr_node_config.reporter import STATUS
+from acr_node_config.reporter.reporter import STATUS
 from cluster import machine as cluster_machine
 from cluster import parts
 from cluster.cgroups import Cgroup
 from cluster.daemonset import IMAGE as REPOSITORY
 from cluster.daemonset import MANIFESTS, rendered
 from sandbox.oci import OciImage, folder_image, runnable_image
+from support import harness
 from systemd.machine import DROP_IN, NAME, SETTINGS, UNIT, Machine
 
 PAUSE = "e2e.invalid/pause:1"

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from node_sites import OTHERS, OTHERS_CONFIG
+from support.node_sites import OTHERS, OTHERS_CONFIG
 from systemd.machine import DROP_IN, STATE
 from systemd.real import RealMachine
 from systemd.test_real_kubelet import kernel_settings, own, starts

@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from acr_node_config import openshift, unit_files
+from acr_node_config.discovery import unit_files
+from acr_node_config.placement import openshift
 from systemd.machine import Machine
 
 UNIT = """\

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from acr_node_config import loaded_config
-from acr_node_config.agent_status import READY, REJECTED, UNINSTALLED
+from acr_node_config.kubelet import loaded_config
+from acr_node_config.rollout.agent_status import READY, REJECTED, UNINSTALLED
 from cluster.machine import SYSCTLS
 from systemd.machine import NAME, SETTINGS, STATE
 from systemd.real import PUSHED, RealMachine

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from acr_node_config.agent_status import READY
+from acr_node_config.rollout.agent_status import READY
 from systemd.machine import NAME
 from systemd.real import RealMachine, security_of
 from systemd.test_systemd import INSTALL

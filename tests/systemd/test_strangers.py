@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from node import NOBODY, evil_program
+from support.node import NOBODY, evil_program
 from systemd.machine import Machine
 from systemd.test_systemd import INSTALL
 

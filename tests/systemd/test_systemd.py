@@ -8,8 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
-import harness
 import pytest
+from support import harness
 from systemd.machine import NAME, STATE, Machine
 
 INSTALL = ("install", "--settings", "/settings/settings.yaml", "--settle", "4")

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from acr_node_config import unit_files
-from acr_node_config.failures import ServiceError
-from acr_node_config.kubelet_service import Bus, Systemctl
+from acr_node_config.discovery import unit_files
+from acr_node_config.kubelet.service_manager import DbusServiceManager, SystemctlServiceManager
+from acr_node_config.model.errors import ServiceError
 from systemd.machine import Machine
 
 COUNT = 80
@@ -34,8 +34,10 @@ def machine(tmp_path_factory):
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def ways(machine) -> tuple[Bus, Systemctl]:
-    return Bus(f"{machine.inside}/run/dbus/system_bus_socket"), Systemctl(str(machine.inside))
+def ways(machine) -> tuple[DbusServiceManager, SystemctlServiceManager]:
+    return DbusServiceManager(f"{machine.inside}/run/dbus/system_bus_socket"), SystemctlServiceManager(
+        str(machine.inside)
+    )
 
 
 def quoted(word: str) -> str:

@@ -6,18 +6,18 @@ remedy. Accepted are the manifest (YAML or JSON), its ``data``, the list in
 meanings: Alibaba Cloud's documentation of both editions. No text of ours holds a value.
 """
 
-from .conversion import API_VERSION, Conversion, Origin, Place, Role
+from .conversion import API_VERSION, Conversion, Place, Role, SourceLocation
+from .convert import convert
 from .identity import KEY_MOVED
 from .keys import is_key, is_one
-from .reader import convert
 
 __all__ = [
     "API_VERSION",
     "KEY_MOVED",
     "Conversion",
-    "Origin",
     "Place",
     "Role",
+    "SourceLocation",
     "convert",
     "is_key",
     "is_one",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from acr_credential_provider.loose_yaml import Change
+from .yaml_repair import Change
 
 if TYPE_CHECKING:
-    from acr_credential_provider.loose_yaml import Spot
-    from acr_credential_provider.problem import Problem
+    from acr_credential_provider.model.config_problem import ConfigProblem
+
+    from .yaml_repair import LocatedNode
 
 Place = Literal["node", "controller"]
 Role = Literal["nodeRole", "managedRole"]
@@ -17,7 +18,7 @@ API_VERSION = "aliyun-acr-credential-provider/v1"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Target:
     """For whom an acr-configuration is read: for the node's plugin or for the controller (*place*).
 
     Access keys that stand in it are to be written into files below *keys_directory* (an absolute path without
@@ -30,7 +31,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class SourceLocation:
     """Where a registry of the document comes from: its name in the file, and its keys' names and lines."""
 
     name: str
@@ -53,14 +54,14 @@ class Conversion:
     """
 
     document: dict[str, Any] | None = None
-    origins: list[Origin] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    origins: list[SourceLocation] = field(default_factory=list)
+    problems: list[ConfigProblem] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     notes: list[Change] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
-    doubtful_hosts: set[str] = field(default_factory=set)
+    quarantined_hosts: set[str] = field(default_factory=set)
     """Hosts of the entries that are not in the document."""
-    personal_in_doubt: bool = False
+    personal_quarantined: bool = False
     """Whether one of those entries may be of the Personal Edition."""
 
     def drop(self, index: int) -> None:
@@ -68,15 +69,15 @@ class Conversion:
         if self.document is not None:
             dropped = self.document["registries"].pop(index)
             self.origins.pop(index)
-            self.doubtful_hosts |= set(dropped.get("domains", ()))
-            self.personal_in_doubt |= not dropped.get("instanceId")
+            self.quarantined_hosts |= set(dropped.get("domains", ()))
+            self.personal_quarantined |= not dropped.get("instanceId")
             needed = {path for each in self.document["registries"] for path in each["identity"].values()}
             self.secrets = {path: secret for path, secret in self.secrets.items() if path in needed}
 
-    def change(self, spot: Spot, what: str) -> None:
+    def change(self, spot: LocatedNode, what: str) -> None:
         """Tell that *spot* was read otherwise than it stands there."""
         self.changes.append(Change(spot.line, what))
 
-    def note(self, spot: Spot, what: str) -> None:
+    def note(self, spot: LocatedNode, what: str) -> None:
         """Tell something of *spot* that needs no change."""
         self.notes.append(Change(spot.line, what))

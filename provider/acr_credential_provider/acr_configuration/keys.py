@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from acr_credential_provider.loose_yaml import Repairer
+from .yaml_repair import Repairer
 
 REGISTRIES = "acr-registry-info"
 RRSA = "rrsa"

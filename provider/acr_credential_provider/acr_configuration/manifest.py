@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.loose_yaml import Change, Spot, UnreadableError, parse
-from acr_credential_provider.problem import Problem
+from acr_credential_provider.model.config_problem import ConfigProblem
 
 from .keys import MANIFEST_KEYS, REGISTRIES, REPAIRER
-from .spots import refuse_broken
+from .node_access import refuse_broken
+from .yaml_repair import Change, LocatedNode, UnreadableError, parse
 
 if TYPE_CHECKING:
     from .conversion import Conversion
 
 
-def data_of(text: str, result: Conversion) -> dict[str, Spot]:
+def data_of(text: str, result: Conversion) -> dict[str, LocatedNode]:
     """Return the keys of the ConfigMap, whatever stands around them; raise `UnreadableError`."""
     text = text.replace("\r\n", "\n").removeprefix("\ufeff")
     if text.lstrip()[:1] not in ("{", "["):
@@ -27,12 +27,14 @@ def data_of(text: str, result: Conversion) -> dict[str, Spot]:
         return {REGISTRIES: root}
     if not isinstance(root.value, dict):
         what = "the file is empty" if root.value == "" else "the file is not a ConfigMap"
-        raise UnreadableError(Problem(root.line, "", what, "Write the manifest of acr-configuration, or its data."))
+        raise UnreadableError(
+            ConfigProblem(root.line, "", what, "Write the manifest of acr-configuration, or its data.")
+        )
     members = root.value
     kind = members.get("kind")
     if kind is not None and kind.value != "ConfigMap":
         raise UnreadableError(
-            Problem(kind.line, "kind", "is not ConfigMap", "Give the manifest of acr-configuration alone.")
+            ConfigProblem(kind.line, "kind", "is not ConfigMap", "Give the manifest of acr-configuration alone.")
         )
     if kind is None and "data" not in members:
         return members
@@ -48,12 +50,14 @@ def data_of(text: str, result: Conversion) -> dict[str, Spot]:
         return beside
     if inner == "":
         return {}
-    raise UnreadableError(Problem(data.line if data else 1, "data", "is not a mapping", "Indent its keys below data:."))
+    raise UnreadableError(
+        ConfigProblem(data.line if data else 1, "data", "is not a mapping", "Indent its keys below data:.")
+    )
 
 
-def _twice(spot: Spot) -> Spot:
-    problem = Problem(spot.line, "", "stands below data and beside it", "Keep one of the two.")
-    return Spot(spot.line, "", broken=problem)
+def _twice(spot: LocatedNode) -> LocatedNode:
+    problem = ConfigProblem(spot.line, "", "stands below data and beside it", "Keep one of the two.")
+    return LocatedNode(spot.line, "", broken=problem)
 
 
 def _without_metadata(text: str) -> str:

@@ -10,16 +10,16 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from acr_credential_provider.errors import (
+from acr_credential_provider.model.errors import (
     CloudUnreachableError,
     ConfigurationError,
     CredentialProviderError,
     RegistryRefusedError,
 )
 
-from .answers import REPORT, acr_of, grant, read, server_time
-from .official import sdk_import
-from .retry import ask
+from .responses import REPORT, acr_of, parse, parse_grant, server_time
+from .retry import call_with_retry
+from .sdk_guard import sdk_import
 from .signing import sign
 
 with sdk_import():
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from alibabacloud_credentials_api import ICredentialsProvider
 
-    from acr_credential_provider.token import AuthorizationGrant
+    from acr_credential_provider.model.authorization_token import AuthorizationGrant
 
     from .transport import HttpRequest, HttpResponse, Transport
 
@@ -86,7 +86,7 @@ class AcrApi:
         request = GetAuthorizationTokenRequest(instance_id=instance_id, expires_in_hours=hours)
         body, date = self._client.answer_to("get_authorization_token", request)
         login = body.temp_username, body.authorization_token, body.expire_time
-        return grant(*login, date=date, what=instance_id)
+        return parse_grant(*login, date=date, what=instance_id)
 
     def registry_domains(self, instance_id: str) -> tuple[str, ...]:
         """Return the hosts that *instance_id* serves images on: its own and custom ones, enabled only."""
@@ -146,13 +146,13 @@ class _SigningClient(Client):  # type: ignore[misc]  # the official client is un
             now = self._clock()
             signed = sign(endpoint, params, request.query, self._provider.get_credentials(), now=now)
             response = self._sent(signed, call)
-            body = read(response, call=call, now=now, service=self._service)
+            body = parse(response, call=call, now=now, service=self._service)
             self._date = server_time(response)
             # Who answered once is asked first from then on: no second wait for a VPC endpoint that is not there.
             self._order = (endpoint, *(other for other in self._order if other != endpoint))
             return {"body": body, "headers": dict(response.headers), "statusCode": response.status}
 
-        return ask(self._order, attempt, time_left=self._transport.time_left)
+        return call_with_retry(self._order, attempt, time_left=self._transport.time_left)
 
     def _sent(self, signed: HttpRequest, call: str) -> HttpResponse:
         """Send *signed*; what fails on this side is not told as an answer of the other one."""

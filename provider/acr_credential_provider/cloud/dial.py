@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from acr_credential_provider.deadline import Deadline
+    from acr_credential_provider.model.deadline import Deadline
 
     Resolver = Callable[[bytes, int, int, int], list[tuple[Any, ...]]]
     """As `socket.getaddrinfo`: host, port, family, kind of socket."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from urllib.parse import unquote, urlsplit
 
-from acr_credential_provider.errors import ConfigurationError
+from acr_credential_provider.model.errors import ConfigurationError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

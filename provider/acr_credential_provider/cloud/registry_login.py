@@ -12,10 +12,10 @@ from base64 import b64encode
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from acr_credential_provider.errors import RegistryRefusedError
+from acr_credential_provider.model.errors import RegistryRefusedError
 
-from .failures import CHECK_MIDDLEBOX
 from .transport import HttpRequest
+from .transport_errors import CHECK_MIDDLEBOX
 
 if TYPE_CHECKING:
     from .transport import HttpResponse, Transport
@@ -33,7 +33,7 @@ def log_in(  # noqa: PLR0913 - a login, and where to
 ) -> str:
     """Log in to *host*, ask for *repository* if there is one, and return what came of it.
 
-    Raises `RegistryRefusedError` when the registry or its token service says no, `HopError`
+    Raises `RegistryRefusedError` when the registry or its token service says no, `TransportError`
     when one of them cannot be reached.
     """
     challenge = _challenge(transport, host)

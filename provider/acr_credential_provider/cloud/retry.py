@@ -6,9 +6,9 @@ import random
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from acr_credential_provider.errors import CloudUnreachableError, ThrottledError
+from acr_credential_provider.model.errors import CloudUnreachableError, ThrottledError
 
-from .failures import HopError
+from .transport_errors import TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ _SHORTEST_TRY = 0.25
 """Seconds. A try with less could only time out, and hide the true cause behind that."""
 
 
-def ask(
+def call_with_retry(
     endpoints: Sequence[str],
     attempt: Callable[[str], _T],
     *,
@@ -45,7 +45,7 @@ def ask(
         endpoint = endpoints[at]
         tries[endpoint] += 1
         outcome = _one(attempt, endpoint)
-        if not isinstance(outcome, HopError | ThrottledError):
+        if not isinstance(outcome, TransportError | ThrottledError):
             return outcome
         causes[endpoint] = outcome
         wait = jitter(0.0, min(_CAP, _BASE * 2 ** tries[endpoint]))
@@ -68,8 +68,8 @@ def ask(
     raise CloudUnreachableError("; ".join(cause.problem for cause in causes.values()), remedy=outcome.remedy)
 
 
-def _one(attempt: Callable[[str], _T], endpoint: str) -> _T | HopError | ThrottledError:
+def _one(attempt: Callable[[str], _T], endpoint: str) -> _T | TransportError | ThrottledError:
     try:
         return attempt(endpoint)
-    except (HopError, ThrottledError) as error:
+    except (TransportError, ThrottledError) as error:
         return error

@@ -9,12 +9,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from acr_credential_provider.errors import ConfigurationError
+from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.version import VERSION
 
-from .failures import NO_OPENSSL, REPAIR_OPENSSL
-from .official import sdk_import
+from .sdk_guard import sdk_import
 from .transport import HttpRequest
+from .transport_errors import NO_OPENSSL, REPAIR_OPENSSL
 
 with sdk_import():
     from alibabacloud_tea_openapi.utils import Utils

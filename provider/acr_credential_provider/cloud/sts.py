@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from acr_credential_provider.errors import ConfigurationError, RoleRefusedError
+from acr_credential_provider.model.cloud_credential import CloudCredential
+from acr_credential_provider.model.errors import ConfigurationError, RoleRefusedError
 
-from .answers import Service, read, server_time
-from .credential import CloudCredential
-from .retry import ask
+from .responses import Service, parse, server_time
+from .retry import call_with_retry
 from .signing import RpcCall, anonymous, sign
 
 if TYPE_CHECKING:
@@ -117,9 +117,9 @@ class StsApi:
         def attempt(endpoint: str) -> CloudCredential | None:
             now = self._clock()
             response = self._transport.send(request(endpoint, now))
-            return _credential(read(response, call=words, now=now, service=service), response, now=now)
+            return _credential(parse(response, call=words, now=now, service=service), response, now=now)
 
-        found = ask(self._endpoints, attempt, time_left=self._transport.time_left)
+        found = call_with_retry(self._endpoints, attempt, time_left=self._transport.time_left)
         if found is None:
             raise RoleRefusedError(f"the answer to {words} holds no living session", remedy=_REPORT)
         return found

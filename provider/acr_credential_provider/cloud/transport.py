@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from acr_credential_provider.errors import ConfigurationError, DeadlineExceededError
+from acr_credential_provider.model.errors import ConfigurationError, DeadlineExceededError
 
+from .ca_bundle import CaBundle, find_ca_bundle
 from .dial import dial
-from .failures import CHECK_MIDDLEBOX, CHECK_NETWORK, HopError, explain
 from .proxy import ProxySettings, is_loopback
-from .trust import Trust, find_ca_bundle
+from .transport_errors import CHECK_MIDDLEBOX, CHECK_NETWORK, TransportError, explain
 
 if TYPE_CHECKING:
     import ssl
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-    from acr_credential_provider.deadline import Deadline
-    from acr_credential_provider.roots import Roots
+    from acr_credential_provider.cache.trust_anchor_cache import TrustAnchorCache
+    from acr_credential_provider.model.deadline import Deadline
 
     from .dial import Resolver
     from .proxy import Proxy
@@ -85,7 +85,7 @@ class Transport:
         ca_bundle: str | None = None,
         bounds: Bounds | None = None,
         resolver: Resolver = socket.getaddrinfo,
-        roots: Callable[[str], Roots] | None = None,
+        roots: Callable[[str], TrustAnchorCache] | None = None,
     ) -> None:
         self._deadline = deadline
         self._proxy = ProxySettings.from_environment() if proxy is None else proxy
@@ -93,7 +93,7 @@ class Transport:
         self._bounds = Bounds() if bounds is None else bounds
         self._resolver = resolver
         self._roots = roots
-        self._trust: Trust | None = None
+        self._trust: CaBundle | None = None
 
     def time_left(self) -> float:
         """Return the seconds that requests may still take."""
@@ -102,24 +102,24 @@ class Transport:
     def send(self, request: HttpRequest) -> HttpResponse:
         """Send *request* once and return the answer (a body of at most 64 KiB).
 
-        Raises `HopError` when no usable answer came, `DeadlineExceededError` when there was
+        Raises `TransportError` when no usable answer came, `DeadlineExceededError` when there was
         no time to ask, `ConfigurationError` for an address or a CA bundle that cannot be used.
         """
         target = _Target.parse(request.url)
         proxy = None if request.direct or not target.tls else self._proxy.proxy_for(target.host, target.port)
         trust = self._trusted() if target.tls else None
         outcome = self._try(request, target, proxy, trust)
-        if isinstance(outcome, HopError) and outcome.untrusted and trust is not None and trust.widen():
+        if isinstance(outcome, TransportError) and outcome.untrusted and trust is not None and trust.widen():
             # Nothing was sent yet; the one certificate that did last time does not any more.
             outcome = self._try(request, target, proxy, trust)
         # An outcome and not an exception: raised in there, the foreign one would ride along as its context.
-        if isinstance(outcome, HopError):
+        if isinstance(outcome, TransportError):
             raise outcome
         return outcome
 
     def _try(
-        self, request: HttpRequest, target: _Target, proxy: Proxy | None, trust: Trust | None
-    ) -> HttpResponse | HopError:
+        self, request: HttpRequest, target: _Target, proxy: Proxy | None, trust: CaBundle | None
+    ) -> HttpResponse | TransportError:
         tls = trust.context_for(target.host) if trust is not None else None
         seconds = min(request.bound or self._bounds.hop, self.time_left())
         if not seconds:
@@ -130,10 +130,10 @@ class Transport:
         hop = _Hop(target, proxy, self._deadline.within(seconds), seconds)
         return hop.run(request, connect=self._bounds.connect, tls=tls, trust=trust, resolver=self._resolver)
 
-    def _trusted(self) -> Trust:
+    def _trusted(self) -> CaBundle:
         if self._trust is None:
             bundle = find_ca_bundle(self._ca_bundle)
-            self._trust = Trust(bundle, self._roots(bundle) if self._roots is not None else None)
+            self._trust = CaBundle(bundle, self._roots(bundle) if self._roots is not None else None)
         return self._trust
 
 
@@ -191,9 +191,9 @@ class _Hop:
         *,
         connect: float,
         tls: ssl.SSLContext | None,
-        trust: Trust | None,
+        trust: CaBundle | None,
         resolver: Resolver,
-    ) -> HttpResponse | HopError:
+    ) -> HttpResponse | TransportError:
         """Return the answer, or why there is none; raises nothing that came from outside."""
         sock: socket.socket | None = None
         near = self._proxy or self._target
@@ -221,7 +221,7 @@ class _Hop:
             if sock:
                 sock.close()
 
-    def _open_tunnel(self, sock: socket.socket, proxy: Proxy) -> HopError | None:
+    def _open_tunnel(self, sock: socket.socket, proxy: Proxy) -> TransportError | None:
         self._doing = "the request for a tunnel to"
         headers = {"Host": self._target.name}
         if proxy.authorization:
@@ -235,29 +235,29 @@ class _Hop:
             remedy = "Set the proxy's user and password: http://user:password@host:port."
         else:
             remedy = "Let the proxy pass CONNECT to that host, or list the host in NO_PROXY."
-        return HopError(
+        return TransportError(
             f"{self._where} would not open a tunnel to {self._target.name} (HTTP {status})",
             remedy=remedy,
-            elsewhere=True,
-            again=status >= 500,
+            try_next_endpoint=True,
+            retryable=status >= 500,
         )
 
-    def _exchange(self, sock: socket.socket, request: HttpRequest) -> HttpResponse | HopError:
+    def _exchange(self, sock: socket.socket, request: HttpRequest) -> HttpResponse | TransportError:
         connection = self._connection(sock)
         headers = {"host": self._target.authority, **request.headers}
         connection.request(request.method, self._target.path, body=request.body or None, headers=headers)
         response = connection.getresponse()
         if 300 <= response.status < 400:
             # The next host would be sent our security token.
-            return HopError(
+            return TransportError(
                 f"{self._where} answered with a redirect (HTTP {response.status}), which is never followed",
                 remedy=CHECK_MIDDLEBOX,
             )
         body = response.read(_LARGEST_BODY + 1)
         if len(body) > _LARGEST_BODY:
-            return HopError(f"the answer of {self._where} is larger than 64 KiB", remedy=CHECK_MIDDLEBOX)
+            return TransportError(f"the answer of {self._where} is larger than 64 KiB", remedy=CHECK_MIDDLEBOX)
         if response.length:  # http.client only complains when it is asked for everything
-            return HopError(f"the answer of {self._where} broke off", remedy=CHECK_NETWORK, again=True)
+            return TransportError(f"the answer of {self._where} broke off", remedy=CHECK_NETWORK, retryable=True)
         return HttpResponse(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
 
     def _connection(self, sock: socket.socket) -> http.client.HTTPConnection:

@@ -1,5 +1,1 @@
-"""What operators type, a file for each word that is more than a call."""
-
-from .words import DOORS, run
-
-__all__ = ["DOORS", "run"]
+"""The operator's commands. Imports everything of the plugin; subcommands of other programs by name only."""

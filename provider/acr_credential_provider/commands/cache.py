@@ -8,22 +8,29 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.arguments import add_paths, duration
-from acr_credential_provider.deadline import Deadline
-from acr_credential_provider.errors import CredentialProviderError
-from acr_credential_provider.folders import is_there, prepare
-from acr_credential_provider.hit import API_VERSIONS, question
-from acr_credential_provider.locks import Locks
-from acr_credential_provider.memo import FAILED, FOREVER, TOKEN, Memo, Memos, judge_time
-from acr_credential_provider.notes import Notes
-from acr_credential_provider.protocol import CredentialProviderRequest
-from acr_credential_provider.watchdog import report
+from acr_credential_provider.cache.cache_dirs import ensure, is_there
+from acr_credential_provider.cache.cached_answer import CachedAnswer
+from acr_credential_provider.cache.file_locks import FileLocks
+from acr_credential_provider.console.arguments import add_paths, duration
+from acr_credential_provider.exec.watchdog import report
+from acr_credential_provider.fastpath.lookup import API_VERSIONS, cache_key
+from acr_credential_provider.fastpath.response_cache import (
+    FAILED,
+    FOREVER,
+    TOKEN,
+    CacheEntry,
+    ResponseCache,
+    monotonic_now_for,
+)
+from acr_credential_provider.model.deadline import Deadline
+from acr_credential_provider.model.errors import CredentialProviderError
+from acr_credential_provider.model.protocol import CredentialProviderRequest
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from acr_credential_provider.command_line import CommandParser
+    from acr_credential_provider.console.command_line import CommandParser
 
 WARM_DEADLINE = 15.0
 """Seconds for the renewal of one host."""
@@ -58,16 +65,16 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _row(memo: Memo, asked: float, *, settings: str) -> dict[str, object]:
-    now = judge_time(memo)
+def _row(memo: CacheEntry, asked: float, *, settings: str) -> dict[str, object]:
+    now = monotonic_now_for(memo)
     return {
         "host": memo.host,
         "kind": memo.kind,
-        "dueIn": _distance(memo.due, now),
-        "deadIn": _distance(memo.dead, now),
+        "dueIn": _distance(memo.refresh_at, now),
+        "deadIn": _distance(memo.expires_at, now),
         "askedAgo": f"{max(time.time() - asked, 0.0):.0f}s",
-        "current": memo.is_true_of(memo.digest) and now < memo.dead,
-        "renewable": memo.digest == question(settings, memo.host, "") and _is_worth_renewing(memo, asked, FOREVER),
+        "current": memo.is_valid_for(memo.digest) and now < memo.expires_at,
+        "renewable": memo.digest == cache_key(settings, memo.host, "") and _is_worth_renewing(memo, asked, FOREVER),
     }
 
 
@@ -75,9 +82,9 @@ def _distance(then: float, now: float) -> str:
     return "never" if then >= FOREVER else f"{then - now:+.0f}s"
 
 
-def _memos(cache: str) -> Iterator[tuple[Memo, float]]:
+def _memos(cache: str) -> Iterator[tuple[CacheEntry, float]]:
     """Yield each memo, failures too, with the time it was last asked for."""
-    memos = Memos(f"{cache}/memo")
+    memos = ResponseCache(f"{cache}/memo")
     for path in sorted(Path(memos.folder).glob("*")) if os.path.isdir(memos.folder) else ():
         if path.suffix in (".memo", f".{FAILED}"):
             try:
@@ -89,25 +96,25 @@ def _memos(cache: str) -> Iterator[tuple[Memo, float]]:
 def _clear(options: argparse.Namespace) -> int:
     if not is_there(options.cache) or not os.listdir(options.cache):
         return 0  # nothing is remembered, and nothing to forget it in has to be made
-    prepare(options.cache)
+    ensure(options.cache)
     for path in Path(options.cache, "memo").iterdir():
         path.unlink(missing_ok=True)
-    from acr_credential_provider.store import Store  # noqa: PLC0415 - the store's library, for this command alone
+    from acr_credential_provider.cache.token_store import TokenStore  # noqa: PLC0415 - the store's library, for this command alone
 
-    with Store(f"{options.cache}/store") as store:
+    with TokenStore(f"{options.cache}/store") as store:
         store.clear()
     return 0
 
 
 def _warm(options: argparse.Namespace) -> int:
-    from acr_credential_provider.acquire import acquired  # noqa: PLC0415 - everything third-party, for this command alone
-    from acr_credential_provider.reach import Tools  # noqa: PLC0415
+    from acr_credential_provider.tokens.acquire import acquire_response  # noqa: PLC0415 - everything third-party, for this command alone
+    from acr_credential_provider.tokens.endpoints import Tools  # noqa: PLC0415
 
-    prepare(options.cache)
-    memos, locks = Memos(f"{options.cache}/memo"), Locks(f"{options.cache}/locks")
+    ensure(options.cache)
+    memos, locks = ResponseCache(f"{options.cache}/memo"), FileLocks(f"{options.cache}/locks")
     failures = 0
     for memo, asked in list(_memos(options.cache)):
-        digest = question(options.settings, memo.host, "")
+        digest = cache_key(options.settings, memo.host, "")
         if memo.digest != digest or not _is_worth_renewing(memo, asked, options.ahead):
             continue  # a ServiceAccount's, whose token only the kubelet has; or not due; or not asked for
         request = CredentialProviderRequest(API_VERSIONS[0], f"{memo.host}/any")
@@ -115,20 +122,20 @@ def _warm(options: argparse.Namespace) -> int:
         tools = Tools(
             options.settings, f"{options.cache}/store", memos, locks, deadline, deadline, str, ahead=options.ahead
         )
-        notes = Notes(memos, digest=digest, host=memo.host, stamps=memo.stamps)
-        with locks.try_to_hold(digest) as free:
+        notes = CachedAnswer(memos, digest=digest, host=memo.host, stamps=memo.fingerprints)
+        with locks.try_acquire(digest) as free:
             if not free:
                 continue  # a pull is at it
             try:
-                with acquired(request, digest=digest, tools=tools) as fresh:
-                    notes.keep(fresh, asked=asked)
+                with acquire_response(request, digest=digest, tools=tools) as fresh:
+                    notes.put(fresh, asked=asked)
             except CredentialProviderError as error:
                 report(error)
                 failures += 1
     return 1 if failures else 0
 
 
-def _is_worth_renewing(memo: Memo, asked: float, ahead: float) -> bool:
+def _is_worth_renewing(memo: CacheEntry, asked: float, ahead: float) -> bool:
     """Say whether *memo* is due soon and a pull asked for it within the last token's life."""
-    life = memo.dead - memo.written
-    return memo.kind == TOKEN and judge_time(memo) >= memo.due - ahead and time.time() - asked < life
+    life = memo.expires_at - memo.written
+    return memo.kind == TOKEN and monotonic_now_for(memo) >= memo.refresh_at - ahead and time.time() - asked < life

@@ -11,28 +11,28 @@ from typing import TYPE_CHECKING
 import yaml
 
 from acr_credential_provider import acr_configuration
-from acr_credential_provider.command_line import STDIN, STDIN_NAME, file_or_stdin, folder_argument
-from acr_credential_provider.errors import ConfigurationError
-from acr_credential_provider.hit import SETTINGS
-from acr_credential_provider.private_output import write_private
+from acr_credential_provider.console.command_line import STDIN, STDIN_NAME, file_or_stdin, folder_argument
+from acr_credential_provider.fastpath.lookup import SETTINGS
+from acr_credential_provider.files.atomic_write import write_private_atomically
+from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.settings import (
     LARGEST,
-    PartlyUsable,
+    DegradedSettings,
     ProviderSettings,
     decoded,
-    judge,
-    judge_conversion,
-    judge_for,
     read,
     settings_in,
+    validate,
+    validate_conversion,
+    validate_for,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from acr_credential_provider.acr_configuration import Conversion
-    from acr_credential_provider.command_line import CommandParser
-    from acr_credential_provider.problem import Problem
+    from acr_credential_provider.console.command_line import CommandParser
+    from acr_credential_provider.model.config_problem import ConfigProblem
 
 _ELSEWHERE = "Name a folder with --keys-directory that this user may write, on a disk with space."
 
@@ -42,13 +42,13 @@ def add_to(commands: argparse._SubParsersAction[CommandParser]) -> None:
     settings = commands.add_parser("settings", help="check the settings file").add_subparsers(required=True)
     validate = settings.add_parser("validate", help="say all that is wrong with a settings file")
     _add_file(validate)
-    _add_place(validate)
+    _add_target(validate)
     validate.set_defaults(run=_validate)
     convert = settings.add_parser("convert", help="write an acr-configuration ConfigMap as native settings to stdout")
     convert.add_argument(
         "file", type=file_or_stdin, help="the ConfigMap's manifest or its data, YAML or JSON; - is stdin"
     )
-    _add_place(convert)
+    _add_target(convert)
     convert.add_argument(
         "--keys-directory",
         type=folder_argument,
@@ -70,7 +70,7 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--settings", type=file_or_stdin, help=argparse.SUPPRESS)
 
 
-def _add_place(parser: argparse.ArgumentParser) -> None:
+def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--for", dest="place", choices=("node", "controller"), default="node", help="where they are for (default: node)"
     )
@@ -94,19 +94,19 @@ def _validate(options: argparse.Namespace) -> int:
         # The controller keeps keys of its ConfigMap in memory by itself; wherever that is, validating writes none.
         keys = "/run/keys" if options.place == "controller" else ""
         conversion = acr_configuration.convert(text, place=options.place, keys_directory=keys)
-        judged = judge_conversion(conversion)
-        _tell_all(file, conversion)
+        judged = validate_conversion(conversion)
+        _print_conversion(file, conversion)
     else:
-        judged = judge(text)
+        judged = validate(text)
         if isinstance(judged, ProviderSettings) and options.place:
-            judged = judge_for(options.place, judged, text) or judged
+            judged = validate_for(options.place, judged, text) or judged
         if not isinstance(judged, ProviderSettings):
-            _tell_problems(file, judged)
+            _print_problems(file, judged)
     if not isinstance(judged, ProviderSettings):
         return 1
-    usable = "partly usable" if isinstance(judged, PartlyUsable) else "valid"
+    usable = "partly usable" if isinstance(judged, DegradedSettings) else "valid"
     print(f"{file}: {usable}, {len(judged.registries)} registries")  # noqa: T201 - the command's output
-    return 1 if isinstance(judged, PartlyUsable) else 0
+    return 1 if isinstance(judged, DegradedSettings) else 0
 
 
 def _convert(options: argparse.Namespace) -> int:
@@ -117,24 +117,24 @@ def _convert(options: argparse.Namespace) -> int:
             remedy="Native settings need no conversion: settings validate.",
         )
     conversion = acr_configuration.convert(text, place=options.place, keys_directory=options.keys_directory or "")
-    judged = judge_conversion(conversion)
-    _tell_all(file, conversion)
+    judged = validate_conversion(conversion)
+    _print_conversion(file, conversion)
     if not isinstance(judged, ProviderSettings):
         return 1
     for path, secret in conversion.secrets.items():
-        write_private(path, secret + "\n", remedy=_ELSEWHERE)
+        write_private_atomically(path, secret + "\n", remedy=_ELSEWHERE)
     sys.stdout.write(yaml.safe_dump(conversion.document, sort_keys=False, allow_unicode=True))
     return 1 if conversion.problems else 0
 
 
 def _match_images(options: argparse.Namespace) -> int:
-    from acr_credential_provider.match_images import match_images  # noqa: PLC0415 - for this command alone
+    from acr_credential_provider.settings.match_images import match_images  # noqa: PLC0415 - for this command alone
 
     text, file = _read(options.file or options.settings or SETTINGS)
     found = match_images(settings_in(text, file))
     for note in found.notes:
         sys.stderr.write(f"note: {file}: {note}\n")
-    document = found.document()
+    document = found.to_dict()
     if options.output == "json":
         print(json.dumps(document, indent=2))  # noqa: T201 - the command's output
         return 0
@@ -144,15 +144,15 @@ def _match_images(options: argparse.Namespace) -> int:
     return 0
 
 
-def _tell_all(file: str, conversion: Conversion) -> None:
+def _print_conversion(file: str, conversion: Conversion) -> None:
     """Tell on stderr what was read otherwise, what has no place here, and what is wrong."""
     for sort, each in [("changed", each) for each in conversion.changes] + [
         ("note", each) for each in conversion.notes
     ]:
         sys.stderr.write(f"{sort}: {file}, {each}\n")
-    _tell_problems(file, conversion.problems)
+    _print_problems(file, conversion.problems)
 
 
-def _tell_problems(file: str, problems: Iterable[Problem]) -> None:
+def _print_problems(file: str, problems: Iterable[ConfigProblem]) -> None:
     for each in problems:
         sys.stderr.write(f"error: {file}, {each}\nremedy: {each.remedy}\n")

@@ -6,7 +6,7 @@ is kept. It makes the node's cache folder if that is absent, as a pull does; and
 run as the kubelet runs it, remembers what it always does.
 """
 
-from .examination import Examination
-from .host_root import enter
+from .checks import Doctor
+from .chroot import chroot
 
-__all__ = ["Examination", "enter"]
+__all__ = ["Doctor", "chroot"]

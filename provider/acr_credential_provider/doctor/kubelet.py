@@ -6,23 +6,25 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from acr_credential_provider import trusted_files
-from acr_credential_provider.errors import ConfigurationError
-from acr_credential_provider.findings import SkippedError
-from acr_credential_provider.hit import exec_options
-from acr_credential_provider.kubelet_flags import ENVIRONMENT, as_kubelet_sees, closest, mismatch, read_providers
-from acr_credential_provider.kubelet_flags import find_kubelet as find
+from acr_credential_provider.console.checks import SkippedError
+from acr_credential_provider.fastpath.lookup import exec_options
+from acr_credential_provider.files import trusted_files
+from acr_credential_provider.kubelet.credential_provider_config import read_providers
+from acr_credential_provider.kubelet.image_match import as_kubelet_sees, closest, mismatch
+from acr_credential_provider.kubelet.process import ENVIRONMENT
+from acr_credential_provider.kubelet.process import find_kubelet as find
+from acr_credential_provider.model.errors import ConfigurationError
 
-from .pod_tokens import RESTART_KUBELET
+from .token_attributes import RESTART_KUBELET
 
 if TYPE_CHECKING:
-    from .case import Case
+    from .context import DoctorContext
 
 NAME = "aliyun-acr-credential-provider"
 PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
 
 
-def find_kubelet(case: Case) -> str:
+def find_kubelet(case: DoctorContext) -> str:
     """Find the process; skip what is of it where there is none."""
     if not case.wants_kubelet:
         raise SkippedError("not wanted")
@@ -33,7 +35,7 @@ def find_kubelet(case: Case) -> str:
     return f"process {case.kubelet.pid}"
 
 
-def check_flags(case: Case) -> str:
+def check_flags(case: DoctorContext) -> str:
     """See that it was started with both flags of credential providers."""
     kubelet = case.seen_kubelet()
     flags = {
@@ -49,7 +51,7 @@ def check_flags(case: Case) -> str:
     return " ".join(f"{name}={value}" for name, value in flags.items())
 
 
-def check_config(case: Case) -> str:
+def check_config(case: DoctorContext) -> str:
     """Find our providers in its configuration, and the one that a pull of this image runs."""
     kubelet = case.seen_kubelet()
     providers = read_providers(kubelet.config)
@@ -80,7 +82,7 @@ def check_config(case: Case) -> str:
     return f"provider {case.provider.name} in {case.provider.file}"
 
 
-def check_match(case: Case) -> str:
+def check_match(case: DoctorContext) -> str:
     """See that a pattern of its matchImages fits the image."""
     _, provider = case.our_provider()
     if not case.image:
@@ -95,7 +97,7 @@ def check_match(case: Case) -> str:
     return f"{pattern} matches {seen}"
 
 
-def check_file(case: Case) -> str:
+def check_file(case: DoctorContext) -> str:
     """See that the program is there, can be run, and is nobody else's to change."""
     kubelet, provider = case.our_provider()
     path = f"{kubelet.bin_dir}/{provider.name}"
@@ -113,7 +115,7 @@ def check_file(case: Case) -> str:
     return path if path == target else f"{path} -> {target}"
 
 
-def take_environment(case: Case) -> str:
+def take_environment(case: DoctorContext) -> str:
     """Take over the arguments and environment that the plugin gets from the kubelet."""
     kubelet, provider = case.our_provider()
     options = exec_options(list(provider.args), here="/")

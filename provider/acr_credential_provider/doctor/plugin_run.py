@@ -8,23 +8,23 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
-from acr_credential_provider import trusted_files
-from acr_credential_provider.cloud.failures import CHECK_NETWORK
-from acr_credential_provider.errors import ConfigurationError
-from acr_credential_provider.findings import SkippedError
-from acr_credential_provider.kubelet_flags import as_kubelet_sees
+from acr_credential_provider.cloud.transport_errors import CHECK_NETWORK
+from acr_credential_provider.console.checks import SkippedError
+from acr_credential_provider.files import trusted_files
+from acr_credential_provider.kubelet.image_match import as_kubelet_sees
+from acr_credential_provider.model.errors import ConfigurationError
 
-from .case import NEEDS_A_POD
-from .pod_tokens import taken_along
+from .context import NEEDS_A_POD
+from .token_attributes import forwarded_annotations
 
 if TYPE_CHECKING:
-    from .case import Case
+    from .context import DoctorContext
 
 RUN_SECONDS = 60.0
 """After which the kubelet kills a plugin."""
 
 
-def run_plugin(case: Case) -> str:
+def run_plugin(case: DoctorContext) -> str:
     """Run the plugin with the request of such a pull, and judge its answer."""
     kubelet, provider = case.our_provider()
     if case.needs_pod():
@@ -33,7 +33,7 @@ def run_plugin(case: Case) -> str:
     request: dict[str, Any] = {"kind": "CredentialProviderRequest", "image": image}
     request["apiVersion"] = provider.api_version
     if case.pod is not None and provider.token is not None:
-        annotations = taken_along(provider, case.pod.annotations)
+        annotations = forwarded_annotations(provider, case.pod.annotations)
         request |= {"serviceAccountToken": case.pod.token, "serviceAccountAnnotations": annotations}
     began = time.monotonic()
     words = [f"{kubelet.bin_dir}/{provider.name}", *provider.args]

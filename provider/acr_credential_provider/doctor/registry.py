@@ -6,18 +6,18 @@ import time
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.cloud.registry_login import log_in
-from acr_credential_provider.errors import ConfigurationError
-from acr_credential_provider.findings import SkippedError
-from acr_credential_provider.kubelet_flags import as_kubelet_sees
-from acr_credential_provider.reach import called
+from acr_credential_provider.console.checks import SkippedError
+from acr_credential_provider.kubelet.image_match import as_kubelet_sees
+from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.tokens.endpoints import display_name
 
-from .case import NEEDS_A_POD, STEP_SECONDS
+from .context import NEEDS_A_POD, STEP_SECONDS
 
 if TYPE_CHECKING:
-    from .case import Case
+    from .context import DoctorContext
 
 
-def check_hosts(case: Case) -> str:
+def check_hosts(case: DoctorContext) -> str:
     """Ask ACR for the instance's hosts, where the settings do not name them."""
     if case.host in case.registry.domains:
         raise SkippedError("the settings name the host")
@@ -25,30 +25,30 @@ def check_hosts(case: Case) -> str:
         raise SkippedError("no IMAGE was given")
     if case.needs_pod():
         raise SkippedError(f"{NEEDS_A_POD}; name {case.host} in domains, and ACR is not asked for it")
-    found = case.new_cloud().coverage(case.where).registry
+    found = case.new_cloud().match(case.where).registry
     if found is None:
         raise ConfigurationError(
             f"ACR does not list {case.host} as a host of any entry that it may belong to",
             remedy="Check the host, the entry's instanceId, and that this entrance (public or VPC) is on.",
         )
     case.registry = found
-    case.way = case.new_cloud().way(found)
+    case.way = case.new_cloud().route(found)
     if not found.instance_id:
         raise SkippedError("all accounts of a region share this host")
     return f"ACR lists {case.host} as one of {found.instance_id}'s"
 
 
-def get_token(case: Case) -> str:
+def get_token(case: DoctorContext) -> str:
     """Get a token from ACR."""
     case.acr()
     if case.needs_pod():
         raise SkippedError(NEEDS_A_POD)
     with case.new_cloud().token(case.registry) as (token, _):
         case.login = token.username, token.password
-    return f"of {called(case.registry)}, usable for {(token.dead_at - time.time()) / 60:.0f} min"
+    return f"of {display_name(case.registry)}, usable for {(token.expires_at - time.time()) / 60:.0f} min"
 
 
-def log_in_to_it(case: Case) -> str:
+def log_in_to_it(case: DoctorContext) -> str:
     """Log in to the registry with it, and ask for the image."""
     if not case.host:
         raise SkippedError("no IMAGE was given, and the settings name no host")

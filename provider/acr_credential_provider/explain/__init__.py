@@ -4,10 +4,10 @@ It walks the very code of a pull, with a transport that refuses to send and a st
 keeps nothing: where a pull would call out, it says whom.
 """
 
-from .entries import NOWHERE, candidates, is_of_pods, of_the_node, roles_of
-from .explanation import ASK_FIRST, FAILURE, NOTHING, TOKEN_OF_AN_ENTRY, Explanation, document, text
-from .walk import explain
-from .why_not import Reason, why_not
+from .candidates import NOWHERE, candidates, is_of_pods, of_the_node, roles_of
+from .dry_run import explain
+from .explanation import ASK_FIRST, FAILURE, NOTHING, TOKEN_OF_AN_ENTRY, Explanation, text, to_dict
+from .no_match import Reason, explain_no_match
 
 __all__ = [
     "ASK_FIRST",
@@ -18,11 +18,11 @@ __all__ = [
     "Explanation",
     "Reason",
     "candidates",
-    "document",
     "explain",
+    "explain_no_match",
     "is_of_pods",
     "of_the_node",
     "roles_of",
     "text",
-    "why_not",
+    "to_dict",
 ]

@@ -9,7 +9,7 @@ TOKEN_OF_AN_ENTRY, NOTHING, ASK_FIRST, FAILURE = "token", "not covered", "ask fi
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class MatchedEntry:
     """The entry of the settings that a host belongs to, and how its tokens are come by.
 
     *roles* says which role a pod's ServiceAccount would assume, a rule each; *chain* are the
@@ -28,7 +28,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CacheState:
     """Something that this node remembers; *state* says what it is good for, *seconds* is until it isn't."""
 
     what: str
@@ -49,15 +49,15 @@ class Explanation:
     host: str
     answer: str
     why: str
-    entry: Entry | None = None
-    kept: tuple[Kept, ...] = ()
+    entry: MatchedEntry | None = None
+    kept: tuple[CacheState, ...] = ()
     would_ask: tuple[str, ...] = ()
     remedy: str = ""
     nearest: str = ""
     unknown: tuple[str, ...] = ()
 
 
-def document(found: Explanation) -> dict[str, Any]:
+def to_dict(found: Explanation) -> dict[str, Any]:
     """Return *found* as the JSON that ``--output json`` prints: camelCase, no empty members."""
     plain = asdict(found)
     return {_camel(name): _plain(value) for name, value in plain.items() if value not in ("", None, ())}

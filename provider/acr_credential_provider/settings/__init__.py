@@ -6,26 +6,26 @@ An ``acr-configuration`` is accepted in its place; `acr_configuration` makes it 
 models judge what comes out.
 """
 
-from .file import LARGEST, decoded, load, read, settings_in
+from .deployment_target import PLACES, validate_for
+from .field_types import parse_duration
 from .identities import (
     KINDS,
     AccessKeyIdentity,
     AddonSecretIdentity,
     AssumedRole,
+    BasicAuthIdentity,
     Identity,
-    LoginIdentity,
     ManagedRoleIdentity,
     NodeRoleIdentity,
     ProfileIdentity,
     RrsaIdentity,
     ServiceAccountIdentity,
-    StsIdentity,
+    StsSessionIdentity,
 )
-from .judging import judge, judge_conversion
-from .models import PartlyUsable, ProviderSettings, Registry
-from .places import PLACES, judge_for
+from .loader import LARGEST, decoded, load, read, settings_in
+from .models import DegradedSettings, ProviderSettings, Registry
 from .pull_secrets import LabelRequirement, PullSecrets, Selector, Webhook
-from .values import parse_duration
+from .validation import validate, validate_conversion
 
 __all__ = [
     "KINDS",
@@ -34,12 +34,12 @@ __all__ = [
     "AccessKeyIdentity",
     "AddonSecretIdentity",
     "AssumedRole",
+    "BasicAuthIdentity",
+    "DegradedSettings",
     "Identity",
     "LabelRequirement",
-    "LoginIdentity",
     "ManagedRoleIdentity",
     "NodeRoleIdentity",
-    "PartlyUsable",
     "ProfileIdentity",
     "ProviderSettings",
     "PullSecrets",
@@ -47,14 +47,14 @@ __all__ = [
     "RrsaIdentity",
     "Selector",
     "ServiceAccountIdentity",
-    "StsIdentity",
+    "StsSessionIdentity",
     "Webhook",
     "decoded",
-    "judge",
-    "judge_conversion",
-    "judge_for",
     "load",
     "parse_duration",
     "read",
     "settings_in",
+    "validate",
+    "validate_conversion",
+    "validate_for",
 ]

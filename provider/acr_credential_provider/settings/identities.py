@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .values import (
+from .field_types import (
     AbsolutePath,
     Audience,
     Issuer,
@@ -41,7 +41,7 @@ class AccessKeyIdentity(Model):
     """File with the AccessKey secret."""
 
 
-class LoginIdentity(Model):
+class BasicAuthIdentity(Model):
     """A user name and password of the registry itself, in two files that only root can read.
 
     For registries that grant no temporary tokens, as the Personal Edition since September 2024.
@@ -55,7 +55,7 @@ class LoginIdentity(Model):
     """File with the password (console: access credential of the instance)."""
 
 
-class StsIdentity(Model):
+class StsSessionIdentity(Model):
     """A session of a RAM role, in three files that something else renews; read anew when they change."""
 
     kind: Literal["sts"]
@@ -152,13 +152,13 @@ class ProfileIdentity(Model):
 Identity = Annotated[
     NodeRoleIdentity
     | AccessKeyIdentity
-    | StsIdentity
+    | StsSessionIdentity
     | ServiceAccountIdentity
     | RrsaIdentity
     | ManagedRoleIdentity
     | AddonSecretIdentity
     | ProfileIdentity
-    | LoginIdentity,
+    | BasicAuthIdentity,
     Field(discriminator="kind"),
 ]
 KINDS = ("nodeRole", "accessKey", "sts", "serviceAccount", "rrsa", "managedRole", "addonSecret", "profile", "login")

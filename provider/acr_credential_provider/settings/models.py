@@ -6,11 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from acr_credential_provider.registry import EnterpriseHost, PersonalHost, SharedHost, recognise
+from acr_credential_provider.model.acr_hosts import EnterpriseHost, PersonalHost, SharedHost, recognise
 
-from .identities import AssumedRole, Identity
-from .pull_secrets import PullSecrets
-from .values import (
+from .field_types import (
     AbsolutePath,
     ContradictionError,
     Endpoint,
@@ -25,6 +23,8 @@ from .values import (
     Region,
     TokenDuration,
 )
+from .identities import AssumedRole, Identity
+from .pull_secrets import PullSecrets
 
 
 class RegistryEndpoints(Model):
@@ -186,11 +186,11 @@ def _claims(registry: Registry) -> list[tuple[tuple[str, ...], tuple[str | int, 
     return claims
 
 
-class PartlyUsable(ProviderSettings):
+class DegradedSettings(ProviderSettings):
     """What can be used of an acr-configuration, and (problem, remedy) of each entry that can't."""
 
     skipped: Annotated[tuple[tuple[str, str], ...], Field(strict=False)] = ()
-    doubtful_hosts: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    quarantined_hosts: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Hosts that stand in those entries: no other entry may answer for them."""
-    personal_in_doubt: bool = False
+    personal_quarantined: bool = False
     """Whether one of them may be of the Personal Edition, and so have any of its shared hosts."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from .values import ContradictionError, KubernetesName, LabelKey, LabelValue, Model, NamePattern
+from .field_types import ContradictionError, KubernetesName, LabelKey, LabelValue, Model, NamePattern
 
 
 class LabelRequirement(Model):

@@ -6,11 +6,11 @@ from typing import Any
 
 import yaml
 
-from acr_credential_provider.loose_yaml import TooDeepError, refuse_depth
-from acr_credential_provider.problem import Problem
+from acr_credential_provider.acr_configuration.yaml_repair import TooDeepError, refuse_depth
+from acr_credential_provider.model.config_problem import ConfigProblem
 
 
-def parse(text: str) -> dict[Any, Any] | Problem:
+def parse(text: str) -> dict[Any, Any] | ConfigProblem:
     """Return the mapping that *text* holds, or why it holds none."""
     try:
         refuse_depth(text)
@@ -18,16 +18,16 @@ def parse(text: str) -> dict[Any, Any] | Problem:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         if isinstance(error, _RepeatedKeyError):
-            return Problem(line, "", "repeats a key of the same mapping", "Keep one of the two.")
-        return Problem(line, "", "is not YAML", "Check indentation, quotes, and the space after each colon.")
+            return ConfigProblem(line, "", "repeats a key of the same mapping", "Keep one of the two.")
+        return ConfigProblem(line, "", "is not YAML", "Check indentation, quotes, and the space after each colon.")
     except TooDeepError as error:
-        return Problem(error.line + 1, "", "is nested too deep", "Check indentation, and close what is opened.")
+        return ConfigProblem(error.line + 1, "", "is nested too deep", "Check indentation, and close what is opened.")
     except (yaml.YAMLError, RecursionError, ValueError):
-        return Problem(1, "", "is not YAML", "Save the file as plain UTF-8 text.")
+        return ConfigProblem(1, "", "is not YAML", "Save the file as plain UTF-8 text.")
     if isinstance(document, dict):
         return document
     what = "the file is empty" if document is None else "the file is not a mapping"
-    return Problem(1, "", what, "Start with apiVersion: aliyun-acr-credential-provider/v1.")
+    return ConfigProblem(1, "", what, "Start with apiVersion: aliyun-acr-credential-provider/v1.")
 
 
 def line_of(node: yaml.Node | None, steps: list[Any]) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.cloud.credential import CloudCredential
+from acr_credential_provider.model.cloud_credential import CloudCredential
 
-from .private_file import FOR_OWNER_ALONE, read_word
-from .who import Who
+from .principal import Principal
+from .secret_file import FOR_OWNER_ALONE, read_word
 
 if TYPE_CHECKING:
-    from acr_credential_provider.protocol import CredentialProviderRequest
+    from acr_credential_provider.model.protocol import CredentialProviderRequest
 
 _HALF = "one half of the access key"
 
@@ -29,9 +29,9 @@ class AccessKeySource:
     secret_file: str
     forbidden: int = FOR_OWNER_ALONE
 
-    def who(self, request: CredentialProviderRequest | None) -> Who | None:  # noqa: ARG002  # the same for all
+    def principal(self, request: CredentialProviderRequest | None) -> Principal | None:  # noqa: ARG002  # the same for all
         """Return the owner of what is in the files, whoever that is."""
-        return Who.node("accessKey", self.id_file, self.secret_file)
+        return Principal.node("accessKey", self.id_file, self.secret_file)
 
     def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:  # noqa: ARG002  # the same for all
         """Return the key, or raise `IdentityUnavailableError` naming the file and the fix."""

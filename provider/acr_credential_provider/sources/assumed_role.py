@@ -6,42 +6,42 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.cloud.sts import WantedRole
-from acr_credential_provider.memo import stamp
+from acr_credential_provider.fastpath.response_cache import file_fingerprint
 
-from .who import Who
+from .principal import Principal
 
 if TYPE_CHECKING:
-    from acr_credential_provider.cloud.credential import CloudCredential
-    from acr_credential_provider.protocol import CredentialProviderRequest
+    from acr_credential_provider.model.cloud_credential import CloudCredential
+    from acr_credential_provider.model.protocol import CredentialProviderRequest
 
-    from .interface import Cloud, CredentialSource
+    from .interface import CloudServices, CredentialSource
 
 
 @dataclass(frozen=True, slots=True)
 class AssumedRoleSource:
     """A session of the role *arn* for *seconds*, narrowed by *policy* (JSON, "" for none), asked for by *base*."""
 
-    cloud: Cloud
+    cloud: CloudServices
     base: CredentialSource
     arn: str
     seconds: int = 3600
     policy: str = ""
     external_id: str = ""
 
-    def who(self, request: CredentialProviderRequest | None) -> Who | None:
+    def principal(self, request: CredentialProviderRequest | None) -> Principal | None:
         """Return the identity that *base* is, in this role."""
-        base = self.base.who(request)
+        base = self.base.principal(request)
         if base is None:
             return None
-        return Who(repr((base.key, self.arn, self.seconds, self.policy, self.external_id)), base.session)
+        return Principal(repr((base.key, self.arn, self.seconds, self.policy, self.external_id)), base.session)
 
     def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:
         """Return the session, or raise what *base* or STS had against it."""
-        who = self.who(request)
+        who = self.principal(request)
         if who is None:
             return None
         # A key that was replaced in its file may have been another's: nothing of the old one is used.
-        key = "\n".join((who.key, *(stamp(path) for path in self.files())))
+        key = "\n".join((who.key, *(file_fingerprint(path) for path in self.files())))
         wanted = WantedRole(self.arn, who.session, self.seconds, self.policy, self.external_id)
 
         def fetch() -> CloudCredential:

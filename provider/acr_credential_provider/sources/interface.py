@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from acr_credential_provider.cloud.credential import CloudCredential
-    from acr_credential_provider.cloud.metadata import MetadataService
+    from acr_credential_provider.cloud.imds import Imds
     from acr_credential_provider.cloud.sts import StsApi
-    from acr_credential_provider.protocol import CredentialProviderRequest
+    from acr_credential_provider.model.cloud_credential import CloudCredential
+    from acr_credential_provider.model.protocol import CredentialProviderRequest
 
-    from .who import Who
+    from .principal import Principal
 
 
 class CredentialSource(Protocol):
@@ -22,7 +22,7 @@ class CredentialSource(Protocol):
     ``ICredentialsProvider`` that the official client signs with.
     """
 
-    def who(self, request: CredentialProviderRequest | None) -> Who | None:
+    def principal(self, request: CredentialProviderRequest | None) -> Principal | None:
         """Return whose credentials `find` would return; None, or an error, where it would be so too.
 
         Nothing is called for it, so a request that must be refused is refused here, first.
@@ -40,10 +40,10 @@ class CredentialSource(Protocol):
         """Return the paths whose content decides what `find` returns, whether or not they exist."""
 
 
-class Cloud(Protocol):
+class CloudServices(Protocol):
     """What sources reach the cloud and this node's memory with."""
 
-    def metadata(self, *, allow_v1: bool) -> MetadataService:
+    def metadata(self, *, allow_v1: bool) -> Imds:
         """Return the metadata service of this node."""
 
     def sts(self, named: str = "") -> StsApi:

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from acr_credential_provider.cloud.credential import CloudCredential
-from acr_credential_provider.errors import IdentityUnavailableError
+from acr_credential_provider.model.cloud_credential import CloudCredential
+from acr_credential_provider.model.errors import IdentityUnavailableError
 
-from .private_file import NOT_WRITTEN_BY_OTHERS, read_private
-from .who import Who
+from .principal import Principal
+from .secret_file import NOT_WRITTEN_BY_OTHERS, read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from acr_credential_provider.protocol import CredentialProviderRequest
+    from acr_credential_provider.model.protocol import CredentialProviderRequest
 
 _LARGEST = 65536
 _BLOCK = 16
@@ -41,13 +41,15 @@ class ManagedRoleSource:
     path: str
     clock: Callable[[], float] = time.time
 
-    def who(self, request: CredentialProviderRequest | None) -> Who | None:  # noqa: ARG002  # the same for all
+    def principal(self, request: CredentialProviderRequest | None) -> Principal | None:  # noqa: ARG002  # the same for all
         """Return the cluster's managed role."""
-        return Who.node("managedRole", self.path)
+        return Principal.node("managedRole", self.path)
 
     def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:  # noqa: ARG002  # the same for all
         """Return the session, or raise `IdentityUnavailableError`."""
-        content = read_private(self.path, what="the add-on token", largest=_LARGEST, forbidden=NOT_WRITTEN_BY_OTHERS)
+        content = read_secret(
+            self.path, what="the add-on token", largest=_LARGEST, forbidden_mode_bits=NOT_WRITTEN_BY_OTHERS
+        )
         outcome = self._decoded(content)
         if isinstance(outcome, str):
             raise IdentityUnavailableError(f"the add-on token at {self.path} {outcome}", remedy=_WAIT)

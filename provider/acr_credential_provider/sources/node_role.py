@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .who import Who
+from .principal import Principal
 
 if TYPE_CHECKING:
-    from acr_credential_provider.cloud.credential import CloudCredential
-    from acr_credential_provider.cloud.metadata import MetadataService
-    from acr_credential_provider.protocol import CredentialProviderRequest
+    from acr_credential_provider.cloud.imds import Imds
+    from acr_credential_provider.model.cloud_credential import CloudCredential
+    from acr_credential_provider.model.protocol import CredentialProviderRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,12 @@ class NodeRoleSource:
     It applies to every request: the settings chose the node's identity.
     """
 
-    metadata: MetadataService
+    metadata: Imds
     role: str = ""
 
-    def who(self, request: CredentialProviderRequest | None) -> Who | None:  # noqa: ARG002  # the same for all
+    def principal(self, request: CredentialProviderRequest | None) -> Principal | None:  # noqa: ARG002  # the same for all
         """Return the node."""
-        return Who.node("nodeRole", self.role)
+        return Principal.node("nodeRole", self.role)
 
     def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:  # noqa: ARG002  # the same for all
         """Return the role's session, or raise `IdentityUnavailableError`."""

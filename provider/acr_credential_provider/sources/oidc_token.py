@@ -12,7 +12,7 @@ from binascii import a2b_base64
 from dataclasses import dataclass, field
 from typing import Any
 
-from acr_credential_provider.errors import TokenRefusedError
+from acr_credential_provider.model.errors import TokenRefusedError
 
 AUDIENCE = "sts.aliyuncs.com"
 LARGEST = 20000  # characters; STS takes no longer ones

@@ -11,14 +11,14 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.cloud.credential import CloudCredential
-from acr_credential_provider.cloud.official import sdk_import
-from acr_credential_provider.errors import IdentityUnavailableError
+from acr_credential_provider.cloud.sdk_guard import sdk_import
+from acr_credential_provider.model.cloud_credential import CloudCredential
+from acr_credential_provider.model.errors import IdentityUnavailableError
 
-from .who import Who
+from .principal import Principal
 
 if TYPE_CHECKING:
-    from acr_credential_provider.protocol import CredentialProviderRequest
+    from acr_credential_provider.model.protocol import CredentialProviderRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class ProfileSource:
     path: str
     name: str = ""
 
-    def who(self, request: CredentialProviderRequest | None) -> Who | None:  # noqa: ARG002  # the same for all
+    def principal(self, request: CredentialProviderRequest | None) -> Principal | None:  # noqa: ARG002  # the same for all
         """Return the owner of the profile."""
-        return Who.node("profile", self.path, self.name)
+        return Principal.node("profile", self.path, self.name)
 
     def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:  # noqa: ARG002  # the same for all
         """Return the profile's credentials, or raise `IdentityUnavailableError`."""

@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.cloud.sts import WantedRole
-from acr_credential_provider.errors import ConfigurationError, IdentityUnavailableError, TokenRefusedError
+from acr_credential_provider.model.errors import ConfigurationError, IdentityUnavailableError, TokenRefusedError
 
 from .oidc_token import AUDIENCE, LARGEST, OidcToken
-from .private_file import NOT_WRITTEN_BY_OTHERS, read_private
-from .who import Who
+from .principal import Principal
+from .secret_file import NOT_WRITTEN_BY_OTHERS, read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from acr_credential_provider.cloud.credential import CloudCredential
-    from acr_credential_provider.protocol import CredentialProviderRequest
+    from acr_credential_provider.model.cloud_credential import CloudCredential
+    from acr_credential_provider.model.protocol import CredentialProviderRequest
 
-    from .interface import Cloud
+    from .interface import CloudServices
 
 USUAL_FILE = "/var/run/secrets/ack.alibabacloud.com/rrsa-tokens/token"
 """Where ack-pod-identity-webhook mounts it."""
@@ -43,7 +43,7 @@ class RrsaSource:
     read at each `find`: it is renewed every hour, and may come to be only after we started.
     """
 
-    cloud: Cloud
+    cloud: CloudServices
     role_arn: str = ""
     provider_arn: str = ""
     token_file: str = ""
@@ -53,7 +53,7 @@ class RrsaSource:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     clock: Callable[[], float] = time.time
 
-    def who(self, request: CredentialProviderRequest | None) -> Who | None:  # noqa: ARG002  # the same for all
+    def principal(self, request: CredentialProviderRequest | None) -> Principal | None:  # noqa: ARG002  # the same for all
         """Return the ServiceAccount of the file, or raise `IdentityUnavailableError`."""
         return self._who(self._token())
 
@@ -73,8 +73,8 @@ class RrsaSource:
         """Return nothing: the file's content changes every hour, and what it is good for does not."""
         return ()
 
-    def _who(self, token: OidcToken) -> Who:
-        return Who.service_account(
+    def _who(self, token: OidcToken) -> Principal:
+        return Principal.service_account(
             token.namespace, token.name, "rrsa", token.issuer, self._role(), self._provider(), self.seconds
         )
 
@@ -113,7 +113,9 @@ class RrsaSource:
         path = self.token_file or self.environ.get("ALIBABA_CLOUD_OIDC_TOKEN_FILE", "") or USUAL_FILE
         if not os.path.exists(path):
             raise IdentityUnavailableError(f"RRSA is not set up here: there is no token at {path}", remedy=_SWITCH_ON)
-        content = read_private(path, what="a ServiceAccount token", largest=LARGEST, forbidden=NOT_WRITTEN_BY_OTHERS)
+        content = read_secret(
+            path, what="a ServiceAccount token", largest=LARGEST, forbidden_mode_bits=NOT_WRITTEN_BY_OTHERS
+        )
         try:
             token = OidcToken.parse(content.decode("ascii", "replace"))
             token.check(audience=self.audience, issuer=self.issuer, provider_arn=self._provider(), now=self.clock())

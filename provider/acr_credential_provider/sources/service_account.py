@@ -9,19 +9,19 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Protocol
 
 from acr_credential_provider.cloud.sts import WantedRole
-from acr_credential_provider.errors import IdentityUnavailableError, TokenRefusedError
-from acr_credential_provider.hit import ROLE_ANNOTATION
+from acr_credential_provider.fastpath.lookup import ROLE_ANNOTATION
+from acr_credential_provider.model.errors import IdentityUnavailableError, TokenRefusedError
 
 from .oidc_token import AUDIENCE, OidcToken
-from .who import Who
+from .principal import Principal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from acr_credential_provider.cloud.credential import CloudCredential
-    from acr_credential_provider.protocol import CredentialProviderRequest
+    from acr_credential_provider.model.cloud_credential import CloudCredential
+    from acr_credential_provider.model.protocol import CredentialProviderRequest
 
-    from .interface import Cloud, CredentialSource
+    from .interface import CloudServices, CredentialSource
 
 _ROLE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
@@ -49,7 +49,7 @@ class ServiceAccountSource:
     may be any pod's, one that was refused as itself included, if another provider of the kubelet asks.
     """
 
-    cloud: Cloud
+    cloud: CloudServices
     provider_arn: str
     rules: Sequence[RoleRule] = ()
     without_role: CredentialSource | None = None
@@ -59,13 +59,13 @@ class ServiceAccountSource:
     seconds: int = 3600
     clock: Callable[[], float] = time.time
 
-    def who(self, request: CredentialProviderRequest | None) -> Who | None:
+    def principal(self, request: CredentialProviderRequest | None) -> Principal | None:
         """Return the ServiceAccount, or raise `TokenRefusedError` or `IdentityUnavailableError`."""
         if request is None:
             return None
         token, role = self._judged(request)
         if token is None or role is None:
-            return self._instead(token).who(request)
+            return self._instead(token).principal(request)
         return self._who(token, role)
 
     def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:
@@ -92,8 +92,8 @@ class ServiceAccountSource:
         """Return nothing: the request brings the token."""
         return ()
 
-    def _who(self, token: OidcToken, role: str) -> Who:
-        return Who.service_account(
+    def _who(self, token: OidcToken, role: str) -> Principal:
+        return Principal.service_account(
             token.namespace,
             token.name,
             "serviceAccount",

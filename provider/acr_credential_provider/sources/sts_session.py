@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.cloud.credential import CloudCredential
-from acr_credential_provider.errors import IdentityUnavailableError
-from acr_credential_provider.memo import stamp
+from acr_credential_provider.fastpath.response_cache import file_fingerprint
+from acr_credential_provider.model.cloud_credential import CloudCredential
+from acr_credential_provider.model.errors import IdentityUnavailableError
 
-from .private_file import FOR_OWNER_ALONE, read_word
-from .who import Who
+from .principal import Principal
+from .secret_file import FOR_OWNER_ALONE, read_word
 
 if TYPE_CHECKING:
-    from acr_credential_provider.protocol import CredentialProviderRequest
+    from acr_credential_provider.model.protocol import CredentialProviderRequest
 
 _LARGEST = 16384
 _TRIES = 3
@@ -33,19 +33,19 @@ class StsSessionSource:
     token_file: str
     forbidden: int = FOR_OWNER_ALONE
 
-    def who(self, request: CredentialProviderRequest | None) -> Who | None:  # noqa: ARG002  # the same for all
+    def principal(self, request: CredentialProviderRequest | None) -> Principal | None:  # noqa: ARG002  # the same for all
         """Return the owner of what is in the files, whoever that is."""
-        return Who.node("sts", *self.files())
+        return Principal.node("sts", *self.files())
 
     def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:  # noqa: ARG002  # the same for all
         """Return the session, or raise `IdentityUnavailableError` naming the file and the fix."""
         for _ in range(_TRIES):
-            before = [stamp(path) for path in self.files()]
+            before = [file_fingerprint(path) for path in self.files()]
             parts = [
                 read_word(path, what="one part of the session", largest=_LARGEST, forbidden=self.forbidden)
                 for path in self.files()
             ]
-            if before == [stamp(path) for path in self.files()]:
+            if before == [file_fingerprint(path) for path in self.files()]:
                 return CloudCredential(*parts)
         raise IdentityUnavailableError(
             f"the files of the session ({self.id_file} and others) keep changing while they are read",

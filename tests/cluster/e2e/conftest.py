@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import harness
 import pytest
+from support import harness
 
 pytest.register_assert_rewrite("cluster")
 

@@ -5,7 +5,6 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import harness
 import pytest
 from chart.helm import NAMESPACE, SETS, objects, rendered
 from cluster import control_plane
@@ -13,6 +12,7 @@ from cluster.chart import NEXT, Release, apply
 from cluster.cluster import wait_until
 from cluster.node import ADDRESS, NAME
 from cluster.worker import PLUGIN
+from support import harness
 
 UNDER = "/opt/e2e-node"
 CONDITION = "ACRCredentialProviderReady"

@@ -1,7 +1,7 @@
 """Why the installer asks only a port without a login which configuration a kubelet has read (docs/decisions/0015)."""
 
 import pytest
-from acr_node_config import loaded_config
+from acr_node_config.kubelet import loaded_config
 from cluster.kube import KubeApi, KubeError
 from cluster.node import ADDRESS, NAME
 from cluster.worker import KUBELET_PORT

@@ -7,8 +7,8 @@ import pytest
 from cluster import parts
 from cluster.node import ENVIRONMENT
 from cluster.worker import PLUGIN, provider_config
-from harness import API_VERSIONS, FROZEN
 from sandbox.faults import Failure
+from support.harness import API_VERSIONS, FROZEN
 
 MODULES = parts.lookups()
 HOST = "sandbox-registry.cn-hangzhou.cr.aliyuncs.com"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cluster.machine import left_as_it_was
 from cluster.node import Node
-from harness import ROOT
+from support.harness import ROOT
 
 HOLD_A_NODE = """
 import sys, time

@@ -3,10 +3,10 @@
 import subprocess
 
 import pytest
-from acr_node_config.kubelet_config import Document, fresh, problems
+from acr_node_config.kubelet_config.document import Document, fresh, problems
 from cluster import parts
 from cluster.node import ENVIRONMENT
-from kubelet_configs import CASES, PROGRAMS, TOKENS, provider
+from support.kubelet_configs import CASES, PROGRAMS, TOKENS, provider
 
 MODULES = parts.lookups()
 IMAGE = "nobodys.invalid/app"

@@ -6,9 +6,9 @@ import time
 
 import pytest
 from acr_credential_provider.acr_configuration import convert, is_one
-from acr_credential_provider.match_images import match_images
-from acr_credential_provider.pull_secrets.configuration import text_of, understood
-from acr_credential_provider.settings import PartlyUsable, ProviderSettings, judge, judge_conversion
+from acr_credential_provider.pull_secrets.config.configuration import parse, text_of
+from acr_credential_provider.settings import DegradedSettings, ProviderSettings, validate, validate_conversion
+from acr_credential_provider.settings.match_images import match_images
 
 SHOP = "- instanceId: cri-shop\n  regionId: cn-hangzhou\n  domains: images.example.com\n"
 ROLE = "  assumeRoleARN: acs:ram::1234567890123456:role/acr-pull\n"
@@ -65,14 +65,14 @@ def instances(judged):
 
 
 def assert_on_a_node(text):
-    judged = judge(text)
+    judged = validate(text)
     assert instances(judged) == ["cri-shop"], judged
-    assert not isinstance(judged, PartlyUsable), judged.skipped
+    assert not isinstance(judged, DegradedSettings), judged.skipped
     assert "images.example.com" in match_images(judged).node
 
 
 def assert_in_the_controller(text, key):
-    judged = understood(text, role="nodeRole", keys_directory="/keys")
+    judged = parse(text, role="nodeRole", keys_directory="/keys")
     assert instances(judged.settings) == ["cri-shop"], judged.problems
     assert all(each.field.startswith(key) and each.remedy.endswith(".") for each in judged.problems), judged.problems
     return judged
@@ -110,7 +110,7 @@ def test_neither_does_one_in_the_json_forms(wrap, how):
 @pytest.mark.parametrize("how", BROKEN)
 def test_an_rrsa_that_cannot_be_read_leaves_no_entry_to_another_identity(how, place):
     conversion = convert(text_of({"rrsa": BROKEN[how], "acr-registry-info": SHOP + ROLE}), place=place)
-    assert instances(judge_conversion(conversion)) == []
+    assert instances(validate_conversion(conversion)) == []
     first, *others = [each.field for each in conversion.problems]
     assert first.startswith("rrsa"), conversion.problems
     assert others[0].startswith("acr-registry-info[0]"), conversion.problems
@@ -121,7 +121,7 @@ def test_an_rrsa_that_cannot_be_read_leaves_no_entry_to_another_identity(how, pl
 @pytest.mark.parametrize("how", NATIVE)
 def test_neither_does_one_that_is_broken_in_the_manifest(how, place):
     conversion = convert(native("rrsa", how), place=place)
-    assert instances(judge_conversion(conversion)) == []
+    assert instances(validate_conversion(conversion)) == []
     assert conversion.problems[0].field.startswith("rrsa")
 
 
@@ -136,7 +136,7 @@ def test_neither_does_one_that_is_broken_in_the_manifest(how, place):
 )
 def test_two_that_may_disagree_about_rrsa_are_none(text):
     conversion = convert(text)
-    assert instances(judge_conversion(conversion)) == []
+    assert instances(validate_conversion(conversion)) == []
     assert any("rrsa" in each.field.lower() for each in conversion.problems)
 
 
@@ -168,7 +168,7 @@ def test_a_threshold_that_is_none_is_a_note_on_a_node_which_goes_by_the_usual_on
 @pytest.mark.parametrize("how", BROKEN)
 def test_registries_that_cannot_be_read_are_told_under_their_name_and_take_nothing_else_s_words(how):
     conversion = convert(text_of({"acr-registry-info": BROKEN[how], "rrsa": "perhaps"}))
-    assert instances(judge_conversion(conversion)) == []
+    assert instances(validate_conversion(conversion)) == []
     assert {each.field.partition(":")[0].partition("[")[0].partition(".")[0] for each in conversion.problems} == {
         "rrsa",
         "acr-registry-info",
@@ -185,7 +185,7 @@ def test_many_aliases_take_no_time():
 
 
 def test_what_the_outer_yaml_breaks_takes_all_and_says_where():
-    (problem,) = judge(
+    (problem,) = validate(
         "kind: ConfigMap\ndata:\n  acr-registry-info: |\n    - instanceId: cri-shop\n  notify-email: [\n"
     )
     assert problem.line >= 5

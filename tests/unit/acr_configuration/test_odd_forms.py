@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 from acr_credential_provider.acr_configuration import convert, is_one
-from acr_credential_provider.settings import PartlyUsable, ProviderSettings, judge_conversion
+from acr_credential_provider.settings import DegradedSettings, ProviderSettings, validate_conversion
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -173,7 +173,7 @@ def test_an_odd_form_means_what_it_must(form):
     conversion = convert(text)
     assert [str(each) for each in conversion.problems] == []
     assert conversion.document["registries"] == registries
-    assert isinstance(judge_conversion(conversion), ProviderSettings)
+    assert isinstance(validate_conversion(conversion), ProviderSettings)
 
 
 RRSA = {"kind": "rrsa", "roleArn": ROLE_A, "oidcProviderArn": PROVIDER}
@@ -212,7 +212,7 @@ def test_rrsa_comes_along_to_the_controller_and_never_to_a_node(form):
     conversion = convert(text, place="controller")
     assert [str(each) for each in conversion.problems] == []
     assert conversion.document["registries"] == registries
-    assert isinstance(judge_conversion(conversion), ProviderSettings)
+    assert isinstance(validate_conversion(conversion), ProviderSettings)
     on_a_node = convert(text)
     assert on_a_node.document["registries"] == []
     (problem,) = on_a_node.problems
@@ -451,7 +451,7 @@ def test_what_cannot_be_meant_is_told_by_line_field_and_remedy(form):
     text, line, field, problem = PROBLEMS[form]
     assert is_one(text)
     conversion = convert(text)
-    judge_conversion(conversion)
+    validate_conversion(conversion)
     first = conversion.problems[0]
     assert (first.line, problem in first.problem, first.field.endswith(field)) == (line, True, True), str(first)
     assert first.remedy.endswith(".")
@@ -486,21 +486,21 @@ def test_what_a_controller_alone_reads_is_a_problem_of_the_controller_alone(form
 
 def test_one_bad_entry_does_not_cost_the_others():
     conversion = convert(info(ENTRY + "- instanceId: cri-xxx\n- instanceId: cri-lab\n  regionId: cn-beijing"))
-    judged = judge_conversion(conversion)
-    assert isinstance(judged, PartlyUsable)
+    judged = validate_conversion(conversion)
+    assert isinstance(judged, DegradedSettings)
     assert [each.instance_id for each in judged.registries] == ["cri-shop", "cri-lab"]
     assert judged.skipped[0][0].startswith("line 5: acr-registry-info[1].instanceId still holds")
-    assert not judged.personal_in_doubt
+    assert not judged.personal_quarantined
 
 
 def test_what_a_bad_entry_may_have_been_for_is_noted():
     entry = (
         "- instanceId: ''\n  regionId: cn-hangzhou\n  domains: a.example.com,b.example.com\n  customAccessKey: LTAI1\n"
     )
-    judged = judge_conversion(convert(info(ENTRY + entry)))
-    assert isinstance(judged, PartlyUsable)
-    assert {"a.example.com", "b.example.com"} <= set(judged.doubtful_hosts)
-    assert judged.personal_in_doubt
+    judged = validate_conversion(convert(info(ENTRY + entry)))
+    assert isinstance(judged, DegradedSettings)
+    assert {"a.example.com", "b.example.com"} <= set(judged.quarantined_hosts)
+    assert judged.personal_quarantined
 
 
 def test_what_belongs_to_the_controller_is_said_so():
@@ -523,7 +523,7 @@ def test_access_keys_go_into_files_one_pair_for_each_entry():
         "/etc/keys/personal-cn-hangzhou-access-key-id": "LTAI2",
         "/etc/keys/personal-cn-hangzhou-access-key-secret": "CANARY2",
     }
-    judged = judge_conversion(conversion)
+    judged = validate_conversion(conversion)
     assert judged.registries[1].identity.access_key_id_file == "/etc/keys/personal-cn-hangzhou-access-key-id"
     assert "CANARY" not in repr(conversion) + repr(conversion.document) + repr(judged)
 
@@ -531,7 +531,7 @@ def test_access_keys_go_into_files_one_pair_for_each_entry():
 def test_key_files_that_no_registry_is_left_to_need_are_not_written():
     entry = "- instanceId: {}\n  customAccessKey: LTAI1\n  customAccessKeySecret: CANARY\n"
     conversion = convert(info(entry.format("cri-a,cri-b") + entry.format("cri-b")), keys_directory="/k")
-    judge_conversion(conversion)
+    validate_conversion(conversion)
     assert [each["instanceId"] for each in conversion.document["registries"]] == ["cri-a", "cri-b"]
     assert list(conversion.secrets) == ["/k/cri-a-own-region-access-key-id", "/k/cri-a-own-region-access-key-secret"]
 
@@ -552,7 +552,7 @@ WORDS = st.sampled_from([*SIGNS, *NAMES.split(), "  ", "//", "\n    - "])
 @given(st.lists(WORDS, max_size=60).map("".join))
 def test_whatever_is_written_there_is_a_meaning_or_a_problem(text):
     conversion = convert("data:\n  acr-registry-info: |\n    " + text)
-    judged = judge_conversion(conversion)
+    judged = validate_conversion(conversion)
     assert isinstance(judged, ProviderSettings) or judged
     assert all(each.line >= 1 and each.remedy for each in conversion.problems)
 
@@ -561,7 +561,7 @@ def test_whatever_is_written_there_is_a_meaning_or_a_problem(text):
 def test_a_secret_is_never_shown(noise):
     text = info(WITH_KEY) + f'      customAccessKeySecret: "CANARYsecret"{noise}\n'
     conversion = convert(text)
-    judged = judge_conversion(conversion)
+    judged = validate_conversion(conversion)
     told = [str(each) + each.remedy for each in conversion.problems]
     told += [str(each) for each in (*conversion.changes, *conversion.notes)]
     assert "CANARYsecret" not in repr(judged) + "".join(told)

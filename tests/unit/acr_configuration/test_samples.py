@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from acr_credential_provider.acr_configuration import convert, is_one
-from acr_credential_provider.settings import PartlyUsable, ProviderSettings, judge, judge_conversion
+from acr_credential_provider.settings import DegradedSettings, ProviderSettings, validate, validate_conversion
 
 SAMPLES = Path(__file__).parent / "samples"
 PLACEHOLDER = "still holds the placeholder of a sample"
@@ -111,12 +111,12 @@ def test_a_documented_sample_is_understood_down_to_its_last_line(sample):
 @pytest.mark.parametrize("sample", MEANINGS)
 def test_as_settings_a_sample_is_what_is_usable_of_it_or_its_problems(sample):
     registries, placeholders, _ = MEANINGS[sample]
-    judged = judge(text_of(sample))
+    judged = validate(text_of(sample))
     if not registries:
         assert [each.line for each in judged] == [line for line, _ in placeholders]
         return
     assert isinstance(judged, ProviderSettings)
-    assert isinstance(judged, PartlyUsable) == bool(placeholders)
+    assert isinstance(judged, DegradedSettings) == bool(placeholders)
     assert [(each.instance_id, each.region) for each in judged.registries] == [
         ("", each.get("region")) for each in registries
     ]
@@ -148,7 +148,7 @@ def test_with_its_placeholders_filled_in_every_sample_loses_nothing(sample, plac
     }.items():
         text = text.replace(placeholder, value)
     conversion = convert(text, place=place, keys_directory="/etc/keys")
-    judged = judge_conversion(conversion)
+    judged = validate_conversion(conversion)
     if "rrsa" in text and place == "node":  # a kubelet has no such token, and its own role is no substitute
         assert [(each.line, each.field) for each in judged] == [(10, f"{INFO}[0].rrsaRoleARN")]
         return

@@ -4,13 +4,13 @@ import socket
 import sys
 
 from acr_credential_provider.cloud.acr import AcrApi
-from acr_credential_provider.cloud.credential import CloudCredential
-from acr_credential_provider.cloud.personal import personal_token
+from acr_credential_provider.cloud.acr_personal_edition import personal_token
 from acr_credential_provider.cloud.proxy import ProxySettings
 from acr_credential_provider.cloud.sts import StsApi, WantedRole
 from acr_credential_provider.cloud.transport import Transport
-from acr_credential_provider.deadline import Deadline
-from acr_credential_provider.errors import CredentialProviderError
+from acr_credential_provider.model.cloud_credential import CloudCredential
+from acr_credential_provider.model.deadline import Deadline
+from acr_credential_provider.model.errors import CredentialProviderError
 
 
 class Key:

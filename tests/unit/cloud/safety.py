@@ -1,6 +1,6 @@
 """What must hold of every error that leaves the cloud package."""
 
-from acr_credential_provider.errors import CredentialProviderError
+from acr_credential_provider.model.errors import CredentialProviderError
 
 CANARY = "C4nary.Secret-0xDEADBEEF"
 

@@ -2,18 +2,18 @@ import time
 
 import pytest
 from acr_credential_provider.cloud.acr import AcrApi, acr_endpoints
-from acr_credential_provider.cloud.credential import CloudCredential, FixedCredential
 from acr_credential_provider.cloud.proxy import ProxySettings
 from acr_credential_provider.cloud.transport import Bounds, Transport
-from acr_credential_provider.deadline import Deadline
-from acr_credential_provider.errors import (
+from acr_credential_provider.model.cloud_credential import CloudCredential, FixedCredential
+from acr_credential_provider.model.deadline import Deadline
+from acr_credential_provider.model.errors import (
     CloudUnreachableError,
     ConfigurationError,
     IdentityUnavailableError,
     RegistryRefusedError,
     ThrottledError,
 )
-from ports import closed_port
+from support.ports import closed_port
 from unit.cloud.loopback import answer, drip, header, reset, say_nothing, serving
 from unit.cloud.safety import CANARY, is_clean
 from unit.cloud.signatures import is_signed, signature

@@ -1,6 +1,6 @@
 import pytest
 from acr_credential_provider.cloud.proxy import Proxy, ProxySettings
-from acr_credential_provider.errors import ConfigurationError
+from acr_credential_provider.model.errors import ConfigurationError
 from unit.cloud.safety import CANARY, is_clean
 
 HOST = "cr.cn-hangzhou.aliyuncs.com"

@@ -1,13 +1,13 @@
 import pytest
-from acr_credential_provider.cloud.failures import HopError
-from acr_credential_provider.cloud.retry import ask
-from acr_credential_provider.errors import CloudUnreachableError, RegistryRefusedError, ThrottledError
+from acr_credential_provider.cloud.retry import call_with_retry
+from acr_credential_provider.cloud.transport_errors import TransportError
+from acr_credential_provider.model.errors import CloudUnreachableError, RegistryRefusedError, ThrottledError
 
 VPC, PUBLIC = "https://vpc", "https://public"
-UNREACHED = HopError("vpc timed out", remedy="a", elsewhere=True, again=True)
-UNTRUSTED = HopError("not trusted", remedy="b", elsewhere=True)
-BROKEN = HopError("HTTP 500", remedy="c", again=True)
-FINAL = HopError("a web page", remedy="d")
+UNREACHED = TransportError("vpc timed out", remedy="a", try_next_endpoint=True, retryable=True)
+UNTRUSTED = TransportError("not trusted", remedy="b", try_next_endpoint=True)
+BROKEN = TransportError("HTTP 500", remedy="c", retryable=True)
+FINAL = TransportError("a web page", remedy="d")
 REFUSED = RegistryRefusedError("no", remedy="e")
 
 
@@ -35,7 +35,7 @@ class Story:
 
     def run(self, *endpoints):
         most = lambda low, high: high  # noqa: E731
-        return ask(endpoints, self.attempt, time_left=lambda: self.seconds, sleep=self.sleep, jitter=most)
+        return call_with_retry(endpoints, self.attempt, time_left=lambda: self.seconds, sleep=self.sleep, jitter=most)
 
 
 @pytest.mark.parametrize(

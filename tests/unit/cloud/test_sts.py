@@ -2,12 +2,12 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from acr_credential_provider.cloud.credential import CloudCredential
 from acr_credential_provider.cloud.proxy import ProxySettings
 from acr_credential_provider.cloud.sts import StsApi, WantedRole, sts_endpoints
 from acr_credential_provider.cloud.transport import Bounds, Transport
-from acr_credential_provider.deadline import Deadline
-from acr_credential_provider.errors import (
+from acr_credential_provider.model.cloud_credential import CloudCredential
+from acr_credential_provider.model.deadline import Deadline
+from acr_credential_provider.model.errors import (
     CloudUnreachableError,
     ConfigurationError,
     CredentialProviderError,

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from acr_credential_provider.cloud.dial import dial
-from acr_credential_provider.cloud.failures import HopError
 from acr_credential_provider.cloud.proxy import ProxySettings
 from acr_credential_provider.cloud.transport import Bounds, HttpRequest, Transport
-from acr_credential_provider.deadline import Deadline
-from acr_credential_provider.errors import ConfigurationError, DeadlineExceededError
-from ports import closed_port
+from acr_credential_provider.cloud.transport_errors import TransportError
+from acr_credential_provider.model.deadline import Deadline
+from acr_credential_provider.model.errors import ConfigurationError, DeadlineExceededError
+from support.ports import closed_port
 from unit.cloud.loopback import answer, before_request, drip, header, reset, say_nothing, serving
 from unit.cloud.safety import CANARY, is_clean
 
@@ -53,7 +53,7 @@ def test_a_chunked_answer_is_read():
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_an_error_and_its_target_sees_nothing(status):
     with serving(answer(200)) as target, serving(answer(status, Location=target.url)) as server:
-        with pytest.raises(HopError, match="redirect") as caught:
+        with pytest.raises(TransportError, match="redirect") as caught:
             a_transport().send(get(server.url))
         time.sleep(0.05)
 
@@ -99,7 +99,7 @@ def test_whatever_a_server_does_the_hop_ends_in_time_with_the_cause(name):
     behaviour, cause = HOSTILE[name]
     with serving(behaviour) as server:
         begun = time.monotonic()
-        with pytest.raises(HopError) as caught:
+        with pytest.raises(TransportError) as caught:
             a_transport().send(get(server.url))
 
     assert time.monotonic() - begun < 1.0
@@ -109,7 +109,7 @@ def test_whatever_a_server_does_the_hop_ends_in_time_with_the_cause(name):
 
 
 def test_a_handshake_that_never_comes_ends_in_time(authority):
-    with serving(say_nothing) as server, pytest.raises(HopError, match=r"TLS handshake .* timed out") as caught:
+    with serving(say_nothing) as server, pytest.raises(TransportError, match=r"TLS handshake .* timed out") as caught:
         a_transport(ca_bundle=authority.bundle).send(get(f"https://127.0.0.1:{server.port}"))
 
     assert caught.value.elsewhere
@@ -126,7 +126,7 @@ def test_a_handshake_byte_by_byte_ends_in_time(authority):
 
     with serving(drip_record) as server:
         begun = time.monotonic()
-        with pytest.raises(HopError, match="timed out") as caught:
+        with pytest.raises(TransportError, match="timed out") as caught:
             a_transport(ca_bundle=authority.bundle).send(get(f"https://127.0.0.1:{server.port}"))
 
     assert time.monotonic() - begun < 1.0
@@ -138,7 +138,7 @@ def test_a_body_byte_by_byte_over_tls_ends_in_time(authority):
     start = b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n"
     with serving(drip(b"x", start=start), tls=authority.context()) as server:
         begun = time.monotonic()
-        with pytest.raises(HopError, match="timed out"):
+        with pytest.raises(TransportError, match="timed out"):
             a_transport(ca_bundle=authority.bundle).send(get(server.url))
 
     assert time.monotonic() - begun < 1.0
@@ -165,7 +165,7 @@ def long_ago():
 )
 def test_a_certificate_that_does_not_fit_is_told_apart(names, dates, cause, remedy, authority):
     with serving(answer(200), tls=authority.context(*names, **dates)) as server:
-        with pytest.raises(HopError, match=cause) as caught:
+        with pytest.raises(TransportError, match=cause) as caught:
             a_transport(ca_bundle=authority.bundle).send(get(server.url))
 
         assert server.requests == []
@@ -177,7 +177,10 @@ def test_an_unknown_authority_is_refused_and_the_bundle_named(authority, tmp_pat
     from unit.cloud.loopback import Authority
 
     stranger = Authority(tmp_path)
-    with serving(answer(200), tls=stranger.context()) as server, pytest.raises(HopError, match="not trusted") as caught:
+    with (
+        serving(answer(200), tls=stranger.context()) as server,
+        pytest.raises(TransportError, match="not trusted") as caught,
+    ):
         a_transport(ca_bundle=authority.bundle).send(get(server.url))
 
     assert authority.bundle in caught.value.problem
@@ -191,7 +194,7 @@ def test_plain_http_where_tls_should_be_is_told(authority):
         sock.recv(100)
         sock.sendall(answer(400, CANARY.encode()))
 
-    with serving(speak_first) as server, pytest.raises(HopError, match="does not speak TLS") as caught:
+    with serving(speak_first) as server, pytest.raises(TransportError, match="does not speak TLS") as caught:
         a_transport(ca_bundle=authority.bundle).send(get(f"https://127.0.0.1:{server.port}"))
 
     assert is_clean(caught.value)
@@ -199,7 +202,7 @@ def test_plain_http_where_tls_should_be_is_told(authority):
 
 def test_a_refused_connection_is_told():
     port = closed_port()
-    with pytest.raises(HopError, match=f"connect to 127.0.0.1:{port} was refused") as caught:
+    with pytest.raises(TransportError, match=f"connect to 127.0.0.1:{port} was refused") as caught:
         a_transport().send(get(f"http://127.0.0.1:{port}"))
 
     assert (caught.value.elsewhere, caught.value.again) == (True, True)
@@ -210,7 +213,7 @@ def test_a_name_that_dns_does_not_know_is_told(authority):
     def unknown(*_):
         raise socket.gaierror(socket.EAI_NONAME, CANARY)
 
-    with pytest.raises(HopError, match=r"DNS knows no address for cr\.example:443") as caught:
+    with pytest.raises(TransportError, match=r"DNS knows no address for cr\.example:443") as caught:
         a_transport(resolver=unknown, ca_bundle=authority.bundle).send(get("https://cr.example"))
 
     assert "resolv.conf" in caught.value.remedy
@@ -226,7 +229,7 @@ def test_dns_that_does_not_answer_is_left_behind_in_time(authority):
         return []
 
     begun = time.monotonic()
-    with pytest.raises(HopError, match=r"DNS did not answer for cr\.example:443 within 0\.3 s") as caught:
+    with pytest.raises(TransportError, match=r"DNS did not answer for cr\.example:443 within 0\.3 s") as caught:
         a_transport(resolver=black_hole, ca_bundle=authority.bundle).send(get("https://cr.example"))
     over.set()
 
@@ -300,7 +303,7 @@ def test_without_time_nothing_is_sent_and_that_is_told():
 
 
 def test_a_header_that_would_break_the_request_is_not_sent_and_not_shown():
-    with serving(answer(200)) as server, pytest.raises(HopError) as caught:
+    with serving(answer(200)) as server, pytest.raises(TransportError) as caught:
         a_transport().send(HttpRequest("GET", server.url, {"x-acs-security-token": CANARY + "\r\nx: y"}))
 
     assert is_clean(caught.value)
@@ -353,7 +356,7 @@ class TestProxies:
     def test_a_proxy_that_refuses_is_named_and_its_password_is_not(self, status, remedy, authority):
         with serving(answer(status, CANARY.encode(), Location="http://127.0.0.1/")) as proxy:
             transport = a_transport(proxy=self.through(proxy, f"me:{CANARY}@"), ca_bundle=authority.bundle)
-            with pytest.raises(HopError, match=rf"the proxy 127.0.0.1:{proxy.port} .*HTTP {status}") as caught:
+            with pytest.raises(TransportError, match=rf"the proxy 127.0.0.1:{proxy.port} .*HTTP {status}") as caught:
                 transport.send(get("https://127.0.0.1:9/"))
 
         assert remedy in caught.value.remedy
@@ -365,7 +368,7 @@ class TestProxies:
         with serving(behaviour) as proxy:
             transport = a_transport(proxy=self.through(proxy), ca_bundle=authority.bundle)
             begun = time.monotonic()
-            with pytest.raises(HopError, match=r"tunnel to the proxy .* timed out"):
+            with pytest.raises(TransportError, match=r"tunnel to the proxy .* timed out"):
                 transport.send(get("https://127.0.0.1:9/"))
 
         assert time.monotonic() - begun < 1.0

@@ -5,8 +5,8 @@ import ctypes.util
 import glob
 
 import pytest
-from acr_credential_provider.errors import ConfigurationError
-from acr_node_config.environment_file import MARK, EnvironmentFile, split
+from acr_credential_provider.model.errors import ConfigurationError
+from acr_node_config.model.environment_file import MARK, EnvironmentFile, split
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 

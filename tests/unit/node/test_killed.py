@@ -15,14 +15,14 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
-import node_sites
 import pytest
-from acr_node_config.failures import DiskError, RefusedError, RejectedError
-from acr_node_config.files import DRAFT
-from acr_node_config.provider_entries import NAME
-from acr_node_config.state import FOLDER
-from node_verbs import BEFORE, do, of_the_node
-from node_world import StandinService, program
+from acr_node_config.hostfs.host_files import DRAFT
+from acr_node_config.install.journal import FOLDER
+from acr_node_config.kubelet_config.provider_entries import NAME
+from acr_node_config.model.errors import DiskError, RefusedError, RejectedError
+from support import node_sites
+from support.node_verbs import BEFORE, do, of_the_node
+from support.node_world import StandinService, program
 
 pytestmark = pytest.mark.thorough
 KILLED = 9

@@ -7,8 +7,8 @@ import socket
 import threading
 
 import pytest
-from acr_node_config import loaded_config
-from ports import closed_port
+from acr_node_config.kubelet import loaded_config
+from support.ports import closed_port
 
 ONE = loaded_config.digest([b"a: b\n"])
 METRICS = f"""\

@@ -9,10 +9,12 @@ import itertools
 import json
 from dataclasses import dataclass, field, replace
 
-import node_samples
 import pytest
-from acr_credential_provider.kubelet_flags import BIN_DIR_FLAG, CONFIG_FLAG
-from acr_node_config.facts import (
+from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG
+from acr_node_config.install.journal import FOLDER
+from acr_node_config.install.requests import InstallRequest
+from acr_node_config.model.errors import RefusedError
+from acr_node_config.model.facts import (
     ACK_ARGUMENTS,
     EnvironmentSource,
     Folder,
@@ -21,14 +23,12 @@ from acr_node_config.facts import (
     OperatingSystem,
     Rancher,
 )
-from acr_node_config.failures import RefusedError
-from acr_node_config.placement import Refusal, Wanted
-from acr_node_config.profiles import place
-from acr_node_config.state import FOLDER
-from acr_node_config.wishes import Request
-from node_sites import OTHERS, OTHERS_CONFIG, OTHERS_YAML
-from node_verbs import MORE, of_the_node
-from node_world import COVERED, UNIT, StandinService, World, program
+from acr_node_config.model.placement import Refusal, Wanted
+from acr_node_config.placement.profiles import place
+from support import node_samples
+from support.node_sites import OTHERS, OTHERS_CONFIG, OTHERS_YAML
+from support.node_verbs import MORE, of_the_node
+from support.node_world import COVERED, UNIT, StandinService, World, program
 
 RANCHER = "/var/lib/rancher/credentialprovider"
 STATES = ("fresh", "existing JSON", "existing YAML", "existing folder", "flags already set", "one flag only")
@@ -146,8 +146,8 @@ def cell(request, tmp_path):
     return site, is_refused(kind, state)
 
 
-def wanted(site: Site, of, covered=COVERED) -> Request:
-    return Request(of, covered, lambda facts: place(facts, site.mode, Wanted()), b"a: b\n", site.mode)
+def wanted(site: Site, of, covered=COVERED) -> InstallRequest:
+    return InstallRequest(of, covered, lambda facts: place(facts, site.mode, Wanted()), b"a: b\n", site.mode)
 
 
 def test_through_all_verbs_and_back_to_the_same_bytes_and_modes(cell, tmp_path):

@@ -6,9 +6,10 @@ import json
 import stat
 
 import pytest
-from acr_node_config import cli, live_kubelet
-from acr_node_config.install import Node
-from acr_node_config.provider_entries import NAME
+from acr_node_config.commands import node_cli
+from acr_node_config.install.node import Node
+from acr_node_config.kubelet import probe
+from acr_node_config.kubelet_config.provider_entries import NAME
 
 SAYS = {"matchImages": ["*.*.cr.aliyuncs.com"], "tokenMode": None}
 
@@ -31,7 +32,7 @@ def bundle(tmp_path):
 
 
 def ran(capfd, *words):
-    code = cli.run(list(words))
+    code = node_cli.run(list(words))
     said = capfd.readouterr()
     return code, said.out, said.err
 
@@ -48,11 +49,11 @@ def test_an_empty_node_has_nothing_installed_and_looking_leaves_no_trace(capfd, 
 
 @pytest.mark.parametrize(("is_well", "code"), [(True, 0), (False, 1)])
 def test_what_healthz_prints_is_what_a_pod_reads_from_it(capfd, monkeypatch, is_well, code):
-    monkeypatch.setattr(live_kubelet, "answers", lambda: is_well)
+    monkeypatch.setattr(probe, "answers", lambda: is_well)
 
     ended, out, _ = ran(capfd, "healthz")
 
-    assert (ended, live_kubelet.HEALTH[out.strip().encode()]) == (code, is_well)
+    assert (ended, probe.HEALTH[out.strip().encode()]) == (code, is_well)
 
 
 def test_what_verify_notes_does_not_change_its_exit_code(capfd, monkeypatch, tmp_path):
@@ -114,14 +115,14 @@ def test_files_only_puts_files_and_says_what_is_left_to_do(capfd, tmp_path, bund
 )
 def test_a_command_line_that_is_not_understood_ends_with_2(capfd, words):
     with pytest.raises(SystemExit) as ended:
-        cli.run(list(words))
+        node_cli.run(list(words))
     assert ended.value.code == 2
     capfd.readouterr()
 
 
 def test_help_says_what_each_exit_code_means(capfd):
     with pytest.raises(SystemExit) as ended:
-        cli.run(["--help"])
+        node_cli.run(["--help"])
     assert ended.value.code == 0
     out = capfd.readouterr().out
     assert "rejected: the kubelet did not live with it" in out

@@ -8,11 +8,13 @@ import sys
 
 import pytest
 import yaml
-from acr_credential_provider.errors import ConfigurationError
-from acr_node_config import openshift, render_cli, unit_files
-from acr_node_config.environment_file import EnvironmentFile
-from acr_node_config.kubelet_config import problems
-from kubelet_configs import TOKENS
+from acr_credential_provider.model.errors import ConfigurationError
+from acr_node_config.commands import render_cli
+from acr_node_config.discovery import unit_files
+from acr_node_config.kubelet_config.document import problems
+from acr_node_config.model.environment_file import EnvironmentFile
+from acr_node_config.placement import openshift
+from support.kubelet_configs import TOKENS
 
 COVERED = {"matchImages": ["*.*.cr.aliyuncs.com"], "tokenMode": None}
 WITH_TOKENS = {**COVERED, "tokenMode": {"matchImages": ["team.example.com"], "tokenAttributes": TOKENS}}

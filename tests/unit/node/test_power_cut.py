@@ -20,14 +20,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import node_sites
 import pytest
-from acr_node_config.failures import RefusedError
-from acr_node_config.files import DRAFT, Host
-from acr_node_config.state import FOLDER
-from acr_node_config.steps import PutFile
-from node_verbs import BEFORE, do, of_the_node
-from node_world import StandinService, program
+from acr_node_config.hostfs.host_files import DRAFT, HostFiles
+from acr_node_config.install.journal import FOLDER
+from acr_node_config.model.errors import RefusedError
+from acr_node_config.model.steps import PutFile
+from support import node_sites
+from support.node_verbs import BEFORE, do, of_the_node
+from support.node_world import StandinService, program
 
 SHUTDOWN = 0x8004587D  # EXT4_IOC_SHUTDOWN
 WITHOUT_JOURNAL = 2  # EXT4_GOING_FLAGS_NOLOGFLUSH
@@ -157,7 +157,7 @@ def test_a_file_that_was_put_is_whole_and_there(disk, memory, journal_is_out):
     folder = memory / "mounted"
 
     def careful():
-        Host(str(folder)).do(PutFile("/file", b"new"))
+        HostFiles(str(folder)).apply(PutFile("/file", b"new"))
         cut_power(folder, journal_is_out=journal_is_out)
 
     with disk.mounted(folder):

@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
-import node_samples as nodes
 import pytest
-from acr_node_config.environment_file import EnvironmentFile, split
-from acr_node_config.facts import (
+from acr_node_config.model.environment_file import EnvironmentFile, split
+from acr_node_config.model.facts import (
     ACK_ARGUMENTS,
     Folder,
     HostFile,
@@ -14,9 +13,10 @@ from acr_node_config.facts import (
     OperatingSystem,
     ProviderConfig,
 )
-from acr_node_config.profiles import EnvironmentFlags, Placement, RancherFlags, Refusal, Wanted, place
-from acr_node_config.rancher import drop_in
-from kubelet_configs import YAML
+from acr_node_config.placement.profiles import EnvironmentFlags, Placement, RancherFlags, Refusal, Wanted, place
+from acr_node_config.placement.rancher import drop_in
+from support import node_samples as nodes
+from support.kubelet_configs import YAML
 
 OPT, VAR = "/opt/aliyun-acr-credential-provider/bin", "/var/lib/aliyun-acr-credential-provider/bin"
 OWN = "/etc/aliyun-acr-credential-provider/credential-providers.yaml"

@@ -2,10 +2,10 @@
 
 import pytest
 import yaml
-from acr_credential_provider.errors import ConfigurationError
-from acr_node_config.kubelet_config import problems
-from acr_node_config.provider_entries import NAME, NAMES, TOKEN_NAME, entries, left_out, put_in, take_out
-from kubelet_configs import TOKENS, YAML
+from acr_credential_provider.model.errors import ConfigurationError
+from acr_node_config.kubelet_config.document import problems
+from acr_node_config.kubelet_config.provider_entries import NAME, NAMES, TOKEN_NAME, entries, left_out, put_in, take_out
+from support.kubelet_configs import TOKENS, YAML
 
 NODE = {"matchImages": ["*.*.cr.aliyuncs.com"], "tokenMode": None}
 BOTH = {**NODE, "tokenMode": {"matchImages": ["team.example.com"], "tokenAttributes": TOKENS}}

@@ -8,11 +8,11 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from acr_credential_provider.errors import CloudUnreachableError
-from acr_node_config.kube_api import ApiRefusedError
-from acr_node_config.node_program import REJECTED, Installation, Plan, ProgramError
-from acr_node_config.slots import ROLLOUT, slot_name
-from acr_node_config.warming import Remembered
+from acr_credential_provider.model.errors import CloudUnreachableError
+from acr_node_config.agent.plugin_runner import REJECTED, Installation, Plan, ProgramError
+from acr_node_config.agent.refresh_schedule import CachedToken
+from acr_node_config.reporter.kube_client import ApiRefusedError
+from acr_node_config.reporter.restart_leases import ROLLOUT, slot_name
 
 NAMESPACE = "kube-system"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/"
@@ -207,7 +207,7 @@ class FakeNode:
     def remembered(self):
         now = self.clock.now
         return tuple(
-            Remembered(
+            CachedToken(
                 host, round(token.due - now), round(token.dead - now), is_wanted=now - token.asked < self.life - 60.0
             )
             for host, token in self.tokens.items()

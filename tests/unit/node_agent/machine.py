@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 
-from acr_node_config import desk
-from acr_node_config.agent import LOOK_EVERY, Agent, Wishes
-from acr_node_config.agent_cli import Folders
-from acr_node_config.files import Host
-from acr_node_config.offers import Offers
-from acr_node_config.reporter import STATUS, Clocks, Reporter
-from acr_node_config.reporter_cli import TICK
-from acr_node_config.slots import Slots, slot_name
+from acr_node_config.agent.agent import LOOK_EVERY, Agent, AgentOptions
+from acr_node_config.agent.settings_rollout import SettingsRollout
+from acr_node_config.commands.agent_cli import StatusFolders
+from acr_node_config.commands.reporter_cli import TICK
+from acr_node_config.hostfs.host_files import HostFiles
+from acr_node_config.reporter.reporter import STATUS, Clocks, Reporter
+from acr_node_config.reporter.restart_leases import RestartSemaphore, slot_name
+from acr_node_config.rollout import json_exchange
 from unit.node_agent.fakes import NAMESPACE, SETTINGS, FakeNode
 
 
@@ -29,16 +29,16 @@ class Machine:
     def start(self):
         """Start both containers, as after a kill: what they remembered is gone."""
         mounts = (str(self.folder / "settings"), str(self.folder / "credentials"))
-        host = Host(str(self.folder / "root"))
-        spoken = Folders(str(self.folder / "status"), str(self.folder / "grants") if self.api else "")
-        wishes = Wishes(**{"version": self.node.version, "asks_for_slots": bool(self.api), **self.wishes})
-        offers = Offers(self.name, *mounts, self.spread, host, self.node, self.clock.boot)
+        host = HostFiles(str(self.folder / "root"))
+        spoken = StatusFolders(str(self.folder / "status"), str(self.folder / "grants") if self.api else "")
+        wishes = AgentOptions(**{"version": self.node.version, "asks_for_slots": bool(self.api), **self.wishes})
+        offers = SettingsRollout(self.name, *mounts, self.spread, host, self.node, self.clock.boot)
         self.agent = Agent(
             wishes, self.node, host, offers, spoken, self.clock.boot, self.said.append, self.logged.append
         )
         if self.api:
             names = [slot_name(number) for number in range(self._slots)]
-            slots = Slots(self.api, NAMESPACE, names, self.name, self.clock.boot)
+            slots = RestartSemaphore(self.api, NAMESPACE, names, self.name, self.clock.boot)
             clocks = Clocks(self.clock.boot, self.clock.wall)
             self.reporter = Reporter(self.name, spoken.status, spoken.grants, self.api, slots, clocks, self.said.append)
 
@@ -61,7 +61,7 @@ class Machine:
 
     @property
     def status(self):
-        return desk.get(str(self.folder / "status"), STATUS)
+        return json_exchange.get(str(self.folder / "status"), STATUS)
 
     @property
     def settings(self):

@@ -1,9 +1,9 @@
 import pytest
-from acr_node_config import agent_status
-from acr_node_config.agent import CHECK_EVERY, LOOK_EVERY, RETRY_FIRST
-from acr_node_config.files import Host
-from acr_node_config.node_program import BUSY, REFUSED, Plan, ProgramError
-from acr_node_config.pushed import CREDENTIALS, FOLDER
+from acr_node_config.agent.agent import CHECK_EVERY, LOOK_EVERY, RETRY_FIRST
+from acr_node_config.agent.mounted_settings import CREDENTIALS, FOLDER
+from acr_node_config.agent.plugin_runner import BUSY, REFUSED, Plan, ProgramError
+from acr_node_config.hostfs.host_files import HostFiles
+from acr_node_config.rollout import agent_status
 from unit.node_agent.fakes import CONFIG, PROGRAM, SETTINGS, Clock
 from unit.node_agent.machine import Machine
 
@@ -219,11 +219,13 @@ def test_credentials_that_the_settings_in_force_name_stay_until_those_are_replac
     assert machine.node.text(f"{CREDENTIALS}/old") == "canary-1"
     machine.push(BETTER, new="canary-2")
     present = []
-    machine.node.before_install = lambda _: present.extend(sorted(Host(str(machine.node.root)).listed(CREDENTIALS)))
+    machine.node.before_install = lambda _: present.extend(
+        sorted(HostFiles(str(machine.node.root)).listed(CREDENTIALS))
+    )
     machine.run(310)
 
     assert present == ["new", "old"]
-    assert Host(str(machine.node.root)).listed(CREDENTIALS) == ["new"]
+    assert HostFiles(str(machine.node.root)).listed(CREDENTIALS) == ["new"]
 
 
 def test_a_deleted_secret_takes_nothing_away(machine):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import acr_node_config
 import pytest
-from acr_node_config import agent_status
-from acr_node_config.verification import Clock as InstallersClock
+from acr_node_config.kubelet.health_gate import Clock as InstallersClock
+from acr_node_config.rollout import agent_status
 from unit.node_agent.fakes import CONFIG, Clock, FakeApi
 from unit.node_agent.machine import Machine, run
 from unit.node_agent.test_rollout import holding
@@ -19,8 +19,8 @@ YEAR = 365 * 86400.0
 NAMES = tuple(f"node-{number}" for number in range(6))
 GOOD = "match: *.*.cr.aliyuncs.com\nregistry: one\n"
 FOR_PEOPLE = {
-    "state.py": "when a content was rejected, in status",
-    "slots.py": "the times in a Lease, which nobody counts from",
+    "journal.py": "when a content was rejected, in status",
+    "restart_leases.py": "the times in a Lease, which nobody counts from",
     "reporter_cli.py": "the times in conditions and Events",
     "node_report.py": "how those are written",
 }
@@ -49,13 +49,13 @@ def asks_the_wall_clock(source: str) -> bool:
 
 
 def test_only_what_people_read_is_told_by_the_wall_clock():
-    files = Path(acr_node_config.__file__).parent.glob("*.py")
+    files = Path(acr_node_config.__file__).parent.rglob("*.py")
 
     assert {file.name for file in files if asks_the_wall_clock(file.read_text())} == set(FOR_PEOPLE)
 
 
 def test_the_guards_script_counts_looks():
-    script = (Path(acr_node_config.__file__).parent / "guard.sh").read_text()
+    script = (Path(acr_node_config.__file__).parent / "install/guard.sh").read_text()
 
     assert not [line for line in script.splitlines() if "date " in line.partition("#")[0] or "SECONDS" in line]
 

@@ -2,7 +2,7 @@ import http.client
 import socket
 
 import pytest
-from acr_node_config.health_server import AT_ONCE, HealthServer
+from acr_node_config.reporter.health_server import AT_ONCE, HealthServer
 
 
 @pytest.fixture

@@ -14,15 +14,16 @@ import kubernetes_validate
 import pack
 import pytest
 import yaml
-from acr_credential_provider.settings import judge
-from acr_node_config import agent_status, desk, reporter_cli
-from acr_node_config.agent_status import AgentStatus
-from acr_node_config.reporter import STATUS
-from acr_node_config.slots import slot_name
+from acr_credential_provider.settings import validate
+from acr_node_config.commands import reporter_cli
+from acr_node_config.reporter.reporter import STATUS
+from acr_node_config.reporter.restart_leases import slot_name
+from acr_node_config.rollout import agent_status, json_exchange
+from acr_node_config.rollout.agent_status import AgentStatus
 from cluster.daemonset import MANIFESTS, rendered
+from support.workloads import checks_of, containers_of, parsed, pods_of, port_in, unresolved
 from unit.node_agent.fakes import Clock, FakeApi
 from unit.node_agent.machine import Machine
-from workloads import checks_of, containers_of, parsed, pods_of, port_in, unresolved
 
 OVERLAYS = ["base", "overlays/ack", "overlays/openshift", "overlays/k3s", "overlays/example"]
 NEWER = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")  # in v1 since 1.30
@@ -130,8 +131,8 @@ def _state_of(folder, agent):
     """Return the state that the *agent* comes to, "" if it ends before."""
     end = time.monotonic() + 60
     while time.monotonic() < end and agent.poll() is None:
-        document = desk.get(str(folder), STATUS)
-        if document is not None and (state := AgentStatus.of(document).state) != agent_status.STARTING:
+        document = json_exchange.get(str(folder), STATUS)
+        if document is not None and (state := AgentStatus.from_dict(document).state) != agent_status.STARTING:
             return state
         time.sleep(0.1)
     return ""
@@ -176,7 +177,7 @@ def test_the_examples_settings_are_mounted_where_the_agent_looks_and_are_valid()
 
     assert volume["configMap"]["name"] == found["metadata"]["name"]
     assert volume["configMap"]["optional"] is True
-    assert judge(found["data"]["settings.yaml"]).registries
+    assert validate(found["data"]["settings.yaml"]).registries
 
 
 def test_only_the_unprivileged_container_has_a_token_and_only_the_other_one_has_the_host(base):

@@ -1,9 +1,9 @@
 import json
 from pathlib import Path
 
-from acr_node_config import agent_status
-from acr_node_config.agent_status import AgentStatus, SettingsStatus, TokenStatus, plain_text
-from acr_node_config.node_report import condition, happenings, metrics
+from acr_node_config.reporter.node_report import condition, events_between, metrics
+from acr_node_config.rollout import agent_status
+from acr_node_config.rollout.agent_status import AgentStatus, SettingsStatus, TokenStatus, plain_text
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,7 +29,7 @@ statuses = st.builds(
 
 @given(statuses)
 def test_a_status_reads_back_as_it_was_written(status):
-    assert AgentStatus.of(json.loads(json.dumps(status.document()))) == status
+    assert AgentStatus.from_dict(json.loads(json.dumps(status.to_dict()))) == status
 
 
 @given(
@@ -43,7 +43,7 @@ def test_a_status_reads_back_as_it_was_written(status):
 )
 def test_anything_else_is_a_value_error(document):
     try:
-        AgentStatus.of(document)
+        AgentStatus.from_dict(document)
     except ValueError:
         return
     raise AssertionError("it was taken for a status")
@@ -54,8 +54,8 @@ def test_whatever_a_status_says_the_cluster_is_told_in_its_own_limits(before, af
     told = condition(after, after.beat)
     assert told.status in ("True", "False", "Unknown")
     assert 0 < len(told.message) <= 1024
-    for each in happenings(before, after):
-        event = each.document("node", "uid", name="x", now=0.0)
+    for each in events_between(before, after):
+        event = each.to_dict("node", "uid", name="x", now=0.0)
         assert each.reason.isidentifier()
         assert 0 < len(event["message"]) <= 1024
 

@@ -1,9 +1,18 @@
 import pytest
-from acr_node_config import agent_status, desk
-from acr_node_config.agent_status import AgentStatus, Grant, SettingsStatus
-from acr_node_config.node_report import CONDITION, STALE_AFTER
-from acr_node_config.reporter import FAILURE_WAIT, GRANT, HEARTBEAT, LONGEST_WAIT, REPEAT, STATUS, Clocks, Reporter
-from acr_node_config.slots import LASTS, ROLLOUT, Slots, slot_name
+from acr_node_config.reporter.node_report import CONDITION, STALE_AFTER
+from acr_node_config.reporter.reporter import (
+    FAILURE_WAIT,
+    GRANT,
+    HEARTBEAT,
+    LONGEST_WAIT,
+    REPEAT,
+    STATUS,
+    Clocks,
+    Reporter,
+)
+from acr_node_config.reporter.restart_leases import LEASE_SECONDS, ROLLOUT, RestartSemaphore, slot_name
+from acr_node_config.rollout import agent_status, json_exchange
+from acr_node_config.rollout.agent_status import AgentStatus, RestartGrant, SettingsStatus
 from unit.node_agent.fakes import LEASES, NAMESPACE, Clock, FakeApi
 
 NODE = "node-1"
@@ -23,7 +32,9 @@ class Stage:
         self.start()
 
     def start(self):
-        slots = Slots(self.api, NAMESPACE, [slot_name(0)], self._node, self.clock.boot) if self._slots else None
+        slots = (
+            RestartSemaphore(self.api, NAMESPACE, [slot_name(0)], self._node, self.clock.boot) if self._slots else None
+        )
         clocks = Clocks(self.clock.boot, self.clock.wall)
         self.reporter = Reporter(
             self._node, str(self.status), str(self.grants), self.api, slots, clocks, self.said.append
@@ -31,7 +42,7 @@ class Stage:
 
     def tell(self, state=agent_status.READY, **more):
         fields = {"state": state, "content": CONTENT, "beat": self.clock.now, **more}
-        desk.put(str(self.status), STATUS, AgentStatus("1.0", **fields).document())
+        json_exchange.put(str(self.status), STATUS, AgentStatus("1.0", **fields).to_dict())
 
     def tick(self, seconds=0.0):
         self.clock.now += seconds
@@ -39,8 +50,8 @@ class Stage:
 
     @property
     def grant(self):
-        document = desk.get(str(self.grants), GRANT)
-        return Grant.of(document) if document else None
+        document = json_exchange.get(str(self.grants), GRANT)
+        return RestartGrant.from_dict(document) if document else None
 
     @property
     def condition(self):
@@ -180,7 +191,7 @@ def test_a_request_is_granted_for_as_long_as_the_slot_is_held(stage, api):
     stage.tell(agent_status.WAITING, slot="r1")
     stage.tick()
 
-    assert stage.grant == Grant("r1", stage.clock.now + LASTS)
+    assert stage.grant == RestartGrant("r1", stage.clock.now + LEASE_SECONDS)
     assert api.holder() == NODE
     stage.tell(agent_status.READY, is_serving=True)
     stage.tick(2)
@@ -192,12 +203,12 @@ def test_a_grant_is_prolonged_while_it_is_needed_and_runs_out_when_nobody_can_pr
     stage.tell(agent_status.WAITING, slot="r1")
     stage.tick()
     stage.tick(60)
-    assert stage.grant.until == stage.clock.now + LASTS
+    assert stage.grant.until == stage.clock.now + LEASE_SECONDS
     api.is_down = True
     stage.tick(60)
     stage.tick(60)
 
-    assert stage.grant.until == stage.clock.now - 120 + LASTS
+    assert stage.grant.until == stage.clock.now - 120 + LEASE_SECONDS
 
 
 def test_the_second_node_waits_until_the_first_is_done(stage, tmp_path, api, clock):
@@ -251,7 +262,7 @@ def test_after_a_rejection_the_same_content_is_refused_with_its_cause_and_other_
     second = Stage(tmp_path, api, clock, node="node-2")
     second.tell(agent_status.WAITING, slot="b")
     second.tick()
-    assert second.grant == Grant("b", refusal="node-1: the kubelet did not start")
+    assert second.grant == RestartGrant("b", refusal="node-1: the kubelet did not start")
     assert api.holder() == ""
     second.tell(agent_status.WAITING, slot="c", content="another")
     second.tick(LONGEST_WAIT)

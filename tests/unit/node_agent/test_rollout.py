@@ -3,8 +3,8 @@
 import random
 
 import pytest
-from acr_node_config import agent_status
-from acr_node_config.slots import LASTS, REJECTED, ROLLOUT
+from acr_node_config.reporter.restart_leases import LEASE_SECONDS, REJECTED, ROLLOUT
+from acr_node_config.rollout import agent_status
 from unit.node_agent.fakes import CONFIG, LEASES, PROGRAM, Clock, FakeApi
 from unit.node_agent.machine import Machine, run
 
@@ -135,7 +135,7 @@ def test_a_node_that_dies_with_a_slot_holds_the_others_up_for_minutes_only(tmp_p
     with pytest.raises(SystemExit):
         run([dead], clock, 60)
     assert api.holder() == "node-00"
-    run(list(machines.values()), clock, LASTS + 900)
+    run(list(machines.values()), clock, LEASE_SECONDS + 900)
 
     assert states(machines) == [agent_status.READY] * 19
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
-from acr_credential_provider.pull_secrets import names, serving_certificate, webhook_configuration
-from acr_credential_provider.pull_secrets.events import COMPONENT
-from acr_credential_provider.pull_secrets.operations import Doors
+from acr_credential_provider.pull_secrets.commands.runtime import ListenAddress
+from acr_credential_provider.pull_secrets.kube.event_recorder import COMPONENT
+from acr_credential_provider.pull_secrets.model import names
+from acr_credential_provider.pull_secrets.webhook import registration, serving_certificates
 from acr_credential_provider.settings import AddonSecretIdentity, ManagedRoleIdentity, PullSecrets
 from acr_credential_provider.sources.rrsa import USUAL_FILE
-from harness import ROOT
+from support.harness import ROOT
 
 FOLDER = ROOT / "packaging/manifests/pull-secrets"
 OVERLAY = ROOT / "packaging/manifests/pull-secrets-as-acr-credential-helper"
@@ -78,15 +79,15 @@ def test_it_runs_as_nobody_and_may_change_nothing_of_its_image():
 
 def test_ports_are_those_that_the_program_listens_at():
     ports = {each["name"]: each["containerPort"] for each in CONTAINER["ports"]}
-    assert ports == {"webhook": Doors().webhook, "health": Doors().health}
+    assert ports == {"webhook": ListenAddress().webhook, "health": ListenAddress().health}
     allowed = {each["port"] for each in one("NetworkPolicy")["spec"]["ingress"][0]["ports"]}
     assert allowed == set(ports.values())
 
 
 def test_the_webhooks_service_is_the_one_that_the_api_server_is_told():
-    service = one("Service", webhook_configuration.SERVICE)
+    service = one("Service", registration.SERVICE)
     assert service["spec"]["selector"] == LABELS
-    assert service["spec"]["ports"][0]["port"] == webhook_configuration.Where("x", "y").port
+    assert service["spec"]["ports"][0]["port"] == registration.ServiceReference("x", "y").port
 
 
 def test_identities_find_their_files_where_they_look_for_them():
@@ -110,7 +111,7 @@ def test_rights_name_the_objects_that_the_code_names():
     rules = one("ClusterRole", f"{names.PREFIX}-pull-secrets")["rules"]
     named = {rule["resources"][0]: rule["resourceNames"] for rule in rules if "resourceNames" in rule}
     assert named["secrets"] == [PullSecrets().secret_name]
-    assert named["mutatingwebhookconfigurations"] == [webhook_configuration.NAME]
+    assert named["mutatingwebhookconfigurations"] == [registration.NAME]
     own = [
         (rule["resources"][0], name)
         for rule in one("Role", f"{names.PREFIX}-pull-secrets")["rules"]
@@ -119,7 +120,7 @@ def test_rights_name_the_objects_that_the_code_names():
     assert own == [
         ("configmaps", "acr-configuration"),
         ("secrets", names.TOKENS_NAME),
-        ("secrets", serving_certificate.SECRET),
+        ("secrets", serving_certificates.SECRET),
         ("leases", names.LEASE_NAME),
         ("deployments", names.HELPER),
     ]
@@ -161,9 +162,9 @@ def test_the_policy_names_the_objects_that_the_code_names():
     text = yaml.safe_dump(spec, width=10000)
     assert json.loads(variables["names"]) == [PullSecrets().secret_name]
     assert tuple(json.loads(variables["namesOfTheHelper"])) == names.HELPER_SECRETS
-    assert f'["{names.TOKENS_NAME}", "{serving_certificate.SECRET}"]' in variables["isOwnSecret"]
+    assert f'["{names.TOKENS_NAME}", "{serving_certificates.SECRET}"]' in variables["isOwnSecret"]
     assert names.LABEL in variables["isPullSecret"]
     assert names.SECRET_TYPE in variables["isPullSecret"]
-    for name in (names.LEASE_NAME, webhook_configuration.NAME, COMPONENT):
+    for name in (names.LEASE_NAME, registration.NAME, COMPONENT):
         assert f'== "{name}"' in text
-    assert f'.?name.orValue("") == "{webhook_configuration.SERVICE}"' in text
+    assert f'.?name.orValue("") == "{registration.SERVICE}"' in text

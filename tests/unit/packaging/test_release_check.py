@@ -4,7 +4,7 @@ import pack
 import pytest
 import release_check
 from bundles import NAME
-from released import dist
+from support.released import dist
 
 GOOD = """# Changelog
 

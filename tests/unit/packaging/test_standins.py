@@ -134,8 +134,8 @@ def test_an_import_that_a_stand_in_cannot_serve_stops_the_build(name, source, pr
     [
         ("darabonba.core", "import aiohttp\nfrom requests import adapters, Session"),
         ("Tea.core", "import asyncio"),
-        ("acr_credential_provider.store", "import diskcache"),
-        ("acr_credential_provider.cloud.trust", "from certifi import where"),
+        ("acr_credential_provider.cache.token_store", "import diskcache"),
+        ("acr_credential_provider.cloud.ca_bundle", "from certifi import where"),
     ],
 )
 def test_an_import_that_works_passes(name, source, shipped):

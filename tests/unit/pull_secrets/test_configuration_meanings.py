@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from acr_credential_provider.pull_secrets.configuration import ABSENT, role_of, succeed, text_of, understood
-from acr_credential_provider.pull_secrets.objects import Namespace, ServiceAccount
-from acr_credential_provider.pull_secrets.selection import selects_account, selects_namespace, system_namespaces
+from acr_credential_provider.pull_secrets.config.configuration import ABSENT, next_config, parse, role_of, text_of
+from acr_credential_provider.pull_secrets.model.objects import Namespace, ServiceAccount
+from acr_credential_provider.pull_secrets.model.selection import selects_account, selects_namespace, system_namespaces
 from acr_credential_provider.settings import PullSecrets
 
 INFO = "- instanceId: cri-shop\n  regionId: cn-hangzhou\n"
@@ -14,7 +14,7 @@ OTHER = "- instanceId: cri-other\n  regionId: cn-hangzhou\n"
 
 def configuration(role="nodeRole", info=INFO, **data):
     words = {name.replace("_", "-"): value for name, value in data.items()}
-    return understood(text_of({"acr-registry-info": info, **words}), role=role, keys_directory="/keys")
+    return parse(text_of({"acr-registry-info": info, **words}), role=role, keys_directory="/keys")
 
 
 def kinds(judged):
@@ -51,7 +51,7 @@ def test_another_accounts_role_is_assumed_by_the_worker_role_whatever_the_mode()
     ],
 )
 def test_service_account_is_a_list_of_names_or_a_star(accounts, meant, others):
-    wanted = configuration(**({"service_account": accounts} if accounts else {})).wanted
+    wanted = configuration(**({"service_account": accounts} if accounts else {})).spec
     chosen = [each for each in [*meant, *others] if selects_account(wanted, ServiceAccount("team", each))]
     assert chosen == meant
 
@@ -66,23 +66,23 @@ def test_service_account_is_a_list_of_names_or_a_star(accounts, meant, others):
 )
 def test_watch_namespace_is_a_list_of_names_or_all_and_system_namespaces_are_told(namespaces, meant, others, system):
     judged = configuration(**({"watch_namespace": namespaces} if namespaces else {}))
-    chosen = [each for each in [*meant, *others] if selects_namespace(judged.wanted, Namespace(each))]
+    chosen = [each for each in [*meant, *others] if selects_namespace(judged.spec, Namespace(each))]
     assert chosen == meant
-    assert system_namespaces(judged.wanted) == system
+    assert system_namespaces(judged.spec) == system
     assert any("system namespaces" in each for each in judged.notes) == bool(system)
 
 
 def test_a_star_of_accounts_reaches_no_namespace_that_is_not_watched():
-    wanted = configuration(service_account="*", watch_namespace="team").wanted
+    wanted = configuration(service_account="*", watch_namespace="team").spec
     assert not selects_namespace(wanted, Namespace("other"))
 
 
 def test_the_webhook_is_what_the_three_keys_say_and_off_without_them():
-    assert not configuration().wanted.webhook.enabled
+    assert not configuration().spec.webhook.enabled
     text = "enable: true\nfailure-policy: Fail\ntimeout-seconds: 15\n"
-    webhook = configuration(webhook_configuration=text).wanted.webhook
+    webhook = configuration(webhook_configuration=text).spec.webhook
     assert (webhook.enabled, webhook.failure_policy, webhook.timeout_seconds) == (True, "Fail", 15)
-    usual = configuration(webhook_configuration="enable: true").wanted.webhook
+    usual = configuration(webhook_configuration="enable: true").spec.webhook
     assert (usual.enabled, usual.failure_policy, usual.timeout_seconds) == (True, "Ignore", 10)
 
 
@@ -93,8 +93,8 @@ def test_the_threshold_of_the_file_is_when_each_entry_is_renewed():
 
 
 def test_the_secrets_name_begins_as_the_helpers_does():
-    assert configuration().wanted.secret_name.startswith("acr-credential")
-    assert PullSecrets().secret_name == configuration().wanted.secret_name
+    assert configuration().spec.secret_name.startswith("acr-credential")
+    assert PullSecrets().secret_name == configuration().spec.secret_name
 
 
 def test_the_managed_editions_parameters_mean_the_same():
@@ -104,16 +104,16 @@ def test_the_managed_editions_parameters_mean_the_same():
         "serviceAccount": "Default",
         "expiringThreshold": "20m",
     }
-    judged = understood(json.dumps(parameters), role="nodeRole", keys_directory="/keys")
+    judged = parse(json.dumps(parameters), role="nodeRole", keys_directory="/keys")
     (registry,) = judged.settings.registries
     assert (registry.instance_id, registry.region, registry.refresh_before) == ("cri-shop", "cn-hangzhou", 1200.0)
-    assert judged.wanted.namespaces == ("team",)
-    assert judged.wanted.service_accounts == ("default",)
+    assert judged.spec.namespaces == ("team",)
+    assert judged.spec.service_accounts == ("default",)
 
 
 def test_an_edit_into_garbage_leaves_what_held_and_a_repair_holds():
     def follow(held, text):
-        return succeed(held, text, role="nodeRole", keys_directory="/keys")
+        return next_config(held, text, role="nodeRole", keys_directory="/keys")
 
     good, better = text_of({"acr-registry-info": INFO}), text_of({"acr-registry-info": INFO + OTHER})
     held = follow(ABSENT, good)
@@ -133,7 +133,7 @@ GOOD = text_of({"acr-registry-info": INFO})
 
 
 def follow(held, text, **more):
-    return succeed(held, text, role="nodeRole", keys_directory="/keys", **more)
+    return next_config(held, text, role="nodeRole", keys_directory="/keys", **more)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_an_empty_list_means_the_personal_edition_at_a_first_start_and_stays_so(
     assert [each.instance_id for each in first.settings.registries] == [""]
     again = follow(first, text_of({"acr-registry-info": "", "watch-namespace": "team"}))
     assert (first.outcome, again.outcome) == ("loaded", "loaded")
-    assert again.judged.wanted.namespaces == ("team",)
+    assert again.judged.spec.namespaces == ("team",)
 
 
 def test_the_personal_edition_is_taken_in_the_place_of_instances_where_its_region_is_named():

@@ -1,15 +1,15 @@
 import re
 
 import yaml
-from acr_credential_provider.settings import ProviderSettings, judge, judge_for
-from harness import ROOT
+from acr_credential_provider.settings import ProviderSettings, validate, validate_for
+from support.harness import ROOT
 
 
 def test_the_settings_in_the_guide_are_what_a_controller_takes():
     text = (ROOT / "docs/pull-secrets.md").read_text()
     samples = [each for each in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "ProviderSettings" in each]
     assert len(samples) == 1
-    settings = judge(samples[0])
+    settings = validate(samples[0])
     assert isinstance(settings, ProviderSettings), settings
-    assert judge_for("controller", settings, samples[0]) == []
+    assert validate_for("controller", settings, samples[0]) == []
     assert settings.pull_secrets.namespaces == tuple(yaml.safe_load(samples[0])["pullSecrets"]["namespaces"])

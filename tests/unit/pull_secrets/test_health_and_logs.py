@@ -7,9 +7,9 @@ import logging
 import warnings
 
 import pytest
-from acr_credential_provider.errors import CloudUnreachableError
-from acr_credential_provider.pull_secrets import health, logs
-from acr_credential_provider.pull_secrets.serving import Request
+from acr_credential_provider.model.errors import CloudUnreachableError
+from acr_credential_provider.pull_secrets.serving import health, json_logging
+from acr_credential_provider.pull_secrets.serving.http_server import Request
 
 CANARY = "canary-51c9"
 ASKED = Request("GET", "/readyz", {}, b"")
@@ -26,7 +26,7 @@ def test_health_is_red_as_long_as_one_check_has_something_to_say():
 
 def test_a_loop_that_stands_still_has_no_pulse():
     now = [0.0]
-    pulse = health.Pulse(60, clock=lambda: now[0])
+    pulse = health.Heartbeat(60, clock=lambda: now[0])
     now[0] = 59
     assert pulse.check() == ""
     now[0] = 61
@@ -37,10 +37,10 @@ def test_a_loop_that_stands_still_has_no_pulse():
 
 @pytest.fixture
 def written():
-    root, ours = logging.getLogger(), logging.getLogger(logs.PACKAGE)
+    root, ours = logging.getLogger(), logging.getLogger(json_logging.PACKAGE)
     before = (root.level, ours.level)
     stream = io.StringIO()
-    handler = logs.start("info", stream=stream)
+    handler = json_logging.start("info", stream=stream)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     root.removeHandler(handler)
     logging.captureWarnings(False)
@@ -49,7 +49,9 @@ def written():
 
 
 def test_a_line_is_one_json_object_with_what_belongs_to_it(written):
-    logging.getLogger(f"{logs.PACKAGE}.pull_secrets.tokens").info("renewed\n%s", "x", extra={"entry": 'cri-1 "ü"'})
+    logging.getLogger(f"{json_logging.PACKAGE}.pull_secrets.tokens").info(
+        "renewed\n%s", "x", extra={"entry": 'cri-1 "ü"'}
+    )
     (line,) = written()
     assert line.pop("time").endswith("Z")
     assert line == {"level": "info", "subject": "tokens", "message": "renewed\nx", "entry": 'cri-1 "ü"'}
@@ -66,7 +68,7 @@ def test_what_others_write_is_told_by_its_place_alone(written):
 
 
 def test_of_a_foreign_error_the_kind_is_told_and_of_ours_the_remedy(written):
-    ours = logging.getLogger(f"{logs.PACKAGE}.x")
+    ours = logging.getLogger(f"{json_logging.PACKAGE}.x")
     for error in (ValueError(CANARY), CloudUnreachableError("no answer", remedy="Wait.")):
         ours.error("failed", exc_info=error)
     foreign, own = written()
@@ -76,5 +78,5 @@ def test_of_a_foreign_error_the_kind_is_told_and_of_ours_the_remedy(written):
 
 
 def test_a_value_that_is_no_json_is_told_by_its_kind(written):
-    logging.getLogger(f"{logs.PACKAGE}.x").info("odd", extra={"value": CANARY.encode()})
+    logging.getLogger(f"{json_logging.PACKAGE}.x").info("odd", extra={"value": CANARY.encode()})
     assert written()[0]["value"] == "bytes"

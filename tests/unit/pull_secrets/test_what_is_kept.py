@@ -4,14 +4,14 @@ import json
 from base64 import b64decode, b64encode
 
 import pytest
-from acr_credential_provider.pull_secrets.content import Content, EntryLogins
-from acr_credential_provider.pull_secrets.docker_config import LARGEST
-from acr_credential_provider.pull_secrets.kinds import read, secret
-from acr_credential_provider.pull_secrets.living import PullSecret
-from acr_credential_provider.pull_secrets.names import HELPER_SECRETS, SECRET_TYPE
-from acr_credential_provider.pull_secrets.objects import ServiceAccount
-from acr_credential_provider.pull_secrets.plan import CreateSecret, Observed, UpdateSecret, plan
-from acr_credential_provider.pull_secrets.snapshot import Snapshot, desired
+from acr_credential_provider.pull_secrets.model.content import Content, EntryLogins
+from acr_credential_provider.pull_secrets.model.decoding import decode, secret
+from acr_credential_provider.pull_secrets.model.desired_state import DesiredState, desired
+from acr_credential_provider.pull_secrets.model.dockerconfigjson import LARGEST
+from acr_credential_provider.pull_secrets.model.names import HELPER_SECRETS, SECRET_TYPE
+from acr_credential_provider.pull_secrets.model.objects import ServiceAccount
+from acr_credential_provider.pull_secrets.model.plan import CreateSecret, Observed, UpdateSecret, plan
+from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
 from acr_credential_provider.settings import PullSecrets
 
 OURS, HELPERS = PullSecrets().secret_name, HELPER_SECRETS[0]
@@ -42,10 +42,10 @@ class Team:
     def look(self, *entries, now):
         """Bring it into order as the workers do; return the names of the written Secrets, and the next end."""
         everything = Content.of_entries(entries)
-        snapshot = Snapshot(PullSecrets(), everything, entries, frozenset(), frozenset(HELPER_SECRETS), False)
+        snapshot = DesiredState(PullSecrets(), everything, entries, frozenset(), frozenset(HELPER_SECRETS), False)
         present = [self.secrets[name]["data"] for name in (OURS, HELPERS) if name in self.secrets]
         content, until = everything.beside(present, now=now)
-        seen = {name: read(document, secret) for name, document in self.secrets.items()}
+        seen = {name: decode(document, secret) for name, document in self.secrets.items()}
         observed = Observed("team", seen, [ServiceAccount("team", "default", pull_secrets=(OURS,))])
         actions = plan(observed, desired(snapshot, content, observed))
         for action in actions:

@@ -1,8 +1,8 @@
 """What every credential source promises; each source's test inherits this and sets a stage."""
 
 import pytest
-from acr_credential_provider.cloud.credential import FixedCredential
-from acr_credential_provider.errors import CredentialProviderError
+from acr_credential_provider.model.cloud_credential import FixedCredential
+from acr_credential_provider.model.errors import CredentialProviderError
 from alibabacloud_credentials_api import ICredentials, ICredentialsProvider
 from unit.cloud.safety import CANARY, is_clean
 
@@ -38,12 +38,12 @@ class SourceContract:
         found = working.find(asked)
 
         assert CANARY not in repr(working) + repr(FixedCredential(found)) + str(found)
-        assert CANARY not in repr(working.who(asked))
+        assert CANARY not in repr(working.principal(asked))
 
     def test_who_it_would_find_is_told_the_same_each_time_and_fits_a_session_name(self, working, asked):
-        who = working.who(asked)
+        who = working.principal(asked)
 
-        assert who == working.who(asked)
+        assert who == working.principal(asked)
         assert who.key
         assert 2 <= len(who.session) <= 64
         assert set(who.session) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.@_-")
@@ -58,7 +58,7 @@ class SourceContract:
 
     def test_what_does_not_apply_finds_nothing_and_nobody(self, silent, asked):
         assert [source.find(asked) for source in silent] == [None] * len(silent)
-        assert [source.who(asked) for source in silent] == [None] * len(silent)
+        assert [source.principal(asked) for source in silent] == [None] * len(silent)
 
     def test_the_files_it_depends_on_are_told_without_reading_them(self, working, failing):
         for source in [working, *failing]:

@@ -6,10 +6,10 @@ import base64
 import json
 import time
 
-from acr_credential_provider.cloud.credential import CloudCredential
-from acr_credential_provider.errors import CredentialProviderError, IdentityUnavailableError
-from acr_credential_provider.hit import API_VERSIONS, ROLE_ANNOTATION
-from acr_credential_provider.protocol import CredentialProviderRequest
+from acr_credential_provider.fastpath.lookup import API_VERSIONS, ROLE_ANNOTATION
+from acr_credential_provider.model.cloud_credential import CloudCredential
+from acr_credential_provider.model.errors import CredentialProviderError, IdentityUnavailableError
+from acr_credential_provider.model.protocol import CredentialProviderRequest
 from unit.cloud.safety import CANARY
 
 CLUSTER = "c0123"

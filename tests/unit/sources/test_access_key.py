@@ -2,7 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
-from acr_credential_provider.errors import IdentityUnavailableError
+from acr_credential_provider.model.errors import IdentityUnavailableError
 from acr_credential_provider.sources.access_key import AccessKeySource
 from unit.cloud.safety import CANARY, is_clean
 from unit.sources.contract import SourceContract

@@ -1,5 +1,5 @@
 import pytest
-from acr_credential_provider.errors import RoleRefusedError
+from acr_credential_provider.model.errors import RoleRefusedError
 from acr_credential_provider.sources.access_key import AccessKeySource
 from acr_credential_provider.sources.assumed_role import AssumedRoleSource
 from acr_credential_provider.sources.node_role import NodeRoleSource
@@ -52,7 +52,7 @@ def test_a_kept_session_spares_the_hops_before_it():
 
 def test_what_makes_another_session_makes_another_key():
     def key(**changes):
-        return AssumedRoleSource(FakeCloud(), node(), **{"arn": B, **changes}).who(None).key
+        return AssumedRoleSource(FakeCloud(), node(), **{"arn": B, **changes}).principal(None).key
 
     changes = [{}, {"arn": "acs:ram::3333:role/b"}, {"seconds": 7200}, {"policy": "{}"}, {"external_id": "xy"}]
     assert len({key(**each) for each in changes}) == len(changes)

@@ -4,7 +4,7 @@ import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from acr_credential_provider.errors import IdentityUnavailableError
+from acr_credential_provider.model.errors import IdentityUnavailableError
 from acr_credential_provider.sources.managed_role import ManagedRoleSource
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from unit.cloud.safety import CANARY

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from acr_credential_provider.errors import (
+from acr_credential_provider.model.errors import (
     CloudUnreachableError,
     CredentialProviderError,
     IdentityUnavailableError,
@@ -11,7 +11,7 @@ from acr_credential_provider.errors import (
     ThrottledError,
 )
 from acr_credential_provider.settings import AssumedRole, ProviderSettings
-from acr_credential_provider.sources.choose import source_of
+from acr_credential_provider.sources.factory import create_source
 from hypothesis import given
 from hypothesis import strategies as st
 from unit.sources.stage import NODE, PROVIDER, FakeCloud, request, token
@@ -66,7 +66,7 @@ def test_what_is_refused_never_ends_as_the_node(identity, chain, text, role, err
     if identity.get("staticPods") == "nodeRole" and not text:
         return  # a pod without a token, to which the settings do give the node's role
     cloud = FakeCloud(error)
-    source = source_of(registry(identity).identity, chain, cloud=cloud)
+    source = create_source(registry(identity).identity, chain, cloud=cloud)
     with pytest.raises(CredentialProviderError):
         source.find(request(text, role=role))
     assert cloud.service.asked == [] or cloud.service.asked[0][1] != NODE.access_key_id
@@ -77,4 +77,4 @@ def test_a_refused_hop_never_ends_as_the_one_before(error, hops):
     cloud = FakeCloud(error)
     chain = [AssumedRole.model_validate({"roleArn": "acs:ram::2:role/b"})] * hops
     with pytest.raises(type(error)):
-        source_of(registry({"kind": "nodeRole"}).identity, chain, cloud=cloud).find(None)
+        create_source(registry({"kind": "nodeRole"}).identity, chain, cloud=cloud).find(None)

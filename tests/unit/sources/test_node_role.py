@@ -1,11 +1,11 @@
 from contextlib import ExitStack
 
 import pytest
-from acr_credential_provider.cloud.metadata import MetadataService
+from acr_credential_provider.cloud.imds import Imds
 from acr_credential_provider.cloud.proxy import ProxySettings
 from acr_credential_provider.cloud.transport import Bounds, Transport
-from acr_credential_provider.deadline import Deadline
-from acr_credential_provider.errors import IdentityUnavailableError
+from acr_credential_provider.model.deadline import Deadline
+from acr_credential_provider.model.errors import IdentityUnavailableError
 from acr_credential_provider.sources.node_role import NodeRoleSource
 from unit.cloud.fake_metadata import serve, session
 from unit.cloud.loopback import answer, serving
@@ -15,7 +15,7 @@ from unit.sources.contract import SourceContract
 
 def a_source(server, role="", **kwargs):
     transport = Transport(Deadline(5.0), proxy=ProxySettings(), bounds=Bounds(connect=0.3))
-    return NodeRoleSource(MetadataService(transport, endpoint=server.url, bound=0.4, **kwargs), role)
+    return NodeRoleSource(Imds(transport, endpoint=server.url, bound=0.4, **kwargs), role)
 
 
 class TestNodeRole(SourceContract):

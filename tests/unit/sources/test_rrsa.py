@@ -1,5 +1,5 @@
 import pytest
-from acr_credential_provider.errors import ConfigurationError, IdentityUnavailableError, RoleRefusedError
+from acr_credential_provider.model.errors import ConfigurationError, IdentityUnavailableError, RoleRefusedError
 from acr_credential_provider.sources.rrsa import RrsaSource
 from unit.cloud.safety import CANARY
 from unit.sources.contract import SourceContract
@@ -75,11 +75,11 @@ def test_a_token_that_comes_later_or_is_renewed_is_seen(tmp_path):
     with pytest.raises(IdentityUnavailableError, match="RRSA is not set up"):
         waiting.find(None)
     path.write_text(token())
-    first = waiting.who(None)
+    first = waiting.principal(None)
     path.write_text(token(jti="2"))
-    assert waiting.who(None) == first, "the same identity, whichever token shows it"
+    assert waiting.principal(None) == first, "the same identity, whichever token shows it"
     path.write_text(token(name="other"))
-    assert waiting.who(None) != first
+    assert waiting.principal(None) != first
 
 
 def test_a_token_that_others_could_replace_is_refused(file):

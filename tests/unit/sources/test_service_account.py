@@ -2,7 +2,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from acr_credential_provider.errors import IdentityUnavailableError, RoleRefusedError, TokenRefusedError
+from acr_credential_provider.model.errors import IdentityUnavailableError, RoleRefusedError, TokenRefusedError
 from acr_credential_provider.sources.node_role import NodeRoleSource
 from acr_credential_provider.sources.service_account import ServiceAccountSource
 from unit.cloud.safety import CANARY
@@ -41,7 +41,7 @@ class TestServiceAccount(SourceContract):
 
 def test_without_a_pull_it_does_not_apply():
     assert source().find(None) is None
-    assert source().who(None) is None
+    assert source().principal(None) is None
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_who_has_no_role_is_refused_unless_the_settings_give_the_nodes_to_just_t
             strict.find(asked)
     lenient = source(**{own: node})
     assert lenient.find(asked) is NODE
-    assert lenient.who(asked).key == node.who(None).key
+    assert lenient.principal(asked).key == node.principal(None).key
 
 
 def test_a_wrong_token_is_refused_even_where_no_token_would_do():
@@ -80,12 +80,12 @@ def test_a_wrong_token_is_refused_even_where_no_token_would_do():
     lenient = source(without_role=node, static_pods=node)
     for asked in (request(token(aud=["else"]), role=None), request("e30.e30.c2ln", role=None)):
         with pytest.raises(TokenRefusedError):
-            lenient.who(asked)
+            lenient.principal(asked)
 
 
 def test_everything_that_tells_identities_apart_is_in_the_key():
     keys = {
-        source(**changes).who(request(token(**claims), role=role)).key
+        source(**changes).principal(request(token(**claims), role=role)).key
         for changes, claims, role in [
             ({}, {}, "pull"),
             ({}, {"uid": "u-2"}, "pull"),
@@ -98,7 +98,7 @@ def test_everything_that_tells_identities_apart_is_in_the_key():
         ]
     }
     assert len(keys) == 8
-    assert source().who(request(token(jti="1"))) == source().who(request(token(jti="2")))
+    assert source().principal(request(token(jti="1"))) == source().principal(request(token(jti="2")))
 
 
 def test_an_issuer_that_the_settings_name_must_be_the_tokens_own():

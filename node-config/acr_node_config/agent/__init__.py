@@ -1,0 +1,1 @@
+"""The privileged container of the DaemonSet: keeps the node installed. Imports hostfs, rollout and model."""

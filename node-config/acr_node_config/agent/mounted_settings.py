@@ -1,0 +1,201 @@
+"""Settings and credential files that are pushed to a node as mounts of a ConfigMap and a Secret.
+
+Where they go on the host: settings first into a folder that nothing but the judge reads; credential files into one
+whose link is flipped, so that two files of one key change at the same moment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import yaml
+
+from acr_node_config.model import steps
+from acr_node_config.rollout.agent_status import short_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from acr_node_config.hostfs.host_files import HostFiles
+
+SETTINGS_NAMES = ("settings.yaml", "settings.yml", "settings.json")
+CONVERTED = "acr-registry-info"
+"""The key that tells a mounted acr-configuration ConfigMap: its keys are files then."""
+LARGEST = 1 << 20
+MOST_FILES = 100
+FOLDER = "/var/lib/aliyun-acr-credential-provider-agent"
+CREDENTIALS = "/etc/aliyun-acr-credential-provider/credentials"
+"""Where settings find the pushed Secret's files: CREDENTIALS/KEY, for each of its keys."""
+
+_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}")
+
+
+@dataclass(frozen=True, slots=True)
+class MountedSettings:
+    """What is pushed at the moment: the bytes of a settings file, b"" for none, and credential files by name.
+
+    *flaw* says why it can't be read as such.
+    """
+
+    settings: bytes = field(default=b"", repr=False)
+    credentials: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    flaw: str = ""
+
+    @property
+    def digest(self) -> str:
+        """A short text for both, "" for nothing."""
+        if self.flaw:
+            return short_digest(self.flaw.encode())
+        if not self.settings and not self.credentials:
+            return ""
+        each = (part for name in sorted(self.credentials) for part in (name.encode(), self.credentials[name]))
+        return short_digest(self.settings, *each)
+
+    @property
+    def settings_digest(self) -> str:
+        """A short text for the settings alone, the same on each node; "" for none."""
+        return short_digest(self.settings) if self.settings else ""
+
+
+def read(settings_mount: str, credentials_mount: str) -> MountedSettings:
+    """Return what the mounted folders hold; "" for a mount that is not there."""
+    files, credentials = _files(settings_mount), _files(credentials_mount)
+    for mount, found in ((settings_mount, files), (credentials_mount, credentials)):
+        if len(found) > MOST_FILES or any(len(content) > LARGEST for content in found.values()):
+            return MountedSettings(flaw=f"{mount} holds more than {MOST_FILES} files, or one of more than 1 MiB")
+    settings = next((files[name] for name in SETTINGS_NAMES if name in files), b"")
+    if not settings and CONVERTED in files:
+        # What `settings validate` and the plugin read as well as the whole manifest: its data.
+        data = {name: content.decode("utf-8", "replace") for name, content in files.items()}
+        settings = yaml.safe_dump({"data": data, "kind": "ConfigMap", "apiVersion": "v1"}, allow_unicode=True).encode()
+    return MountedSettings(settings, credentials)
+
+
+def signature(*mounts: str) -> tuple[str, ...]:
+    """Return what changes whenever a mount's content does: the kubelet flips one link, `..data`."""
+    found = []
+    for mount in filter(None, mounts):
+        try:
+            found.append(os.readlink(f"{mount}/..data"))
+        except OSError:  # no projection: a plain folder, in tests and by hand
+            found.append("\n".join(_stats(mount)))
+    return tuple(found)
+
+
+def rollout_delay(node: str, digest: str, spread: float) -> float:
+    """Return how long this *node* waits before it takes *digest*, 0 to *spread* seconds, always the same."""
+    return int(short_digest(node.encode(), digest.encode()), 16) / 16**16 * spread
+
+
+def stage(host: HostFiles, offer: MountedSettings) -> str:
+    """Put the settings of *offer* where only their judge and the installer look; return the host's path."""
+    _make(host, FOLDER, 0o700)
+    path = f"{FOLDER}/settings-{offer.settings_digest}.yaml"
+    put = steps.PutFile(path, offer.settings, 0o600)
+    if not host.satisfies(put):
+        host.apply(put)
+    for name in host.listed(FOLDER):
+        if name.startswith(("settings-", ".settings-")) and f"{FOLDER}/{name}" != path:
+            host.apply(steps.RemoveFile(f"{FOLDER}/{name}"))
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Digests of the offer that a node took last, and of its settings alone; "" for none."""
+
+    offer: str = ""
+    settings: str = ""
+
+
+def applied(host: HostFiles) -> Applied:
+    """Return what `note_applied` noted."""
+    words = host.stat(f"{FOLDER}/applied").content.decode("ascii", "replace").split("\n")
+    return Applied(*words[:2]) if len(words) > 1 else Applied()
+
+
+def note_applied(host: HostFiles, what: Applied) -> None:
+    """Note on the host what was taken, so that after a restart it is not waited for again."""
+    _make(host, FOLDER, 0o700)
+    host.apply(steps.PutFile(f"{FOLDER}/applied", f"{what.offer}\n{what.settings}\n".encode(), 0o600))
+
+
+def make_folder(host: HostFiles) -> None:
+    """Make the folder of what the agent keeps on the host, for root alone."""
+    _make(host, FOLDER, 0o700)
+
+
+def put_credentials(host: HostFiles, credentials: Mapping[str, bytes], *, keep_others: bool) -> bool:
+    """Make the credential files of the host be *credentials*; say whether anything had to change.
+
+    *keep_others* leaves those that go away, for the settings still in force may name them.
+    """
+    if not credentials:
+        return False  # a Secret that was deleted takes no node's registries away
+    wanted = dict(credentials)
+    if keep_others:
+        wanted = {name: host.stat(f"{CREDENTIALS}/{name}").content for name in host.listed(CREDENTIALS)} | wanted
+    name = "credentials-" + short_digest(*(part for key in sorted(wanted) for part in (key.encode(), wanted[key])))
+    folder = f"{os.path.dirname(CREDENTIALS)}/.{name}"
+    files = [steps.PutFile(f"{folder}/{key}", content, 0o600) for key, content in sorted(wanted.items())]
+    link = steps.PutLink(CREDENTIALS, f".{name}")
+    if host.satisfies(link) and all(host.satisfies(each) for each in files):
+        return False
+    _make(host, os.path.dirname(CREDENTIALS), 0o755)
+    _make(host, folder, 0o700)
+    for each in files:
+        host.apply(each)
+    host.apply(link)
+    _sweep(host, keep=f".{name}")
+    return True
+
+
+def remove(host: HostFiles) -> None:
+    """Take away all that was pushed but the settings in force, which are the installer's."""
+    host.apply(steps.RemoveLink(CREDENTIALS))
+    _sweep(host, keep="")
+    host.apply(steps.RemoveTree(FOLDER))
+    # The installer could not remove it as long as there were files of ours in it.
+    if not host.stat(parent := os.path.dirname(CREDENTIALS)).is_absent:
+        host.apply(steps.RemoveFolder(parent))
+
+
+def _sweep(host: HostFiles, *, keep: str) -> None:
+    parent = os.path.dirname(CREDENTIALS)
+    for name in host.listed(parent):
+        if name.startswith(".credentials-") and name != keep:
+            host.apply(steps.RemoveTree(f"{parent}/{name}"))
+
+
+def _make(host: HostFiles, path: str, mode: int) -> None:
+    names = path.strip("/").split("/")
+    for count in range(1, len(names)):
+        if host.stat(each := "/" + "/".join(names[:count])).is_absent:
+            host.apply(steps.MakeFolder(each))
+    # What we find with another mode than ours may be an operator's choice, unless it is for secrets.
+    step = steps.MakeFolder(path, mode, is_ours=mode == 0o700)
+    if not host.satisfies(step):
+        host.apply(step)
+
+
+def _files(mount: str) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for name in sorted(os.listdir(mount)) if mount and os.path.isdir(mount) else ():
+        path = f"{mount}/{name}"
+        # A key that was taken away leaves its link for a moment: it leads nowhere.
+        if _KEY.fullmatch(name) and os.path.isfile(path) and len(files) <= MOST_FILES:
+            with open(path, "rb") as file:
+                files[name] = file.read(LARGEST + 1)
+    return files
+
+
+def _stats(mount: str) -> Iterable[str]:
+    for name in sorted(os.listdir(mount)) if os.path.isdir(mount) else ():
+        try:
+            seen = os.stat(f"{mount}/{name}")
+        except OSError:  # replaced at this moment
+            continue
+        yield f"{name} {seen.st_ino} {seen.st_size} {seen.st_mtime_ns}"

@@ -1,0 +1,1 @@
+"""The command lines: node, agent, reporter, render. Imports everything."""

@@ -1,0 +1,377 @@
+"""`node`: what operators, bootstrap scripts and the agent run on a node."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import stat
+import sys
+from typing import TYPE_CHECKING, Any
+
+from acr_credential_provider.console.command_line import (
+    STDIN,
+    STDIN_NAME,
+    CommandParser,
+    folder_argument,
+    path_argument,
+    path_on_node,
+)
+from acr_credential_provider.exec.watchdog import report
+from acr_credential_provider.fastpath.lookup import SETTINGS
+from acr_credential_provider.model.errors import CredentialProviderError
+
+from acr_node_config.discovery import discovery
+from acr_node_config.hostfs import host_exec
+from acr_node_config.hostfs.host_files import HostFiles
+from acr_node_config.hostfs.host_reader import LARGEST
+from acr_node_config.install import bundle as bundles
+from acr_node_config.install.journal import FOLDER, State
+from acr_node_config.install.node import Node
+from acr_node_config.install.requests import InstallRequest
+from acr_node_config.install.rollback_guard import Guard
+from acr_node_config.kubelet import loaded_config, probe
+from acr_node_config.kubelet.health_gate import BUDGET, SETTLE, Clock
+from acr_node_config.kubelet.service_manager import (
+    BUS_SOCKET,
+    WAYS,
+    DbusServiceManager,
+    ServiceManager,
+    SystemctlServiceManager,
+)
+from acr_node_config.kubelet_config.provider_entries import NAME
+from acr_node_config.model import steps
+from acr_node_config.model.errors import NodeConfigError, RefusedError
+from acr_node_config.model.placement import MODES, Wanted
+from acr_node_config.placement.profiles import PROFILES, place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from acr_node_config.install.transaction import Outcome
+    from acr_node_config.model.facts import NodeFacts
+
+DESCRIPTION = "Installs the plugin on a node, keeps it there, and takes it away again."
+EPILOG = f"""\
+exit codes:
+  0  done, or nothing was to be done
+  1  failed; the node is as it was, or the next run brings it there
+  2  the command line was not understood
+  3  refused: this node cannot be changed safely; nothing was changed
+  4  rejected: the kubelet did not live with it, now or the last time; it has what it had before
+  5  another installer is at work on this node
+
+examples:
+  {NAME} node plan --settings settings.yaml
+  {NAME} node install --settings settings.yaml
+  {NAME} node status
+  {NAME} node uninstall
+"""
+LAZY_SUBCOMMANDS = {
+    "agent": ("acr_node_config.commands.agent_cli", "keep this node right, from a DaemonSet"),
+    "reporter": ("acr_node_config.commands.reporter_cli", "tell the cluster what the agent does"),
+    "render": ("acr_node_config.commands.render_cli", "write what OpenShift needs"),
+}
+"""Words with a command line of their own: its module, and its help."""
+
+
+def run(arguments: list[str]) -> int:
+    """Carry out *arguments*; return the exit code."""
+    parser = _parser()
+    arguments = parser.ordered(arguments)
+    if arguments and arguments[0] in LAZY_SUBCOMMANDS:
+        code: int = importlib.import_module(LAZY_SUBCOMMANDS[arguments[0]][0]).run(arguments[1:])
+        return code
+    options = parser.parse_args(arguments)
+    try:
+        code = options.run(options)
+    except NodeConfigError as error:
+        report(error)
+        return error.exit_code
+    except CredentialProviderError as error:
+        report(error)
+        return 1
+    return code
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(
+        prog=f"{NAME} node",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+
+    def add(name: str, what: Callable[[argparse.Namespace], int], help_text: str) -> argparse.ArgumentParser:
+        verb = verbs.add_parser(name, help=help_text)
+        verb.add_argument("--host-root", metavar="DIR", type=_host_root, default="/", help="where the node's / is (/)")
+        verb.add_argument("--output", choices=("text", "json"), default="text")
+        verb.set_defaults(run=what, is_image=False)
+        return verb
+
+    _add_wanted(add("install", _install, "install, or bring what is installed to what is wanted"))
+    _add_wanted(add("plan", _plan, "say what install would do; changes nothing"))
+    _add_wanted(add("bake", _bake, "install into an image, or before the node joins: restarts nothing"))
+    add("status", _status, "say what is installed, and whether it is as it was left")
+    add("verify", _verify, "try what is installed: files, program, kubelet; exit code 1 if something is wrong")
+    _add_service(add("rollback", _rollback, "go back to what was before the last change"))
+    _add_service(add("uninstall", _uninstall, "take it all away; the node is as it was before"))
+    verbs.add_parser("healthz").set_defaults(
+        run=_healthz
+    )  # these two are for ourselves, from a pod with another network
+    verbs.add_parser("loaded-config").set_defaults(run=_loaded_config)
+    for word, (_module, purpose) in LAZY_SUBCOMMANDS.items():
+        verbs.add_parser(word, help=purpose, add_help=False)
+    return parser
+
+
+def _add_wanted(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--settings", metavar="FILE", type=path_argument, help=f"settings to install (default: those at {SETTINGS})"
+    )
+    parser.add_argument("--bundle", metavar="DIR", type=folder_argument, help="program to install (default: this one)")
+    parser.add_argument("--mode", choices=MODES, default="auto", help="how to change the kubelet (auto)")
+    parser.add_argument("--profile", choices=PROFILES, default="", help="kind of node (default: found out)")
+    parser.add_argument("--bin-dir", metavar="DIR", type=path_on_node, help="folder of the kubelet's providers")
+    parser.add_argument("--config", metavar="FILE", type=path_on_node, help="the CredentialProviderConfig")
+    parser.add_argument("--retry", action="store_true", help="try even what was rejected on this node before")
+    _add_service(parser)
+
+
+def _add_service(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--service", choices=WAYS, default="auto", help="how to have the kubelet restarted (auto: D-Bus, or systemctl)"
+    )
+    parser.add_argument(
+        "--settle", type=_seconds, default=SETTLE, metavar="SECONDS", help=f"the kubelet must run for ({SETTLE:.0f})"
+    )
+
+
+def _host_root(path: str) -> str:
+    return path_on_node(path_argument(path))
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= BUDGET - 5:
+        raise argparse.ArgumentTypeError(f"must be between 0 and {BUDGET - 5:.0f} seconds")
+    return seconds
+
+
+def _install(options: argparse.Namespace) -> int:
+    node = _node(options)
+    return _tell(options, node.install(_request(options, node)))
+
+
+def _plan(options: argparse.Namespace) -> int:
+    node = _node(options)
+    found = node.plan(_request(options, node))
+    if options.output == "json":
+        _print(json.dumps(found.to_dict(), indent=2))
+        return 0
+    listed: list[steps.Step] = [*found.open, *([steps.Restart(found.restarts)] if found.restarts else [])]
+    for step in listed:
+        _print(steps.words(step))
+    if not listed:
+        _print("nothing is to be done")
+    _tell_notes((*found.notes, *((f"it was rejected before: {found.rejected}",) if found.rejected else ())))
+    return 0
+
+
+def _bake(options: argparse.Namespace) -> int:
+    options.service, options.is_image = "none", True
+    node = _node(options)
+    outcome = node.install(_request(options, node))
+    node.forget_cache()
+    return _tell(options, outcome)
+
+
+def _status(options: argparse.Namespace) -> int:
+    status = _node(options).status()
+    if options.output == "json":
+        _print(json.dumps(status.to_dict(), indent=2))
+        return 0
+    if status.installed is None:
+        _print("nothing is installed")
+    else:
+        about = status.installed
+        _print(f"installed: {about.version} in {about.tree}")
+        _print(f"kubelet: {'lives with it' if about.confirmed else 'was not yet seen to live with it'}")
+    for path in status.drifted:
+        _print(f"not as it was left: {path}")
+    if status.interrupted:
+        _print(f"interrupted: {status.interrupted}; the next install, rollback or uninstall ends it")
+    if status.guard_acted:
+        _print(f"the guard put the kubelet's files back: {status.guard_acted}")
+    for _key, reason, _at in status.rejected:
+        _print(f"rejected: {reason}")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    node = _node(options)
+    wrong, remarks = node.verify(), node.remarks()
+    if options.output == "json":
+        _print(json.dumps({"problems": wrong, "notes": remarks}, indent=2))
+    else:
+        _print("\n".join(wrong) or "all is well")
+        _tell_notes(remarks)
+    return 1 if wrong else 0
+
+
+def _rollback(options: argparse.Namespace) -> int:
+    return _tell(options, _node(options).rollback())
+
+
+def _uninstall(options: argparse.Namespace) -> int:
+    return _tell(options, _node(options).uninstall())
+
+
+def _healthz(_options: argparse.Namespace) -> int:
+    is_well = probe.answers()
+    _print("ok" if is_well else "no")  # `probe.HEALTH`, for a code may be of whoever could not run us
+    return 0 if is_well else 1
+
+
+def _loaded_config(_options: argparse.Namespace) -> int:
+    _print(loaded_config.ask())
+    return 0
+
+
+def _node(options: argparse.Namespace) -> Node:
+    """Put the parts together for the node at ``--host-root``."""
+    root = options.host_root
+    host = HostFiles(root)
+    state = State(host)
+    service = _service(host, getattr(options, "service", "auto"))
+
+    def look() -> NodeFacts:
+        return discovery.discover(
+            root,
+            ask_unit=service.text if service else None,
+            main_pid=(lambda unit: service.state(unit).pid) if service else None,
+            is_image=options.is_image,
+        )
+
+    def kubelet(unit: str, flags: dict[str, str], program: str, config: str) -> probe.KubeletProbe | None:
+        return probe.KubeletProbe(service, unit, root, flags, program, config) if service else None
+
+    return Node(
+        host=host,
+        state=state,
+        guard=Guard(host, state.folder),
+        look=look,
+        service=service,
+        kubelet=kubelet,
+        clock=Clock(),
+        settle=getattr(options, "settle", SETTLE),
+        budget=BUDGET,
+        try_out=lambda tree: bundles.smoke_test(host, tree, f"{FOLDER}/try-out"),
+    )
+
+
+def _service(host: HostFiles, way: str) -> ServiceManager | None:
+    """Return the host's service manager: over D-Bus where its socket is, else by systemctl; None without one."""
+    socket = host.outside(BUS_SOCKET)
+    if way == "dbus" or (way == "auto" and os.path.exists(socket)):
+        return DbusServiceManager(socket)
+    if way == "systemctl" or (way == "auto" and os.path.isdir(host.outside("/run/systemd/system"))):
+        return SystemctlServiceManager(host.root)
+    return None
+
+
+def _request(options: argparse.Namespace, node: Node) -> InstallRequest:
+    """Read the program and the settings that are to be installed; the program itself says what the settings cover."""
+    bundle = bundles.read(options.bundle or bundles.own_folder())
+    path = options.settings or node.host.outside(SETTINGS)
+    content = settings_at(path)
+    wanted = Wanted(options.profile, options.bin_dir or "", options.config or "")
+    return InstallRequest(
+        bundle,
+        match_images(f"{bundle.source}/{NAME}", content, path),
+        lambda facts: place(facts, options.mode, wanted),
+        content if options.settings else None,
+        options.mode,
+        options.retry,
+    )
+
+
+def match_images(program: str, content: bytes, path: str) -> dict[str, Any]:
+    """Return what *program* says that settings cover; raise `RefusedError` with its own words.
+
+    It is given the *content* that was read from *path*: the file may be another one a moment later.
+    """
+    words = [program, "settings", "match-images", STDIN, "--output", "json"]
+    ended = host_exec.run(host_exec.Command(words, is_ours=True), stdin=content, seconds=30.0)
+    try:
+        document = json.loads(ended.stdout) if ended.returncode == 0 else None
+    except ValueError:
+        document = None
+    if isinstance(document, dict):
+        return document
+    said = dict(
+        line.replace(STDIN_NAME, path).partition(": ")[::2]
+        for line in ended.stderr.decode("utf-8", "replace").splitlines()
+        if ": " in line
+    )
+    raise RefusedError(
+        said.get("error", f"{path} is not usable"),
+        remedy=said.get("remedy", f"See {NAME} settings validate {path}."),
+    )
+
+
+def settings_at(path: str) -> bytes:
+    """Return what the settings file at *path* holds, read once; raise `RefusedError` if others could have written it.
+
+    What is returned is both judged and installed.
+    """
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            seen = os.fstat(file.fileno())
+            content = file.read(LARGEST + 1) if stat.S_ISREG(seen.st_mode) else None
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+    else:
+        if content is None:
+            raise RefusedError(f"{path} is not a regular file", remedy="Name the settings' file with --settings.")
+        if seen.st_uid not in (0, os.geteuid()) or seen.st_mode & 0o022:
+            raise RefusedError(
+                f"{path} can be changed by others than root", remedy=f"Run: chown root:root {path}; chmod 0600 {path}"
+            )
+        return content
+    raise RefusedError(f"{path} cannot be read: {why}", remedy="Name the settings' file with --settings.")
+
+
+def _tell(options: argparse.Namespace, outcome: Outcome) -> int:
+    if options.output == "json":
+        document = {
+            "verb": outcome.verb,
+            "changed": list(outcome.changed),
+            "restarted": outcome.restarted,
+            "confirmed": outcome.confirmed,
+            "notes": list(outcome.notes),
+        }
+        _print(json.dumps(document, indent=2))
+        return 0
+    for path in outcome.changed:
+        _print(f"changed {path}")
+    if outcome.restarted:
+        _print("the kubelet was restarted" + (", and lives with it" if outcome.confirmed else ""))
+    if not outcome.changed:
+        _print("nothing was to be done")
+    _tell_notes(outcome.notes)
+    return 0
+
+
+def _tell_notes(notes: tuple[str, ...]) -> None:
+    for note in notes:
+        sys.stderr.write(f"note: {note}\n")
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")

@@ -1,0 +1,113 @@
+"""The command line of ``node render``: what other platforms need, written to stdout. Nothing is changed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from acr_credential_provider.console.command_line import STDIN, CommandParser, file_or_stdin, path_argument
+from acr_credential_provider.fastpath.lookup import SETTINGS
+from acr_credential_provider.model.errors import ConfigurationError
+
+from acr_node_config.placement import openshift
+
+if TYPE_CHECKING:
+    from acr_node_config.model.facts import Version
+
+SECONDS = 30.0
+PROGRAM = "aliyun-acr-credential-provider node render"
+EXAMPLES = f"""examples:
+  oc debug node/NODE -q -- chroot /host systemctl cat kubelet > kubelet.unit
+  {PROGRAM} openshift --unit kubelet.unit --settings settings.yaml --kubernetes 1.32 > machine-config.yaml
+  {PROGRAM} openshift --part disruption-policy
+  {PROGRAM} openshift --part scc --namespace aliyun-acr-credential-provider
+"""
+
+
+def run(arguments: list[str]) -> int:
+    """Write what *arguments* ask for; raise ``CredentialProviderError``. Exit code 0, or argparse's 2."""
+    options = _parser().parse_args(arguments)
+    sys.stdout.write(openshift.text(_rendered(options)))
+    return 0
+
+
+def _rendered(options: argparse.Namespace) -> openshift.Rendered:
+    if options.part == "disruption-policy":
+        return openshift.disruption_policy()
+    if options.part == "scc":
+        return openshift.security_context(options.namespace, options.service_account)
+    if not options.unit:
+        raise ConfigurationError(
+            "the kubelet's unit is not given, and whether it has a place for our flags is not known without it",
+            remedy="Name a file with --unit: oc debug node/NODE -q -- chroot /host systemctl cat kubelet",
+        )
+    unit = _read(options.unit)
+    covered = json.loads(_read(options.match_images)) if options.match_images else _covered(options.settings)
+    return openshift.machine_config(covered, unit, role=options.role, version=options.kubernetes)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = CommandParser(
+        prog=PROGRAM,
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    platform = parser.add_subparsers(required=True, metavar="PLATFORM").add_parser(
+        "openshift", help="a MachineConfig, a disruption policy, or the rights of the DaemonSet"
+    )
+    platform.add_argument("--part", choices=openshift.PARTS, default=openshift.PARTS[0])
+    platform.add_argument(
+        "--unit", type=file_or_stdin, metavar="FILE", help="what systemctl cat kubelet prints on a node; - is stdin"
+    )
+    platform.add_argument("--role", default="worker", type=_name, help="pool of machines (default: worker)")
+    platform.add_argument("--kubernetes", type=_version, metavar="X.Y", help="version of the nodes' kubelet")
+    platform.add_argument("--settings", type=path_argument, default=SETTINGS, help=f"default: {SETTINGS}")
+    platform.add_argument(
+        "--match-images", type=file_or_stdin, metavar="FILE", help="what settings match-images --output json wrote"
+    )
+    platform.add_argument("--namespace", default="aliyun-acr-credential-provider", type=_name, help="of the DaemonSet")
+    platform.add_argument("--service-account", default="aliyun-acr-credential-provider", type=_name)
+    return parser
+
+
+def _covered(settings: str) -> dict[str, Any]:
+    """Return what the plugin says that the *settings* cover."""
+    own = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "acr_credential_provider"]
+    ended = subprocess.run(  # noqa: S603 - ourselves
+        [*own, "settings", "match-images", settings, "--output", "json"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        timeout=SECONDS,
+        check=False,
+    )
+    if ended.returncode:
+        raise ConfigurationError(
+            "the settings cannot be used; the reason is above", remedy=f"Correct {settings}, then run this again."
+        )
+    found: dict[str, Any] = json.loads(ended.stdout)
+    return found
+
+
+def _read(file: str) -> str:
+    if file == STDIN:
+        return sys.stdin.read()
+    with open(file, encoding="utf-8") as opened:
+        return opened.read()
+
+
+def _version(text: str) -> Version:
+    found = re.fullmatch(r"v?(\d{1,3})\.(\d{1,3})(?:\..*)?", text, re.ASCII)
+    if not found:
+        raise argparse.ArgumentTypeError("write it like 1.32")
+    return int(found[1]), int(found[2])
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text, re.ASCII):
+        raise argparse.ArgumentTypeError("is not a name that Kubernetes takes")
+    return text

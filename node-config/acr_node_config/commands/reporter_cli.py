@@ -1,0 +1,98 @@
+"""`node reporter`: the command line of the unprivileged half of the DaemonSet."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from acr_credential_provider.console.command_line import CommandParser, folder_argument
+from acr_credential_provider.exec.watchdog import report
+from acr_credential_provider.model.errors import ConfigurationError
+
+from acr_node_config.reporter import node_report
+from acr_node_config.reporter.health_server import HealthServer, Page
+from acr_node_config.reporter.kube_client import SERVICE_ACCOUNT, NodeKubeClient
+from acr_node_config.reporter.reporter import Clocks, Reporter
+from acr_node_config.reporter.restart_leases import RestartSemaphore, slot_name
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+TICK = 2.0
+"""Seconds between two looks at the agent's status."""
+SILENT = 4 * TICK + 60.0
+"""Seconds without a tick after which the reporter itself counts as hung: more than its calls of a tick may take."""
+
+
+def run(arguments: list[str]) -> int:
+    """Report until SIGTERM; return the exit code."""
+    options = _parser().parse_args(arguments)
+    if not options.node:
+        raise ConfigurationError(
+            "it is not known which node this is", remedy="Set NODE_NAME (fieldRef: spec.nodeName) or give --node."
+        )
+    stop = threading.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda _number, _frame: stop.set())
+    clocks = Clocks(_boot, time.time)
+    api = NodeKubeClient.in_cluster(os.environ, options.service_account)
+    names = [slot_name(number) for number in range(options.slots)]
+    slots = RestartSemaphore(api, options.namespace, names, options.node, _boot) if names else None
+    reporter = Reporter(options.node, options.status, options.grants, api, slots, clocks, report)
+    beat = [_boot()]
+    server = HealthServer(options.host, options.port, _pages(reporter, beat))
+    server.start()
+    while not stop.is_set():
+        reporter.tick()
+        beat[0] = _boot()
+        stop.wait(TICK)
+    server.shutdown()
+    return 0
+
+
+def _pages(reporter: Reporter, beat: list[float]) -> dict[str, Callable[[], Page]]:
+    def agent_health() -> Page:
+        status = reporter.seen
+        if node_report.is_stale(status, _boot()):
+            return 503, "the agent has not said anything for a while\n"
+        return 200, f"{status.state if status else ''}\n"
+
+    def own_health() -> Page:
+        return (200, "ok\n") if _boot() - beat[0] < SILENT else (503, "hung\n")
+
+    def metrics() -> Page:
+        return 200, node_report.metrics(reporter.seen, _boot())
+
+    return {"/healthz": own_health, "/healthz/agent": agent_health, "/metrics": metrics}
+
+
+def _boot() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = CommandParser(
+        prog="aliyun-acr-credential-provider node reporter",
+        description="Tells the cluster how the agent of this node is doing, and serves its metrics and health.",
+    )
+    parser.add_argument("--node", default=os.environ.get("NODE_NAME", ""), help="this node (default: NODE_NAME)")
+    parser.add_argument(
+        "--namespace", default=os.environ.get("POD_NAMESPACE", "kube-system"), help="of the Leases (POD_NAMESPACE)"
+    )
+    parser.add_argument(
+        "--status", type=folder_argument, default="/status", metavar="DIR", help="what the agent writes (/status)"
+    )
+    parser.add_argument(
+        "--grants", type=folder_argument, default="/grants", metavar="DIR", help="what it reads (/grants)"
+    )
+    parser.add_argument("--slots", type=int, default=1, help="nodes that may restart their kubelet at once; 0: all (1)")
+    parser.add_argument("--host", default="", help="address to listen at (all)")
+    parser.add_argument("--port", type=int, default=9808, help="for /metrics and /healthz (9808)")
+    parser.add_argument(
+        "--service-account", type=folder_argument, default=SERVICE_ACCOUNT, metavar="DIR", help="token and ca.crt"
+    )
+    return parser

@@ -1,0 +1,135 @@
+"""One name in an open folder of a host: what it is, and making, copying, removing it. No symlink is followed."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+
+from acr_node_config.model import steps
+from acr_node_config.model.errors import UnsafePathError
+from acr_node_config.model.steps import NOTHING, PathState
+
+from . import safe_path
+
+LARGEST = 4 << 20
+"""Bytes of a file that we look at; none of ours, nor of those we change, comes near it."""
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_LABEL = "security.selinux"
+
+
+def tree_digest(name: str, *, folder: int | None = None, is_installed: bool = False) -> str:
+    """Return a digest of the files below the folder *name*: paths, bytes, who may run them; not times or owners.
+
+    *is_installed* gives "" for a tree that others than root can change. Raises ``FileNotFoundError`` without one.
+    """
+    digest = hashlib.sha256()
+    os.stat(name, dir_fd=folder)
+    for top, inner, files, here in os.fwalk(name, dir_fd=folder):
+        inner.sort()
+        for each in sorted([*inner, *files]):
+            seen = os.stat(each, dir_fd=here, follow_symlinks=False)
+            is_link = stat.S_ISLNK(seen.st_mode)
+            if is_installed and (not safe_path.is_trusted(seen.st_uid) or (seen.st_mode & 0o022 and not is_link)):
+                return ""
+            # Not by os.path.relpath: that asks for the working directory, which may not be there.
+            digest.update(f"{top[len(name) :]}/{each}\0{stat.S_IFMT(seen.st_mode)}".encode())
+            if is_link:
+                digest.update(os.readlink(each, dir_fd=here).encode())
+            elif stat.S_ISREG(seen.st_mode):
+                digest.update(b"x" if seen.st_mode & 0o100 else b"-")
+                digest.update(_file_digest(each, here))
+    return digest.hexdigest()
+
+
+def _file_digest(name: str, folder: int) -> bytes:
+    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def look(folder: int, name: str, path: str, *, content: bool = True) -> PathState:
+    """Return what *name* is; a file without its bytes unless *content*. *path* is for the words of an error."""
+    try:
+        seen = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return NOTHING
+    mode, owner, group = stat.S_IMODE(seen.st_mode), seen.st_uid, seen.st_gid
+    if stat.S_ISLNK(seen.st_mode):
+        return PathState(steps.LINK, target=os.readlink(name, dir_fd=folder))
+    if stat.S_ISDIR(seen.st_mode):
+        return PathState(steps.FOLDER, mode, owner, group)
+    if not stat.S_ISREG(seen.st_mode):
+        return PathState(steps.OTHER)
+    if seen.st_size > LARGEST and content:
+        raise UnsafePathError(f"{path} is larger than {LARGEST} bytes", remedy="Look what it is; we do not touch it.")
+    if not content:
+        return PathState(steps.FILE, mode, owner, group)
+    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "rb") as file:
+        return PathState(steps.FILE, mode, owner, group, file.read(LARGEST))
+
+
+def write(file: int, content: bytes) -> None:
+    """Write all of *content*."""
+    left = memoryview(content)
+    while left:
+        left = left[os.write(file, left) :]
+
+
+def label_like(name: str, folder: int, file: int) -> None:
+    """Give the open *file* the SELinux label of what it replaces, or else the kubelet may not read it."""
+    try:
+        with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "rb") as replaced:
+            os.setxattr(file, _LABEL, os.getxattr(replaced.fileno(), _LABEL))
+    except OSError:  # nothing to replace, no labels here, or not ours to set: the folder's default holds
+        return
+
+
+def copy_tree(source: str, folder: int, name: str) -> None:
+    """Copy the files below *source* into the new folder *name*, for root to change and all to run, and sync them."""
+    os.mkdir(name, 0o755, dir_fd=folder)
+    made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        os.fchmod(made, 0o755)
+        for entry in sorted(os.scandir(source), key=lambda each: each.name):
+            if entry.is_symlink():
+                os.symlink(os.readlink(entry.path), entry.name, dir_fd=made)
+            elif entry.is_dir():
+                copy_tree(entry.path, made, entry.name)
+            else:
+                _copy_file(entry.path, made, entry.name)
+        os.fsync(made)
+    finally:
+        os.close(made)
+
+
+def _copy_file(source: str, folder: int, name: str) -> None:
+    with open(source, "rb") as read, open(os.open(name, NEW, 0o600, dir_fd=folder), "wb") as written:
+        while chunk := read.read(1 << 20):
+            written.write(chunk)
+        written.flush()
+        os.fchmod(written.fileno(), 0o755 if os.fstat(read.fileno()).st_mode & 0o100 else 0o644)
+        os.fsync(written.fileno())
+
+
+def remove_all(folder: int, name: str, *, keeps_mount: bool = False) -> None:
+    """Remove *name*, whatever it is; nothing is followed. *keeps_mount*: a folder that is mounted is emptied only."""
+    if look(folder, name, name, content=False).kind != steps.FOLDER:
+        try:
+            os.unlink(name, dir_fd=folder)
+        except FileNotFoundError:
+            return
+        return
+    for _top, inner, files, here in os.fwalk(name, topdown=False, dir_fd=folder):
+        for each in files:
+            os.unlink(each, dir_fd=here)
+        for each in inner:
+            if stat.S_ISLNK(os.stat(each, dir_fd=here, follow_symlinks=False).st_mode):
+                os.unlink(each, dir_fd=here)
+            else:
+                os.rmdir(each, dir_fd=here)
+    try:
+        os.rmdir(name, dir_fd=folder)
+    except OSError as error:
+        if not (keeps_mount and error.errno == errno.EBUSY):
+            raise

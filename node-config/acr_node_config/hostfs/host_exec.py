@@ -1,0 +1,181 @@
+"""Programs of the host, run as if we were not frozen and not in a container.
+
+Only programs that nobody but root can change, by the descriptor that was judged.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from acr_credential_provider.files import trusted_files
+
+from acr_node_config.model.errors import ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return *environment* without what PyInstaller's bootloader put there for this process alone.
+
+    A program of the host must not load our libraries, and another copy of ours must not take our folder for its own.
+
+    >>> clean_environment({"LD_LIBRARY_PATH": "/ours", "LD_LIBRARY_PATH_ORIG": "/theirs", "_PYI_X": "1"})
+    {'LD_LIBRARY_PATH': '/theirs', 'PYINSTALLER_RESET_ENVIRONMENT': '1'}
+    """
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(("_PYI_", "_MEIPASS")) and name not in ("LD_LIBRARY_PATH", "LD_LIBRARY_PATH_ORIG")
+    }
+    if "LD_LIBRARY_PATH_ORIG" in environment:
+        kept["LD_LIBRARY_PATH"] = environment["LD_LIBRARY_PATH_ORIG"]
+    return kept | {"PYINSTALLER_RESET_ENVIRONMENT": "1"}
+
+
+def own_environment() -> dict[str, str]:
+    """Return the environment that programs of the host get from us."""
+    return clean_environment(os.environ) | {"PATH": PATH, "LC_ALL": "C"}
+
+
+def shares(kind: str, root: str) -> bool | None:
+    """Say whether our namespace *kind* (``net``, ``pid``) is that of the first process of the node at *root*.
+
+    None where that can't be seen: it takes SYS_PTRACE, and a /proc.
+    """
+    proc = "/proc" if root == "/" else f"{root}/proc"
+    try:
+        theirs, ours = os.stat(f"{proc}/1/ns/{kind}"), os.stat(f"/proc/self/ns/{kind}")
+    except OSError:
+        return None
+    return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def is_in(kind: str, root: str) -> bool:
+    """Say the same; where it can't be seen, that we are on the node itself only if its root is ours too."""
+    seen = shares(kind, root)
+    return root == "/" if seen is None else seen
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How `subprocess` starts a command: its *words*, the *executable*, the descriptors that it needs (*passed*).
+
+    *enter* is called in the child process before that.
+    """
+
+    words: list[str]
+    executable: str
+    passed: tuple[int, ...]
+    enter: Callable[[], None] | None
+
+
+def is_there(name: str, root: str) -> bool:
+    """True if a program *name* is in a folder of `PATH` below *root*."""
+    try:
+        with _found(name, root):
+            return True
+    except (OSError, trusted_files.UntrustedFileError):
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program and its arguments. The program is the host's: its path there, or a name to find in `PATH`.
+
+    *network_of* are words of ``nsenter``, whose network it then has. *is_ours* is for a program that came with this
+    one, or that the operator named: it runs as it is, from where this process sees it.
+    """
+
+    words: Sequence[str]
+    network_of: Sequence[str] = ()
+    may_be_script: bool = True
+    is_ours: bool = False
+
+    @contextmanager
+    def start(self, root: str, environment: Mapping[str, str]) -> Iterator[Start]:
+        """Give its start on the host whose / is at *root*.
+
+        Raises ``OSError`` for what is no program, and `UntrustedFileError` if others than root could change it.
+        """
+        if self.is_ours:
+            yield Start(list(self.words), self.words[0], (), None)
+            return
+        with ExitStack() as kept:
+            program = kept.enter_context(_found(self.words[0], root))
+            if program.is_script and not self.may_be_script:
+                raise PermissionError
+            words = list(self.words)
+            passed: tuple[int, ...] = (program.descriptor,)
+            if self.network_of:
+                nsenter = kept.enter_context(_found("nsenter", root))
+                words = ["nsenter", *self.network_of, "--", program.executable, *words[1:]]
+                passed, program = (program.descriptor, nsenter.descriptor), nsenter
+            yield Start(words, program.executable, passed, program.enter(words, environment))
+
+
+@contextmanager
+def _found(name: str, root: str) -> Iterator[trusted_files.Program]:
+    """Give the program *name*; of those in `PATH`, the first that only root can change."""
+    places = [name] if "/" in name else [f"{folder}/{name}" for folder in PATH.split(":")]
+    with ExitStack() as kept:
+        problem: OSError | trusted_files.UntrustedFileError = FileNotFoundError()
+        for place in places:
+            try:
+                found = kept.enter_context(trusted_files.opened(place, root))
+            except trusted_files.UntrustedFileError as error:
+                problem = error
+            except OSError as error:
+                problem = problem if isinstance(problem, trusted_files.UntrustedFileError) else error
+            else:
+                yield found
+                return
+        raise problem
+
+
+def run(
+    command: Command | Sequence[str],
+    *,
+    root: str = "/",
+    stdin: bytes = b"",
+    seconds: float = 20.0,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run *command*, or the host's program of these words, with *root* as its /; wait at most *seconds* for its end.
+
+    Raises `ServiceError` if it can't be started, if others than root could change it, or if it does not end; what its
+    exit code means is the caller's to say. *environment* replaces the cleaned one of this process.
+    """
+    if not isinstance(command, Command):
+        command = Command(command)
+    if environment is None:
+        environment = own_environment()
+    outcome = "did not end in time"
+    remedy = f"Run it there by hand: {' '.join(command.words)}. In a pod: privileged, with the host's / mounted."
+    try:
+        with command.start(root, environment) as start:
+            return subprocess.run(  # noqa: S603 - a list of words, no shell
+                start.words,
+                executable=start.executable,
+                pass_fds=start.passed,
+                input=stdin,
+                capture_output=True,
+                timeout=seconds,
+                env=dict(environment),
+                cwd="/",
+                check=False,
+                preexec_fn=start.enter,
+            )
+    except subprocess.TimeoutExpired:
+        pass
+    except trusted_files.UntrustedFileError as error:
+        outcome, remedy = f"was not run: {error.problem}", error.remedy
+    except (OSError, subprocess.SubprocessError) as error:
+        outcome = f"could not be started ({type(error).__name__})"
+    raise ServiceError(f"{command.words[0]} {outcome} on this node", remedy=remedy)

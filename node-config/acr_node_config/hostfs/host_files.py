@@ -1,0 +1,265 @@
+"""The host's files: is a step's state there, make it so, put back what was. Each change is whole or not there at all.
+
+A change is a draft beside its place (in a name that neither the kubelet nor systemd reads), synced, renamed, and the
+folder synced: whoever is killed, or whose power fails, leaves the old state or the new one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from acr_node_config.model import steps
+from acr_node_config.model.errors import UnsafePathError
+from acr_node_config.model.steps import NOTHING, PathState
+
+from . import dir_entry, safe_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DRAFT = ".aliyun-acr-credential-provider-draft"
+
+
+def _go_on(_change: str) -> None:
+    """Where a test ends the process."""
+
+
+def _draft(name: str) -> str:
+    return f".{name}{DRAFT}"
+
+
+class HostFiles:
+    """The files below *root*, where the node's / is seen. *after_each* is told each change that was just made."""
+
+    def __init__(self, root: str = "/", after_each: Callable[[str], None] = _go_on) -> None:
+        self.root = root.rstrip("/") or "/"
+        self._after = after_each
+
+    def outside(self, path: str) -> str:
+        """Return *path* of the host as this process sees it."""
+        return path if self.root == "/" else self.root + path
+
+    def stat(self, path: str) -> PathState:
+        """Return what is at *path*; a symlink is seen itself, not what it points to."""
+        with safe_path.translate_os_errors(path):
+            try:
+                with safe_path.parent(self.root, path, to_write=False) as (folder, name):
+                    return dir_entry.look(folder, name, path)
+            except (FileNotFoundError, NotADirectoryError):
+                return NOTHING
+
+    def is_there(self, path: str) -> bool:
+        """Say whether anything is at *path*."""
+        with safe_path.translate_os_errors(path):
+            try:
+                with safe_path.parent(self.root, path, to_write=False) as (folder, name):
+                    return not dir_entry.look(folder, name, path, content=False).is_absent
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+
+    def listed(self, path: str) -> list[str]:
+        """Return the names in the folder at *path*, sorted; none if there is no such folder."""
+        with safe_path.translate_os_errors(path):
+            try:
+                folder = safe_path.open_folder(self.root, path, to_write=False)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+            try:
+                return sorted(os.listdir(folder))
+            finally:
+                os.close(folder)
+
+    def verify_parents(self, path: str) -> None:
+        """Raise `UnsafePathError` if others than root could change a folder that *path* lies in."""
+        with safe_path.translate_os_errors(path):
+            try:
+                with safe_path.parent(self.root, path, to_write=True):
+                    pass
+            except FileNotFoundError:  # made on the way, for root alone
+                return
+
+    def satisfies(self, step: steps.FileStep) -> bool:
+        """Say whether the state that *step* wants is there."""
+        if isinstance(step, steps.PutTree):
+            return self.digest(step.path) == step.digest
+        seen = self.stat(step.path)
+        match step:
+            case steps.PutFile():
+                return (seen.kind, seen.content, seen.mode) == (steps.FILE, step.content, step.mode) and (
+                    safe_path.is_trusted(seen.owner)
+                )
+            case steps.PutLink():
+                return (seen.kind, seen.target) == (steps.LINK, step.target)
+            case steps.MakeFolder():
+                right_mode = seen.mode == step.mode if step.is_ours else not seen.mode & 0o022
+                return seen.kind == steps.FOLDER and right_mode and safe_path.is_trusted(seen.owner)
+            case steps.RemoveFolder():
+                return seen.is_absent or bool(self.listed(step.path))
+            case _:
+                return seen.is_absent
+
+    def apply(self, step: steps.FileStep) -> None:
+        """Make it so. Doing it twice is as good as once."""
+        match step:
+            case steps.PutFile():
+                self._put_file(step.path, step.content, step.mode, self.stat(step.path))
+            case steps.PutLink():
+                self._put_link(step.path, step.target)
+            case steps.PutTree():
+                self._put_tree(step)
+            case steps.MakeFolder():
+                self._make_folder(step)
+            case steps.RemoveFolder():
+                self._remove_folder(step.path)
+            case steps.RemoveTree():
+                self._remove(step.path, is_tree=True)
+            case steps.RemoveFile() | steps.RemoveLink():
+                self._remove(step.path)
+
+    def restore(self, path: str, before: PathState) -> None:
+        """Put back at *path* what `look` saw there."""
+        if self.stat(path) == before:
+            return
+        if before.kind == steps.FILE:
+            self._put_file(path, before.content, before.mode, before, instead_of=(steps.ABSENT, steps.FILE, steps.LINK))
+        elif before.kind == steps.LINK:
+            self._put_link(path, before.target)
+        elif before.kind == steps.FOLDER:
+            self._make_folder(steps.MakeFolder(path, before.mode, is_ours=True))
+        elif self.stat(path).kind == steps.FOLDER:
+            self._remove_folder(path)
+        else:
+            self._remove(path)
+
+    def sweep(self, path: str) -> None:
+        """Remove the draft for *path* that a run left which was killed."""
+        with safe_path.translate_os_errors(path):
+            try:
+                with safe_path.parent(self.root, path, to_write=False) as (folder, name):
+                    if not dir_entry.look(folder, _draft(name), path, content=False).is_absent:
+                        dir_entry.remove_all(folder, _draft(name))
+                        self._settle(folder, f"swept {path}")
+            except (FileNotFoundError, NotADirectoryError):
+                return
+
+    def digest(self, path: str) -> str:
+        """Return the `tree_digest` of what is at *path*; "" if nothing is, or others than root can change it."""
+        with safe_path.translate_os_errors(path):
+            try:
+                with safe_path.parent(self.root, path, to_write=False) as (folder, name):
+                    return dir_entry.tree_digest(name, folder=folder, is_installed=True)
+            except (FileNotFoundError, NotADirectoryError):
+                return ""
+
+    def _put_file(
+        self,
+        path: str,
+        content: bytes,
+        mode: int,
+        like: PathState,
+        *,
+        instead_of: tuple[str, ...] = (steps.ABSENT, steps.FILE),
+    ) -> None:
+        with safe_path.translate_os_errors(path), safe_path.parent(self.root, path, to_write=True) as (folder, name):
+            if dir_entry.look(folder, name, path, content=False).kind not in instead_of:
+                raise UnsafePathError(f"{path} is no plain file", remedy="Look what it is, and name the real file.")
+            draft = _draft(name)
+            dir_entry.remove_all(folder, draft)
+            file = os.open(draft, dir_entry.NEW, 0o600, dir_fd=folder)
+            try:
+                dir_entry.write(file, content)
+                os.fchown(file, *((like.owner, like.group) if like.kind == steps.FILE else (-1, -1)))
+                os.fchmod(file, mode)
+                dir_entry.label_like(name, folder, file)
+                os.fsync(file)
+            except OSError:
+                os.unlink(draft, dir_fd=folder)
+                raise
+            finally:
+                os.close(file)
+            self._flip(folder, name, path)
+
+    def _put_link(self, path: str, target: str) -> None:
+        with safe_path.translate_os_errors(path), safe_path.parent(self.root, path, to_write=True) as (folder, name):
+            if dir_entry.look(folder, name, path, content=False).kind not in (steps.ABSENT, steps.LINK, steps.FILE):
+                raise UnsafePathError(f"{path} is a folder", remedy="Look what it is; we put a link there.")
+            dir_entry.remove_all(folder, _draft(name))
+            os.symlink(target, _draft(name), dir_fd=folder)
+            self._flip(folder, name, path)
+
+    def _put_tree(self, step: steps.PutTree) -> None:
+        with (
+            safe_path.translate_os_errors(step.path),
+            safe_path.parent(self.root, step.path, to_write=True) as (folder, name),
+        ):
+            draft = _draft(name)
+            dir_entry.remove_all(folder, draft)
+            try:
+                dir_entry.copy_tree(step.source, folder, draft)
+            except OSError:
+                dir_entry.remove_all(folder, draft)
+                raise
+            if dir_entry.look(folder, name, step.path, content=False).kind == steps.FOLDER:
+                dir_entry.remove_all(
+                    folder, name
+                )  # damaged, and linked by nothing: what is in use has a name of its own
+            self._flip(folder, name, step.path)
+
+    def _flip(self, folder: int, name: str, path: str) -> None:
+        self._after(f"drafted {path}")
+        os.rename(_draft(name), name, src_dir_fd=folder, dst_dir_fd=folder)
+        self._settle(folder, f"put {path}")
+
+    def _settle(self, folder: int, change: str) -> None:
+        self._after(change)
+        os.fsync(folder)
+
+    def _make_folder(self, step: steps.MakeFolder) -> None:
+        with (
+            safe_path.translate_os_errors(step.path),
+            safe_path.parent(self.root, step.path, to_write=True) as (folder, name),
+        ):
+            seen = dir_entry.look(folder, name, step.path, content=False)
+            if seen.kind == steps.ABSENT:
+                os.mkdir(name, step.mode, dir_fd=folder)
+            elif seen.kind != steps.FOLDER or not safe_path.is_trusted(seen.owner):
+                raise UnsafePathError(
+                    f"{step.path} is no folder of root's", remedy="Find out who made it; then remove it."
+                )
+            elif not step.is_ours and seen.mode & 0o022:
+                raise UnsafePathError(
+                    f"{step.path} can be changed by others than root",
+                    remedy=f"Find out why; then, on the node: chmod go-w {step.path}.",
+                )
+            opened = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            try:
+                if step.is_ours or seen.is_absent:  # the umask may have narrowed what we made
+                    os.fchmod(opened, step.mode)
+                    os.fsync(opened)
+            finally:
+                os.close(opened)
+            self._settle(folder, f"made {step.path}")
+
+    def _remove_folder(self, path: str) -> None:
+        with safe_path.translate_os_errors(path), safe_path.parent(self.root, path, to_write=True) as (folder, name):
+            try:
+                os.rmdir(name, dir_fd=folder)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.ENOENT, errno.EBUSY):  # EBUSY: a mount of our own pod
+                    raise
+                return
+            self._settle(folder, f"removed {path}")
+
+    def _remove(self, path: str, *, is_tree: bool = False) -> None:
+        with safe_path.translate_os_errors(path):
+            try:
+                with safe_path.parent(self.root, path, to_write=True) as (folder, name):
+                    if not is_tree:
+                        os.unlink(name, dir_fd=folder)
+                    else:
+                        dir_entry.remove_all(folder, name, keeps_mount=True)
+                    self._settle(folder, f"removed {path}")
+            except FileNotFoundError:
+                return

@@ -1,0 +1,170 @@
+"""The kubelet that runs on the node, as far as it can be seen from here: its process, its flags, its health."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from acr_credential_provider.kubelet.process import CONFIG_FLAG, flag
+from acr_credential_provider.model.errors import ConfigurationError
+
+from acr_node_config.discovery.discovery import provider_config
+from acr_node_config.hostfs import host_exec
+from acr_node_config.hostfs.boot import boot_id
+from acr_node_config.hostfs.host_reader import HostReader
+from acr_node_config.kubelet_config.document import Document
+from acr_node_config.kubelet_config.provider_entries import NAMES
+from acr_node_config.model.errors import ServiceError
+from acr_node_config.model.running_config import InForce, is_kubelet
+
+from . import loaded_config, loopback
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Mapping
+
+    from .service_manager import ServiceManager, ServiceState
+
+HEALTHZ_PORT = 10248
+SECONDS = 2.0
+HEALTH = {b"ok": True, b"no": False}
+"""What ``node healthz`` says where the kubelet is well, and where it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class KubeletProbe:
+    """The process of *unit*, seen through *root*/proc. *flags* are those that it should have.
+
+    *program* is a path of the node where our own program is: where the node's network is another one than ours (a pod
+    without hostNetwork), that is run in it to ask. *config* is the CredentialProviderConfig, a file or a folder.
+    """
+
+    service: ServiceManager
+    unit: str
+    root: str = "/"
+    flags: Mapping[str, str] | None = None
+    program: str = ""
+    config: str = ""
+
+    def state(self) -> ServiceState:
+        """Return what systemd says of it."""
+        return self.service.state(self.unit)
+
+    def is_healthy(self) -> bool | None:
+        """Return what its /healthz says; None if it can't be asked from here."""
+        if host_exec.is_in("net", self.root):
+            return answers()
+        ended = self._asked_there("healthz")
+        return HEALTH.get(ended.stdout.strip()) if ended else None  # the code of a failure may be nsenter's own
+
+    def config_there(self) -> str:
+        """Return the digest of the CredentialProviderConfig that is there now, "" without one."""
+        found = provider_config(HostReader(self.root), self.config)
+        return loaded_config.digest(file.content for file in found.files) if found else ""
+
+    def config_read(self) -> str:
+        """Return the digest of the one that it says it has read, "" where it does not say."""
+        if host_exec.is_in("net", self.root):
+            return loaded_config.ask()
+        ended = self._asked_there("loaded-config")
+        return ended.stdout.decode("utf-8", "replace").strip() if ended and ended.returncode == 0 else ""
+
+    def has_flags(self, pid: int) -> bool | None:
+        """Say whether process *pid* has the flags that it should have, and no others of their names."""
+        if self.flags is None:
+            return None
+        words = self._command_line(pid)
+        if not words:
+            return None
+        return all(flag(words, name) == value for name, value in self.flags.items())
+
+    def in_force(self, pid: int) -> InForce | None:
+        """Return what the kubelet of process *pid* runs with, but for our providers; None if that can't be seen."""
+        words = self._command_line(pid)
+        return InForce.of(words, self._providers(flag(words, CONFIG_FLAG) or self.config)) if words else None
+
+    def start_id(self) -> str:
+        """Return the boot and the process with the moment of its start, in ticks since the boot: no clock is in it."""
+        try:
+            pid = self.state().pid
+        except ServiceError:
+            return ""
+        if not pid:
+            return ""
+        fields = _read(f"{self._proc}/{pid}/stat").rpartition(")")[2].split()
+        return f"{boot_id()} {pid} {fields[19] if len(fields) > 19 else ''}"
+
+    def _providers(self, path: str) -> list[str] | None:
+        """Return the names of the providers of others in the configuration at *path*, None if it can't be read."""
+        found = provider_config(HostReader(self.root), path)
+        try:
+            names = (
+                [name for file in found.files for name in Document.parse(file.content, file.path).names]
+                if found
+                else []
+            )
+        except ConfigurationError:
+            return None
+        return [name for name in names if name not in NAMES]
+
+    def _command_line(self, pid: int) -> list[str]:
+        """Return the command line of the kubelet that *pid* is, or that a script at *pid* started; else that of *pid*.
+
+        A script that passes its arguments on may add some of its own.
+        """
+        words = _words(f"{self._proc}/{pid}/cmdline")
+        if not words or is_kubelet(words):
+            return words
+        started = [below for each in self._below(pid) if is_kubelet(below := _words(f"{self._proc}/{each}/cmdline"))]
+        return started[0] if len(started) == 1 else words
+
+    def _below(self, pid: int) -> list[int]:
+        """Return the processes that *pid* or one of its own started, those of pods aside."""
+        parents = {}
+        for entry in filter(str.isdigit, _listed(self._proc)):
+            fields = _read(f"{self._proc}/{entry}/stat").rpartition(")")[2].split()
+            if len(fields) > 1 and fields[1].isdigit():
+                parents[int(entry)] = int(fields[1])
+        found = [pid]
+        for each in found:
+            found += [child for child, parent in parents.items() if parent == each and child not in found]
+        return [each for each in found[1:] if "kubepods" not in _read(f"{self._proc}/{each}/cgroup")]
+
+    def _asked_there(self, verb: str) -> subprocess.CompletedProcess[bytes] | None:
+        """Run our program on the node, in the node's network; None if that can't be done from here."""
+        if not self.program:
+            return None
+        command = host_exec.Command([self.program, "node", verb], ["--target", "1", "--net"])
+        try:
+            return host_exec.run(command, root=self.root, seconds=SECONDS + 8.0)
+        except ServiceError:
+            return None
+
+    @property
+    def _proc(self) -> str:
+        return "/proc" if self.root == "/" else f"{self.root}/proc"
+
+
+def answers(port: int = HEALTHZ_PORT, *, seconds: float = SECONDS) -> bool:
+    """Say whether the /healthz on this network's loopback is well, and says so within *seconds*."""
+    return loopback.is_ok(loopback.get(port, "/healthz", seconds=seconds, largest=loopback.STATUS))
+
+
+def _listed(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(1 << 20)
+    except OSError:
+        return ""
+
+
+def _words(path: str) -> list[str]:
+    return _read(path).removesuffix("\0").split("\0") if _read(path) else []

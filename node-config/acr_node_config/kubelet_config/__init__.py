@@ -1,0 +1,1 @@
+"""CredentialProviderConfig: read, validate, edit in place. Imports model."""

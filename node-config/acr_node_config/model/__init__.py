@@ -1,0 +1,1 @@
+"""Values and rules: node facts, steps, placement, environment files. No I/O."""

@@ -1,0 +1,237 @@
+"""What a node is, as values: nothing here looks, and nothing here decides.
+
+`discovery.discover` fills them in on a host; tests write them down. All paths are absolute and the node's
+own, also where the node's root is mounted elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG, flag
+from acr_credential_provider.model.errors import ConfigurationError
+
+from .environment_file import EnvironmentFile, split
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Version = tuple[int, int]
+"""A kubelet's version as (major, minor)."""
+
+KUBEADM_FLAGS = "/var/lib/kubelet/kubeadm-flags.env"
+"""kubeadm writes it anew at each join and upgrade, so it is never edited."""
+ACK_ARGUMENTS = "/etc/kubernetes/kubelet-customized-args.conf"
+"""Where ACK takes a node's own kubelet flags from, as `ACK_VARIABLE`."""
+ACK_VARIABLE = "KUBELET_CUSTOMIZED_ARGS"
+EXTRA_ARGUMENTS = "KUBELET_EXTRA_ARGS"
+"""The variable that the packages of kubeadm and most distributions leave to a node's operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFile:
+    """A regular file on the node; *mode* holds the permission bits only.
+
+    *path* is its own, past all symlinks, so that it is changed and no symlink replaced; in a folder
+    of files it is the name there, by which they are read in order.
+    """
+
+    path: str
+    content: bytes = field(repr=False)
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingSystem:
+    """Who made the node's system: fields of os-release(5), lower case."""
+
+    name: str = ""
+    """ID."""
+    like: tuple[str, ...] = ()
+    """ID_LIKE."""
+    version: str = ""
+    """VERSION_ID."""
+    variant: str = ""
+    """VARIANT_ID."""
+    is_openshift: bool = False
+    """Whether OPENSHIFT_VERSION is there, or the machine config daemon's folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What can be done in a folder of the node, or in the nearest one above it that is there."""
+
+    is_writable: bool
+    is_executable: bool = True
+    """False on a file system that is mounted noexec."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningKubelet:
+    """The kubelet as a process; of k3s, k3s itself."""
+
+    pid: int
+    program: str
+    """Its executable."""
+    arguments: tuple[str, ...] = field(repr=False)
+    """Its command line, the program's name first; k3s may be given its token there."""
+    config: str
+    """The CredentialProviderConfig that it was started with: a flag's value or its default, "" for none."""
+    bin_dir: str
+    """The folder of credential providers, likewise."""
+    version: Version | None = None
+    """None when it could not be asked."""
+    unit: str = ""
+    """The systemd unit that its cgroup says it is of, "" for none."""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What it was started with; empty where that can't be seen."""
+
+    def flag(self, name: str) -> str:
+        """Return what *name* was given last, "" without it."""
+        return flag(self.arguments, name)
+
+
+ABSENT = "is not there, and is not optional"
+"""What is wrong with a source that systemd does not start the unit without."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSource:
+    """One file of the unit's ``EnvironmentFile=``: where, whether it may be absent, and what is there.
+
+    *problem* says why nobody here can tell what systemd reads there, "" if it can be told.
+    """
+
+    path: str
+    is_optional: bool
+    file: HostFile | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KubeletUnit:
+    """What systemd knows of the kubelet's unit."""
+
+    name: str
+    command: tuple[str, ...] = field(default=(), repr=False)
+    """``ExecStart=``, its variables not replaced: a word ``$NAME`` becomes as many words as it holds."""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """``Environment=``: what holds where no file says otherwise."""
+    environment_files: tuple[EnvironmentSource, ...] = ()
+    """In systemd's order: the last one that sets a variable holds."""
+    passed: tuple[str, ...] = ()
+    """``PassEnvironment=``: variables of systemd's own, where nothing else sets them."""
+    unset: tuple[str, ...] = field(default=(), repr=False)
+    """``UnsetEnvironment=``: what is taken away after all others, by NAME or NAME=VALUE."""
+    scripts: tuple[str, ...] = ()
+    """Scripts in its command that name credential providers themselves."""
+
+    def value(self, variable: str) -> str:
+        """Return what systemd sets *variable* to, "" where nothing does; files that it cannot read say nothing."""
+        found = self.environment.get(variable, "")
+        for source in self.environment_files:
+            try:
+                value = EnvironmentFile.parse(source.file.content).value(variable) if source.file else None
+            except ConfigurationError:
+                continue
+            found = found if value is None else value
+        return found
+
+    def words(self) -> list[str]:
+        """Return the command line that the kubelet would be started with."""
+        words: list[str] = []
+        for word in self.command:
+            name = word.removeprefix("$")
+            is_variable = word.startswith("$") and name.isidentifier()
+            words += (split(self.value(name)) or []) if is_variable else [word]
+        return words
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderConfig:
+    """The CredentialProviderConfig that is there: a file, or from 1.34 on a folder of them.
+
+    *files* are those that the kubelet reads, in its order.
+    """
+
+    path: str
+    is_directory: bool
+    files: tuple[HostFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rancher:
+    """k3s or RKE2 on the node; *name* is ``k3s`` or ``rke2``.
+
+    *files* are its config.yaml and those of config.yaml.d, in its order: the last value holds. *arguments* are its own
+    on the command line, which are read after them. *config_file* is the first of the files, "" for the usual one.
+    """
+
+    name: str
+    unit: str
+    files: tuple[HostFile, ...] = ()
+    arguments: tuple[str, ...] = field(default=(), repr=False)
+    config_file: str = ""
+
+    @property
+    def folder(self) -> str:
+        """Its folder below /etc."""
+        return f"/etc/rancher/{self.name}"
+
+    @property
+    def drop_ins(self) -> str:
+        """The folder of files that it reads after the first one."""
+        return f"{self.config_file or f'{self.folder}/config.yaml'}.d"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """All that decides how a node is changed."""
+
+    system: OperatingSystem = OperatingSystem()
+    kubelet: RunningKubelet | None = None
+    """None where none runs: while an image is baked, or before the node's first boot ends."""
+    version: Version | None = None
+    """The kubelet's, running or not; None when nothing tells it."""
+    unit: KubeletUnit | None = None
+    rancher: Rancher | None = None
+    config: ProviderConfig | None = None
+    """What stands where the kubelet's flags point, None when nothing does."""
+    executables: frozenset[str] = frozenset()
+    """Names in the kubelet's folder of credential providers that can be run."""
+    folders: Mapping[str, Folder] = field(default_factory=dict)
+    """Of each folder that something may be put into."""
+    ack_arguments: HostFile | None = None
+    """The file at `ACK_ARGUMENTS`."""
+    has_systemd: bool = False
+    has_dbus: bool = False
+    """Whether systemd's socket or the system bus's is there."""
+    is_user_namespaced: bool = False
+    """Whether our root is not the node's: files of ours would then belong to somebody else there."""
+    is_image: bool = False
+    """Whether this is the tree of a node to be: nothing runs, nothing is restarted."""
+
+    @property
+    def given(self) -> tuple[str, str]:
+        """The CredentialProviderConfig and the bin dir that the kubelet runs with, or would be started with."""
+        if self.kubelet is not None:
+            return self.kubelet.config, self.kubelet.bin_dir
+        words = self.unit.words() if self.unit else []
+        return flag(words, CONFIG_FLAG), flag(words, BIN_DIR_FLAG)
+
+    @property
+    def lone_flag(self) -> str:
+        """The one of the two flags that was given alone, "" if none or both were."""
+        config, bin_dir = self.given
+        if bool(config) == bool(bin_dir):
+            return ""
+        return CONFIG_FLAG if config else BIN_DIR_FLAG
+
+    def folder(self, path: str) -> Folder:
+        """Return what is known of *path* or the nearest known folder above it; writable when nothing is."""
+        while path not in self.folders and path not in ("", "/"):
+            path = path.rpartition("/")[0]
+        return self.folders.get(path or "/", Folder(is_writable=True))

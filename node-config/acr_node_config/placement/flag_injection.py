@@ -1,0 +1,171 @@
+"""Which variable of which environment file brings flags to the kubelet, and may be edited by us.
+
+systemd is asked for the files, never a convention: the last one that sets the variable holds,
+and only one that belongs to the node's operator is edited.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from acr_node_config.model.environment_file import EnvironmentFile, split
+from acr_node_config.model.facts import ABSENT, ACK_ARGUMENTS, ACK_VARIABLE, EXTRA_ARGUMENTS
+from acr_node_config.model.placement import FALLBACK, EnvironmentFlags, PlacementRefusedError
+from acr_node_config.model.running_config import InForce
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from acr_node_config.model.facts import EnvironmentSource, HostFile, KubeletUnit, NodeFacts
+
+DEBIAN, RED_HAT = "/etc/default/kubelet", "/etc/sysconfig/kubelet"
+NAMED = {
+    "kubeadm-deb": EnvironmentFlags(DEBIAN, EXTRA_ARGUMENTS),
+    "kubeadm-rpm": EnvironmentFlags(RED_HAT, EXTRA_ARGUMENTS),
+    "ack": EnvironmentFlags(ACK_ARGUMENTS, ACK_VARIABLE),
+}
+"""Where the flags go by the name of a profile."""
+
+_NOT_AN_OPERATORS = ("/run/", "/usr/", "/lib/", "/proc/", "/tmp/", "/var/lib/kubelet/")  # noqa: S108 - none of ours
+_ELSEWHERE = f"Use mode files-only and give the kubelet the two flags where its others come from; or {FALLBACK}."
+
+
+def choose_flag_target(facts: NodeFacts, profile: str, flags: Mapping[str, str]) -> tuple[str, EnvironmentFlags]:
+    """Return the profile's name and where *flags* go; or raise `PlacementRefusedError`.
+
+    A file that cannot be parsed raises `ConfigurationError`.
+
+    *profile* is one of `NAMED` to have that one, whatever the unit says; "" to ask the unit.
+    """
+    name = profile or ("ack" if _is_ack(facts) else "")
+    if name in NAMED:
+        target = NAMED[name]
+    else:
+        target = _of_unit(facts.unit)
+        name = next((each for each, known in NAMED.items() if known == target), "generic")
+    if facts.unit is not None:
+        _check_effect(facts.unit, target, is_certain=name != "ack", is_image=facts.is_image)
+    file = _file_at(facts, target.path)
+    _check_running(facts, target.variable, file)
+    EnvironmentFile.parse(file.content if file else b"", target.path).with_flags(target.variable, flags)
+    return name, EnvironmentFlags(file.path if file else target.path, target.variable)
+
+
+def _is_ack(facts: NodeFacts) -> bool:
+    sources = facts.unit.environment_files if facts.unit else ()
+    return facts.ack_arguments is not None or any(each.path == ACK_ARGUMENTS for each in sources)
+
+
+def _of_unit(unit: KubeletUnit | None) -> EnvironmentFlags:
+    if unit is None:
+        raise PlacementRefusedError(
+            "nothing says where the kubelet's flags come from", "Name the profile, or " + _ELSEWHERE
+        )
+    variable = next((name for name in (EXTRA_ARGUMENTS, ACK_VARIABLE) if f"${name}" in unit.command), "")
+    if not variable:
+        raise PlacementRefusedError(
+            f"{unit.name} takes flags from no variable that is left to the operator", _ELSEWHERE
+        )
+    holder = _holder(unit, variable)
+    if holder is not None:
+        return EnvironmentFlags(holder.path, variable)
+    # What says nothing of the kubelet yet may be for anything: os-release, a proxy's variables.
+    mine = [each.path for each in unit.environment_files if _is_an_operators(each.path) and "kubelet" in each.path]
+    usual = [path for path in (DEBIAN, RED_HAT) if path in mine]
+    if not mine:
+        raise PlacementRefusedError(f"{unit.name} reads no environment file that is left to the operator", _ELSEWHERE)
+    return EnvironmentFlags((usual or mine[-1:])[0], variable)
+
+
+def _check_effect(unit: KubeletUnit, target: EnvironmentFlags, *, is_certain: bool, is_image: bool) -> None:
+    """Raise when flags in *target* would not reach the kubelet, or take away what it has.
+
+    ACK may read its file itself (not *is_certain*); whether that worked shows after the restart.
+    """
+    is_read = any(each.path == target.path for each in unit.environment_files)
+    is_used = f"${target.variable}" in unit.command
+    if not (is_read and is_used):
+        if not is_certain:
+            return
+        what = f"read {target.path}" if not is_read else f"use ${target.variable} as words of their own"
+        raise PlacementRefusedError(f"{unit.name} does not {what}", _ELSEWHERE)
+    holder = _holder(unit, target.variable)
+    _check_sources(unit, target, holder, is_image=is_image)
+    if holder is not None and holder.path != target.path:
+        raise PlacementRefusedError(
+            f"{holder.path} sets {target.variable} after {target.path}, and so overrides it",
+            f"Move what it sets to {target.path}, or take it out.",
+        )
+    if holder is not None and not _is_an_operators(holder.path):
+        raise PlacementRefusedError(
+            f"{holder.path}, which sets {target.variable}, is not the operator's to edit", _ELSEWHERE
+        )
+    if holder is None and unit.environment.get(target.variable):
+        raise PlacementRefusedError(
+            f"{unit.name} sets {target.variable} itself (Environment=), and a file would take that away",
+            f"Move its value to {target.path}.",
+        )
+
+
+def _check_sources(
+    unit: KubeletUnit, target: EnvironmentFlags, holder: EnvironmentSource | None, *, is_image: bool
+) -> None:
+    """Raise when it can't be told what sets the variable, or when something takes it away again.
+
+    A file that is not there in an image may be written at its first boot, optional or not.
+    """
+    variable = target.variable
+    if any(each.partition("=")[0] == variable for each in unit.unset):
+        raise PlacementRefusedError(
+            f"{unit.name} takes {variable} away (UnsetEnvironment=)", f"Take it out. {_ELSEWHERE}"
+        )
+    start = unit.environment_files.index(holder) if holder is not None else 0
+    for source in unit.environment_files[start:]:
+        is_to_come = is_image and source.problem == ABSENT
+        if source.problem and source.path != target.path and not is_to_come:
+            raise PlacementRefusedError(
+                f"{source.path}, which may set {variable} for {unit.name}, {source.problem}",
+                f"Correct its EnvironmentFile=, so that it can be told what the kubelet has there. {_ELSEWHERE}",
+            )
+    if holder is None and variable in unit.passed and not unit.environment.get(variable):
+        raise PlacementRefusedError(
+            f"{unit.name} takes {variable} from systemd itself (PassEnvironment=), and a file would override that",
+            f"Move its value to {target.path}, and take it out of PassEnvironment=.",
+        )
+
+
+def _check_running(facts: NodeFacts, variable: str, file: HostFile | None) -> None:
+    """Raise when the kubelet runs with flags in *variable* that nothing read here gives it: they would be lost."""
+    running = facts.kubelet.environment.get(variable, "") if facts.kubelet else ""
+    known = EnvironmentFile.parse(file.content).value(variable) if file else None
+    known = facts.unit.value(variable) if known is None and facts.unit else known
+    now = InForce.of(["", *(split(running) or [])], None)
+    lost = now.lost(InForce.of(["", *(split(known or "") or [])], None))
+    if lost:
+        raise PlacementRefusedError(
+            f"the kubelet runs with flags in {variable} that no file of its unit gives it: {', '.join(lost)}",
+            "If they were taken out on purpose, restart the kubelet first. If not, move them to the unit's environment "
+            "file: what sets them now (a script, systemctl set-environment) would be overridden.",
+        )
+
+
+def _holder(unit: KubeletUnit, variable: str) -> EnvironmentSource | None:
+    """Return the source whose value of *variable* holds; raise `ConfigurationError` for one that cannot be read."""
+    setters = [
+        source
+        for source in unit.environment_files
+        if source.file and EnvironmentFile.parse(source.file.content, source.path).value(variable) is not None
+    ]
+    return setters[-1] if setters else None
+
+
+def _is_an_operators(path: str) -> bool:
+    return not path.startswith(_NOT_AN_OPERATORS) and not set(path) & set("*?[%")
+
+
+def _file_at(facts: NodeFacts, path: str) -> HostFile | None:
+    sources = facts.unit.environment_files if facts.unit else ()
+    found = [each.file for each in sources if each.path == path]
+    if path == ACK_ARGUMENTS:
+        found.append(facts.ack_arguments)
+    return next(filter(None, found), None)

@@ -1,0 +1,1 @@
+"""The unprivileged container of the DaemonSet: node condition, events, restart leases. Imports rollout."""

@@ -1,0 +1,188 @@
+"""What a cluster is told of a node: a condition, Events and metrics. Pure: a status in, documents out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from acr_node_config.rollout import agent_status as of
+from acr_node_config.rollout.agent_status import AgentStatus, plain_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONDITION = "ACRCredentialProviderReady"
+COMPONENT = "aliyun-acr-credential-provider"
+STALE_AFTER = 120.0
+"""Seconds without a sign of life from the agent; it gives one each 15 s, but for a restart under way (40 s)."""
+LONGEST_MESSAGE = 1000  # an Event's note may have 1024 bytes
+
+_REASONS = {
+    of.STARTING: "Starting",
+    of.READY: "Installed",
+    of.WAITING: "WaitingForSlot",
+    of.REFUSED: "NodeNotSupported",
+    of.REJECTED: "ChangeRejected",
+    of.FAILED: "Failed",
+    of.STANDBY: "OtherAgentAtWork",
+    of.UNINSTALLED: "Uninstalled",
+}
+_WARNINGS = (of.REFUSED, of.REJECTED, of.FAILED)
+_TOLD = (of.READY, of.REFUSED, of.REJECTED, of.FAILED, of.UNINSTALLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """The node's condition: *status* is True, False or Unknown, as Kubernetes spells them."""
+
+    status: str
+    reason: str
+    message: str
+
+    def to_dict(self, *, now: float, since: float) -> dict[str, Any]:
+        """Return the patch of a node's status; *now* and *since* (its last transition) are seconds since the epoch."""
+        return {
+            "status": {
+                "conditions": [
+                    {
+                        "type": CONDITION,
+                        "status": self.status,
+                        "reason": self.reason,
+                        "message": self.message,
+                        "lastHeartbeatTime": _time(now),
+                        "lastTransitionTime": _time(since),
+                    }
+                ]
+            }
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEvent:
+    """Something worth an Event of the node."""
+
+    reason: str
+    message: str
+    is_warning: bool = False
+
+    def to_dict(self, node: str, uid: str, *, name: str, now: float) -> dict[str, Any]:
+        """Return the Event; like the kubelet's own about its node it lies in the namespace default."""
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": "default"},
+            "involvedObject": {"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid},
+            "reason": self.reason,
+            "message": self.message[:LONGEST_MESSAGE],
+            "type": "Warning" if self.is_warning else "Normal",
+            "source": {"component": COMPONENT, "host": node},
+            "firstTimestamp": _time(now),
+            "lastTimestamp": _time(now),
+            "count": 1,
+        }
+
+
+def is_stale(status: AgentStatus | None, now: float) -> bool:
+    """Say whether the agent has given no sign of life for long; *now* is in seconds since boot."""
+    return status is None or not -STALE_AFTER < now - status.beat < STALE_AFTER
+
+
+def condition(status: AgentStatus | None, now: float) -> Condition:
+    """Return how the node stands; *now* is in seconds since boot."""
+    if status is None or is_stale(status, now):
+        return Condition("Unknown", "AgentSilent", "the agent has not said anything for a while; see its log")
+    words = [status.message, status.remedy]
+    if status.settings.outcome == of.UNUSABLE:
+        words += ["New settings are not usable, the last good ones stay: " + " ".join(status.settings.problems[:3])]
+    verdict = "Unknown" if status.state == of.STARTING else str(status.is_serving)
+    return Condition(verdict, _REASONS[status.state], _joined(words) or "The kubelet uses the plugin.")
+
+
+def events_between(before: AgentStatus | None, after: AgentStatus) -> Iterator[NodeEvent]:
+    """Yield what has happened between two looks at a node; *before* is None at the first."""
+    if after.state in _TOLD and (before is None or (before.state, before.message) != (after.state, after.message)):
+        words = _joined([after.message, after.remedy]) or "The kubelet uses the plugin."
+        yield NodeEvent("ACR" + _REASONS[after.state], words, is_warning=after.state in _WARNINGS)
+    if before is not None and after.counts.get("drift_repairs", 0) > before.counts.get("drift_repairs", 0):
+        yield NodeEvent("ACRDriftRepaired", "Somebody changed what is installed on this node; it was put right again.")
+    if (before.settings if before else None) == after.settings:
+        return
+    if after.settings.outcome == of.UNUSABLE:
+        words = _joined(["New settings are not usable, the last good ones stay.", *after.settings.problems[:5]])
+        yield NodeEvent("ACRSettingsUnusable", words, is_warning=True)
+    elif before is not None and after.settings.in_force != before.settings.in_force and after.settings.in_force:
+        yield NodeEvent("ACRSettingsChanged", f"Settings {after.settings.in_force} are in force.")
+
+
+_COUNTERS = {
+    "installs": "Runs of the installer that changed something.",
+    "failures": "Checks and runs of the installer that failed.",
+    "drift_repairs": "Repairs of what somebody changed on the node.",
+    "settings_changes": "Settings that were taken over.",
+    "settings_unusable": "Settings that were judged unusable.",
+    "warm_runs": "Runs that renewed tokens ahead of time.",
+    "warm_failures": "Those of them in which a renewal failed.",
+}
+
+
+def metrics(status: AgentStatus | None, now: float) -> str:
+    """Return the node's metrics in the text format of Prometheus; *now* is in seconds since boot."""
+    lines: list[str] = []
+
+    def metric(name: str, kind: str, purpose: str, *values: tuple[str, float]) -> None:
+        lines.append(f"# HELP acr_node_{name} {purpose}")
+        lines.append(f"# TYPE acr_node_{name} {kind}")
+        lines.extend(f"acr_node_{name}{labels} {value:.12g}" for labels, value in values)
+
+    metric("agent_up", "gauge", "1 while the agent gives signs of life.", ("", float(not is_stale(status, now))))
+    if status is None:
+        return "\n".join(lines) + "\n"
+    metric("agent_silent_seconds", "gauge", "Time since its last sign of life.", ("", max(now - status.beat, 0.0)))
+    metric("ready", "gauge", "1 while the kubelet uses a plugin that was verified.", ("", float(status.is_serving)))
+    metric(
+        "state",
+        "gauge",
+        "1 for the state that the node is in.",
+        *((_labels(state=each), float(each == status.state)) for each in of.STATES),
+    )
+    metric("info", "gauge", "The agent's version.", (_labels(version=status.version), 1.0))
+    is_usable = status.settings.outcome != of.UNUSABLE
+    metric("settings_usable", "gauge", "0 while new settings are not usable.", ("", float(is_usable)))
+    for name, purpose in _COUNTERS.items():
+        metric(f"{name}_total", "counter", purpose, ("", float(status.counts.get(name, 0))))
+    metric(
+        "token_due_seconds",
+        "gauge",
+        "Time until a remembered token should be renewed; negative: it is late.",
+        *((_labels(registry=each.host), each.due_in) for each in status.tokens),
+    )
+    metric(
+        "token_dead_seconds",
+        "gauge",
+        "Time until a remembered token is not used any more.",
+        *((_labels(registry=each.host), each.dead_in) for each in status.tokens),
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _labels(**labels: str) -> str:
+    """Return *labels* as the format writes them.
+
+    >>> _labels(registry="example.com", state="ready")
+    '{registry="example.com",state="ready"}'
+    """
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items()) + "}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+
+
+def _joined(words: list[str]) -> str:
+    sentences = (each.rstrip() for each in words if each)
+    return plain_text(" ".join(each if each.endswith((".", ":")) else f"{each}." for each in sentences))
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,168 @@
+"""What the agent says of its node, and what its reporter grants it: values, and their one JSON form each.
+
+The privileged agent has no ServiceAccount token and listens nowhere; the reporter has both and no privileges. They
+meet in these two documents. No text in them is a secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STARTING = "starting"
+READY = "ready"
+WAITING = "waiting"
+"""A change that restarts the kubelet waits for its turn."""
+REFUSED = "refused"
+"""The node cannot be changed safely, and was not."""
+REJECTED = "rejected"
+"""The kubelet did not live with the change, which was undone."""
+FAILED = "failed"
+"""Something did not work; it is tried again."""
+STANDBY = "standby"
+"""Another agent is at work on this node."""
+UNINSTALLED = "uninstalled"
+STATES = (STARTING, READY, WAITING, REFUSED, REJECTED, FAILED, STANDBY, UNINSTALLED)
+
+IN_FORCE = "in-force"
+SPREADING = "spreading"
+"""New settings wait for this node's share of the time over which all nodes take them."""
+UNUSABLE = "unusable"
+"""New settings were judged unusable: the last good ones stay."""
+
+LONGEST_TEXT = 1024
+MOST_PROBLEMS = 20
+MOST_REGISTRIES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsStatus:
+    """How the settings that were pushed to this node stand.
+
+    *in_force* and *offered* are short digests, "" for none; *problems* are the sentences of who judged them.
+    """
+
+    outcome: str = ""
+    in_force: str = ""
+    offered: str = ""
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStatus:
+    """A remembered token: the host it is for, and seconds until it should be renewed and until it dies."""
+
+    host: str
+    due_in: float
+    dead_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStatus:
+    """Everything that people and monitoring may know of a node.
+
+    *is_serving*: the kubelet runs with a plugin that was verified, whatever else is going on. *content* tells what the
+    node is to become, the same text on each node that is to become the same. *slot* names a request for leave to
+    restart the kubelet, "" for none. *beat* is when this was written, in seconds since boot.
+    """
+
+    version: str
+    state: str = STARTING
+    message: str = ""
+    remedy: str = ""
+    is_serving: bool = False
+    content: str = ""
+    slot: str = ""
+    settings: SettingsStatus = SettingsStatus()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    tokens: tuple[TokenStatus, ...] = ()
+    beat: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON can hold it.
+
+        >>> AgentStatus.from_dict(AgentStatus("1.0", state="ready").to_dict()) == AgentStatus("1.0", state="ready")
+        True
+        """
+        return asdict(self) | {"counts": dict(self.counts)}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> AgentStatus:
+        """Return what `document` wrote; raise ``ValueError`` for anything else."""
+        try:
+            settings = dict(document["settings"])
+            status = cls(
+                version=_text(document["version"]),
+                state=_text(document["state"]),
+                message=_text(document["message"]),
+                remedy=_text(document["remedy"]),
+                is_serving=document["is_serving"] is True,
+                content=_text(document["content"]),
+                slot=_text(document["slot"]),
+                settings=SettingsStatus(
+                    _text(settings["outcome"]),
+                    _text(settings["in_force"]),
+                    _text(settings["offered"]),
+                    tuple(_text(each) for each in settings["problems"][:MOST_PROBLEMS]),
+                ),
+                counts={_text(name): int(count) for name, count in dict(document["counts"]).items()},
+                tokens=tuple(
+                    TokenStatus(_text(each["host"]), float(each["due_in"]), float(each["dead_in"]))
+                    for each in document["tokens"][:MOST_REGISTRIES]
+                ),
+                beat=float(document["beat"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a status: {type(error).__name__}") from None
+        if status.state not in STATES:
+            raise ValueError("not a status: its state is unknown")
+        return status
+
+
+@dataclass(frozen=True, slots=True)
+class RestartGrant:
+    """Leave to restart the kubelet for the request *slot*, until *until* (seconds since boot); or why there is none."""
+
+    slot: str
+    until: float = 0.0
+    refusal: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> RestartGrant:
+        """Return what `document` wrote; raise ``ValueError`` for anything else."""
+        try:
+            return cls(_text(document["slot"]), float(document["until"]), _text(document["refusal"]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a grant: {type(error).__name__}") from None
+
+
+def plain_text(text: str) -> str:
+    r"""Return *text* as one line of printable characters and bounded length, fit for logs, Events and labels.
+
+    >>> plain_text("two\nlines\x1b[31m")
+    'two lines [31m'
+    """
+    words = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return words if len(words) <= LONGEST_TEXT else words[: LONGEST_TEXT - 3] + "..."
+
+
+def short_digest(*parts: bytes) -> str:
+    """Return 16 hexadecimal digits that tell *parts* from any others."""
+    hashed = hashlib.sha256()
+    for part in parts:
+        hashed.update(len(part).to_bytes(8, "big") + part)
+    return hashed.hexdigest()[:16]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return plain_text(value)

@@ -1,0 +1,180 @@
+"""The ECS metadata service: the node's region, its RAM role, and that role's credentials."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from acr_credential_provider.model.cloud_credential import CloudCredential
+from acr_credential_provider.model.errors import CloudUnreachableError, DeadlineExceededError, IdentityUnavailableError
+
+from .responses import server_time
+from .retry import call_with_retry
+from .transport import METADATA_HOST, HttpRequest
+from .transport_errors import TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .transport import HttpResponse, Transport
+
+_TOKEN_TTL = 300  # seconds; a long-lived caller asks for the next one when this one is refused
+_ROLES = "/latest/meta-data/ram/security-credentials/"
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_REGION = re.compile(r"[a-z]{2,3}(-[a-z0-9]+)+")
+_TOKEN = re.compile(r"[!-~]{1,4096}")  # printable ASCII without spaces: it goes into a header
+_LONGEST_SESSION = 48 * 3600.0
+
+_NOT_ECS = (
+    "The nodeRole identity needs an ECS instance. Elsewhere use another identity (accessKey, serviceAccount); "
+    "on ECS check that nothing blocks 100.100.100.200 (network policy, iptables)."
+)
+_ATTACH = "Attach a RAM role to this ECS instance (or to the node pool), or use another identity in the settings."
+_LET_TOKENS_THROUGH = (
+    "Let PUT requests to 100.100.100.200 through: no proxy, firewall rule or other metadata agent may stand in between."
+)
+_LATER = "Try again; if it stays, restart the instance's metadata service from the ECS console or ask support."
+
+
+class Imds:
+    """The metadata service of this instance; never asked through a proxy.
+
+    A session token is fetched first (v2), as hardened instances require. *allow_v1* goes on
+    without one where the service does not know tokens. All methods raise
+    `IdentityUnavailableError` with the reason.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        endpoint: str = f"http://{METADATA_HOST}",
+        allow_v1: bool = False,
+        bound: float = 2.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._transport = transport
+        self._endpoint = endpoint.rstrip("/")
+        self._allow_v1 = allow_v1
+        self._bound = bound
+        self._clock = clock
+        self._token: str | None = None  # "" is v1
+
+    def region_id(self) -> str:
+        """Return the region of this instance, such as ``cn-hangzhou``."""
+        region = _text(self._get("/latest/meta-data/region-id", missing="the region"))
+        if not _REGION.fullmatch(region):
+            raise IdentityUnavailableError("the metadata service sent a region that is none", remedy=_NOT_ECS)
+        return region
+
+    def role_name(self) -> str:
+        """Return the name of the RAM role that is attached to this instance."""
+        problem = "no RAM role is attached to this ECS instance"
+        names = _text(self._get(_ROLES, missing=problem)).split()
+        if not names:
+            raise IdentityUnavailableError(problem, remedy=_ATTACH)
+        if not _NAME.fullmatch(names[0]):
+            raise IdentityUnavailableError("the metadata service sent a role name that is none", remedy=_NOT_ECS)
+        return names[0]
+
+    def role_credential(self, role: str) -> CloudCredential:
+        """Return the session of *role*; its life is told by the service's own clock."""
+        if not _NAME.fullmatch(role):
+            raise IdentityUnavailableError("the RAM role's name has a wrong form", remedy="Correct the role's name.")
+        problem = f"the RAM role {role} is not attached to this ECS instance"
+        response = self._get(_ROLES + role, missing=problem)
+        date = server_time(response)
+        credential = _credential(response.body, now=self._clock() if date is None else date)
+        if credential is None:
+            raise IdentityUnavailableError(
+                f"the metadata service sent no living credentials for the RAM role {role}", remedy=_LATER
+            )
+        return credential
+
+    def _get(self, path: str, *, missing: str) -> HttpResponse:
+        """Return the answer to *path*, with status 200."""
+        response = self._with_token(path)
+        if response.status == 401 and self._token:  # it ran out, or the service lost it
+            self._token = None
+            response = self._with_token(path)
+        if response.status == 404:
+            raise IdentityUnavailableError(missing, remedy=_ATTACH)
+        if response.status == 403 and not self._token:  # v1 was tried, and the instance is hardened against it
+            raise IdentityUnavailableError(
+                "the metadata service is hardened: it answers to requests with a session token only, and gave none",
+                remedy=_LET_TOKENS_THROUGH,
+            )
+        if response.status != 200:
+            raise IdentityUnavailableError(
+                f"the metadata service refused {path} (HTTP {response.status})", remedy=_LATER
+            )
+        return response
+
+    def _with_token(self, path: str) -> HttpResponse:
+        if self._token is None:
+            self._token = self._new_token()
+        headers = {"X-aliyun-ecs-metadata-token": self._token} if self._token else {}
+        return self._send(HttpRequest("GET", self._endpoint + path, headers, direct=True, bound=self._bound))
+
+    def _new_token(self) -> str:
+        headers = {"X-aliyun-ecs-metadata-token-ttl-seconds": str(_TOKEN_TTL)}
+        url = f"{self._endpoint}/latest/api/token"
+        response = self._send(HttpRequest("PUT", url, headers, direct=True, bound=self._bound))
+        token = _text(response)
+        if response.status == 200 and _TOKEN.fullmatch(token):
+            return token
+        if self._allow_v1:
+            return ""
+        raise IdentityUnavailableError(
+            f"the metadata service gave no session token (HTTP {response.status})",
+            remedy="If this instance knows no tokens, allow metadata v1 in the settings; else: " + _NOT_ECS,
+        )
+
+    def _send(self, request: HttpRequest) -> HttpResponse:
+        try:
+            return call_with_retry(
+                (self._endpoint,), lambda _: self._once(request), time_left=self._transport.time_left
+            )
+        except DeadlineExceededError:
+            raise
+        except CloudUnreachableError as error:
+            problem = error.problem
+        raise IdentityUnavailableError(f"the metadata service cannot be used: {problem}", remedy=_NOT_ECS)
+
+    def _once(self, request: HttpRequest) -> HttpResponse:
+        try:
+            response = self._transport.send(request)
+        except TransportError as error:
+            # It is on the same host: who cannot reach it now is not on ECS, and waiting will not change that.
+            failure = TransportError(error.problem, remedy=error.remedy, retryable=error.again and not error.elsewhere)
+        else:
+            if response.status < 500 and response.status != 429:
+                return response
+            failure = TransportError(f"it answered with HTTP {response.status}", remedy=_LATER, retryable=True)
+        raise failure
+
+
+def _credential(body: bytes, *, now: float) -> CloudCredential | None:
+    """Return the session in *body*, ``None`` for one that is not whole or not alive at *now*."""
+    try:
+        values = json.loads(body)
+        expiry = datetime.fromisoformat(values["Expiration"])
+        expires_in = expiry.timestamp() - now
+        key_id, secret, token = (values[name] for name in ("AccessKeyId", "AccessKeySecret", "SecurityToken"))
+        is_whole = values["Code"] == "Success" and all(_is_header_text(value) for value in (key_id, secret, token))
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return None
+    if not (is_whole and expiry.tzinfo and 0 < expires_in <= _LONGEST_SESSION):
+        return None
+    return CloudCredential(key_id, secret, token, expires_in)
+
+
+def _is_header_text(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[!-~]{1,16384}", value) is not None
+
+
+def _text(response: HttpResponse) -> str:
+    return response.body.decode("ascii", "replace").strip()

@@ -1,0 +1,205 @@
+"""Reads an OpenAPI answer: the values it holds, or the error that an operator can act on.
+
+Of what the cloud wrote, only the HTTP status, a code and a request id of safe shape go
+into an error: the message of a refusal can quote the request, secrets included.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from email.utils import mktime_tz, parsedate_tz
+from typing import TYPE_CHECKING, Any
+
+from acr_credential_provider.model.authorization_token import LONGEST_LIFE, AuthorizationGrant
+from acr_credential_provider.model.errors import CredentialProviderError, RegistryRefusedError, ThrottledError
+
+from .transport_errors import CHECK_MIDDLEBOX, CHECK_NETWORK, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .transport import HttpResponse
+
+_SAFE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_NUMBER = re.compile(r"\d{1,7}")
+_LOGIN = re.compile(r"[!-~]{1,16384}")  # printable ASCII without spaces: it goes into a header
+_END_OF_TIME = 10**15  # milliseconds: the year 33658
+REPORT = "Try again; if it stays, report it to Alibaba Cloud support with the time of the call."
+_THROTTLING = ("throttling", "rejected.throttling", "requestthrottled", "flowcontrol")
+_LATER = "Wait: too many calls were made for this account; if it stays, ask Alibaba Cloud for a higher quota."
+
+_ATTACH = (
+    "Attach a RAM policy with cr:GetAuthorizationToken, cr:ListInstanceEndpoint and cr:PullRepository "
+    "to the RAM role or user that is used here."
+)
+_INSTANCE = (
+    "Correct instanceId or region in the settings (without region it is the node's): the account that asks has no such "
+    "instance there. "
+    "If the instance is another account's, let a role of that account ask (assumeRole)."
+)
+_KEY = "Correct the access key in the settings' files: this id is unknown or disabled in RAM."
+_WRONG_HALF = "Correct the access key secret: it does not belong to this access key id."
+_SESSION = "The session is expired or not whole: try again; if it stays, correct the identity in the settings."
+_OTHER = "Look the code up in the error codes of Container Registry's API, and check the identity in the settings."
+
+_REMEDIES = (  # the beginning of a code, in lower case -> what to do; the first that fits
+    ("nopermission", _ATTACH),
+    ("statusforbidden", _ATTACH),
+    ("forbidden", _ATTACH),
+    ("user_not_authorized", _ATTACH),  # the Personal Edition's
+    ("invalidaccesskeyid", _KEY),
+    ("signaturedoesnotmatch", _WRONG_HALF),
+    ("incompletesignature", _WRONG_HALF),
+    ("invalidsecuritytoken", _SESSION),
+    ("instance_not_exist", _INSTANCE),
+    ("instance_status_not_support", "Bring the instance into the state Running (console: Container Registry)."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a service's refusal becomes: an error of its own, with a remedy for each code.
+
+    *region* is where the service knows instances, "" for one that knows none, or those of everywhere.
+    """
+
+    refusal: type[CredentialProviderError]
+    remedy: Callable[[str], str]
+    region: str = ""
+
+
+def _acr_remedy(code: str) -> str:
+    return next((text for start, text in _REMEDIES if code.lower().startswith(start)), _OTHER)
+
+
+def acr_of(region: str) -> Service:
+    """Return ACR in *region*, which knows no instance of another one."""
+    return Service(RegistryRefusedError, _acr_remedy, region)
+
+
+ACR = acr_of("")
+
+
+def parse(response: HttpResponse, *, call: str, now: float, service: Service = ACR) -> Mapping[str, Any]:
+    """Return the members of the answer's object, or raise what it means.
+
+    *call* names the call in errors, *now* is the node's clock (seconds since the epoch).
+    Raises `ThrottledError`, the *service*'s own refusal, or `TransportError` when it is no answer of that service.
+    """
+    body = _decode(response.body)
+    status = f"HTTP {response.status}"
+    code, request_id = _safe(body, "Code", "code"), _safe(body, "RequestId", "requestId", "requestid")
+    if response.status < 400 and body is not None and body.get("IsSuccess") is not False:
+        return body
+    # "unknown code" when it has no safe shape: what is there might be anything.
+    named = f"{code or 'unknown code'}, {status}" + (f", request id {request_id}" if request_id else "")
+    if _is_throttling(response, code):
+        raise ThrottledError(f"{call} was throttled ({named})", remedy=_LATER, retry_after=_retry_after(response))
+    if response.status >= 500:
+        raise TransportError(f"{call} failed on the server's side ({named})", remedy=_LATER_OR_REGION, retryable=True)
+    if body is None:
+        raise _not_json(response, call)
+    if code.lower().startswith("invalidtimestamp"):
+        raise service.refusal(f"{call} was refused ({named}){_skew(response, now)}", remedy=_CLOCK)
+    # Whether there is such an instance is another matter in each region.
+    where = f" in {service.region}" if service.region and code.lower().startswith("instance_") else ""
+    raise service.refusal(f"{call} was refused ({named}){where}", remedy=service.remedy(code))
+
+
+_LATER_OR_REGION = "Try again; if it stays, look at the status page of Alibaba Cloud for this region."
+_CLOCK = "Correct this node's clock (chrony or ntp): signatures are good for 15 minutes only."
+
+
+def parse_grant(
+    username: object, password: object, expiry: object, *, date: float | None, what: str
+) -> AuthorizationGrant:
+    """Return the login that ACR sent for *what*, or raise `RegistryRefusedError` when it makes no sense.
+
+    *expiry* should be milliseconds since the epoch; *date* is the answer's own time in seconds.
+    """
+    if not (_is_login(username) and _is_login(password)):
+        raise RegistryRefusedError(f"ACR sent no usable token for {what}", remedy=REPORT)
+    is_time = type(expiry) is int and 0 < expiry < _END_OF_TIME
+    if date is None or not is_time or not 0 < expiry / 1000 - date <= LONGEST_LIFE:  # type: ignore[operator]
+        # A time in seconds lands here too: read as milliseconds it is in the year 1970.
+        raise RegistryRefusedError(
+            f"ACR sent a token for {what} whose expiry makes no sense by ACR's own clock", remedy=REPORT
+        )
+    return AuthorizationGrant(str(username), str(password), life=expiry / 1000 - date)  # type: ignore[operator]
+
+
+def _is_login(value: object) -> bool:
+    return isinstance(value, str) and _LOGIN.fullmatch(value) is not None
+
+
+def server_time(response: HttpResponse) -> float | None:
+    """Return the answer's Date in seconds since the epoch, ``None`` when it has none that is one.
+
+    >>> from acr_credential_provider.cloud.transport import HttpResponse
+    >>> server_time(HttpResponse(200, {"date": "Fri, 02 Jan 2026 03:04:05 GMT"}, b""))
+    1767323045.0
+    """
+    try:
+        parsed = parsedate_tz(response.headers.get("date", ""))
+        return float(mktime_tz(parsed)) if parsed else None
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
+
+
+def _skew(response: HttpResponse, now: float) -> str:
+    date = server_time(response)
+    if date is None:
+        return ""
+    off = now - date
+    return f": this node's clock is {abs(off):.0f} s {'ahead' if off > 0 else 'behind'}"
+
+
+def _decode(body: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _safe(body: Mapping[str, Any] | None, *names: str) -> str:
+    """Return the first member of these names, "" unless it has the shape of a code or an id."""
+    for name in names:
+        value = (body or {}).get(name)
+        if isinstance(value, str):
+            return value if _SAFE.fullmatch(value) else ""
+    return ""
+
+
+def _is_throttling(response: HttpResponse, code: str) -> bool:
+    return (
+        response.status == 429
+        or code.lower().startswith(_THROTTLING)
+        or "x-acs-retry-after" in response.headers
+        or (response.status == 503 and "retry-after" in response.headers)
+    )
+
+
+def _retry_after(response: HttpResponse) -> float:
+    """Return the seconds that the cloud asks us to wait, 0 when it does not say.
+
+    >>> from acr_credential_provider.cloud.transport import HttpResponse
+    >>> _retry_after(HttpResponse(429, {"x-acs-retry-after": "1500", "retry-after": "9"}, b""))
+    1.5
+    """
+    milliseconds = response.headers.get("x-acs-retry-after", "")
+    if _NUMBER.fullmatch(milliseconds):
+        return int(milliseconds) / 1000
+    seconds = response.headers.get("retry-after", "")  # a date is possible too, and nobody sends one
+    return float(seconds) if _NUMBER.fullmatch(seconds) else 0.0
+
+
+def _not_json(response: HttpResponse, call: str) -> TransportError:
+    is_html = "html" in response.headers.get("content-type", "").lower() or response.body.lstrip()[:1] == b"<"
+    if is_html:
+        return TransportError(f"{call} was answered with a web page (HTTP {response.status})", remedy=CHECK_MIDDLEBOX)
+    return TransportError(
+        f"{call} was answered with something that is not a JSON object (HTTP {response.status})", remedy=CHECK_NETWORK
+    )

@@ -1,0 +1,44 @@
+"""What this program was made of: written down when it was frozen, found out when it runs from source."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import sys
+from typing import Any
+
+from acr_credential_provider.version import VERSION
+
+NAME = "aliyun-acr-credential-provider"
+FILE = "build-info.json"
+
+
+def build_info() -> dict[str, Any]:
+    """Return version, commit, architecture, the versions of Python, OpenSSL, SQLite and the C library, and packages.
+
+    The values are texts, but for ``packages``, which is versions by name. From source the
+    commit is not known ("").
+    """
+    folder = getattr(sys, "_MEIPASS", "")  # PyInstaller's name for where a frozen program's files are
+    if folder:
+        with open(os.path.join(folder, FILE), encoding="utf-8") as file:
+            told: dict[str, Any] = json.load(file)
+        return told
+    import sqlite3  # noqa: PLC0415 - for one command
+    import ssl  # noqa: PLC0415
+    from importlib import metadata  # noqa: PLC0415
+
+    required = [line for line in metadata.requires(NAME) or () if "extra ==" not in line]
+    names = sorted(re.split("[^A-Za-z0-9._-]", line)[0] for line in required)
+    return {
+        "version": VERSION,
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+        "openssl": ssl.OPENSSL_VERSION,
+        "sqlite": sqlite3.sqlite_version,
+        "cLibrary": " ".join(platform.libc_ver()),
+        "commit": "",
+        "packages": {name.lower(): metadata.version(name) for name in names},
+    }

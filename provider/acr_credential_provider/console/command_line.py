@@ -1,0 +1,110 @@
+"""What all our command lines share: paths that are absolute from the start, options that count wherever they stand."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from acr_credential_provider.fastpath.lookup import absolute
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+STDIN = "-"
+STDIN_NAME = "stdin"
+"""What errors call the file that is read there."""
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose commands take their options before their name too.
+
+    argparse alone overwrites what was typed before a command with the command's own defaults.
+    No abbreviations: what one means changes with each option that is added.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """Parse *args*, whose options may stand before the command that they belong to."""
+        return super().parse_args(args if args is None else self.ordered(args), namespace)
+
+    def ordered(self, arguments: Sequence[str]) -> list[str]:
+        """Return *arguments* with the options before a command moved behind it, where its own parser judges them.
+
+        Returns them as they are where that can't be done: argparse says what is wrong.
+        """
+        words: list[str] = []
+        moved: list[str] = []
+        rest = list(arguments)
+        parser: argparse.ArgumentParser = self
+        while commands := commands_of(parser):
+            values = _numbers_of_values(parser)
+            while rest and rest[0].startswith("-"):
+                name, equals, _ = rest[0].partition("=")
+                if name not in values:
+                    return list(arguments)
+                end = 1 if equals else 1 + values[name]
+                moved += rest[:end]
+                rest = rest[end:]
+            if not rest or rest[0] not in commands:
+                return list(arguments)
+            parser = commands[rest[0]]
+            words.append(rest.pop(0))
+        return [*words, *moved, *rest]
+
+
+def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the parsers of the commands of *parser*, by name."""
+    for action in parser._actions:  # noqa: SLF001 - argparse has no public way to its own tree
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            return dict(action.choices)
+    return {}
+
+
+def _numbers_of_values(parser: argparse.ArgumentParser) -> dict[str, int]:
+    """Return how many values each option of the commands below *parser* takes: none or one.
+
+    An option that takes other numbers of them in other commands is left out.
+    """
+    found: dict[str, set[int]] = {}
+    for command in commands_of(parser).values():
+        for action in command._actions:  # noqa: SLF001
+            for name in () if isinstance(action, argparse._HelpAction) else action.option_strings:  # noqa: SLF001
+                found.setdefault(name, set()).add(1 if action.nargs is None else 0 if action.nargs == 0 else -1)
+        for name, number in _numbers_of_values(command).items():
+            found.setdefault(name, set()).add(number)
+    return {name: number for name, (number, *others) in found.items() if not others and number >= 0}
+
+
+def path_argument(text: str) -> str:
+    """Take the path of a file or folder, relative to the working directory or absolute; return it absolute.
+
+    All paths are taken here, before anything enters another directory or is run in one.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("is empty: write a path, or leave the option out")
+    try:
+        return absolute(text)
+    except ValueError:
+        why = "a shell replaces ~ only where a word starts with it" if text[0] == "~" else "stdin and stdout do not fit"
+        raise argparse.ArgumentTypeError(f"{text!r}: {why}; a file of this name is ./{text}") from None
+    except OSError:
+        raise argparse.ArgumentTypeError("is relative, and the working directory is gone: write it from / on") from None
+
+
+def folder_argument(text: str) -> str:
+    """Take the path of a folder; return it absolute and without slashes at its end."""
+    return path_argument(text).rstrip("/") or "/"
+
+
+def file_or_stdin(text: str) -> str:
+    """Take the path of a file that is read, as `path_argument`; ``-`` is stdin and stays."""
+    return text if text == STDIN else path_argument(text)
+
+
+def path_on_node(path: str) -> str:
+    """Take a path below the node's root, which the working directory has no part in."""
+    if not path.startswith("/") or {"'", "\n"} & set(path):
+        raise argparse.ArgumentTypeError("must be a plain absolute path")
+    return path.rstrip("/") or "/"

@@ -1,0 +1,45 @@
+"""Makes the host whose root is mounted somewhere the world: for a doctor in a pod."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from importlib import import_module
+
+from acr_credential_provider.model.errors import ConfigurationError
+
+_LOADED_LATE = (
+    "acr_credential_provider.cloud.sts",
+    "acr_credential_provider.sources.access_key",
+    "acr_credential_provider.sources.assumed_role",
+    "acr_credential_provider.sources.managed_role",
+    "acr_credential_provider.sources.node_role",
+    "acr_credential_provider.sources.oidc_token",
+    "acr_credential_provider.sources.secret_file",
+    "acr_credential_provider.sources.profile",
+    "acr_credential_provider.sources.rrsa",
+    "acr_credential_provider.sources.service_account",
+    "acr_credential_provider.sources.sts_session",
+    "certifi",
+)
+"""Modules that a pull imports only when it uses them."""
+
+
+def chroot(root: str) -> None:
+    """Make the host whose root is mounted at *root* the world: its files, its /proc, its resolv.conf."""
+    # This program is not there any more afterwards: what it loads late must be loaded now.
+    for codec in ("ascii", "idna", "latin-1", "unicode_escape", "utf-8-sig"):
+        codecs.lookup(codec)
+    for module in _LOADED_LATE:
+        try:
+            import_module(module)
+        except ImportError:  # what this installation does without, no step will miss
+            continue
+    try:
+        os.chroot(root)
+        os.chdir("/")
+    except OSError as error:
+        problem = f"cannot enter {root}: {os.strerror(error.errno or 0)}"
+    else:
+        return
+    raise ConfigurationError(problem, remedy="Mount the host's / there, and run as root with CAP_SYS_CHROOT.")

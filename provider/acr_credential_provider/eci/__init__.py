@@ -1,0 +1,1 @@
+"""Annotations and parameters for Elastic Container Instance. Imports settings and below."""

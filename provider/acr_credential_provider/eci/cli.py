@@ -1,0 +1,121 @@
+"""The command ``render``: what platforms without a kubelet of ours need of the settings, on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import yaml
+
+from acr_credential_provider import acr_configuration
+from acr_credential_provider.console.command_line import CommandParser, path_argument
+from acr_credential_provider.fastpath.lookup import SETTINGS
+from acr_credential_provider.files.atomic_write import write_private_atomically
+from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.settings import DegradedSettings, ProviderSettings, read, validate, validate_conversion
+from acr_credential_provider.sources.basic_auth import read_basic_auth
+
+from .annotations import render
+
+if TYPE_CHECKING:
+    from acr_credential_provider.settings import BasicAuthIdentity
+    from acr_credential_provider.sources.basic_auth import BasicAuth
+
+NAME = "aliyun-acr-credential-provider render"
+_ARN = re.compile(r"acs:ram::[0-9]{1,32}:role/[A-Za-z0-9._-]{1,64}", re.ASCII)
+_NOWHERE = "/not-read-for-this"
+"""Where the key files of a converted acr-configuration would be: an identity does not come along anyway."""
+
+
+def run(arguments: list[str]) -> int:
+    """Carry out ``render`` with *arguments*; return the exit code: 0 done, 1 not all of it."""
+    options = _parser().parse_args(arguments)
+    code: int = options.run(options)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = CommandParser(prog=NAME, description="Writes what other platforms need of the settings.")
+    commands = parser.add_subparsers(required=True, metavar="PLATFORM")
+    eci = commands.add_parser("eci", help="Elastic Container Instance and virtual nodes")
+    eci.add_argument(
+        "--settings",
+        type=path_argument,
+        default=SETTINGS,
+        help=f"settings, or an acr-configuration (default: {SETTINGS})",
+    )
+    eci.add_argument("--image", action="append", default=[], help="an image that is to be pulled; all entries without")
+    eci.add_argument(
+        "--form",
+        choices=("pod", "api"),
+        default="pod",
+        help="annotations for a Pod's metadata, or parameters of CreateContainerGroup (default: pod)",
+    )
+    eci.add_argument(
+        "--service-arn", type=_arn, default="", metavar="ARN", help="role of ECI's own account that ECI is to ask as"
+    )
+    eci.add_argument("--output", choices=("yaml", "json"), default="yaml")
+    eci.add_argument(
+        "--with-passwords",
+        type=path_argument,
+        metavar="FILE",
+        help="read logins and write all into FILE, for its owner alone; stdout never gets a password (form api only)",
+    )
+    eci.set_defaults(run=_eci)
+    return parser
+
+
+def _arn(text: str) -> str:
+    if text and not _ARN.fullmatch(text):
+        raise argparse.ArgumentTypeError("write it as acs:ram::ACCOUNT:role/NAME")
+    return text
+
+
+def _eci(options: argparse.Namespace) -> int:
+    if options.with_passwords and options.form != "api":
+        raise ConfigurationError(
+            "--with-passwords has no meaning for a Pod, which takes logins from imagePullSecrets",
+            remedy="Add --form api; for a Pod, create the Secret with kubectl create secret docker-registry.",
+        )
+    settings, is_whole = _settings(options.settings)
+    rendered = render(
+        settings,
+        images=options.image,
+        service_arn=options.service_arn,
+        login_of=_login if options.with_passwords else None,
+    )
+    for note in rendered.notes:
+        sys.stderr.write(f"note: {note}\n")
+    document = rendered.parameters if options.form == "api" else {"metadata": {"annotations": rendered.annotations}}
+    if options.output == "json":
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    else:
+        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1000)
+    if options.with_passwords:
+        write_private_atomically(options.with_passwords, text, remedy="Name a file in a folder that you may write.")
+    else:
+        sys.stdout.write(text)
+    return 0 if is_whole else 1
+
+
+def _login(identity: BasicAuthIdentity) -> BasicAuth:
+    return read_basic_auth(identity.username_file, identity.password_file)
+
+
+def _settings(path: str) -> tuple[ProviderSettings, bool]:
+    """Return the settings at *path* and whether that is all of them; what is not, is said on stderr."""
+    text = read(path)
+    if acr_configuration.is_one(text):
+        judged = validate_conversion(acr_configuration.convert(text, place="controller", keys_directory=_NOWHERE))
+    else:
+        judged = validate(text)
+    if isinstance(judged, DegradedSettings):
+        for problem, remedy in judged.skipped:
+            sys.stderr.write(f"error: {path}, {problem}\nremedy: {remedy}\n")
+        return judged, False
+    if isinstance(judged, ProviderSettings):
+        return judged, True
+    raise ConfigurationError(f"{path}, {judged[0]}", remedy=judged[0].remedy)

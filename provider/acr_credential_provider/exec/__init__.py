@@ -1,0 +1,1 @@
+"""The exec plugin behind a cache miss, and the Docker credential helper. Imports tokens only when a token is needed."""

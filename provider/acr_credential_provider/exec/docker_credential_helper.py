@@ -1,0 +1,205 @@
+"""Docker's credential helper protocol: the same logins for docker, podman, buildah, skopeo and nerdctl.
+
+Those run ``docker-credential-NAME get`` with a server on stdin; a symlink of that name to
+this program is all they need. Protocol: github.com/docker/docker-credential-helpers, where
+an error is what stdout holds when the exit code is not 0.
+
+Clients ask by host and never say for which image. On the Personal Edition's shared hosts,
+where entries of the settings name their namespaces, that is too little to choose a login
+by: there the helper's answer is "not found", and the client goes on without one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+
+from acr_credential_provider.fastpath.lookup import (
+    API_VERSIONS,
+    CACHE,
+    SETTINGS,
+    absolute,
+    is_logged,
+    lookup,
+    read_request,
+    write_all,
+)
+from acr_credential_provider.fastpath.response_cache import monotonic_now_for
+from acr_credential_provider.fastpath.syslog import Log
+from acr_credential_provider.version import VERSION
+
+from .run import get_credentials
+from .watchdog import OutputClosedError, ResponseWriter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from acr_credential_provider.fastpath.response_cache import CacheEntry
+    from acr_credential_provider.model.errors import CredentialProviderError
+
+NOT_FOUND = "credentials not found in native keychain"
+"""The protocol's own words; clients compare them and go on without a login."""
+NO_SERVER = "no credentials server URL"
+"""The same, for an empty question."""
+PLACES = {"--settings": "ACR_CREDENTIAL_PROVIDER_SETTINGS", "--cache": "ACR_CREDENTIAL_PROVIDER_CACHE"}
+"""Environment variables for what a helper, which gets no options, needs to know."""
+READERS = ("get", "store", "erase")
+"""The verbs whose clients write to stdin. What they write is read even where it is of no use: a pipe that
+nobody reads would end them."""
+BACKSTOP = 1.0
+"""Seconds beyond the deadline."""
+USAGE = "usage: docker-credential-aliyun-acr get|list|store|erase|version"
+
+
+def main(arguments: list[str], *, started: float, seconds: float) -> int:
+    """Carry out the verb in *arguments*; return the exit code. Takes its paths from the environment."""
+    options = _user_paths()
+    for name, variable in PLACES.items():
+        path = os.environ.get(variable, "")
+        try:
+            options |= {name: absolute(path)} if path else {}
+        except (OSError, ValueError):
+            return _refuse(f"{variable} is not a path that can be followed: write it from / on")
+    return run(arguments[0] if len(arguments) == 1 else "", options, started=started, seconds=seconds)
+
+
+def run(verb: str, options: dict[str, str], *, started: float, seconds: float) -> int:
+    """Carry out *verb*; return the exit code. *options* and the times are as in `cli.get_credentials`."""
+    said = _read(started, seconds) if verb in READERS else b""
+    if verb == "get":
+        return _get(said, options, started=started, seconds=seconds)
+    if verb == "list":
+        _write("{}")  # which hosts there are is not known before they are asked for
+        return 0
+    if verb == "store":
+        return _refuse(
+            "this helper gets its logins from ACR by itself and stores none: no `login` is needed for that registry"
+        )
+    if verb == "erase":
+        return 0  # after `logout`: there is nothing of the user's to forget
+    if verb == "version":
+        _write(f"docker-credential-aliyun-acr (aliyun-acr-credential-provider) {VERSION}")
+        return 0
+    return _refuse(USAGE)
+
+
+def registry_at(server: str) -> str:
+    r"""Return the ``host[:port]`` of a server as clients write it, "" when there is none.
+
+    >>> [registry_at(each) for each in ("https://acr.example.com:5000/v2/", "acr.example.com", " \n")]
+    ['acr.example.com:5000', 'acr.example.com', '']
+    """
+    server = server.strip()
+    for scheme in ("https://", "http://"):
+        server = server.removeprefix(scheme)
+    return server.partition("/")[0].lower()
+
+
+class _HelperResponseWriter(ResponseWriter):
+    """Stdout, where the kubelet's answer arrives as the helper's."""
+
+    def __init__(self, server: str) -> None:
+        super().__init__()
+        self._server = server
+
+    def __call__(self, answer: bytes) -> None:
+        login = next(iter(json.loads(answer)["auth"].values()), None)  # one host was asked for
+        if login is None:
+            self.code = 1
+            super().__call__(NOT_FOUND.encode() + b"\n")
+            return
+        found = {"ServerURL": self._server, "Username": login["username"], "Secret": login["password"]}
+        super().__call__(json.dumps(found, separators=(",", ":")).encode() + b"\n")
+
+
+def _get(raw: bytes, options: dict[str, str], *, started: float, seconds: float) -> int:
+    server = raw.decode("utf-8", "replace").strip()
+    host = registry_at(server)
+    if not host:
+        return _refuse(NO_SERVER)
+    if not _may_be_ours(host):
+        return _refuse(NOT_FOUND)
+    asked = {"kind": "CredentialProviderRequest", "apiVersion": API_VERSIONS[0], "image": f"{host}/any"}
+    request = json.dumps(asked).encode()
+    reply = _HelperResponseWriter(server)
+    memo = _fresh_memo(request, options)
+    if memo is not None:
+        try:
+            reply(memo.response(API_VERSIONS[0], now=monotonic_now_for(memo)))
+        except OutputClosedError:
+            return 1
+        if is_logged(memo.log):
+            Log(started=started).answered(host=memo.host, kind=memo.kind, cache="hit", tag=memo.log)
+        return reply.code
+    return get_credentials(request, options, started=started, seconds=seconds, reply=reply, tell=_tell)
+
+
+def _fresh_memo(request: bytes, options: dict[str, str]) -> CacheEntry | None:
+    try:
+        found = lookup(request, options)
+    except Exception:  # noqa: BLE001 - whatever surprised the fast lane, the rest can tell what it is
+        return None
+    return None if found is None else found[0]
+
+
+def _may_be_ours(host: str) -> bool:
+    """Say whether *host* can be a registry at all: for what cannot, not being found is the whole answer."""
+    return ("." in host or ":" in host) and not any(each.isspace() or each in "@%?#\\" for each in host)
+
+
+def _read(started: float, seconds: float) -> bytes:
+    """Return what the client says on stdin, which must end within *seconds*; nothing when stdin is closed."""
+    signal.signal(signal.SIGALRM, _stdin_hangs)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        return read_request()
+    except OSError:
+        return b""
+    finally:
+        # From here on the kernel ends us where nothing else can: at a disk that hangs, at a stdout that nobody reads.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, max(started + seconds + BACKSTOP - time.monotonic(), 1.0))
+
+
+def _stdin_hangs(_signal_number: int, _frame: object) -> None:
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(1)  # for a stdout that nobody reads either
+    _write("error: what the client writes to stdin did not end\nremedy: close stdin after it, as docker does")
+    os._exit(1)
+
+
+def _tell(error: CredentialProviderError) -> None:
+    _write(f"error: {' '.join(error.problem.split())}\nremedy: {' '.join(error.remedy.split())}")
+
+
+def _refuse(words: str) -> int:
+    _write(words)
+    return 1
+
+
+def _write(text: str) -> None:
+    try:
+        write_all(text.encode("utf-8", "backslashreplace") + b"\n")
+    except OSError:
+        return
+
+
+def _user_paths() -> dict[str, str]:
+    """Return where settings and cache are: the node's for root, a user's own if there are any."""
+    places = {"--settings": SETTINGS, "--cache": CACHE}
+    home = os.environ.get("HOME", "")
+    if os.geteuid() == 0 or not home.startswith("/"):
+        return places
+    name = "aliyun-acr-credential-provider"
+    config = _base("XDG_CONFIG_HOME") or f"{home}/.config"
+    places["--cache"] = f"{_base('XDG_CACHE_HOME') or f'{home}/.cache'}/{name}"
+    if os.path.exists(f"{config}/{name}/settings.yaml"):
+        places["--settings"] = f"{config}/{name}/settings.yaml"
+    return places
+
+
+def _base(variable: str) -> str:
+    """Return the folder in *variable*, "" for a relative one: the XDG specification has it ignored."""
+    folder = os.environ.get(variable, "")
+    return folder if folder.startswith("/") else ""

@@ -1,0 +1,125 @@
+"""The deadline that nothing can hold up, and the one write to stdout.
+
+A name look-up, a hung disk or a lock can't be interrupted from inside. So a thread waits
+beside the work, and when the time is over it says what must be said and ends the process.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from _thread import allocate_lock, start_new_thread
+
+from acr_credential_provider.fastpath.lookup import write_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from acr_credential_provider.model.errors import CredentialProviderError
+
+PATIENCE_WITH_STDERR = 100
+"""Milliseconds."""
+LONGEST_LINE = 2000
+"""Bytes. A pipe that polls as writable takes 4096 without making us wait."""
+
+
+class OutputClosedError(Exception):
+    """The answer could not be written. Not a failure of the pull's question, so never remembered as one."""
+
+
+class ResponseWriter:
+    """Stdout, for exactly one answer: the first one wins, whichever thread it comes from.
+
+    `code` is the exit code once it is out.
+    """
+
+    code = 0
+
+    def __init__(self, file: int = 1) -> None:
+        self._file = file
+        self._once = allocate_lock()
+        self._in_writing = allocate_lock()
+        self._in_writing.acquire()
+
+    def __call__(self, answer: bytes) -> None:
+        """Write *answer*, unless another was begun already; raise `OutputClosedError`."""
+        if self._once.acquire(blocking=False):
+            try:
+                write_all(answer, self._file)
+            except OSError:
+                raise OutputClosedError from None
+            self._in_writing.release()
+
+    @property
+    def is_begun(self) -> bool:
+        """Say whether an answer has been begun: whole, in writing, or failed."""
+        return self._once.locked()
+
+    def is_out(self, seconds: float = 0.0) -> bool:
+        """Say whether a whole answer is out; one that is in writing has *seconds* to end."""
+        if not self.is_begun or not self._in_writing.acquire(timeout=seconds):
+            return False
+        self._in_writing.release()
+        return True
+
+
+class Progress:
+    """What the work is at, for the words of the error if time runs out."""
+
+    def __init__(self) -> None:
+        self.now = "starting"
+
+    def say(self, words: str) -> None:
+        """Note what comes next, as the end of "it was ..."."""
+        self.now = words
+
+
+class Watchdog:
+    """Ends the process with the exit code that *act* returns if this context lasts *seconds*."""
+
+    def __init__(self, seconds: float, act: Callable[[], int]) -> None:
+        self._seconds = max(seconds, 0.0)
+        self._act = act
+        self._over = allocate_lock()
+
+    def __enter__(self) -> None:
+        self._over.acquire()
+        start_new_thread(self._wait, ())
+
+    def __exit__(self, *_: object) -> None:
+        self._over.release()
+
+    def _wait(self) -> None:
+        if self._over.acquire(timeout=self._seconds):
+            return
+        code = 1
+        try:
+            code = self._act()
+        finally:
+            os._exit(code)
+
+
+def report(error: CredentialProviderError) -> None:
+    """Say *error* and its remedy on stderr, a line each; a stderr that nobody reads is left alone."""
+    _tell(_line("error", error.problem) + _line("remedy", error.remedy))
+
+
+def note(error: CredentialProviderError) -> None:
+    """Say on stderr, in one line, what did not keep us from going on: error and remedy are of what did."""
+    _tell(_line("note", f"{error.problem}. {error.remedy}"))
+
+
+def _tell(lines: bytes) -> None:
+    try:
+        waiting = select.poll()
+        waiting.register(2, select.POLLOUT)
+        if waiting.poll(PATIENCE_WITH_STDERR):
+            os.write(2, lines)
+    except OSError:
+        return
+
+
+def _line(what: str, text: str) -> bytes:
+    """Return one line, so short that two of them fit into a pipe that has any room."""
+    return f"{what}: {' '.join(text.split())}".encode("utf-8", "backslashreplace")[:LONGEST_LINE] + b"\n"

@@ -1,0 +1,168 @@
+"""The fast lane: a kubelet's request answered from a memo on this node's disk.
+
+Most pulls end here, so this file loads nothing that is not built into the interpreter.
+Whatever is unusual (other arguments, an odd request, no memo, one that is due) is left to
+the rest of the program, together with what was read so far.
+"""
+
+import posix
+from binascii import a2b_base64
+
+from acr_credential_provider.version import VERSION
+
+from .cpython import hexdigest, parse_json
+from .response_cache import CacheEntry, ResponseCache, monotonic_now_for
+
+SETTINGS = "/etc/aliyun-acr-credential-provider/settings.yaml"
+CACHE = "/var/cache/aliyun-acr-credential-provider"
+API_GROUP = "credentialprovider.kubelet.k8s.io/"
+API_VERSIONS = (API_GROUP + "v1", API_GROUP + "v1beta1", API_GROUP + "v1alpha1")
+LARGEST_REQUEST = 1 << 20  # bytes; a real one has at most a few thousand
+OPTIONS = ("--settings", "--cache")
+LOG_VARIABLE = b"ACR_CREDENTIAL_PROVIDER_LOG"
+ROLE_ANNOTATION = "pod-identity.alibabacloud.com/role-name"
+"""The one annotation of a ServiceAccount that an answer depends on."""
+
+
+def exec_options(arguments: list[str], *, here: str = "") -> dict[str, str] | None:
+    """Return the options of the exec protocol, or None when *arguments* ask for something else.
+
+    Relative paths start at *here*, by default the working directory, which is the kubelet's own when it runs us.
+
+    >>> exec_options(["get-credentials", "--settings", "/etc/acr.yaml"])["--settings"]
+    '/etc/acr.yaml'
+    >>> exec_options(["--cache=var/cache/acr"], here="/")["--cache"]
+    '/var/cache/acr'
+    >>> exec_options(["--help"])
+    """
+    options = {"--settings": SETTINGS, "--cache": CACHE}
+    is_named = False
+    words = iter(arguments)
+    for word in words:
+        if word == "get-credentials" and not is_named:
+            is_named = True
+            continue
+        name, equals, value = word.partition("=")
+        if name not in OPTIONS:
+            return None
+        if not equals:
+            value = next(words, "")
+        try:
+            options[name] = absolute(value, here=here)
+        except (OSError, ValueError):
+            return None  # the rest of the program says what is wrong with it
+    return options
+
+
+def absolute(path: str, *, here: str = "") -> str:
+    """Return *path* from the root on: a relative one starts at *here*, by default the working directory.
+
+    Raises ``ValueError`` for what is no path or looks like something else (``-``, ``~``), ``OSError`` when
+    the working directory is gone.
+
+    >>> absolute("./settings.yaml", here="/srv")
+    '/srv/settings.yaml'
+    """
+    if path[:1] == "/":
+        return path
+    if path[:1] in ("", "-", "~"):
+        raise ValueError
+    while path[:2] == "./":
+        path = path[2:].lstrip("/")
+    return (here or posix.getcwd()).rstrip("/") + "/" + path
+
+
+def read_request(file: int = 0) -> bytes:
+    """Return all of stdin, but no more than one byte beyond `LARGEST_REQUEST`."""
+    data = b""
+    while len(data) <= LARGEST_REQUEST:
+        piece = posix.read(file, LARGEST_REQUEST + 1 - len(data))
+        if not piece:
+            break
+        data += piece
+    return data
+
+
+def token_subject(request: dict[str, object]) -> str:
+    """Return who asks, as the claims of the ServiceAccount token say; "" without a token.
+
+    This only chooses a memo: whether the token is good, STS decides. Raises ``ValueError``,
+    ``KeyError`` or ``TypeError`` when there is a token that can't be read.
+    """
+    token = request.get("serviceAccountToken")
+    if not token:
+        return ""
+    payload = token.split(".")[1].encode()  # type: ignore[attr-defined]
+    padded = payload.translate(bytes.maketrans(b"-_", b"+/")) + b"=" * (-len(payload) % 4)
+    claims: dict[str, object] = parse_json(a2b_base64(padded).decode())  # type: ignore[assignment]
+    kubernetes: dict[str, dict[str, str]] = claims["kubernetes.io"]  # type: ignore[assignment]
+    account = kubernetes["serviceaccount"]
+    annotations: dict[str, str] = request.get("serviceAccountAnnotations") or {}  # type: ignore[assignment]
+    role = annotations.get(ROLE_ANNOTATION)
+    return repr((kubernetes["namespace"], account["name"], account["uid"], claims["iss"], claims["aud"], role))
+
+
+def cache_scope(image: str) -> str:
+    """Return what one answer is for: the host of *image*, or HOST/NAMESPACE where accounts share a host.
+
+    On the Personal Edition's shared hosts a login is good for some namespaces only, and would
+    spoil the pull of public images in others. (Some hosts that only look like those are
+    split too, which costs them a memo more. The full rule is `acr_hosts.SharedHost`.)
+
+    >>> cache_scope("demo-registry.cn-hangzhou.cr.aliyuncs.com/team/app")
+    'demo-registry.cn-hangzhou.cr.aliyuncs.com'
+    >>> cache_scope("registry.cn-hangzhou.aliyuncs.com/acs/pause")
+    'registry.cn-hangzhou.aliyuncs.com/acs'
+    """
+    host, _, path = image.partition("/")
+    if host.startswith("registry") and host.endswith(".aliyuncs.com"):
+        namespace, slash, _ = path.partition("/")
+        return f"{host}/{namespace}" if slash else host
+    return host
+
+
+def cache_key(settings: str, scope: str, subject: str) -> str:
+    """Return the digest under which the answer for *where* (a `place`) and *asker* is remembered."""
+    return hexdigest(f"{VERSION}\n{settings}\n{scope}\n{subject}")
+
+
+def lookup_response(raw: bytes, options: dict[str, str]) -> bytes | None:
+    """Return the response to the request in *raw*, or None when the rest must see to it."""
+    found = lookup(raw, options)
+    return None if found is None else found[0].response(found[1], now=monotonic_now_for(found[0]))
+
+
+def lookup(raw: bytes, options: dict[str, str]) -> tuple[CacheEntry, str] | None:
+    """Return the memo that answers the request in *raw*, and the apiVersion to answer in."""
+    try:
+        request: dict[str, object] = parse_json(raw.decode())  # type: ignore[assignment]
+        api_version: str = request["apiVersion"]  # type: ignore[assignment]
+        image: str = request["image"]  # type: ignore[assignment]
+        if request["kind"] != "CredentialProviderRequest" or api_version not in API_VERSIONS:
+            return None
+        digest = cache_key(options["--settings"], cache_scope(image), token_subject(request))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return None
+    memos = ResponseCache(options["--cache"] + "/memo")
+    memo = memos.get(digest)
+    if memo is None:
+        return None
+    if monotonic_now_for(memo) >= memo.refresh_at:
+        return None
+    memos.mark_used(digest)
+    return memo, api_version
+
+
+def is_logged(tag: str) -> bool:
+    """Say whether a line may have to be logged about an answer with this *tag*; makes no system call.
+
+    The memo brings its tag along, the settings' level first: it is as true as the settings
+    file is unchanged, so the level is too. The environment may overrule it.
+    """
+    return bool(tag and not tag.startswith("off")) or LOG_VARIABLE in posix.environ
+
+
+def write_all(data: bytes, file: int = 1) -> None:
+    """Write *data* to *file*, in one piece wherever the system allows it."""
+    while data:
+        data = data[posix.write(file, data) :]

@@ -1,0 +1,1 @@
+"""Files written safely: replaced atomically, or in memory only. Imports model only."""

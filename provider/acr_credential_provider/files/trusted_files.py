@@ -1,0 +1,165 @@
+"""Files that only root can change, with every folder and symlink on the way; and how such a program is run.
+
+What a root process runs is the file that was judged: it is opened once, judged by its descriptor and run by that
+descriptor. A path could lead to another file a moment later.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from acr_credential_provider.model.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+MOST_LINKS = 40
+"""As many as the kernel follows in one path."""
+
+_OPEN = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_SHEBANG = 256
+"""Bytes. More of a script's first line the kernel does not read."""
+
+
+class UntrustedFileError(ConfigurationError):
+    """A file, a folder above it or a symlink on the way is not root's alone to change; *path* is that one."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} can be changed by others than root, and what is there is run as root",
+            remedy=f"Find out why; then, on the node: chown root:root {path}; chmod go-w {path}",
+        )
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program below *root* that only root can change, open as *descriptor*; *path* is how it was named."""
+
+    path: str
+    root: str
+    descriptor: int
+    status: os.stat_result
+    is_script: bool
+
+    @property
+    def executable(self) -> str:
+        """The path of the very file, for a process that inherits the descriptor."""
+        return f"/proc/self/fd/{self.descriptor}"
+
+    def enter(self, words: Sequence[str], environment: Mapping[str, str]) -> Callable[[], None]:
+        """Return what a child process calls before it runs `executable`, to have *root* as its / and its folder.
+
+        A root without a /proc is no running node, but a tree that is to become one. There the program is run by its
+        path, which only root can change: our own finds its files by that, where no /proc names it.
+        """
+
+        def go() -> None:
+            if self.root != "/":
+                os.chroot(self.root)
+            os.chdir("/")
+            if not os.path.exists(self.executable):
+                os.execve(self.path, list(words), dict(environment))  # noqa: S606
+
+        return go
+
+
+@contextmanager
+def opened(path: str, root: str = "/") -> Iterator[Program]:
+    """Give the program at *path* below *root*.
+
+    Raises `UntrustedFileError` if others than root could change it, and ``OSError`` if it is not there or is not a
+    program. The same goes for the interpreter of a script.
+    """
+    descriptor = _walk(path, root)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or not status.st_mode & 0o111:
+            _fail(errno.EACCES, path)
+        interpreter = _interpreter(descriptor)
+        if interpreter:
+            with opened(interpreter, root):
+                pass  # the kernel opens it by its path, which only root can change
+        yield Program(path, root, descriptor, status, bool(interpreter))
+    finally:
+        os.close(descriptor)
+
+
+def judge(path: str, root: str = "/") -> None:
+    """Raise `UntrustedFileError` if others than root could change what is at *path*, ``OSError`` if nothing is."""
+    os.close(_walk(path, root))
+
+
+def is_trusted(status: os.stat_result) -> bool:
+    """True if only root can change what *status* is of: root, or also this user, who would run it anyway.
+
+    In a sticky folder others can make files, but not replace those of root. An access list that lets others write
+    shows in the permissions of the group.
+    """
+    if status.st_uid not in (0, os.geteuid()):
+        return False
+    if stat.S_ISLNK(status.st_mode):
+        return True
+    is_sticky = stat.S_ISDIR(status.st_mode) and bool(status.st_mode & stat.S_ISVTX)
+    return is_sticky or not status.st_mode & 0o022
+
+
+def _walk(path: str, root: str) -> int:
+    """Return a descriptor of what is at *path*, for looking only; *root* is the / of symlinks too."""
+    opened = [os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
+    names: list[str] = []
+    ahead, links = path.split("/")[::-1], 0
+    try:
+        _check(opened[0], names)
+        while ahead:
+            name = ahead.pop()
+            if name in ("", "."):
+                continue
+            if name == "..":
+                if names:
+                    os.close(opened.pop())
+                    names.pop()
+                continue
+            opened.append(os.open(name, _OPEN, dir_fd=opened[-1]))
+            names.append(name)
+            if not stat.S_ISLNK(_check(opened[-1], names).st_mode):
+                continue
+            links += 1
+            if links > MOST_LINKS:
+                _fail(errno.ELOOP, path)
+            target = os.readlink("", dir_fd=opened[-1])
+            ahead += target.split("/")[::-1]
+            for _ in range(len(names) if target.startswith("/") else 1):
+                os.close(opened.pop())
+                names.pop()
+        return opened.pop()
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _check(descriptor: int, names: Sequence[str]) -> os.stat_result:
+    status = os.fstat(descriptor)
+    if not is_trusted(status):
+        raise UntrustedFileError("/" + "/".join(names))
+    return status
+
+
+def _interpreter(descriptor: int) -> str:
+    """Return the interpreter that a script names, "" for a program that is no script."""
+    try:
+        with open(f"/proc/self/fd/{descriptor}", "rb") as file:
+            line = file.read(_SHEBANG).partition(b"\n")[0]
+    except OSError:  # an interpreter could not read it either, so it does not run as a script
+        return ""
+    words = line.removeprefix(b"#!").split()
+    return os.fsdecode(words[0]) if line.startswith(b"#!") and words else ""
+
+
+def _fail(number: int, path: str) -> NoReturn:
+    raise OSError(number, os.strerror(number), path)

@@ -1,0 +1,54 @@
+"""How a kubelet matches an image by a provider's matchImages (k8s.io/kubernetes pkg/credentialprovider at 1.36)."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def as_kubelet_sees(image: str) -> str:
+    """Return *image* without tag and digest, as the kubelet matches it and hands it to plugins.
+
+    >>> as_kubelet_sees("acr.example.com:5000/team/app:1.2@sha256:abc")
+    'acr.example.com:5000/team/app'
+    """
+    host, slash, path = image.partition("@")[0].partition("/")
+    return host + slash + re.sub(r":[^:/]*$", "", path)
+
+
+def mismatch(pattern: str, image: str) -> str:
+    """Return why the kubelet does not match *image* by *pattern*, "" when it does.
+
+    >>> mismatch("*.*.cr.aliyuncs.com", "demo-registry.cn-hangzhou.cr.aliyuncs.com/team/app")
+    ''
+    >>> mismatch("*.cr.aliyuncs.com", "demo-registry.cn-hangzhou.cr.aliyuncs.com/team/app")
+    'it has 4 labels and the host has 5: one "*" is one label'
+    """
+    try:
+        ours, theirs = urlsplit(f"https://{pattern}"), urlsplit(f"https://{image}")
+        ports = ours.port, theirs.port
+    except ValueError:
+        return "it is not HOST[:PORT][/PATH]"
+    globs, labels = ours.netloc.partition(":")[0].split("."), theirs.netloc.partition(":")[0].split(".")
+    if ports[0] != ports[1]:
+        return f"its port is {ports[0] or 'not given'} and the image's is {ports[1] or 'not given'}"
+    if len(globs) != len(labels):
+        return f'it has {len(globs)} labels and the host has {len(labels)}: one "*" is one label'
+    for glob, label in zip(globs, labels, strict=True):
+        if not fnmatchcase(label, glob):
+            return f"its label {glob} does not match {label}"
+    if not theirs.path.startswith(ours.path):
+        return 'a "*" in its path is taken literally' if "*" in ours.path else f"the image is not below {ours.path}"
+    return ""
+
+
+def closest(patterns: Sequence[str], image: str) -> tuple[str, str]:
+    """Return the pattern that comes nearest to *image*, and why it does not match ("" when it does)."""
+    reasons = [(pattern, mismatch(pattern, image)) for pattern in patterns]
+    order = ('a "*" in', "the image is", "its port", "its label", "it has", "it is")
+    return min(reasons, key=lambda each: next((n + 1 for n, start in enumerate(order) if each[1].startswith(start)), 0))

@@ -1,0 +1,307 @@
+"""The node's kubelet as a process: which one it is, and the flags that it was started with.
+
+Read from /proc. Any user may start a process with a kubelet's name, so a kubelet has to prove that it is root's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from acr_credential_provider.files import trusted_files
+from acr_credential_provider.model.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    Family = tuple[str, ...]
+
+CONFIG_FLAG, BIN_DIR_FLAG = "image-credential-provider-config", "image-credential-provider-bin-dir"
+RANCHER = "/var/lib/rancher/credentialprovider"
+"""Where k3s and RKE2 look when nobody tells them otherwise."""
+RANCHER_KUBECONFIG = "/var/lib/rancher/k3s/agent/kubelet.kubeconfig"
+"""Of the kubelet that is part of k3s; RKE2's is a process of its own, with flags."""
+LARGEST = 1 << 20
+ENVIRONMENT = (
+    *("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE"),
+    *("ALIBABA_CLOUD_ROLE_ARN", "ALIBABA_CLOUD_OIDC_PROVIDER_ARN", "ALIBABA_CLOUD_OIDC_TOKEN_FILE"),
+    "ALIBABA_CLOUD_STS_ENDPOINT",
+)
+"""The variables that the plugin reads. No other one of a kubelet's environment is taken: loaders of libraries, TLS
+libraries and interpreters read many, and run or load what those name."""
+
+_MOST_PARENTS = 16
+_KUBELET, _RANCHER = ("kubelet", "hyperkube"), ("k3s", "rke2")
+
+
+@dataclass(frozen=True, slots=True)
+class Kubelet:
+    """The kubelet as a process. *environ* are those of its variables that are in `ENVIRONMENT`.
+
+    *kubeconfig* is how it reaches the API server, *program* the path of its program on the node, "" where that cannot
+    be seen.
+    """
+
+    pid: int
+    config: str
+    bin_dir: str
+    environ: Mapping[str, str] = field(repr=False)
+    started: float | None = None  # seconds since the epoch
+    arguments: tuple[str, ...] = field(default=(), repr=False)
+    """Its command line, the program's name first."""
+    unit: str = ""
+    """The systemd service of the system that its cgroup is of, "" for none."""
+    kubeconfig: str = ""
+    program: str = ""
+    parent: int = 0
+
+
+def find_kubelet(
+    proc: str = "/proc", *, root: str = "/", main_pid: Callable[[str], int] = lambda _unit: 0
+) -> Kubelet | None:
+    """Return the node's kubelet, None when none can be seen; raise `ConfigurationError` for several.
+
+    Any user may call a process kubelet, so only a process of root's counts (`_Process.is_of_root`), that is a child of
+    PID 1 (or of k3s or RKE2, or of a process outside, where the node is a container). Where there is none, the kubelet
+    counts that a script of its unit started and waits for. Others are passed over. Of several that count, the one in a
+    kubelet's unit is the node's, and of those of one unit the one that is *main_pid*, or a child of it. *root* is where
+    the node's / is, *main_pid* says what systemd has as the main process of a unit, 0 where it cannot be asked.
+    """
+    found = [*_kubelets(proc, root, _KUBELET), *_kubelets(proc, root, _RANCHER)]
+    found = found or list(_kubelets(proc, root, _KUBELET, may_be_behind_script=True))
+    found = [each for each in found if _is_of_a_kubelet(each.unit)] or found
+    # The kubelet that RKE2 starts is a process beside it, the one of k3s is a part of it.
+    found = [each for each in found if not _is_rancher(each.arguments)] or found
+    if len(found) > 1:
+        main = {unit: main_pid(unit) for unit in {each.unit for each in found} - {""}}
+        found = [each for each in found if main.get(each.unit) in (each.pid, each.parent)] or found
+    if len(found) > 1:
+        pids = ", ".join(str(each.pid) for each in found)
+        raise ConfigurationError(
+            f"more than one kubelet runs here (PIDs {pids})", remedy="Stop those that are not this node's."
+        )
+    return found[0] if found else None
+
+
+def flag(words: Sequence[str], name: str) -> str:
+    """Return the value of a flag, "" without it. The last one holds, as in the kubelet.
+
+    >>> flag(["kubelet", "--a=1", "--b", "2", "--a=3"], "a"), flag(["kubelet", "--b", "2"], "b")
+    ('3', '2')
+    """
+    value = ""
+    for at, word in enumerate(words):
+        if word.startswith((f"--{name}=", f"-{name}=")):
+            value = word.partition("=")[2]
+        elif word in (f"--{name}", f"-{name}"):
+            value = words[at + 1] if at + 1 < len(words) else ""
+    return value
+
+
+def _kubelets(proc: str, root: str, names: Family, *, may_be_behind_script: bool = False) -> Iterator[Kubelet]:
+    for entry in sorted(filter(str.isdigit, _listed(proc)), key=int):
+        if _program(_words(_read(f"{proc}/{entry}/cmdline"))) not in names:
+            continue
+        with _opened(proc, entry) as process:
+            found = _kubelet(process, root, names, may_be_behind_script) if process is not None else None
+        if found is not None:
+            yield found
+
+
+def _kubelet(process: _Process, root: str, names: Family, may_be_behind_script: bool) -> Kubelet | None:
+    """Return *process* as a kubelet called one of *names*, None for what is none."""
+    program = process.program(root)
+    if program is None or not process.is_of_root(program):
+        return None
+    words = _words(process.read("cmdline"))  # read once it is known whose process it is
+    if _program(words) not in names or (words[0].endswith("hyperkube") and words[1:2] != ["kubelet"]):
+        return None
+    parent = process.parent
+    is_started_by_init = parent in (0, 1) or _program(_words(_read(f"{process.proc}/{parent}/cmdline"))) in _RANCHER
+    if not is_started_by_init and not (may_be_behind_script and process.is_below_its_own_unit):
+        return None
+    config, bin_dir, kubeconfig = (flag(words, name) for name in (CONFIG_FLAG, BIN_DIR_FLAG, "kubeconfig"))
+    if names is _RANCHER and not (config or bin_dir) and os.path.isdir(f"{RANCHER}/bin"):
+        config, bin_dir = f"{RANCHER}/config.yaml", f"{RANCHER}/bin"
+    if names is _RANCHER and not kubeconfig and os.path.exists(RANCHER_KUBECONFIG):
+        kubeconfig = RANCHER_KUBECONFIG
+    variables = dict(line.split("=", 1) for line in process.read("environ").split("\0") if "=" in line)
+    return Kubelet(
+        process.pid,
+        config,
+        bin_dir,
+        {name: variables[name] for name in ENVIRONMENT if name in variables},
+        started=_started(_read(f"{process.proc}/stat"), process.read("stat")),
+        arguments=tuple(words),
+        unit=process.unit,
+        kubeconfig=kubeconfig,
+        program=program,
+        parent=parent,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """A process by its folder in *proc*, open as *folder*: another one that gets its number later is not read."""
+
+    proc: str
+    pid: int
+    folder: int
+
+    def read(self, name: str) -> str:
+        """Return the text of one of its files, "" where that cannot be read."""
+        return _read(name, self.folder)
+
+    @property
+    def parent(self) -> int:
+        return _parent(self.read("status"))
+
+    @property
+    def unit(self) -> str:
+        return _service(self.read("cgroup"))
+
+    @property
+    def is_below_its_own_unit(self) -> bool:
+        """True if it is in a kubelet's unit, and so are all processes above it but PID 1."""
+        above, unit = self.parent, self.unit
+        for _ in range(_MOST_PARENTS):
+            if above == 1:
+                return _is_of_a_kubelet(unit)
+            if _service(_read(f"{self.proc}/{above}/cgroup")) != unit:
+                return False
+            above = _parent(_read(f"{self.proc}/{above}/status"))
+        return False
+
+    def is_of_root(self, program: str) -> bool:
+        """True if it is a process of the node's root, in no pod, whose *program* is a kubelet's.
+
+        Its user namespace is that of PID 1, where root is the node's. So is its mount namespace, for a pod that sees
+        the node's processes has root too; only systemd can have put it into a kubelet's unit, and that may have
+        mounts of its own. Where a namespace cannot be seen, the unit alone tells.
+        """
+        user = re.search(r"^Uid:\s*(\d+)\s+(\d+)\s+(\d+)", self.read("status"), re.MULTILINE)
+        if not user or set(user.groups()) != {"0"} or _is_of_a_pod(self.read("cgroup")):
+            return False
+        is_users_shared = self._shares("user")
+        if _is_of_a_kubelet(self.unit):
+            return is_users_shared is not False
+        is_named_so = any(name in os.path.basename(program) for name in (*_KUBELET, *_RANCHER))
+        return is_named_so and is_users_shared is True and self._shares("mnt") is True
+
+    def program(self, root: str) -> str | None:
+        """Return the path of its program below *root*, "" where that cannot be seen, None if others can change it.
+
+        A program that was replaced while it runs is the one that is there now. One that takes its user's place
+        (setuid) does not count: any user can start it, under any name.
+        """
+        try:
+            path = os.readlink("exe", dir_fd=self.folder)
+        except OSError:  # not ours to see, or it has ended
+            return ""
+        for each in dict.fromkeys((path, path.removesuffix(" (deleted)"))):
+            try:
+                with trusted_files.opened(each, root) as program:
+                    return None if program.status.st_mode & (stat.S_ISUID | stat.S_ISGID) else each
+            except (OSError, trusted_files.UntrustedFileError):
+                continue
+        return None
+
+    def _shares(self, kind: str) -> bool | None:
+        """Return whether its namespace *kind* is that of PID 1, None where that cannot be seen."""
+        try:
+            own, first = os.stat(f"ns/{kind}", dir_fd=self.folder), os.stat(f"{self.proc}/1/ns/{kind}")
+        except OSError:
+            return None
+        return (own.st_dev, own.st_ino) == (first.st_dev, first.st_ino)
+
+
+@contextmanager
+def _opened(proc: str, entry: str) -> Iterator[_Process | None]:
+    try:
+        folder = os.open(f"{proc}/{entry}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:  # it has ended meanwhile
+        yield None
+        return
+    try:
+        yield _Process(proc, int(entry), folder)
+    finally:
+        os.close(folder)
+
+
+def _is_rancher(words: Sequence[str]) -> bool:
+    return _program(words) in _RANCHER
+
+
+def _is_of_a_pod(cgroups: str) -> bool:
+    r"""True if the text of /proc/PID/cgroup names a pod, also as one pod sees the next: relative to its own.
+
+    >>> _is_of_a_pod("0::/kubepods.slice/x.scope"), _is_of_a_pod("0::/../../pod0a1b2c3d-1111-2222-3333-444455556666/x")
+    (True, True)
+    >>> _is_of_a_pod("0::/system.slice/kubelet.service")
+    False
+    """
+    return re.search(r"kubepods|/pod[0-9a-f]{8}[-_]?[0-9a-f]{4}", cgroups) is not None
+
+
+def _is_of_a_kubelet(unit: str) -> bool:
+    """True if *unit* has the name of a kubelet's unit, as distributions, snaps, k3s and RKE2 call theirs."""
+    return "kubelet" in unit or unit.startswith(_RANCHER)
+
+
+def _service(cgroups: str) -> str:
+    r"""Return the service of the system that the text of /proc/PID/cgroup names, "" for none.
+
+    Users have services too, with names of their own choice.
+
+    >>> _service("12:pids:/system.slice/kubelet.service\n0::/system.slice/kubelet.service/sub\n"), _service("0::/\n")
+    ('kubelet.service', '')
+    >>> _service("0::/user.slice/user-1000.slice/user@1000.service/app.slice/kubelet.service")
+    ''
+    """
+    if re.search(r"/user(\.slice|-\d+\.slice|@\d+\.service)", cgroups):
+        return ""
+    found = re.findall(r"/([A-Za-z0-9_.:\\@-]+\.service)(?:/|$)", cgroups, re.MULTILINE)
+    return str(found[-1]) if found else ""
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _read(path: str, folder: int | None = None) -> str:
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags, dir_fd=folder)) as file:
+            return file.read(LARGEST).decode("utf-8", "surrogateescape")
+    except OSError:  # it has ended meanwhile, or is not ours to see
+        return ""
+
+
+def _words(cmdline: str) -> list[str]:
+    return cmdline.removesuffix("\0").split("\0")
+
+
+def _program(words: Sequence[str]) -> str:
+    """Return the program's name; k3s writes its whole command line over its first word."""
+    return os.path.basename(words[0].split(" ")[0])
+
+
+def _parent(status: str) -> int:
+    """Return the parent that the text of /proc/PID/status names, -1 for none."""
+    found = re.search(r"^PPid:\s*(\d+)", status, re.MULTILINE)
+    return int(found[1]) if found else -1
+
+
+def _started(machine: str, process: str) -> float | None:
+    """Return when a process started, from the texts of /proc/stat and of its own stat."""
+    boot = re.search(r"^btime (\d+)", machine, re.MULTILINE)
+    fields = process.rpartition(")")[2].split()
+    if not boot or len(fields) < 20 or not fields[19].isdigit():
+        return None
+    return int(boot[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,102 @@
+"""The kubelet's exec protocol: CredentialProviderRequest in.
+
+Wire types: k8s.io/kubelet/pkg/apis/credentialprovider, versions v1, v1beta1 and v1alpha1.
+The response is written in `response_cache.respond`, where a cache hit finds it too.
+"""
+
+from __future__ import annotations
+
+from acr_credential_provider.fastpath.cpython import parse_json
+from acr_credential_provider.fastpath.lookup import API_VERSIONS, LARGEST_REQUEST, token_subject
+
+from .errors import InvalidRequestError
+
+REMEDY = (
+    "Run this program as a kubelet credential provider, or try it by hand: "
+    """echo '{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1","""
+    """"image":"HOST/NAMESPACE/NAME"}' | aliyun-acr-credential-provider"""
+)
+
+
+class CredentialProviderRequest:
+    """One question of the kubelet.
+
+    *asker* is the pod's ServiceAccount as its token claims, "" when the kubelet sent none.
+    (Not a dataclass: those who only wait would pay for `inspect`. It has no repr, which would show the token.)
+    """
+
+    __slots__ = ("annotations", "api_version", "image", "service_account_token", "subject")
+
+    def __init__(
+        self,
+        api_version: str,
+        image: str,
+        service_account_token: str = "",
+        annotations: dict[str, str] | None = None,
+        asker: str = "",
+    ) -> None:
+        self.api_version = api_version
+        self.image = image
+        self.service_account_token = service_account_token
+        self.annotations = annotations or {}
+        self.subject = asker
+
+    @classmethod
+    def decode(cls, raw: bytes) -> CredentialProviderRequest:
+        """Read one request; raise `InvalidRequestError` for anything that is not one.
+
+        Fields that we don't know are ignored: a newer kubelet may send more.
+        """
+        document = _document(raw)
+        kind, api_version = document.get("kind"), document.get("apiVersion")
+        if kind != "CredentialProviderRequest":
+            raise InvalidRequestError(f"stdin holds kind {_shown(kind)}, not CredentialProviderRequest", remedy=REMEDY)
+        if api_version not in API_VERSIONS:
+            raise InvalidRequestError(
+                f"the request has apiVersion {_shown(api_version)}",
+                remedy=f"Set the provider's apiVersion in the kubelet's CredentialProviderConfig to {API_VERSIONS[0]}.",
+            )
+        token = document.get("serviceAccountToken") or ""
+        annotations = _text_map(document.get("serviceAccountAnnotations") or {})
+        image = document.get("image")
+        if not isinstance(image, str) or not image:
+            raise InvalidRequestError("the request names no image", remedy=REMEDY)
+        if not isinstance(token, str) or annotations is None:
+            raise InvalidRequestError("the request's serviceAccount fields have the wrong type", remedy=REMEDY)
+        return cls(str(api_version), image, token, annotations, _asker(document))
+
+
+def _document(raw: bytes) -> dict[str, object]:
+    if len(raw) > LARGEST_REQUEST:
+        raise InvalidRequestError(f"stdin holds more than {LARGEST_REQUEST} bytes", remedy=REMEDY)
+    try:
+        text = raw.decode()
+        document = parse_json(text)
+    except ValueError:  # the text of these errors may quote a token
+        document = None
+    if not isinstance(document, dict):
+        what = "is empty" if not raw.strip() else "does not hold one JSON object"
+        raise InvalidRequestError(f"stdin {what}", remedy=REMEDY)
+    return document
+
+
+def _asker(document: dict[str, object]) -> str:
+    try:
+        return token_subject(document)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        pass
+    raise InvalidRequestError(
+        "the request's serviceAccountToken is not a token of a Kubernetes ServiceAccount",
+        remedy="Check the provider's tokenAttributes in the kubelet's CredentialProviderConfig.",
+    )
+
+
+def _text_map(value: object) -> dict[str, str] | None:
+    if isinstance(value, dict) and all(isinstance(text, str) for text in value.values()):
+        return value
+    return None
+
+
+def _shown(value: object) -> str:
+    """Return *value* fit for one line of a log: only names have business there."""
+    return repr(value) if isinstance(value, str) and len(value) <= 100 else type(value).__name__

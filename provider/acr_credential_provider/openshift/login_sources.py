@@ -1,0 +1,87 @@
+"""Where commands take logins from that go into a pull secret: files, Secrets, ACR itself."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from acr_credential_provider.cache.cache_dirs import ensure
+from acr_credential_provider.cache.file_locks import FileLocks
+from acr_credential_provider.fastpath.lookup import API_VERSIONS, cache_key
+from acr_credential_provider.fastpath.response_cache import ResponseCache
+from acr_credential_provider.model.deadline import Deadline
+from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.image_reference import scope_of
+from acr_credential_provider.model.protocol import CredentialProviderRequest
+from acr_credential_provider.settings import load
+from acr_credential_provider.sources.basic_auth import BasicAuth
+from acr_credential_provider.tokens.acquire import acquire_response
+from acr_credential_provider.tokens.endpoints import Tools
+
+from . import docker_config
+from .pull_secrets import PODMAN_TYPE, PULL_SECRET_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .docker_config import DockerConfig
+
+SECONDS = 15.0
+"""For the token of one host."""
+
+
+def from_file(path: str) -> DockerConfig:
+    """Return the logins in the docker or podman file at *path*; raise `ConfigurationError`."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(docker_config.LARGEST + 1)
+    except OSError as error:
+        why = f"cannot read {path}: {type(error).__name__}"
+        raise ConfigurationError(why, remedy="Name ~/.docker/config.json, or podman's auth.json.") from None
+    return docker_config.parse(content, what=path)
+
+
+def from_secret(secret: Mapping[str, Any], *, what: str) -> DockerConfig:
+    """Return the logins in a *secret* of any type that container clients' files are put into."""
+    data = secret.get("data") or {}
+    kind = str(secret.get("type") or "")
+    keys = [PULL_SECRET_TYPES[kind]] if kind in PULL_SECRET_TYPES else list(data) if kind == PODMAN_TYPE else []
+    if len(keys) != 1 or keys[0] not in data:
+        raise ConfigurationError(
+            f"{what} holds no container client's file (type {kind or 'unknown'})",
+            remedy=f"Name a Secret of type {', '.join([*PULL_SECRET_TYPES, PODMAN_TYPE])}.",
+        )
+    return docker_config.parse(b64decode(data[keys[0]]), what=what)
+
+
+def from_acr(settings: str, places: Sequence[str]) -> dict[str, BasicAuth]:
+    """Ask ACR, by the *settings* (a path), for a token for each of *places*: HOST, or HOST/NAMESPACE.
+
+    Without *places*, for all hosts that the settings name. Raises `CredentialProviderError`:
+    all of them or none.
+    """
+    wanted = list(places) or [host for each in load(settings).registries for host in each.domains]
+    if not wanted:
+        raise ConfigurationError(f"{settings} names no domains", remedy="Say which hosts with --host HOST.")
+    logins: dict[str, BasicAuth] = {}
+    with TemporaryDirectory() as folder:  # nobody's cache: what lies there must not outlive this command
+        cache = f"{folder}/cache"
+        ensure(cache)
+        for place in wanted:
+            logins[place] = _token(settings, place, cache)
+    return logins
+
+
+def _token(settings: str, place: str, cache: str) -> BasicAuth:
+    request = CredentialProviderRequest(API_VERSIONS[0], f"{place}/any")
+    where = scope_of(request.image)
+    deadline = Deadline(SECONDS)
+    tools = Tools(
+        settings, f"{cache}/store", ResponseCache(f"{cache}/memo"), FileLocks(f"{cache}/locks"), deadline, deadline, str
+    )
+    with acquire_response(request, digest=cache_key(settings, where, ""), tools=tools) as memo:
+        for auth in json.loads(memo.answer).values():
+            return BasicAuth(auth["username"], auth["password"])
+    raise ConfigurationError(f"{settings} does not cover {place}", remedy=f"See: explain {request.image}")

@@ -1,1 +1,0 @@
-"""What other platforms need of the same settings: ECI's annotations, OpenShift's pull secrets."""

@@ -1,0 +1,1 @@
+"""pull-secrets run, plan and uninstall. Imports all of pull_secrets."""

@@ -1,0 +1,245 @@
+"""The command ``pull-secrets``: run the controller, show what it would do, take its traces away."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+import uuid
+from typing import TYPE_CHECKING
+
+from acr_credential_provider import settings as settings_file
+from acr_credential_provider.console.arguments import duration, namespaced_name
+from acr_credential_provider.console.command_line import CommandParser, folder_argument, path_argument
+from acr_credential_provider.pull_secrets.config.options import Options
+from acr_credential_provider.pull_secrets.kube.client import KubeClient
+from acr_credential_provider.pull_secrets.kube.informer import Times
+from acr_credential_provider.pull_secrets.reconcile.controller import Controller
+from acr_credential_provider.pull_secrets.serving import json_logging
+from acr_credential_provider.pull_secrets.serving.default_reporter import DefaultReporter
+from acr_credential_provider.pull_secrets.tokens.token_fetcher import TokenFetcher, read_login_files
+from acr_credential_provider.pull_secrets.webhook.registration import SERVICE, ServiceReference
+
+from .dry_run import dry_run, line, told
+from .runtime import ListenAddress, Runtime
+from .uninstall import Undone, uninstall
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOG = logging.getLogger(__name__)
+NAME = "aliyun-acr-credential-provider pull-secrets"
+OWN_NAMESPACE = "kube-system"
+KEYS = "/run/aliyun-acr-credential-provider/keys"
+_EXAMPLES = f"""examples:
+  {NAME} plan                                 # what it would do in the cluster of the current context
+  {NAME} plan --settings settings.yaml --output json
+  {NAME} run --namespace kube-system          # in its Deployment
+  {NAME} uninstall --namespace kube-system    # after the Deployment was deleted
+"""
+
+
+def run(arguments: list[str]) -> int:
+    """Carry out ``pull-secrets`` with *arguments*; return the exit code: 0 done, 1 failed, 2 not understood."""
+    options = _parser().parse_args(arguments)
+    code: int = options.run(options)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = CommandParser(
+        prog=NAME,
+        description="Keeps ServiceAccounts' pull secrets, where no kubelet can be configured.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    start = commands.add_parser("run", help="run the controller until SIGTERM")
+    _add_common(start)
+    start.add_argument(
+        "--keys-directory",
+        type=folder_argument,
+        default=KEYS,
+        metavar="DIR",
+        help="where keys of the ConfigMap are written",
+    )
+    start.add_argument("--writes-per-second", type=_rate, default=100.0, metavar="N", help="default: 100")
+    start.add_argument(
+        "--resync",
+        type=duration,
+        default=600.0,
+        metavar="TIME",
+        help="how often all is looked at (default: 10m)",
+    )
+    start.add_argument(
+        "--lease-duration", type=duration, default=15.0, metavar="TIME", help="until another replica takes over"
+    )
+    start.add_argument(
+        "--owner",
+        default="",
+        metavar="CLUSTERROLE",
+        help="of this release: what the controller writes is deleted with it (default: nothing is)",
+    )
+    start.add_argument("--webhook-service", default=SERVICE, metavar="NAME", help=f"default: {SERVICE}")
+    start.add_argument("--address", default=ListenAddress().address, help="where to listen (default: %(default)s)")
+    start.add_argument("--webhook-service-port", type=int, default=443, metavar="PORT", help="default: 443")
+    start.add_argument(
+        "--webhook-port", type=int, default=ListenAddress().webhook, metavar="PORT", help="default: %(default)s"
+    )
+    start.add_argument(
+        "--health-port", type=int, default=ListenAddress().health, metavar="PORT", help="default: %(default)s"
+    )
+    start.add_argument("--log", choices=("debug", "info", "warning", "error"), default="info")
+    start.set_defaults(run=_run)
+    plan = commands.add_parser("plan", help="say what it would do in the live cluster; writes nothing")
+    _add_common(plan)
+    plan.add_argument("--output", choices=("text", "json"), default="text")
+    plan.set_defaults(run=_plan)
+    undo = commands.add_parser("uninstall", help="take away all Secrets, entries and the webhook configuration")
+    _add_cluster(undo)
+    undo.add_argument("--secret-name", action="append", default=[], metavar="NAME", help="names used beside the known")
+    undo.add_argument("--force", action="store_true", help="even while a controller seems to be at work")
+    undo.set_defaults(run=_uninstall)
+    return parser
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--kubeconfig", type=path_argument, metavar="FILE", help="default: the pod's own, or KUBECONFIG"
+    )
+    parser.add_argument("--context", default="", metavar="NAME", help="default: the current one")
+    parser.add_argument(
+        "--namespace",
+        default=os.environ.get("POD_NAMESPACE", OWN_NAMESPACE),
+        help=f"the controller's own (default: POD_NAMESPACE, or {OWN_NAMESPACE})",
+    )
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    _add_cluster(parser)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--config-map",
+        type=namespaced_name,
+        default=("kube-system", "acr-configuration"),
+        metavar="NAMESPACE/NAME",
+        help="an acr-configuration, or native settings under settings.yaml (default: kube-system/acr-configuration)",
+    )
+    source.add_argument(
+        "--settings", type=path_argument, metavar="FILE", help="a file instead, read anew when it changes"
+    )
+    parser.add_argument(
+        "--token-mode",
+        choices=("auto", "managedRole", "workerRole"),
+        default="auto",
+        help="who asks for entries of an acr-configuration that do not say (auto: by the cluster's age)",
+    )
+    parser.add_argument("--take-over", action="store_true", help="replace the entries of aliyun-acr-credential-helper")
+
+
+def _lease(duration: float) -> tuple[float, float, float]:
+    """Return it with what Kubernetes' own components have beside it: renew deadline and retry period."""
+    return duration, duration * 2 / 3, duration * 2 / 15
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not 0.1 <= rate <= 10000:
+        raise argparse.ArgumentTypeError("write a number from 0.1 to 10000")
+    return rate
+
+
+def _options(options: argparse.Namespace) -> Options:
+    return Options(
+        namespace=options.namespace,
+        config_map=options.config_map,
+        settings_file=options.settings or "",
+        token_mode=options.token_mode,
+        take_over=options.take_over,
+        keys_directory=getattr(options, "keys_directory", KEYS),
+        writes_per_second=getattr(options, "writes_per_second", 100.0),
+        resync=getattr(options, "resync", 600.0),
+        lease=_lease(getattr(options, "lease_duration", 15.0)),
+        owner=getattr(options, "owner", ""),
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    json_logging.start(options.log)
+    telling = DefaultReporter()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    api = KubeClient.find(kubeconfig=options.kubeconfig or "", context=options.context, reporter=telling)
+    if not options.owner:
+        LOG.info("without --owner, what is written stays in the cluster when this release is deleted")
+    with tempfile.TemporaryDirectory(prefix="acr-pull-secrets-") as folder:
+        controller = Controller(
+            api,
+            _options(options),
+            identity=f"{os.uname().nodename}_{uuid.uuid4()}",
+            fetch=TokenFetcher(folder),
+            read_login=read_login_files,
+            reporter=telling,
+            times=Times(resync=options.resync),
+        )
+        operations = Runtime(
+            api,
+            controller,
+            telling,
+            where=ServiceReference(options.namespace, options.webhook_service, options.webhook_service_port),
+            about=controller.about(),
+            may_write=controller.leader.may_write,
+            doors=ListenAddress(options.address, options.webhook_port, options.health_port),
+            alive={"rounds": controller.pulse.check},
+            owner=controller.owner,
+            is_leaving=controller.is_leaving,
+        )
+        operations.start()
+        controller.start()
+        stop.wait()
+        controller.stop()  # the Lease first: another replica may go on while this one still answers the webhook
+        operations.stop()
+    sys.stderr.flush()
+    os._exit(0)  # no wait for threads that wait for the cloud; what they would bring nobody needs any more
+
+
+def _plan(options: argparse.Namespace) -> int:
+    api = KubeClient.find(kubeconfig=options.kubeconfig or "", context=options.context)
+    found = dry_run(api, _options(options), read_settings=lambda: settings_file.read(options.settings))
+    _remark(found.remarks)
+    if options.output == "json":
+        print(json.dumps({"actions": [told(each) for each in found.actions], "remarks": found.remarks}, indent=2))  # noqa: T201
+    else:
+        for each in found.actions:
+            print(line(each))  # noqa: T201 - the command's output
+        print(f"{len(found.actions)} writes" if found.actions else "nothing to do")  # noqa: T201
+    return 1 if found.judged.problems else 0
+
+
+def _uninstall(options: argparse.Namespace) -> int:
+    api = KubeClient.find(kubeconfig=options.kubeconfig or "", context=options.context)
+    names = [*options.secret_name, settings_file.PullSecrets().secret_name]
+    own = Options(namespace=options.namespace)
+    undone = Undone()
+    is_anything = False
+    for each in uninstall(api, own, names=names, force=options.force, undone=undone):
+        is_anything = True
+        print(each)  # noqa: T201 - the command's output
+    error = undone.error(own)
+    if error is not None:
+        sys.stdout.flush()
+        raise error
+    if not is_anything:
+        print("nothing of ours is there")  # noqa: T201
+    return 0
+
+
+def _remark(remarks: Sequence[str]) -> None:
+    for each in remarks:
+        sys.stderr.write(f"note: {each}\n")

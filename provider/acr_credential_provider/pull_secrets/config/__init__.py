@@ -1,0 +1,1 @@
+"""The configuration in force, and the last good one. Imports model and kube."""

@@ -1,0 +1,1 @@
+"""The Kubernetes API: client, informers, work queue, leader election, events. Imports model."""

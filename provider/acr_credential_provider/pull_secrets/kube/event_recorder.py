@@ -1,0 +1,203 @@
+"""Events on the objects that operators look at, few enough to be read.
+
+The same thing said again within `QUIET` is counted and not sent; afterwards the Event that
+is there is counted up. Its name comes from what it says, so another replica, or we after
+a restart, find it. One object gets a handful in a row and then one every few minutes, all
+of them together no more than a few a second. What cannot be sent is dropped and counted:
+an Event is never worth a wait.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import queue
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from acr_credential_provider.pull_secrets.model.names import PREFIX
+
+from .api_errors import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+
+    from .client import KubeClient
+
+LOG = logging.getLogger(__name__)
+COMPONENT = f"{PREFIX}-pull-secrets"
+QUIET = 300.0
+"""Seconds for which the same thing about the same object is not sent again."""
+BURST = 10
+"""Events about one object in a row."""
+EVERY = 120.0
+"""Seconds from then on."""
+RATE = 5.0
+"""Events a second, about all objects."""
+KNOWN = 4096
+"""Objects and texts that are remembered; the oldest go first."""
+LONGEST = 1000
+"""Characters; the API takes 1024 bytes of message."""
+
+
+class EventObserver(Protocol):
+    """Who is told what became of Events."""
+
+    def event_sent(self, outcome: str) -> None:
+        """Count an Event: ``sent``, ``repeated`` (told before, not sent), ``dropped`` (too many) or ``failed``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something to be said about an object."""
+
+    about: ObjectRef
+    reason: str
+    message: str
+    is_warning: bool
+
+    @property
+    def name(self) -> str:
+        """The name of the object that says it, the same whoever says it."""
+        what = f"{self.about.kind}\0{self.about.uid}\0{self.reason}\0{self.message}"
+        return f"{self.about.name[:200]}.{hashlib.sha256(what.encode()).hexdigest()[:16]}"
+
+    @property
+    def namespace(self) -> str:
+        """Where it is said: of what has no namespace, in ``default``, as Kubernetes itself does."""
+        return self.about.namespace or "default"
+
+    def manifest(self, moment: str) -> dict[str, Any]:
+        """Return it as it is to be created."""
+        about = self.about
+        involved = {"apiVersion": about.api_version, "kind": about.kind, "name": about.name}
+        involved |= {"namespace": about.namespace} if about.namespace else {}
+        involved |= {"uid": about.uid} if about.uid else {}
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": self.name, "namespace": self.namespace},
+            "involvedObject": involved,
+            "reason": self.reason,
+            "message": self.message,
+            "type": "Warning" if self.is_warning else "Normal",
+            "source": {"component": COMPONENT},
+            "reportingComponent": COMPONENT,
+            "reportingInstance": "",
+            "firstTimestamp": moment,
+            "lastTimestamp": moment,
+            "count": 1,
+        }
+
+
+class EventFilter:
+    """Decides which Events are sent: pure but for what it remembers."""
+
+    def __init__(self) -> None:
+        self._told: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+        self._left: OrderedDict[tuple[str, str, str], tuple[float, float]] = OrderedDict()
+
+    def admit(self, event: Event, now: float) -> tuple[str, int]:
+        """Return ``sent``, ``repeated`` or ``dropped``, and how often it was said since it was last sent."""
+        key = (event.namespace, event.name)
+        last, times = self._told.get(key, (-QUIET, 0))
+        if now - last < QUIET:
+            self._told[key] = (last, times + 1)
+            return "repeated", times + 1
+        about = event.about
+        if not self._has_left((about.kind, about.namespace, about.name), now):
+            return "dropped", 0
+        self._told[key] = (now, 0)
+        self._told.move_to_end(key)
+        _bound(self._told)
+        return "sent", times + 1
+
+    def _has_left(self, about: tuple[str, str, str], now: float) -> bool:
+        left, since = self._left.get(about, (float(BURST), now))
+        left = min(float(BURST), left + (now - since) / EVERY)
+        has = left >= 1.0
+        self._left[about] = (left - 1.0 if has else left, now)
+        self._left.move_to_end(about)
+        _bound(self._left)
+        return has
+
+
+def _bound(known: OrderedDict[Any, Any]) -> None:
+    while len(known) > KNOWN:
+        known.popitem(last=False)
+
+
+class EventRecorder:
+    """Sends Events from a thread of its own; `close` it."""
+
+    def __init__(
+        self,
+        api: KubeClient,
+        audience: EventObserver,
+        *,
+        clock: Callable[[], float] = time.time,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._api = api
+        self._audience = audience
+        self._clock = clock
+        self._pause = pause
+        self._gate = EventFilter()
+        self._lock = threading.Lock()
+        self._waiting: queue.Queue[tuple[Event, int] | None] = queue.Queue(256)
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._send_all, name="events", daemon=True)
+        self._thread.start()
+
+    def event(self, about: ObjectRef, reason: str, message: str, *, is_warning: bool = True) -> None:
+        """Say *message* about an object, if it is not too much; returns at once, and never raises."""
+        event = Event(about, reason, message[:LONGEST], is_warning)
+        with self._lock:
+            outcome, times = self._gate.admit(event, self._clock())
+        if outcome == "sent":
+            try:
+                self._waiting.put_nowait((event, times))
+            except queue.Full:
+                outcome = "dropped"
+            else:
+                return  # counted when it is
+        self._audience.event_sent(outcome)
+
+    def close(self, grace: float = 2.0) -> None:
+        """Send what waits, for *grace* seconds at most."""
+        try:
+            self._waiting.put_nowait(None)
+        except queue.Full:
+            self._is_over.set()
+        self._thread.join(grace)
+        self._is_over.set()
+
+    def _send_all(self) -> None:
+        while (waiting := self._waiting.get()) is not None and not self._is_over.is_set():
+            event, times = waiting
+            try:
+                self._send(event, times)
+            except Exception as error:  # nothing may end this thread
+                LOG.warning("an Event was lost", extra={"about": event.name, "told": event.reason}, exc_info=error)
+                self._audience.event_sent("failed")
+            else:
+                self._audience.event_sent("sent")
+            self._pause(1 / RATE)
+
+    def _send(self, event: Event, times: int) -> None:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
+        collection = f"/api/v1/namespaces/{event.namespace}/events"
+        try:
+            self._api.create(collection, event.manifest(moment))
+        except ClusterError as error:
+            if error.status != 409:
+                raise
+            path = f"{collection}/{event.name}"
+            count = int((self._api.get(path) or {}).get("count") or 1)
+            change = {"count": count + times, "lastTimestamp": moment}
+            self._api.patch(path, [{"op": "add", "path": f"/{key}", "value": value} for key, value in change.items()])

@@ -1,0 +1,250 @@
+"""A kind of object as it is in the cluster now: listed once, watched from then on."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic
+
+import msgspec
+
+from acr_credential_provider.pull_secrets.model.decoding import Item, PartialObject, T
+
+from .api_errors import ClusterError
+from .client import METADATA, METADATA_LIST, SILENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from acr_credential_provider.pull_secrets.model.decoding import Kind
+
+    from .client import KubeClient
+
+WATCH = 290.0
+"""Seconds after which the API server ends a watch, so that watches wander to new API servers."""
+LOG = logging.getLogger(__name__)
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
+"""Seconds to wait after a failure; doubled each time, jittered."""
+
+
+class _Event(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _Status(msgspec.Struct):
+    code: int = 0
+
+
+class _ListMeta(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+
+
+class _List(msgspec.Struct):
+    metadata: _ListMeta
+    items: list[PartialObject] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds: a *watch*'s life, its longest *silence*, and after how long the next one begins with a list (*resync*).
+
+    The list finds what was missed, whoever missed it.
+    """
+
+    watch: float = WATCH
+    silence: float = SILENCE
+    resync: float = 600.0
+
+
+class Informer(Generic[T]):
+    """The objects of one *kind*. *on_change* is told each that came, changed (as it is now) or went (as it was).
+
+    *on_listed* is called whenever all that is there is known.
+    """
+
+    def __init__(  # noqa: PLR0913 - parts, always given by name
+        self,
+        api: KubeClient,
+        kind: Kind[T],
+        *,
+        on_change: Callable[[T], None],
+        on_listed: Callable[[], None] = lambda: None,
+        times: Times = Times(),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.kind = kind
+        self.synced = threading.Event()
+        self.last_contact = 0.0
+        """When the API server was last heard of (monotonic clock)."""
+        self._api = api
+        self._on_change = on_change
+        self._on_listed = on_listed
+        self._told = ""
+        self._times = times
+        self._listed_at = 0.0
+        self._since = ""
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._items: dict[str, dict[str, T]] = {}
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        """Begin, in a thread of its own."""
+        threading.Thread(target=self._run, name=f"watch {self.kind.name}", daemon=True).start()
+
+    def load(self) -> None:
+        """List once and watch nothing, for those who look at one moment only; raise `ClusterError`."""
+        self._list()
+
+    def stop(self) -> None:
+        """End soon; what is kept stays as it is."""
+        self._stop.set()
+
+    def get(self, namespace: str, name: str) -> T | None:
+        """Return one object."""
+        with self._lock:
+            return self._items.get(namespace, {}).get(name)
+
+    def by_namespace(self, namespace: str) -> list[T]:
+        """Return the objects of one namespace."""
+        with self._lock:
+            return list(self._items.get(namespace, {}).values())
+
+    def all(self) -> list[T]:
+        """Return all objects."""
+        with self._lock:
+            return [item for items in self._items.values() for item in items.values()]
+
+    def namespaces(self) -> list[str]:
+        """Return the namespaces that have any."""
+        with self._lock:
+            return list(self._items)
+
+    def update(self, item: T) -> None:
+        """Take note of *item*, which a call of ours returned, before the watch tells of it."""
+        self._put(item)
+
+    def _put(self, item: T) -> bool:
+        """Keep *item* unless a newer one is kept; say whether it is news."""
+        group, name = item.key
+        with self._lock:
+            kept = self._items.get(group, {}).get(name)
+            if kept is not None and _number(kept) >= _number(item):
+                return False
+            self._items.setdefault(group, {})[name] = item
+            return True
+
+    def _drop(self, group: str, name: str) -> T | None:
+        with self._lock:
+            items = self._items.get(group, {})
+            gone = items.pop(name, None)
+            if not items:
+                self._items.pop(group, None)
+            return gone
+
+    def _run(self) -> None:
+        since, pause = "", FIRST_PAUSE
+        while not self._stop.is_set():
+            started = self._monotonic()
+            why, rest = "time-out", 0.0
+            try:
+                if not since or self._monotonic() > self._listed_at + self._times.resync:
+                    since = self._list()
+                since = self._watch(since)
+            except ClusterError as error:
+                why = "gone" if error.is_gone else error.reason.lower() if error.reason == "Silent" else "failed"
+                since, rest = "" if error.is_gone else self._since, error.retry_after
+                self._tell(error)
+            except msgspec.MsgspecError:  # not the API server, whatever it is
+                why, since = "failed", ""
+            except Exception:  # a mistake of ours about one object must not blind us to all others
+                LOG.exception("a watch failed", extra={"resource": self.kind.name})
+                why, since = "failed", ""
+            self._api.reporter.watch_ended(self.kind.name, why)
+            lasted = self._monotonic() - started
+            if why == "failed" or (why != "silent" and lasted <= LONGEST_PAUSE):  # not again and again at full speed
+                self._stop.wait(max(rest, random.uniform(0.5, 1.0) * pause))  # noqa: S311 - spreads load
+                pause = min(pause * 2, LONGEST_PAUSE)
+            if lasted > LONGEST_PAUSE:
+                pause = FIRST_PAUSE
+
+    def _tell(self, error: ClusterError) -> None:
+        """Say what is wrong where somebody has to do something about it, once."""
+        if error.status in (400, 401, 403) and error.problem != self._told:
+            self._told = error.problem
+            LOG.warning("%s", error.problem, extra={"remedy": error.remedy})
+
+    def _list(self) -> str:
+        """Take over what is there; return the version to watch from."""
+        self._since = ""
+        accept = METADATA_LIST if self.kind.only_metadata else "application/json"
+        present: set[tuple[str, str]] = set()
+        since = ""
+        for page in self._api.pages(self.kind.path, selector=self.kind.selector, accept=accept):
+            self.last_contact = self._monotonic()
+            found = msgspec.json.decode(page, type=_List)
+            since = since or found.metadata.resource_version
+            for wire in found.items or ():
+                item = self.kind.keep(wire)
+                present.add(item.key)
+                if self._put(item):
+                    self._on_change(item)
+        for item in self.all():
+            # One that a call of ours made after the list was begun is not gone.
+            if item.key not in present and _number(item) <= int(since or 0):
+                self._remove(item.key)
+        self._listed_at = self._monotonic()
+        self.synced.set()
+        self._told = ""
+        self._on_listed()
+        return since
+
+    def _watch(self, since: str) -> str:
+        self._since = since
+        accept = METADATA if self.kind.only_metadata else "application/json"
+        seconds = self._times.watch * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load
+        with self._api.watch(
+            self.kind.path,
+            selector=self.kind.selector,
+            since=since,
+            seconds=seconds,
+            accept=accept,
+            silence=self._times.silence,
+        ) as lines:
+            for line in lines:
+                self.last_contact = self._monotonic()
+                self._apply(msgspec.json.decode(line, type=_Event))
+                if self._stop.is_set():
+                    break
+        return self._since
+
+    def _apply(self, event: _Event) -> None:
+        if event.type == "ERROR":
+            code = msgspec.json.decode(event.object, type=_Status).code
+            raise ClusterError("the API server ended a watch", remedy="Nothing: it begins anew.", status=code)
+        wire = msgspec.json.decode(event.object, type=PartialObject)
+        if event.type == "BOOKMARK":
+            self._since = wire.metadata.resource_version
+            return
+        item = self.kind.keep(wire)
+        self._since = item.resource_version
+        if event.type == "DELETED":
+            kept = self.get(*item.key)
+            if kept is None or _number(kept) <= _number(item):
+                self._remove(item.key)
+        elif self._put(item):
+            self._on_change(item)
+
+    def _remove(self, key: tuple[str, str]) -> None:
+        gone = self._drop(*key)
+        if gone is not None:
+            self._on_change(gone)
+
+
+def _number(item: Item) -> int:
+    """Return the version as a number: equal to compare by the rules of Kubernetes 1.35, and so in fact before it."""
+    return int(item.resource_version) if item.resource_version.isdigit() else 0

@@ -1,0 +1,1 @@
+"""Values and rules of the controller. Knows no network, thread or clock."""

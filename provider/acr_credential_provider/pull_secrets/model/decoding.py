@@ -1,0 +1,154 @@
+"""The kinds of objects that are watched, and the little that is kept of each: for what the bytes of the API become.
+
+Six fields of an object matter, and there may be tens of thousands of them; the rest of the text is skipped over.
+"""
+
+from __future__ import annotations
+
+import base64
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from .content import digest_of
+from .eci_annotations import REQUESTS
+from .names import ENDS_KEY, LABEL, SECRET_KEY
+from .objects import NOTHING, Namespace, Secret, ServiceAccount
+from .owner_reference import mark_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_LONGEST_ANNOTATION = 256
+"""Characters; what is longer, kubectl's copies of whole objects above all, selects nothing and is not kept."""
+
+
+class Item(Protocol):
+    """What an informer keeps."""
+
+    @property
+    def key(self) -> tuple[str, str]: ...  # noqa: D102
+    @property
+    def resource_version(self) -> str: ...  # noqa: D102
+
+
+T = TypeVar("T", bound=Item)
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    deletion_timestamp: str | None = None
+    owner_references: list[dict[str, Any]] | None = None
+
+
+class _Reference(msgspec.Struct):
+    name: str = ""
+
+
+class PartialObject(msgspec.Struct, rename="camel"):
+    """What is decoded of each kind; the rest of the text is skipped over."""
+
+    metadata: _Meta
+    image_pull_secrets: list[_Reference] | None = None
+    type: str = ""
+    data: dict[str, str] | None = None
+    binary_data: dict[str, msgspec.Raw] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """Where a kind is, which of its objects are meant (*selector*: API parameters), and what is kept of each."""
+
+    name: str
+    path: str
+    keep: Callable[[Any], T]
+    selector: Mapping[str, str] = field(default_factory=dict)
+    only_metadata: bool = False
+
+
+def namespaces() -> Kind[Namespace]:
+    """Return all namespaces."""
+    return Kind("namespaces", "/api/v1/namespaces", _namespace, only_metadata=True)
+
+
+def service_accounts() -> Kind[ServiceAccount]:
+    """Return all ServiceAccounts."""
+    return Kind("serviceaccounts", "/api/v1/serviceaccounts", service_account)
+
+
+def secrets(name: str) -> Kind[Secret]:
+    """Return the Secrets called *name* in all namespaces: a right that can be granted for that name alone."""
+    return Kind("secrets", "/api/v1/secrets", secret, {"fieldSelector": f"metadata.name={name}"})
+
+
+def _namespace(wire: PartialObject) -> Namespace:
+    meta = wire.metadata
+    return Namespace(
+        meta.name,
+        meta.uid,
+        meta.resource_version,
+        meta.labels or NOTHING,
+        _short(meta.annotations),
+        terminating=meta.deletion_timestamp is not None,
+    )
+
+
+def service_account(wire: PartialObject) -> ServiceAccount:
+    """Return what is kept of a ServiceAccount."""
+    meta = wire.metadata
+    references = wire.image_pull_secrets
+    return ServiceAccount(
+        meta.namespace,
+        meta.name,
+        meta.uid,
+        meta.resource_version,
+        meta.labels or NOTHING,
+        _short(meta.annotations),
+        None if references is None else tuple(each.name for each in references),
+        terminating=meta.deletion_timestamp is not None,
+    )
+
+
+def secret(wire: PartialObject) -> Secret:
+    """Return what is kept of a Secret."""
+    meta = wire.metadata
+    return Secret(
+        meta.namespace,
+        meta.name,
+        meta.uid,
+        meta.resource_version,
+        is_ours=(meta.labels or NOTHING).get(LABEL) == "true",
+        type=wire.type,
+        digest=digest_of(_value(wire, SECRET_KEY), _value(wire, ENDS_KEY)),
+        has_labels=bool(meta.labels),
+        owner=sys.intern(mark_of(meta.owner_references)),
+        terminating=meta.deletion_timestamp is not None,
+    )
+
+
+def _value(wire: PartialObject, key: str) -> bytes:
+    try:
+        return base64.b64decode((wire.data or {}).get(key, ""))
+    except ValueError:
+        return b""
+
+
+def _short(annotations: Mapping[str, str] | None) -> Mapping[str, str]:
+    kept = {
+        key: value
+        for key, value in (annotations or NOTHING).items()
+        if len(value) <= _LONGEST_ANNOTATION or key in REQUESTS
+    }
+    return kept or NOTHING
+
+
+def decode(document: Mapping[str, Any], keep: Callable[[Any], T]) -> T:
+    """Return what is kept of an object that a call returned."""
+    return keep(msgspec.convert(document, type=PartialObject))

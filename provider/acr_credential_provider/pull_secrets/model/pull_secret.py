@@ -1,0 +1,75 @@
+"""What any replica knows at any moment: who gets a pull secret, and what is in it.
+
+It answers from memory, for the webhook must never wait for the cloud.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .content import NO_ENDS
+from .names import ENDS_KEY, LABELS, SECRET_KEY, SECRET_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from acr_credential_provider.settings import PullSecrets
+
+    from .owner_reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class PullSecret:
+    """The Secret that a namespace should have: its docker configuration, when the logins in it end, who owns it."""
+
+    name: str
+    content: bytes = field(repr=False)
+    ends: bytes = NO_ENDS
+    owner: Reference | None = None
+
+    def data(self) -> dict[str, str]:
+        """Return the Secret's data."""
+        return {
+            SECRET_KEY: b64encode(self.content).decode("ascii"),
+            ENDS_KEY: b64encode(self.ends).decode("ascii"),
+        }
+
+    def manifest(self, namespace: str) -> dict[str, Any]:
+        """Return the Secret as it is to be created in *namespace*."""
+        owners = {} if self.owner is None else {"ownerReferences": [self.owner.document()]}
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": self.name, "namespace": namespace, "labels": dict(LABELS), **owners},
+            "type": SECRET_TYPE,
+            "data": self.data(),
+        }
+
+
+class PullSecretProvider(Protocol):
+    """The view that the webhook asks."""
+
+    def pull_secret_for(
+        self,
+        namespace: str,
+        service_account: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> PullSecret | None:
+        """Return the Secret that *service_account*, with its *labels* and *annotations*, is to have in *namespace*.
+
+        None: it is not selected, opted out, or there is no living credential to give it (no configuration yet, or
+        the cloud never answered). Returns from memory, at once; never calls the cloud.
+        """
+
+    def knows(self, namespace: str) -> bool:
+        """Say whether *namespace* was heard of: its labels and annotations count, and it may be a moment old."""
+
+    def wanted(self) -> PullSecrets | None:
+        """Return the settings' section for the controller (the webhook's part of it included); None: idle."""
+
+    def is_ready(self) -> bool:
+        """Say whether the configuration, the tokens and the namespaces are known, so that `pull_secret_for` is true."""

@@ -1,0 +1,1 @@
+"""The reconciler: desired state, workers, writes. Imports tokens and below."""

@@ -1,0 +1,160 @@
+"""Carries out what was planned for a namespace, action by action: the part that writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
+from acr_credential_provider.pull_secrets.model.decoding import decode, secret, service_account
+from acr_credential_provider.pull_secrets.model.names import LABELS
+from acr_credential_provider.pull_secrets.model.plan import ChangeAccount, CreateSecret, DeleteSecret, UpdateSecret
+from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from acr_credential_provider.pull_secrets.kube.client import KubeClient
+    from acr_credential_provider.pull_secrets.kube.informer import Informer
+    from acr_credential_provider.pull_secrets.model.objects import Secret, ServiceAccount
+    from acr_credential_provider.pull_secrets.model.plan import Action
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyResult:
+    """How it went: *left* is whether something remains to be done, and *after* how many seconds at the soonest."""
+
+    left: bool = False
+    after: float = 0.0
+    error: ClusterError | None = None
+
+
+class Applier:
+    """Writes. *may_go_on* is asked before each call; it may wait. *on_done* is told each that succeeded.
+
+    What the API server answers goes into the informers at once, so that the next plan knows it.
+    """
+
+    def __init__(
+        self,
+        api: KubeClient,
+        *,
+        secrets: Callable[[str], Informer[Secret] | None],
+        accounts: Informer[ServiceAccount] | None,
+        may_go_on: Callable[[], bool],
+        on_done: Callable[[Action], None] = lambda _: None,
+    ) -> None:
+        self._api = api
+        self._secrets = secrets
+        self._accounts = accounts
+        self._may_go_on = may_go_on
+        self._on_done = on_done
+
+    def read_secret(self, namespace: str, name: str) -> dict[str, str]:
+        """Return a Secret's data as it is now, take note of its version; nothing where there is none."""
+        self._may_go_on()  # a look changes nothing, whoever leads, but takes its turn
+        found = self._api.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+        if found is None:
+            return {}
+        self._observe_secret(found)
+        data: dict[str, str] = found.get("data") or {}
+        return data
+
+    def apply(self, actions: Iterable[Action]) -> ApplyResult:
+        """Do *actions* in order. Without its Secret nothing refers to it; what is still referred to is not deleted."""
+        failed: ClusterError | None = None
+        for action in actions:
+            if not self._may_go_on():
+                return ApplyResult(left=True, error=failed)
+            if failed is not None and not isinstance(action, ChangeAccount):
+                break
+            try:
+                self.do(action)
+            except ClusterError as error:
+                failed = error
+                if not isinstance(action, ChangeAccount):
+                    break
+                if error.status in (0, 429, 500, 503):  # not about this account: the next one would fare no better
+                    break
+        if failed is None:
+            return ApplyResult()
+        return ApplyResult(left=True, after=failed.retry_after, error=failed)
+
+    def do(self, action: Action) -> None:
+        """Do one *action*; raise `ClusterError`. A conflict has been read anew."""
+        kind = "ServiceAccount" if isinstance(action, ChangeAccount) else "Secret"
+        verb = {CreateSecret: "create", DeleteSecret: "delete"}.get(type(action), "update")
+        outcome = "failed"
+        try:
+            self._write(action)
+            outcome = "ok"
+            self._on_done(action)
+        except ClusterError as error:
+            if error.status == 404:
+                outcome = "gone"
+            elif error.is_conflict:
+                outcome = "conflict"
+                self._look_again(action)
+            raise
+        finally:
+            self._api.reporter.wrote(kind, verb, outcome)
+
+    def _write(self, action: Action) -> None:
+        path = _path(action)
+        if isinstance(action, CreateSecret):
+            body = PullSecret(action.name, action.content, action.ends, action.owner).manifest(action.namespace)
+            self._observe_secret(self._api.create(f"/api/v1/namespaces/{action.namespace}/secrets", body))
+        elif isinstance(action, UpdateSecret):
+            self._observe_secret(self._api.patch(path, _update(action)))
+        elif isinstance(action, DeleteSecret):
+            self._api.delete(path, uid=action.uid, resource_version=action.resource_version)
+        else:
+            self._observe_account(self._api.patch(path, action.patch()))
+
+    def _look_again(self, action: Action) -> None:
+        """Read what changed, so that the next plan starts from it and need not wait for the watch."""
+        try:
+            found = self._api.get(_path(action))
+        except ClusterError:
+            return
+        if found is None:
+            return
+        if isinstance(action, ChangeAccount):
+            self._observe_account(found)
+        else:
+            self._observe_secret(found)
+
+    def _observe_secret(self, document: dict[str, Any]) -> None:
+        seen = decode(document, secret)
+        informer = self._secrets(seen.name)
+        if informer is not None:
+            informer.update(seen)
+
+    def _observe_account(self, document: dict[str, Any]) -> None:
+        if self._accounts is not None:
+            self._accounts.update(decode(document, service_account))
+
+
+def _path(action: Action) -> str:
+    plural = "serviceaccounts" if isinstance(action, ChangeAccount) else "secrets"
+    return f"/api/v1/namespaces/{action.namespace}/{plural}/{action.name}"
+
+
+def _update(action: UpdateSecret) -> list[dict[str, Any]]:
+    """Return the patch: content, labels and owner, nothing else of what others may have put there."""
+    owners = [] if action.owner is None else [action.owner.document()]
+    return [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": action.resource_version},
+        {"op": "add", "path": "/data", "value": PullSecret(action.name, action.content, action.ends).data()},
+        *(
+            [{"op": "add", "path": "/metadata/labels", "value": dict(LABELS)}]
+            if not action.has_labels
+            else [{"op": "add", "path": f"/metadata/labels/{_escaped(key)}", "value": LABELS[key]} for key in LABELS]
+        ),
+        *([{"op": "add", "path": "/metadata/ownerReferences", "value": owners}] if owners else []),
+    ]
+
+
+def _escaped(key: str) -> str:
+    """Return *key* as a step of a JSON pointer."""
+    return key.replace("~", "~0").replace("/", "~1")

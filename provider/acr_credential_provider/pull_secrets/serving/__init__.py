@@ -1,0 +1,1 @@
+"""The HTTP server, health, metrics and logs. Imports model and kube."""

@@ -1,0 +1,66 @@
+"""The `reporter.Reporter` of a running controller: figures, Events and log lines in one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from acr_credential_provider.pull_secrets.kube.event_recorder import Event, EventFilter
+
+from .metrics import Metrics
+
+if TYPE_CHECKING:
+    from acr_credential_provider.pull_secrets.kube.event_recorder import EventRecorder
+    from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+
+LOG = logging.getLogger(__name__)
+
+
+class DefaultReporter(Metrics):
+    """Figures as `Metrics`; what is said as Events is logged too, for not everyone may read Events."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._state = ""
+        self._is_leader: bool | None = None
+        self._gate = EventFilter()
+        """For the log: what is said again and again is in there once in a while."""
+        self._lock = threading.Lock()
+        self.events: EventRecorder | None = None
+        """Who sends Events; without it they are only logged."""
+
+    def event(self, about: ObjectRef, reason: str, message: str, *, is_warning: bool = True) -> None:
+        """Say *message* about an object."""
+        with self._lock:
+            outcome, _times = self._gate.admit(Event(about, reason, message, is_warning), time.time())
+        where = f"{about.kind} {about.namespace + '/' if about.namespace else ''}{about.name}"
+        if outcome == "sent":
+            LOG.log(logging.WARNING if is_warning else logging.INFO, message, extra={"reason": reason, "about": where})
+        if self.events is not None and about.kind != "File":
+            self.events.event(about, reason, message, is_warning=is_warning)
+
+    def configuration(self, outcome: str, *, problems: int) -> None:
+        """Tell how the configuration stands."""
+        super().configuration(outcome, problems=problems)
+        if outcome != self._state:
+            LOG.info("the configuration changed its state", extra={"state": outcome, "problems": problems})
+            self._state = outcome
+
+    def renewed(self, entry: str) -> None:
+        """Count a token that was fetched."""
+        super().renewed(entry)
+        LOG.info("a token was renewed", extra={"entry": entry})
+
+    def renewal_failed(self, entry: str, reason: str) -> None:
+        """Count a token that was not."""
+        super().renewal_failed(entry, reason)
+        LOG.warning("a token could not be renewed", extra={"entry": entry, "reason": reason})
+
+    def leading(self, is_leader: bool) -> None:
+        """Tell whether this replica is the one that writes."""
+        super().leading(is_leader)
+        if is_leader is not self._is_leader:
+            LOG.info("this replica writes from now on" if is_leader else "another replica writes")
+            self._is_leader = is_leader

@@ -1,0 +1,109 @@
+"""What replicas share, in one Secret of the controller's own namespace: the living tokens, and what they came from.
+
+A new leader starts with it, so that a restart costs no call and no pull, even while the cloud is away or somebody
+wrote garbage into the configuration.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
+from acr_credential_provider.pull_secrets.model.names import LABELS, TOKENS_NAME, is_name
+from acr_credential_provider.pull_secrets.model.owner_reference import is_owned
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from acr_credential_provider.pull_secrets.kube.client import KubeClient
+    from acr_credential_provider.pull_secrets.kube.release_owner import Owner
+
+_MANAGED = "app.kubernetes.io/managed-by"
+_TOKENS, _CONFIGURATION, _NAMES = "tokens.json", "configuration", "names.json"
+LARGEST = 1 << 20
+"""Bytes that the API server takes as a Secret's data."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaState:
+    """The Secret's content.
+
+    *tokens* are as `TokenCache.encode` has them, *configuration* is the text in force, and *names* are those of the
+    Secrets that namespaces may have from us.
+    """
+
+    tokens: str = field(default="", repr=False)
+    configuration: str = field(default="", repr=False)
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def decode(cls, data: Mapping[str, str] | None) -> ReplicaState:
+        """Read a Secret's *data*; what is not ours or damaged counts as absent."""
+        try:
+            texts = {key: base64.b64decode(value).decode() for key, value in (data or {}).items()}
+            found = json.loads(texts.get(_NAMES) or "[]")
+            listed = found if isinstance(found, list) else []
+            names = [each for each in listed if isinstance(each, str) and is_name(each)]
+            return cls(texts.get(_TOKENS, ""), texts.get(_CONFIGURATION, ""), tuple(names))
+        except (ValueError, TypeError):
+            return cls()
+
+    def encode(self) -> dict[str, str]:
+        """Return the Secret's data; what does not fit is left out, the configuration first."""
+        texts = {_TOKENS: self.tokens, _CONFIGURATION: self.configuration, _NAMES: json.dumps(self.names)}
+        for optional in (_CONFIGURATION, _TOKENS):
+            if sum(map(len, texts.values())) > LARGEST:
+                texts.pop(optional)
+        return {key: base64.b64encode(text.encode()).decode("ascii") for key, text in texts.items()}
+
+
+class StateSecret:
+    """The Secret, as one replica writes it."""
+
+    def __init__(self, api: KubeClient, namespace: str, owner: Owner) -> None:
+        self._api = api
+        self._owner = owner
+        self._collection = f"/api/v1/namespaces/{namespace}/secrets"
+        self._kept: tuple[ReplicaState, dict[str, Any]] | None = None
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names that are written down there, as far as this replica knows."""
+        return self._kept[0].names if self._kept is not None else ()
+
+    def read(self) -> ReplicaState:
+        """Return what is there now; raise `ClusterError`."""
+        found = self._api.get(f"{self._collection}/{TOKENS_NAME}")
+        shared = ReplicaState.decode(found.get("data")) if found else ReplicaState()
+        self._kept = (shared, found["metadata"]) if found else None
+        return shared
+
+    def write(self, shared: ReplicaState) -> None:
+        """Make it *shared*, unless it is already; raise `ClusterError`, after a conflict with `read` done anew."""
+        owner = self._owner.reference()
+        if self._kept is not None and self._kept[0] == shared and is_owned(self._kept[1], owner):
+            return
+        owners = {} if owner is None else {"ownerReferences": [owner.document()]}
+        body: dict[str, Any] = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": TOKENS_NAME, "labels": {_MANAGED: LABELS[_MANAGED]}, **owners},
+            "type": "Opaque",
+            "data": shared.encode(),
+        }
+        try:
+            if self._kept is None:
+                made = self._api.create(self._collection, body)
+            else:
+                present = {**body, "metadata": {**self._kept[1], **owners}}
+                made = self._api.replace(f"{self._collection}/{TOKENS_NAME}", present)
+        except ClusterError as error:
+            if not error.is_conflict:
+                raise
+            self.read()
+            if self._kept is not None:
+                raise
+            made = self._api.create(self._collection, body)  # it was deleted meanwhile
+        self._kept = replace(shared), made["metadata"]

@@ -1,0 +1,100 @@
+"""The way to the cloud of a process that goes on: the slow path of the plugin, with a memory instead of a disk."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from acr_credential_provider.cache.file_locks import FileLocks
+from acr_credential_provider.cloud.transport import Transport
+from acr_credential_provider.fastpath.response_cache import ResponseCache
+from acr_credential_provider.model.deadline import Deadline
+from acr_credential_provider.model.errors import CredentialProviderError
+from acr_credential_provider.sources.basic_auth import read_basic_auth
+from acr_credential_provider.sources.secret_file import NOT_WRITTEN_BY_OTHERS
+from acr_credential_provider.tokens.endpoints import Tools
+from acr_credential_provider.tokens.token_service import TokenService
+
+from .token_cache import Fetched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from acr_credential_provider.settings import ProviderSettings, Registry
+    from acr_credential_provider.sources.basic_auth import BasicAuth
+
+SECONDS = 30.0
+"""For all calls that one entry's token needs."""
+
+
+class Memory:
+    """What is kept between fetches: sessions of roles, lists of hosts, the region. Gone with the process."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._values: dict[str, tuple[dict[str, Any], float]] = {}
+
+    def get(self, name: str, *, times: Sequence[str] = ()) -> dict[str, Any] | None:  # noqa: ARG002 - of a `Keeper`
+        """Return the living value under *name*, or None."""
+        with self._lock:
+            value, until = self._values.get(name, ({}, 0.0))
+            return dict(value) if self._clock() < until else None
+
+    def put(self, name: str, value: dict[str, Any], *, until: float) -> None:
+        """Keep *value* until *until*; what is dead goes."""
+        with self._lock:
+            now = self._clock()
+            self._values = {each: kept for each, kept in self._values.items() if kept[1] > now}
+            self._values[name] = dict(value), until
+
+
+class TokenFetcher:
+    """Asks the cloud. *folder* is for locks and remembered failures, none of which is a secret; it may be missing."""
+
+    def __init__(
+        self, folder: str, *, transport: Callable[..., Transport] = Transport, seconds: float = SECONDS
+    ) -> None:
+        self._folder = folder
+        self._transport = transport
+        self._seconds = seconds
+        self._memory = Memory()
+
+    def fetch(self, settings: ProviderSettings, registry: Registry, *, known: tuple[str, ...]) -> Fetched:
+        """Return a new login of *registry*; raise `CredentialProviderError`.
+
+        *known* are the hosts that ACR listed last time: they still hold where it does not say them now.
+        """
+        cloud = self._cloud(settings)
+        region = cloud.reach.region(registry)
+        grant = cloud.grant(registry)
+        if registry.domains or not registry.instance_id:
+            return Fetched(grant, region, ())
+        try:
+            hosts = tuple(cloud.hosts(registry).names)
+        except CredentialProviderError:
+            if not known:
+                raise
+            hosts = known
+        return Fetched(grant, region, hosts)
+
+    def _cloud(self, settings: ProviderSettings) -> TokenService:
+        deadline = Deadline(self._seconds)
+        tools = Tools(
+            settings_path="",
+            store_folder="",
+            memos=ResponseCache(f"{self._folder}/memo"),
+            locks=FileLocks(f"{self._folder}/locks"),
+            deadline=deadline,
+            patience=deadline,
+            say_stage=str,
+            transport=self._transport,
+            forbidden=NOT_WRITTEN_BY_OTHERS,
+        )
+        return TokenService(settings, request=None, store=self._memory, machine="pull-secrets", tools=tools)
+
+
+def read_login_files(username_file: str, password_file: str) -> BasicAuth:
+    """Return what two files of a mounted Secret hold; a pod's volume may have to be readable for a group."""
+    return read_basic_auth(username_file, password_file, forbidden=NOT_WRITTEN_BY_OTHERS)

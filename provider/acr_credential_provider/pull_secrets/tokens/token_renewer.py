@@ -1,0 +1,95 @@
+"""Fetches what is due, several entries at once, without letting anybody wait for long."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from acr_credential_provider.model.errors import CloudUnreachableError, CredentialProviderError
+from acr_credential_provider.pull_secrets.model.registry_names import display_name, entry_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from acr_credential_provider.pull_secrets.model.reporter import Reporter
+    from acr_credential_provider.settings import ProviderSettings, Registry
+
+    from .token_cache import Fetched, TokenCache
+
+LOG = logging.getLogger(__name__)
+PATIENCE = 5.0
+"""Seconds to wait for the cloud, so that tokens that come together become one write in each namespace."""
+TOGETHER = 8
+"""Entries for which the cloud is asked at the same time."""
+
+
+class Fetch(Protocol):
+    """The way to the cloud."""
+
+    def fetch(self, settings: ProviderSettings, registry: Registry, *, known: tuple[str, ...]) -> Fetched:
+        """Return a new login of *registry*; raise `CredentialProviderError`."""
+
+
+class TokenRenewer:
+    """Keeps *tokens* alive by *fetch*. *say* is told of failures, *on_news* called when a fetch ended."""
+
+    def __init__(
+        self,
+        tokens: TokenCache,
+        fetch: Fetch,
+        *,
+        reporter: Reporter,
+        say: Callable[[str, CredentialProviderError, str], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._tokens = tokens
+        self._fetch = fetch
+        self._reporter = reporter
+        self._say = say
+        self._on_news = on_change
+        self._in_flight: set[str] = set()
+        self._ended = threading.Condition()
+
+    def renew(self, settings: ProviderSettings) -> None:
+        """Ask the cloud for what is due, and wait for it a little; what comes later is news."""
+        until = time.monotonic() + PATIENCE
+        waiting = self._tokens.due(settings)
+        while waiting and time.monotonic() < until:
+            with self._ended:
+                waiting = [each for each in waiting if entry_of(each) not in self._in_flight]
+                free = TOGETHER - len(self._in_flight)
+                now, waiting = waiting[:free], waiting[free:]
+                self._in_flight.update(entry_of(each) for each in now)
+            for registry in now:
+                work = (settings, registry, self._tokens.hosts_of(registry))
+                threading.Thread(target=self._fetch_one, args=work, name="token", daemon=True).start()
+            most = TOGETHER - 1 if waiting else 0
+            with self._ended:
+                self._ended.wait_for(partial(self._has_at_most, most), max(until - time.monotonic(), 0.0))
+
+    def _has_at_most(self, count: int) -> bool:
+        return len(self._in_flight) <= count
+
+    def _fetch_one(self, settings: ProviderSettings, registry: Registry, known: tuple[str, ...]) -> None:
+        try:
+            self._tokens.keep(registry, self._fetch.fetch(settings, registry, known=known))
+            self._reporter.renewed(display_name(registry))
+        except CredentialProviderError as error:
+            self._failed(registry, error)
+        except Exception:  # a mistake of ours must neither be repeated at full speed nor cost the other entries
+            LOG.exception("a token could not be fetched", extra={"entry": display_name(registry)})
+            report = "Report this with the controller's log: it names the place."
+            self._failed(registry, CloudUnreachableError("fetching a token met the unforeseen", remedy=report))
+        finally:
+            with self._ended:
+                self._in_flight.discard(entry_of(registry))
+                self._ended.notify_all()
+            self._on_news()
+
+    def _failed(self, registry: Registry, error: CredentialProviderError) -> None:
+        self._tokens.fail(registry, error)
+        self._reporter.renewal_failed(display_name(registry), type(error).__name__)
+        self._say("TokenNotRenewed", error, display_name(registry))

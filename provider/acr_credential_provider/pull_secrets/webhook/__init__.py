@@ -1,0 +1,1 @@
+"""The admission webhook: reviews, registration, certificates. Imports serving and below."""

@@ -1,0 +1,228 @@
+"""The admission webhook: a ServiceAccount has its pull secret the moment it exists.
+
+It is asked about creations only. What happens to a ServiceAccount later the controller
+repairs within a second; to be asked about every update too would put us into the way of
+everything that ever touches one. (OpenShift and token controllers do so all the time.)
+
+*The namespace's Secret is there before the answer*: it is made from living tokens, by a
+POST that an existing one refuses, so that nothing has to be remembered and a namespace that
+was deleted and made anew is no special case. That has a second at most, and half of the
+time that the API server waits. If the Secret cannot be had in time the ServiceAccount gets
+the entry all the same (the kubelet goes on without a Secret that is not there, and the
+controller makes it soon), with a warning to who creates it. Only if the operator chose
+failure-policy Fail is it refused: there, a ServiceAccount without its Secret must not be.
+
+What to give is never a question to the cloud. Where there is no living token the
+ServiceAccount is let through as it is, under either policy: a cloud that is down must not
+stop a cluster from creating namespaces.
+
+An AdmissionReview may come from anyone who reaches the port (API servers show no
+certificate unless each is told to). It can make us create a Secret that the controller
+would create anyway, in a namespace that is meant anyway, and learns its name.
+Contract: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from acr_credential_provider.model.errors import CredentialProviderError
+from acr_credential_provider.pull_secrets.serving.http_server import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret, PullSecretProvider
+    from acr_credential_provider.pull_secrets.serving.http_server import Request
+
+    EnsureSecret = Callable[[str, PullSecret, float], None]
+    """Makes the Secret in a namespace unless one of its name is there, within that many seconds, or raises."""
+
+PATH = "/admit/serviceaccounts"
+BUDGET = 1.0
+"""Seconds that the Secret may take."""
+WORKERS = 16
+"""Secrets that are made at the same time; who comes next waits, within its budget."""
+API_VERSION = "admission.k8s.io/v1"
+_NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_WAIT = re.compile(r"([0-9]{1,3})s", re.ASCII)
+
+
+class AdmissionObserver(Protocol):
+    """Who is told of admissions."""
+
+    def admitted(self, outcome: str, seconds: float) -> None:
+        """Count an admission: ``given``, ``had`` (it before), ``left`` (not meant), ``late`` or ``refused``."""
+
+
+class BadReviewError(ValueError):
+    """This is no AdmissionReview of a ServiceAccount as version 1 has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What an AdmissionReview asks."""
+
+    uid: str
+    namespace: str
+    name: str
+    """Empty where the API server is yet to make one up (generateName)."""
+    is_creation: bool
+    is_dry_run: bool
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    pull_secrets: tuple[str, ...] | None = None
+    """The names in imagePullSecrets; None where there is no such list."""
+
+    @classmethod
+    def decode(cls, body: bytes) -> Review:
+        """Read it; raise `BadReviewError`."""
+        try:
+            request = _request(json.loads(body))
+            resource = request["resource"]
+            is_ours = (resource["group"], resource["resource"]) == ("", "serviceaccounts")
+            is_creation = is_ours and request["operation"] == "CREATE" and not request.get("subResource")
+            found = (request.get("object") or {}) if is_creation else {}
+            meta = found.get("metadata") or {}
+            listed = found.get("imagePullSecrets")
+            review = cls(
+                uid=str(request["uid"]),
+                namespace=str(request.get("namespace") or ""),
+                name=str(meta.get("name") or request.get("name") or ""),
+                is_creation=is_creation,
+                is_dry_run=bool(request.get("dryRun")),
+                labels=dict(meta.get("labels") or {}),
+                annotations=dict(meta.get("annotations") or {}),
+                pull_secrets=None if listed is None else tuple(str((each or {}).get("name") or "") for each in listed),
+            )
+        except BadReviewError:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            raise BadReviewError("not an AdmissionReview") from None
+        # It becomes part of a path.
+        if review.is_creation and not _NAMESPACE.fullmatch(review.namespace):
+            raise BadReviewError("not the name of a namespace")
+        return review
+
+    def patch(self, secret: str) -> list[dict[str, Any]]:
+        """Return the JSON patch that adds *secret*, and touches nothing else; empty where it is listed."""
+        entry = {"name": secret}
+        if self.pull_secrets is None:
+            return [{"op": "add", "path": "/imagePullSecrets", "value": [entry]}]
+        if secret in self.pull_secrets:
+            return []
+        return [{"op": "add", "path": "/imagePullSecrets/-", "value": entry}]
+
+
+def _request(document: dict[str, Any]) -> dict[str, Any]:
+    if document["apiVersion"] != API_VERSION or document["kind"] != "AdmissionReview":
+        raise BadReviewError(f"not an AdmissionReview of {API_VERSION}")
+    request: dict[str, Any] = document["request"]
+    return request
+
+
+def allow(uid: str, patch: list[dict[str, Any]], *warnings: str) -> Answer:
+    """Return the answer that lets the object through, changed by *patch*."""
+    response: dict[str, Any] = {"uid": uid, "allowed": True}
+    if patch:
+        response |= {"patchType": "JSONPatch", "patch": b64encode(json.dumps(patch).encode()).decode("ascii")}
+    if warnings:
+        response["warnings"] = list(warnings)
+    return _answer(response)
+
+
+def refuse(uid: str, message: str) -> Answer:
+    """Return the answer that refuses the object, in a way that callers take for worth a retry."""
+    status = {"code": 503, "reason": "ServiceUnavailable", "message": message}
+    return _answer({"uid": uid, "allowed": False, "status": status})
+
+
+def _answer(response: dict[str, Any]) -> Answer:
+    document = {"apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response}
+    return Answer(200, json.dumps(document).encode(), "application/json")
+
+
+def budget(query: Mapping[str, str]) -> float:
+    """Return how many seconds the Secret may take: the API server says how long it waits for us.
+
+    >>> budget({"timeout": "10s"}), budget({"timeout": "1s"}), budget({})
+    (1.0, 0.5, 1.0)
+    """
+    told = _WAIT.fullmatch(query.get("timeout", ""))
+    return min(BUDGET, int(told[1]) / 2) if told else BUDGET
+
+
+class AdmissionHandler:
+    """Answers reviews from what is *living*; `close` it."""
+
+    def __init__(self, living: PullSecretProvider, ensure: EnsureSecret, audience: AdmissionObserver) -> None:
+        self._living = living
+        self._ensure = ensure
+        self._audience = audience
+        self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="admission")
+
+    def close(self) -> None:
+        """Start no more Secrets."""
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+    async def answer(self, request: Request) -> Answer:
+        """Answer the review in *request*; what is none gets a 400, which failure-policy judges."""
+        began = time.monotonic()
+        if request.method != "POST":
+            return Answer(405, b"POST an AdmissionReview\n")
+        try:
+            review = Review.decode(request.body)
+        except BadReviewError as error:
+            return Answer(400, f"{error}\n".encode())
+        outcome, answer = await self._judge(review, budget(request.query))
+        self._audience.admitted(outcome, time.monotonic() - began)
+        return answer
+
+    async def _judge(self, review: Review, seconds: float) -> tuple[str, Answer]:
+        if review.is_creation:
+            seconds -= await self._hear_of(review.namespace, seconds / 2)
+        secret = review.is_creation and self._living.pull_secret_for(
+            review.namespace, review.name, labels=review.labels, annotations=review.annotations
+        )
+        if not secret:
+            return "left", allow(review.uid, [])
+        patch = review.patch(secret.name)
+        why = "" if review.is_dry_run else await self._have(review.namespace, secret, seconds)
+        if not why:
+            return ("given" if patch else "had"), allow(review.uid, patch)
+        settings = self._living.wanted()
+        if settings is not None and settings.webhook.failure_policy == "Fail":
+            return "refused", refuse(review.uid, f"its pull secret {secret.name} could not be made: {why}")
+        return "late", allow(review.uid, patch, f"its pull secret {secret.name} will follow: {why}")
+
+    async def _hear_of(self, namespace: str, seconds: float) -> float:
+        """Wait until *namespace* is known, for *seconds* at most; return how long that was.
+
+        Who creates a namespace and its ServiceAccounts in one go may be quicker than our watch, and only with the
+        namespace's labels is it known whether it is meant.
+        """
+        began = time.monotonic()
+        # Who hears of it is another thread.
+        while not self._living.knows(namespace) and time.monotonic() < began + seconds:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        return time.monotonic() - began
+
+    async def _have(self, namespace: str, secret: PullSecret, seconds: float) -> str:
+        """Make the Secret within *seconds*; return why that was not possible, "" if it was."""
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self._workers, self._ensure, namespace, secret, seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                await work
+        except TimeoutError:
+            return f"the API server did not take it within {seconds:.1f} s"
+        except CredentialProviderError as error:
+            return error.problem
+        return ""

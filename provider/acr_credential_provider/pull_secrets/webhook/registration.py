@@ -1,0 +1,149 @@
+"""The MutatingWebhookConfiguration: what the API server is told to ask us, and when.
+
+Everything is spelled out, defaults too, so that what we want can be compared with what is
+there. It goes when the webhook is switched off and at uninstall.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from acr_credential_provider.pull_secrets.model.names import LABELS, PREFIX, SWITCH
+from acr_credential_provider.pull_secrets.model.owner_reference import mark_of
+
+from .admission import PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from acr_credential_provider.pull_secrets.model.owner_reference import Reference
+    from acr_credential_provider.settings import Webhook
+
+NAME = f"{PREFIX}-pull-secrets"
+SERVICE = f"{PREFIX}-webhook"
+"""The usual name of the Service in front of all replicas."""
+WEBHOOK = f"serviceaccounts.pull-secrets.{PREFIX}"
+API_VERSION = "admissionregistration.k8s.io/v1"
+RESOURCE = f"/apis/{API_VERSION}/mutatingwebhookconfigurations"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+OURS = {MANAGED_BY: LABELS[MANAGED_BY]}
+"""The labels by which we know it again."""
+LONGEST = 10
+"""Seconds. Our answer takes a second at the very most, so a longer wait only makes an outage slower: while nobody
+answers, every creation of a ServiceAccount occupies the API server for that long."""
+NEVER = ("kube-system",)
+"""Namespaces that are never asked about, beside our own: a webhook that is down must not keep a cluster from
+repairing itself, nor us from being restarted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceReference:
+    """The Service in front of all replicas, and the path there."""
+
+    namespace: str
+    service: str
+    port: int = 443
+
+    @property
+    def host(self) -> str:
+        """The name that the API server verifies our certificate by."""
+        return f"{self.service}.{self.namespace}.svc"
+
+
+def timeout_of(webhook: Webhook) -> int:
+    """Return for how many seconds the API server is to wait."""
+    return min(webhook.timeout_seconds, LONGEST)
+
+
+def warnings_about(webhook: Webhook) -> list[str]:
+    """Say what an operator should know of what was asked for."""
+    if not webhook.enabled:
+        return []
+    warnings = []
+    if webhook.timeout_seconds > LONGEST:
+        warnings.append(
+            f"timeout-seconds {webhook.timeout_seconds} was taken for {LONGEST}: an answer takes a second at most, and "
+            "a longer wait only holds the API server up while no replica can be reached"
+        )
+    if webhook.failure_policy == "Fail":
+        warnings.append(
+            "failure-policy Fail: while no replica can be reached no ServiceAccount can be created, and so no usable "
+            "namespace either; with Ignore they are created, and get their pull secret within seconds of our return"
+        )
+    return warnings
+
+
+def manifest(
+    webhook: Webhook,
+    where: ServiceReference,
+    authorities: bytes,
+    *,
+    excluded: Sequence[str] = (),
+    owner: Reference | None = None,
+) -> dict[str, Any]:
+    """Return the configuration.
+
+    *authorities* are all certificates (PEM) that our own may be signed by, *excluded* the patterns of the namespaces
+    that are never meant: those that are plain names need not be asked about. It goes with its *owner*.
+    """
+    owners = {} if owner is None else {"ownerReferences": [owner.document()]}
+    left_out = sorted({*NEVER, where.namespace, *(name for name in excluded if "*" not in name)})
+    opted_out = {"key": SWITCH, "operator": "NotIn", "values": ["disabled"]}
+    names = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": left_out}
+    service = {"namespace": where.namespace, "name": where.service, "path": PATH, "port": where.port}
+    rule = {
+        "apiGroups": [""],
+        "apiVersions": ["v1"],
+        "operations": ["CREATE"],
+        "resources": ["serviceaccounts"],
+        "scope": "Namespaced",
+    }
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": NAME, "labels": dict(OURS), **owners},
+        "webhooks": [
+            {
+                "name": WEBHOOK,
+                "admissionReviewVersions": ["v1"],
+                "clientConfig": {"service": service, "caBundle": b64encode(authorities).decode("ascii")},
+                "failurePolicy": webhook.failure_policy,
+                "matchPolicy": "Equivalent",
+                "namespaceSelector": {"matchExpressions": [names, opted_out]},
+                "objectSelector": {"matchExpressions": [opted_out]},
+                # Another webhook may write the whole list after us; the patch adds only what is missing.
+                "reinvocationPolicy": "IfNeeded",
+                "rules": [rule],
+                "sideEffects": "NoneOnDryRun",
+                "timeoutSeconds": timeout_of(webhook),
+            }
+        ],
+    }
+
+
+def is_ours(found: Mapping[str, Any]) -> bool:
+    """Say whether *found*, which has our name, was made by us."""
+    labels = found.get("metadata", {}).get("labels") or {}
+    return all(labels.get(key) == value for key, value in OURS.items())
+
+
+def differs(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Say whether *found* has to be replaced to be as *wanted*."""
+    owners = wanted["metadata"].get("ownerReferences")
+    is_owned = not owners or mark_of(found["metadata"].get("ownerReferences")) == mark_of(owners)
+    return found.get("webhooks") != wanted["webhooks"] or not is_ours(found) or not is_owned
+
+
+def leads_to(found: Mapping[str, Any], where: ServiceReference) -> bool:
+    """Return True if the API server is told to ask the Service *where*, and no other release's."""
+    services = [(hook.get("clientConfig") or {}).get("service") or {} for hook in found.get("webhooks") or []]
+    return all(service.get("namespace") == where.namespace for service in services)
+
+
+def trusts(found: Mapping[str, Any] | None, authority: bytes) -> bool:
+    """Say whether the API server takes certificates that *authority* (PEM) signed."""
+    hooks = (found or {}).get("webhooks") or []
+    bundles = (str(hook.get("clientConfig", {}).get("caBundle", "")) for hook in hooks)
+    return bool(hooks) and all(authority.strip() in b64decode(bundle) for bundle in bundles)

@@ -1,0 +1,58 @@
+"""The settings file on the disk: who could have written it, and what it holds."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from acr_credential_provider.model.errors import ConfigurationError
+
+from .models import ProviderSettings
+from .validation import validate
+
+LARGEST = 1 << 20
+"""Bytes. A settings file with a thousand registries has a quarter of this."""
+
+
+def load(path: str) -> ProviderSettings:
+    """Read and judge the settings file at *path*; raise `ConfigurationError`."""
+    return settings_in(read(path), path)
+
+
+def settings_in(text: str, path: str) -> ProviderSettings:
+    """Return the settings that *text* holds, which was read from *path*; raise `ConfigurationError`."""
+    judged = validate(text)
+    if isinstance(judged, ProviderSettings):
+        return judged
+    first, more = judged[0], len(judged) - 1
+    others = f" (and {more} more: see `settings validate {path}`)" if more else ""
+    raise ConfigurationError(f"{path}, {first}{others}", remedy=first.remedy)
+
+
+def read(path: str) -> str:
+    """Return the text of the file at *path*, if nobody but root or we could have written it."""
+    remedy = f"Install the settings at {path}, owned by root with mode 0600, or name another file with --settings."
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            seen = os.fstat(file.fileno())
+            data = file.read(LARGEST + 1) if stat.S_ISREG(seen.st_mode) else None
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {os.strerror(error.errno or 0)}", remedy=remedy) from None
+    if data is None:
+        raise ConfigurationError(f"{path} is not a regular file", remedy=remedy)
+    if seen.st_uid not in (0, os.geteuid()) or seen.st_mode & 0o022:
+        raise ConfigurationError(
+            f"{path} can be changed by others than root", remedy=f"Run: chown root:root {path}; chmod 0600 {path}"
+        )
+    return decoded(data, path)
+
+
+def decoded(data: bytes, path: str) -> str:
+    """Return the text in *data*, which was read from *path* up to one byte more than `LARGEST`."""
+    if len(data) > LARGEST:
+        raise ConfigurationError(f"{path} is larger than 1 MiB", remedy="Leave out what this node does not use.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        pass
+    raise ConfigurationError(f"{path} is not UTF-8 text", remedy="Save it as UTF-8.")

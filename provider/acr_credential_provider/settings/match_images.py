@@ -1,0 +1,136 @@
+"""Which images a kubelet should ask us about: its matchImages, from the settings. Pure.
+
+A kubelet reads them once, at its start. So hosts of ACR's own forms become one pattern for each number of
+labels, which stays true when registries come and go; only other domains stand there by name. Hosts that
+pods pull from as their own ServiceAccounts are a list apart, by name, for a provider that is given
+their tokens; then the first list is narrow, so that the node's identity is not asked for those hosts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from acr_credential_provider.fastpath.lookup import ROLE_ANNOTATION
+from acr_credential_provider.kubelet.image_match import mismatch
+from acr_credential_provider.model.acr_hosts import P2P_PORT, EnterpriseHost, PersonalHost, SharedHost, recognise
+from acr_credential_provider.model.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from . import ProviderSettings, Registry, ServiceAccountIdentity
+
+NETWORKS = ("", "-vpc", "-internal", "-intl", "-intl-vpc")
+"""Of the Personal Edition's shared hosts."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchImages:
+    """The patterns of a node's own identities and of pods' ServiceAccounts, each in a stable order.
+
+    *audience* and *requires_account* are for the tokens of the latter: a provider has one audience,
+    and without *requires_account* it is asked for pods without a ServiceAccount too (static ones).
+    *notes* are sentences for an operator.
+    """
+
+    node: tuple[str, ...]
+    token: tuple[str, ...] = ()
+    audience: str = ""
+    requires_account: bool = True
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it in the words of a CredentialProviderConfig."""
+        attributes = {
+            "serviceAccountTokenAudience": self.audience,
+            "cacheType": "ServiceAccount",
+            "requireServiceAccount": self.requires_account,
+            "optionalServiceAccountAnnotationKeys": [ROLE_ANNOTATION],
+        }
+        token = {"matchImages": list(self.token), "tokenAttributes": attributes} if self.token else None
+        return {"matchImages": list(self.node), "tokenMode": token}
+
+
+def match_images(settings: ProviderSettings) -> MatchImages:
+    """Return what the kubelet should ask about; raise `ConfigurationError` for what patterns cannot say."""
+    by_account = [each for each in settings.registries if each.identity.kind == "serviceAccount"]
+    by_node = [each for each in settings.registries if each.identity.kind != "serviceAccount"]
+    is_wide = not by_account
+    found = {pattern for registry in by_node for pattern in _patterns(registry, is_wide=is_wide)}
+    # What an unreadable entry names must still be asked about: only then does somebody learn what is wrong.
+    for host in getattr(settings, "quarantined_hosts", ()):
+        found.add(_pattern(host, is_wide=is_wide))
+    if getattr(settings, "personal_quarantined", False):
+        found.update(_shared("*"))
+    node = tuple(sorted(found, key=_order))
+    return _with_tokens(node, by_account, settings) if by_account else MatchImages(node)
+
+
+def _with_tokens(node: tuple[str, ...], by_account: Sequence[Registry], settings: ProviderSettings) -> MatchImages:
+    for registry in by_account:
+        if not registry.domains:
+            index = settings.registries.index(registry)
+            raise ConfigurationError(
+                f"registries[{index}].domains is missing: a kubelet hands out tokens of pods for hosts by name only",
+                remedy="Add domains: [HOST], the hosts of the images.",
+            )
+    identities: list[ServiceAccountIdentity] = [each.identity for each in by_account]  # type: ignore[misc]
+    audiences = sorted({each.audience for each in identities})
+    if len(audiences) > 1:
+        raise ConfigurationError(
+            f"registries want ServiceAccount tokens for {len(audiences)} audiences ({', '.join(audiences)}), "
+            "and a kubelet's provider has one",
+            remedy="Give them the same audience.",
+        )
+    token = tuple(sorted({host for each in by_account for host in each.domains}))
+    for_static_pods = {host for each in by_account if _serves_static_pods(each) for host in each.domains}
+    notes = []
+    for host in token:
+        pattern = next((each for each in node if not mismatch(each, f"{host}/x")), None)
+        if pattern is None:
+            continue
+        if host in for_static_pods:
+            raise ConfigurationError(
+                f"{host} is for ServiceAccounts, but {pattern} of another registry matches it too, so that every pod "
+                "would get the node's login there",
+                remedy="Give the other registries domains, or this one staticPods: deny.",
+            )
+        notes.append(f"{pattern} matches {host} too: the kubelet logs a refusal there for each pull, and goes on.")
+    return MatchImages(node, token, audiences[0], requires_account=not for_static_pods, notes=tuple(notes))
+
+
+def _serves_static_pods(registry: Registry) -> bool:
+    return getattr(registry.identity, "static_pods", "deny") != "deny"
+
+
+def _patterns(registry: Registry, *, is_wide: bool) -> Iterator[str]:
+    """Yield the patterns of all hosts that are *registry*'s by name or by form."""
+    if registry.domains:
+        yield from (_pattern(host, is_wide=is_wide) for host in registry.domains)
+        return
+    region = "*" if is_wide or not registry.region else registry.region
+    if registry.instance_id:
+        yield f"*.{region}.cr.aliyuncs.com"
+        yield f"*.distributed.{region}.cr.aliyuncs.com:{P2P_PORT}"
+    else:
+        yield from _shared(region)
+
+
+def _pattern(host: str, *, is_wide: bool) -> str:
+    """Return the pattern of the form that *host* has, or *host* itself."""
+    system = recognise(host) if is_wide else None
+    if isinstance(system, EnterpriseHost):
+        return f"*.distributed.*.cr.aliyuncs.com:{P2P_PORT}" if system.p2p else "*.*.cr.aliyuncs.com"
+    if isinstance(system, SharedHost):
+        return f"registry{'-' if system.network else ''}{system.network}.*.aliyuncs.com"
+    return "*.*.personal.cr.aliyuncs.com" if isinstance(system, PersonalHost) else host
+
+
+def _shared(region: str) -> tuple[str, ...]:
+    return tuple(f"registry{network}.{region}.aliyuncs.com" for network in NETWORKS)
+
+
+def _order(pattern: str) -> tuple[bool, bool, str]:
+    """Put the forms of the Enterprise Edition first, then those of the Personal one, then single hosts."""
+    return "*" not in pattern, not pattern.startswith("*.*.cr"), pattern

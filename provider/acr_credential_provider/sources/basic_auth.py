@@ -1,0 +1,44 @@
+"""A user name and password of the registry itself, from two files that only root can read.
+
+Not a credential source: nothing is asked of the cloud with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from acr_credential_provider.model.errors import IdentityUnavailableError
+
+from .secret_file import FOR_OWNER_ALONE, read_secret
+
+
+@dataclass(frozen=True, slots=True)
+class BasicAuth:
+    """What the files hold.
+
+    >>> BasicAuth("me@1234567890", "secret")
+    BasicAuth(username='me@1234567890')
+    """
+
+    username: str
+    password: str = field(repr=False)
+
+
+def read_basic_auth(username_file: str, password_file: str, *, forbidden: int = FOR_OWNER_ALONE) -> BasicAuth:
+    """Return the login, read anew, or raise `IdentityUnavailableError` naming the file and the fix.
+
+    *forbidden* are the permission bits that the files must not have.
+    """
+    return BasicAuth(_line(username_file, "the user name", forbidden), _line(password_file, "the password", forbidden))
+
+
+def _line(path: str, what: str, forbidden: int) -> str:
+    try:
+        text = read_secret(path, what=what, forbidden_mode_bits=forbidden).decode()
+    except UnicodeDecodeError:
+        text = ""
+    if text.isprintable() and text:
+        return text
+    raise IdentityUnavailableError(
+        f"{path} does not hold one line of text", remedy=f"Write {what} into {path}, and nothing else."
+    )

@@ -1,0 +1,88 @@
+"""A file that only root can read, with one secret in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+
+from acr_credential_provider.model.errors import IdentityUnavailableError
+
+USUAL_SIZE = 4096
+"""Bytes; a key or password has a hundredth of this."""
+FOR_OWNER_ALONE = 0o077
+"""Permission bits that a file with a secret must not have on a node."""
+NOT_WRITTEN_BY_OTHERS = 0o022
+"""The same in a volume of one pod, whose files a group of that pod may have to read."""
+
+_WORD = re.compile(rb"[!-~]+")  # printable ASCII without spaces: it goes into a header
+
+
+def read_word(path: str, *, what: str, largest: int = USUAL_SIZE, forbidden: int = FOR_OWNER_ALONE) -> str:
+    """Return the one word in the file at *path*; parameters and errors as `read_secret`."""
+    word = read_secret(path, what=what, largest=largest, forbidden_mode_bits=forbidden)
+    if not _WORD.fullmatch(word):
+        raise IdentityUnavailableError(
+            f"{path} holds more than {what}",
+            remedy=f"Write the bare value into {path}: one line, no name before it, no quotes, no base64.",
+        )
+    return word.decode("ascii")
+
+
+def read_secret(
+    path: str, *, what: str, largest: int = USUAL_SIZE, forbidden_mode_bits: int = FOR_OWNER_ALONE
+) -> bytes:
+    """Return what is in the file at *path*, *what* it should be, without the white space around it.
+
+    Raises `IdentityUnavailableError` naming the file and the fix when it is absent, empty,
+    larger than *largest* bytes, or has one of the *forbidden* permission bits.
+    """
+    outcome = _content(path, what, largest, forbidden_mode_bits)
+    if isinstance(outcome, IdentityUnavailableError):
+        raise outcome
+    word = outcome.strip()
+    if not word:
+        raise IdentityUnavailableError(f"{path} is empty", remedy=f"Write {what} into {path}.")
+    return word
+
+
+def _content(path: str, what: str, largest: int, forbidden: int) -> bytes | IdentityUnavailableError:
+    """Return what is in *path*, or why it must not be used.
+
+    Symlinks are followed, since a mounted Secret is made of them; what was opened is what
+    is judged, so that nobody can swap it in between.
+    """
+    try:
+        # Not blocking, or a FIFO would hold the pull until someone writes.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except FileNotFoundError:
+        return IdentityUnavailableError(f"{path} does not exist", remedy=f"Write {what} into {path}.")
+    except (OSError, ValueError):
+        return IdentityUnavailableError(f"{path} cannot be opened", remedy=f"Make {path} a file that root can read.")
+    try:
+        return _judged(path, os.fstat(descriptor), what, largest, forbidden) or os.read(descriptor, largest)
+    except OSError:
+        return IdentityUnavailableError(f"{path} cannot be read", remedy=f"Make {path} a file that root can read.")
+    finally:
+        os.close(descriptor)
+
+
+def _judged(
+    path: str, found: os.stat_result, what: str, largest: int, forbidden: int
+) -> IdentityUnavailableError | None:
+    if not stat.S_ISREG(found.st_mode):
+        return IdentityUnavailableError(f"{path} is not a regular file", remedy=f"Make {path} a regular file.")
+    if found.st_uid not in {0, os.geteuid()}:
+        return IdentityUnavailableError(
+            f"{path} belongs to user {found.st_uid}, who could put another one there", remedy=f"chown root {path}"
+        )
+    if stat.S_IMODE(found.st_mode) & forbidden:
+        return IdentityUnavailableError(
+            f"{path} can be used by others than its owner (mode {stat.S_IMODE(found.st_mode):04o})",
+            remedy=f"chmod 0600 {path} (a mounted Secret: defaultMode: 0400)",
+        )
+    if found.st_size > largest:
+        return IdentityUnavailableError(
+            f"{path} is too large ({found.st_size} bytes)", remedy=f"Write {what} into {path}, and nothing else."
+        )
+    return None

@@ -1,0 +1,1 @@
+"""What the suites share: the program under test, node trees, replicas, documents."""

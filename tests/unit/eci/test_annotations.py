@@ -1,0 +1,202 @@
+"""What ECI is told: annotations of a Pod, parameters of CreateContainerGroup, and what cannot come along."""
+
+import pytest
+from acr_credential_provider.eci.annotations import render
+from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.pull_secrets.model.eci_annotations import InstanceRequest, annotations_for, requests_of
+from acr_credential_provider.settings import ProviderSettings
+from acr_credential_provider.sources.basic_auth import BasicAuth
+from hypothesis import given
+from hypothesis import strategies as st
+
+PUBLIC = "demo-registry.cn-beijing.cr.aliyuncs.com"
+VPC = "demo-registry-vpc.cn-beijing.cr.aliyuncs.com"
+ROLE_A, ROLE_B = "acs:ram::1111111111111111:role/eci", "acs:ram::2222222222222222:role/pull"
+NODE_ROLE = {"kind": "nodeRole"}
+LOGIN = {"kind": "login", "usernameFile": "/run/user", "passwordFile": "/run/password"}
+
+
+def settings(*registries):
+    document = {"apiVersion": "aliyun-acr-credential-provider/v1", "kind": "ProviderSettings"}
+    return ProviderSettings.model_validate(
+        document | {"registries": [{"identity": NODE_ROLE} | each for each in registries]}
+    )
+
+
+def test_one_instance_gets_the_older_annotation_and_the_newer_one():
+    found = render(settings({"instanceId": "cri-a", "region": "cn-beijing"}))
+    assert found.annotations == {
+        "k8s.aliyun.com/acr-instance-id": "cn-beijing:cri-a",
+        "k8s.aliyun.com/acr-instance-ids": "cn-beijing:cri-a",
+    }
+    assert found.notes == ()
+
+
+def test_an_instance_of_the_clusters_own_region_is_named_without_it():
+    assert render(settings({"instanceId": "cri-a"})).annotations["k8s.aliyun.com/acr-instance-id"] == "cri-a"
+
+
+def test_several_instances_get_the_newer_annotation_alone():
+    found = render(settings({"instanceId": "cri-a"}, {"instanceId": "cri-b", "region": "cn-beijing"}))
+    assert found.annotations == {"k8s.aliyun.com/acr-instance-ids": "cri-a,cn-beijing:cri-b"}
+
+
+def test_the_same_instance_in_two_regions_is_two_requests():
+    found = render(
+        settings({"instanceId": "cri-a", "region": "cn-beijing"}, {"instanceId": "cri-a", "region": "cn-hangzhou"})
+    )
+    assert found.annotations == {"k8s.aliyun.com/acr-instance-ids": "cn-beijing:cri-a,cn-hangzhou:cri-a"}
+
+
+@pytest.mark.parametrize(
+    ("registry", "parameters"),
+    [
+        ({"instanceId": "cri-a"}, {"AcrRegistryInfo.1.InstanceId": "cri-a"}),
+        (
+            {"instanceId": "cri-a", "domains": [PUBLIC]},
+            {
+                "AcrRegistryInfo.1.InstanceId": "cri-a",
+                "AcrRegistryInfo.1.InstanceName": "demo",
+                "AcrRegistryInfo.1.Domain.1": PUBLIC,
+            },
+        ),
+        (
+            {"instanceId": "cri-a", "region": "cn-beijing", "domains": [VPC, PUBLIC, "images.example.com"]},
+            {
+                "AcrRegistryInfo.1.InstanceId": "cri-a",
+                "AcrRegistryInfo.1.RegionId": "cn-beijing",
+                "AcrRegistryInfo.1.InstanceName": "demo",
+                "AcrRegistryInfo.1.Domain.1": VPC,
+                "AcrRegistryInfo.1.Domain.2": PUBLIC,
+                "AcrRegistryInfo.1.Domain.3": "images.example.com",
+            },
+        ),
+    ],
+    ids=["id only", "id and name", "all fields"],
+)
+def test_create_container_group_gets_all_that_the_settings_know(registry, parameters):
+    assert render(settings(registry)).parameters == parameters
+
+
+def test_several_instances_are_numbered_in_the_api():
+    found = render(settings({"instanceId": "cri-a"}, {"instanceId": "cri-b"}))
+    assert found.parameters == {"AcrRegistryInfo.1.InstanceId": "cri-a", "AcrRegistryInfo.2.InstanceId": "cri-b"}
+
+
+def test_an_image_chooses_the_entries_it_may_belong_to():
+    registries = (
+        {"instanceId": "cri-a", "region": "cn-beijing"},
+        {"instanceId": "cri-b", "region": "cn-hangzhou"},
+        {"instanceId": "cri-c", "domains": ["images.example.com"]},
+    )
+    found = render(settings(*registries), images=[f"{PUBLIC}/team/app:1", "images.example.com/team/app"])
+    assert found.annotations == {"k8s.aliyun.com/acr-instance-ids": "cn-beijing:cri-a,cri-c"}
+
+
+def test_an_image_that_is_not_of_acr_is_told_to_need_a_login():
+    found = render(settings({"instanceId": "cri-a", "region": "cn-beijing"}), images=["docker.io/team/app"])
+    assert found.annotations == {}
+    (note,) = found.notes
+    assert "docker.io" in note
+    assert "imagePullSecrets" in note
+
+
+def test_another_accounts_instance_gets_both_roles():
+    registry = {"instanceId": "cri-a", "assumeRole": [{"roleArn": ROLE_B}]}
+    assert render(settings(registry), service_arn=ROLE_A).annotations == {
+        "k8s.aliyun.com/acr-instance-id": "cri-a",
+        "k8s.aliyun.com/acr-instance-ids": "cri-a",
+        "k8s.aliyun.com/acr-service-arns": ROLE_A,
+        "k8s.aliyun.com/acr-user-arns": ROLE_B,
+    }
+
+
+def test_another_accounts_instance_is_left_out_without_a_role_to_start_from():
+    found = render(settings({"instanceId": "cri-a", "assumeRole": [{"roleArn": ROLE_B}]}))
+    assert (found.annotations, found.parameters) == ({}, {})
+    assert ROLE_B in found.notes[0]
+    assert "--service-arn" in found.notes[0]
+
+
+def test_a_chain_of_roles_cannot_come_along():
+    chain = [{"roleArn": "acs:ram::1111111111111111:role/first"}, {"roleArn": ROLE_B}]
+    found = render(settings({"instanceId": "cri-a", "assumeRole": chain}), service_arn=ROLE_A)
+    assert "cri-a: left out" in found.notes[0]
+    assert found.parameters == {}
+
+
+def test_instances_of_two_accounts_are_refused_for_one_pod():
+    registries = ({"instanceId": "cri-a", "assumeRole": [{"roleArn": ROLE_B}]}, {"instanceId": "cri-b"})
+    with pytest.raises(ConfigurationError) as caught:
+        render(settings(*registries), service_arn=ROLE_A)
+    assert "--image" in caught.value.remedy
+
+
+def test_the_own_personal_edition_needs_nothing():
+    found = render(settings({"region": "cn-beijing"}))
+    assert (found.annotations, found.parameters) == ({}, {})
+    assert "needs nothing" in found.notes[0]
+
+
+def test_an_identity_is_told_to_stay_behind():
+    key = {"kind": "accessKey", "accessKeyIdFile": "/run/id", "accessKeySecretFile": "/run/secret"}
+    (note,) = render(settings({"instanceId": "cri-a", "identity": key})).notes
+    assert "accessKey" in note
+    assert "does not come along" in note
+
+
+def test_a_login_becomes_a_registry_credential_only_where_passwords_are_asked_for():
+    host = "crpi-a1b2.cn-beijing.personal.cr.aliyuncs.com"
+    registry = {"domains": [host], "identity": LOGIN}
+    found = render(settings(registry))
+    assert found.parameters == {}
+    assert "--with-passwords" in found.notes[0]
+    found = render(settings(registry), login_of=lambda _: BasicAuth("me", "CANARYSECRET"))
+    assert found.parameters == {
+        "ImageRegistryCredential.1.Server": host,
+        "ImageRegistryCredential.1.UserName": "me",
+        "ImageRegistryCredential.1.Password": "CANARYSECRET",
+    }
+    assert "CANARYSECRET" not in repr(found)
+    assert found.annotations == {}
+
+
+def test_both_annotations_ask_and_each_instance_once():
+    found = requests_of(
+        {"k8s.aliyun.com/acr-instance-id": "cri-a", "k8s.aliyun.com/acr-instance-ids": " cn-beijing:cri-b ,cri-a,, "}
+    )
+    assert found.instances == (InstanceRequest("", "cri-a"), InstanceRequest("cn-beijing", "cri-b"))
+    assert found.problems == ()
+
+
+@pytest.mark.parametrize("value", ["<cri-instanceId>", "cri-A", ":cri-a", "moon:cri-a", "crpi-a1b2", "cri-a;cri-b"])
+def test_what_is_no_instance_is_named_by_its_place_and_never_quoted(value):
+    found = requests_of({"k8s.aliyun.com/acr-instance-ids": f"cri-ok,{value}"})
+    assert found.instances == (InstanceRequest("", "cri-ok"),)
+    assert found.problems == ("k8s.aliyun.com/acr-instance-ids, item 2, is not cri-... or REGION:cri-...",)
+
+
+def test_a_pod_without_annotations_asks_for_nothing_and_a_huge_one_costs_nothing():
+    assert requests_of({}).instances == ()
+    found = requests_of({"k8s.aliyun.com/acr-instance-ids": "cri-a," * 100_000})
+    assert found.instances == ()
+    assert "longer than" in found.problems[0]
+
+
+@given(
+    st.dictionaries(st.sampled_from(["k8s.aliyun.com/acr-instance-id", "k8s.aliyun.com/acr-instance-ids"]), st.text())
+)
+def test_no_value_of_an_annotation_raises(annotations):
+    requests_of(annotations)
+
+
+@given(
+    st.lists(
+        st.builds(
+            InstanceRequest, st.sampled_from(["", "cn-beijing"]), st.from_regex(r"cri-[a-z0-9]{1,20}", fullmatch=True)
+        ),
+        unique=True,
+    )
+)
+def test_what_is_written_for_eci_is_read_back_as_the_same_request(instances):
+    assert list(requests_of(annotations_for(instances)).instances) == instances

@@ -1,0 +1,187 @@
+"""The workers with a cluster of values: what is asked of them is done once it can be, and not forgotten before."""
+
+import json
+import threading
+from base64 import b64decode, b64encode
+
+import pytest
+from acr_credential_provider.pull_secrets.model.content import Content, EntryLogins
+from acr_credential_provider.pull_secrets.model.decoding import decode, secret
+from acr_credential_provider.pull_secrets.model.desired_state import DesiredState
+from acr_credential_provider.pull_secrets.model.eci_annotations import INSTANCES
+from acr_credential_provider.pull_secrets.model.objects import Namespace, ServiceAccount
+from acr_credential_provider.pull_secrets.model.plan import Observed
+from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
+from acr_credential_provider.pull_secrets.model.reporter import NullReporter
+from acr_credential_provider.pull_secrets.reconcile.apply import Applier, ApplyResult
+from acr_credential_provider.pull_secrets.reconcile.workers import Workers
+from acr_credential_provider.settings import PullSecrets
+
+ENTRY = EntryLogins("cri-a", "cn-hangzhou", (("a.example", "u", "p"),))
+SNAPSHOT = DesiredState(
+    PullSecrets(), Content.of_entries([ENTRY]), (ENTRY,), retired=frozenset(), replaced=frozenset(), is_blocked=False
+)
+
+
+class Namespaces:
+    def get(self, namespace, name):
+        return Namespace(name) if name == "default" else None
+
+    def groups(self):
+        return ["default"]
+
+
+class Watched:
+    """One namespace with an account; its Secrets are listed once `is_listed`."""
+
+    def __init__(self):
+        self.is_listed = threading.Event()
+        self.looked = threading.Event()
+        self.namespaces = Namespaces()
+        self.accounts = None
+
+    def is_synced(self):
+        self.looked.set()
+        return self.is_listed.is_set()
+
+    def secrets_named(self, name):
+        return None
+
+    def observed(self, namespace):
+        return Observed(namespace, {}, [ServiceAccount(namespace, "default", resource_version="1")])
+
+
+class Api:
+    def __init__(self):
+        self.reporter = NullReporter()
+        self.written = []
+        self.is_done = threading.Event()
+
+    def create(self, path, body):
+        self.written.append(path)
+        return {**body, "metadata": {**body["metadata"], "resourceVersion": "2"}}
+
+    def patch(self, path, operations):
+        self.written.append(path)
+        self.is_done.set()
+        return {"metadata": {"name": "default", "namespace": "default", "resourceVersion": "3"}}
+
+
+@pytest.fixture
+def at_work():
+    """Start workers who may write; they end with the test."""
+    watched, api = Watched(), Api()
+    workers = Workers(
+        api,
+        watched,
+        may_write=lambda: True,
+        snapshot=lambda: SNAPSHOT,
+        reporter=NullReporter(),
+        rate=100.0,
+        count=1,
+        clock=lambda: 0.0,
+    )
+    workers.start()
+    yield workers, watched, api
+    workers.stop()
+
+
+def test_what_comes_before_all_is_listed_is_done_afterwards(at_work):
+    """The list may be there before anybody notices that it was not: nobody asks a second time."""
+    workers, watched, api = at_work
+    workers.enqueue("default")
+    assert watched.looked.wait(10)
+    watched.is_listed.set()
+    assert api.is_done.wait(10)
+    assert api.written == ["/api/v1/namespaces/default/secrets", "/api/v1/namespaces/default/serviceaccounts/default"]
+
+
+class Asking:
+    """A namespace that asks for one instance, and its Secret as it is at the API server."""
+
+    def __init__(self, instance, data):
+        self.document = PullSecret("acr-credential-aliyun", b"").manifest("team")
+        self.document["data"] = data
+        self.namespace = Namespace("team", annotations={INSTANCES: instance})
+        self.namespaces = self
+        self.accounts = None
+        self.reporter = NullReporter()
+        self.asked = []
+
+    def get(self, path, _name=None):
+        self.asked.append(path)
+        return self.namespace if path == "team" else self.document
+
+    def patch(self, _path, operations):
+        self.document["data"] = next(each["value"] for each in operations if each["path"] == "/data")
+        return self.document
+
+    def is_synced(self):
+        return True
+
+    def secrets_named(self, _name):
+        return None
+
+    def secrets_in_namespace(self, _namespace):
+        return {"acr-credential-aliyun": decode(self.document, secret)}
+
+    def observed(self, namespace):
+        return Observed(namespace, self.secrets_in_namespace(namespace), [])
+
+    def places(self):
+        return set(json.loads(b64decode(self.document["data"][".dockerconfigjson"]))["auths"])
+
+
+def tidied(world, *entries):
+    snapshot = DesiredState(
+        PullSecrets(),
+        Content.of_entries(entries),
+        entries,
+        retired=frozenset(),
+        replaced=frozenset(),
+        is_blocked=False,
+    )
+    workers = Workers(
+        world,
+        world,
+        may_write=lambda: True,
+        snapshot=lambda: snapshot,
+        reporter=NullReporter(),
+        rate=100.0,
+        count=1,
+        clock=lambda: 0.0,
+    )
+    return workers.reconcile("team")
+
+
+SILENT = EntryLogins("cri-silent", "cn-hangzhou", (), is_known=False, may_fill=None)
+
+
+def test_who_stops_asking_for_an_instance_does_not_keep_its_login_for_one_that_is_silent():
+    gone = EntryLogins("cri-gone", "cn-hangzhou", (("gone.example", "u", "p"),), ends_at=900.0)
+    other = EntryLogins("cri-other", "cn-hangzhou", (("other.example", "u", "p"),), ends_at=900.0)
+    content = Content.of_entries([gone, other])
+    world = Asking("cri-silent", PullSecret("x", content.content, content.ends).data())
+    assert tidied(world, SILENT, other) == ApplyResult()
+    assert world.places() == {"gone.example"}
+
+
+@pytest.mark.parametrize("end", ["Infinity", "1e999", "1" + "0" * 400])
+def test_an_end_that_no_clock_reaches_keeps_no_namespace_from_its_order(end):
+    ends = f'{{"a.example": {end}}}'
+    texts = {".dockerconfigjson": '{"auths":{"a.example":{"auth":"dTpw"}}}', "logins-end.json": ends}
+    world = Asking("cri-silent", {key: b64encode(text.encode()).decode() for key, text in texts.items()})
+    assert tidied(world, SILENT) == ApplyResult()
+    assert world.places() == set()
+
+
+def test_a_look_at_a_secret_takes_its_turn_like_a_write():
+    turns, world = [], Asking("cri-silent", {"key": "value"})
+
+    def takes_a_turn():
+        turns.append(len(world.asked))
+        return True
+
+    hands = Applier(world, secrets=world.secrets_named, accounts=None, may_go_on=takes_a_turn)
+    assert hands.read_secret("team", "acr-credential-aliyun") == {"key": "value"}
+    assert turns == [0], "before it asked"

@@ -1,0 +1,93 @@
+"""What the API server is told to ask us: as little as possible, and nothing that could keep a cluster from working."""
+
+import kubernetes_validate
+import pytest
+from acr_credential_provider.pull_secrets.webhook.registration import (
+    ServiceReference,
+    differs,
+    is_ours,
+    manifest,
+    timeout_of,
+    trusts,
+    warnings_about,
+)
+from acr_credential_provider.settings import Webhook
+
+HERE = ServiceReference("kube-system", "acr-hook")
+PEM = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+OTHER = PEM.replace(b"MIIB", b"MIIC")
+
+
+def hook(webhook=None, where=HERE, authorities=PEM):
+    return manifest(webhook or Webhook(enabled=True), where, authorities)["webhooks"][0]
+
+
+@pytest.mark.parametrize("version", [f"1.{minor}" for minor in range(28, 38)])
+def test_it_is_valid_for_every_supported_kubernetes(version):
+    kubernetes_validate.validate(manifest(Webhook(enabled=True), HERE, PEM), version, strict=True)
+
+
+def test_only_creations_of_service_accounts_are_asked_about():
+    rules = hook()["rules"]
+    assert [(rule["operations"], rule["resources"], rule["apiGroups"]) for rule in rules] == [
+        (["CREATE"], ["serviceaccounts"], [""])
+    ]
+
+
+@pytest.mark.parametrize(("own", "excluded"), [("kube-system", ["kube-system"]), ("acr", ["acr", "kube-system"])])
+def test_kube_system_and_our_own_namespace_are_never_asked_about(own, excluded):
+    terms = hook(where=ServiceReference(own, "acr-hook"))["namespaceSelector"]["matchExpressions"]
+    assert {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": excluded} in terms
+
+
+def test_namespaces_that_settings_exclude_by_name_are_not_asked_about_either():
+    found = manifest(Webhook(enabled=True), HERE, PEM, excluded=("kube-public", "ops-*"))["webhooks"][0]
+    (names, _) = found["namespaceSelector"]["matchExpressions"]
+    assert names["values"] == ["kube-public", "kube-system"]
+
+
+def test_who_opted_out_by_label_is_not_asked_about():
+    term = {"key": "aliyun-acr-credential-provider/pull-secrets", "operator": "NotIn", "values": ["disabled"]}
+    assert term in hook()["namespaceSelector"]["matchExpressions"]
+    assert hook()["objectSelector"] == {"matchExpressions": [term]}
+
+
+def test_by_default_a_webhook_that_is_down_stops_nothing():
+    assert hook()["failurePolicy"] == "Ignore"
+    assert warnings_about(Webhook(enabled=True)) == []
+
+
+def test_fail_is_carried_out_and_warned_about():
+    webhook = Webhook(enabled=True, failurePolicy="Fail")
+    assert hook(webhook)["failurePolicy"] == "Fail"
+    assert "no ServiceAccount can be created" in warnings_about(webhook)[0]
+
+
+@pytest.mark.parametrize(("asked", "told"), [(1, 1), (10, 10), (15, 10), (30, 10)])
+def test_a_longer_wait_than_ten_seconds_is_capped_and_warned_about(asked, told):
+    webhook = Webhook(enabled=True, timeoutSeconds=asked)
+    assert timeout_of(webhook) == told == hook(webhook)["timeoutSeconds"]
+    assert bool(warnings_about(webhook)) is (asked > 10)
+
+
+def test_what_is_switched_off_needs_no_warning():
+    assert warnings_about(Webhook(enabled=False, failurePolicy="Fail", timeoutSeconds=30)) == []
+
+
+def test_what_the_api_server_keeps_of_it_is_no_difference():
+    wanted = manifest(Webhook(enabled=True), HERE, PEM)
+    kept = {**wanted, "metadata": {**wanted["metadata"], "uid": "1", "generation": 3}}
+    assert not differs(kept, wanted)
+    assert differs(manifest(Webhook(enabled=True), HERE, OTHER), wanted)
+
+
+def test_another_owners_configuration_of_our_name_is_known_as_such():
+    assert is_ours(manifest(Webhook(enabled=True), HERE, PEM))
+    assert not is_ours({"metadata": {"name": "x", "labels": None}})
+
+
+def test_an_authority_is_trusted_only_when_every_webhook_there_has_it():
+    assert trusts(manifest(Webhook(enabled=True), HERE, PEM + OTHER), OTHER)
+    assert not trusts(manifest(Webhook(enabled=True), HERE, PEM), OTHER)
+    assert not trusts(None, PEM)
+    assert not trusts({"webhooks": []}, PEM)
