@@ -12,12 +12,12 @@ from support import old_kernel
 
 LOAD = """
 import os, ssl, sys
-from acr_credential_provider.files.memfd import unnamed_file
+from acr_credential_provider.files.memfd import memfd
 try:
     print(os.memfd_create("probe") > 0)
 except OSError as error:
     print(os.strerror(error.errno))
-with unnamed_file(sys.stdin.buffer.read()) as path:
+with memfd(sys.stdin.buffer.read()) as path:
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)
     print(os.readlink(path).partition(" ")[2], oct(os.stat(path).st_mode & 0o777))
 print(os.path.exists(path))

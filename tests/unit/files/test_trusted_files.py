@@ -151,7 +151,7 @@ def test_a_script_whose_interpreter_others_can_change_is_not_given(tmp_path):
 
 AS_USER = f"""\
 import os
-from acr_credential_provider import trusted_files
+from acr_credential_provider.files import trusted_files
 os.setresuid({USER}, {USER}, {USER})
 trusted_files.judge("/usr/bin/program", ".")
 """

@@ -38,10 +38,10 @@ def test_a_namespace_that_cannot_be_seen_is_ours_on_the_node_itself_and_another_
 NODE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", '"$@"; exit $?', "first")
 RUN = """\
 import sys
-from acr_node_config import node_program
+from acr_node_config.agent import plugin_runner
 try:
-    print(node_program.run(sys.argv[2:], root=sys.argv[1], seconds=20.0, beat=lambda: None).code)
-except node_program.ProgramError as error:
+    print(plugin_runner.run(sys.argv[2:], root=sys.argv[1], seconds=20.0, beat=lambda: None).code)
+except plugin_runner.ProgramError as error:
     print(error.problem, error.remedy)
 """
 
