@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from acr_credential_provider.acr_configuration.yaml_repair import TooDeepError, refuse_depth
+from acr_credential_provider.acr_configuration.located_yaml import TooDeepError, refuse_depth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

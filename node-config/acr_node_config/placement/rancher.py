@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import yaml
-from acr_credential_provider.acr_configuration.yaml_repair import TooDeepError, refuse_depth
+from acr_credential_provider.acr_configuration.located_yaml import TooDeepError, refuse_depth
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG, RANCHER
 from acr_credential_provider.model.errors import ConfigurationError
 

@@ -1,4 +1,4 @@
-"""What became of an acr-configuration: native settings, and all that there is to say about them."""
+"""The result of reading an acr-configuration: native settings, and all problems, changes and notes."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from .yaml_repair import Change
 if TYPE_CHECKING:
     from acr_credential_provider.model.config_problem import ConfigProblem
 
-    from .yaml_repair import LocatedNode
+    from .located_yaml import LocatedNode
 
 Place = Literal["node", "controller"]
 Role = Literal["nodeRole", "managedRole"]
-API_VERSION = "aliyun-acr-credential-provider/v1"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """For whom an acr-configuration is read: for the node's plugin or for the controller (*place*).
+    """The program that gets the settings: the plugin of a node, or the controller (*place*).
 
-    Access keys that stand in it are to be written into files below *keys_directory* (an absolute path without
-    a slash at its end; "" for nowhere). Entries that say nothing of who asks have the identity *role*.
+    Access keys in the text become files below *keys_directory* (an absolute path without a slash at its end; "" for
+    none). Entries that name no identity get the identity kind *role*.
     """
 
     place: Place
@@ -32,25 +31,24 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class SourceLocation:
-    """Where a registry of the document comes from: its name in the file, and its keys' names and lines."""
+    """The source of a native registry: the entry's name and line, and the key and line behind each native field."""
 
     name: str
     line: int
     keys: dict[str, tuple[str, int]]
 
-    def of(self, native: str) -> tuple[str, int]:
-        """Return the name and line of what became the field *native*."""
+    def locate(self, native: str) -> tuple[str, int]:
+        """Return the name and line of the key that became the field *native*."""
         key, line = self.keys.get(native, ("", self.line))
         return (f"{self.name}.{key}" if key else self.name), line
 
 
 @dataclass(slots=True)
 class Conversion:
-    """An acr-configuration as native settings, and all that there is to say about it.
+    """An acr-configuration as native settings, and all that there is to report about it.
 
-    *document* is in the form of ProviderSettings, None when nothing could be read. An entry
-    with a problem is not in it; *origins* belong to the registries that are. *secrets* are
-    the key files (path to content) that the document expects.
+    *document* has the form of ProviderSettings; None if nothing could be read. It leaves out entries with problems.
+    *origins* are the sources of its registries, *secrets* the key files (path to content) that it expects.
     """
 
     document: dict[str, Any] | None = None
@@ -62,22 +60,22 @@ class Conversion:
     quarantined_hosts: set[str] = field(default_factory=set)
     """Hosts of the entries that are not in the document."""
     personal_quarantined: bool = False
-    """Whether one of those entries may be of the Personal Edition."""
+    """True if one of those entries may be of the Personal Edition."""
 
     def drop(self, index: int) -> None:
-        """Take the registry *index* out of the document, and the key files that none is left to need."""
+        """Remove the registry *index* from the document, and the key files that no other registry uses."""
         if self.document is not None:
             dropped = self.document["registries"].pop(index)
             self.origins.pop(index)
             self.quarantined_hosts |= set(dropped.get("domains", ()))
             self.personal_quarantined |= not dropped.get("instanceId")
-            needed = {path for each in self.document["registries"] for path in each["identity"].values()}
-            self.secrets = {path: secret for path, secret in self.secrets.items() if path in needed}
+            used = {path for registry in self.document["registries"] for path in registry["identity"].values()}
+            self.secrets = {path: secret for path, secret in self.secrets.items() if path in used}
 
-    def change(self, spot: LocatedNode, what: str) -> None:
-        """Tell that *spot* was read otherwise than it stands there."""
-        self.changes.append(Change(spot.line, what))
+    def change(self, node: LocatedNode, text: str) -> None:
+        """Report that *node* was read in another way than it is written."""
+        self.changes.append(Change(node.line, text))
 
-    def note(self, spot: LocatedNode, what: str) -> None:
-        """Tell something of *spot* that needs no change."""
-        self.notes.append(Change(spot.line, what))
+    def note(self, node: LocatedNode, text: str) -> None:
+        """Report a fact about *node* that needs no change."""
+        self.notes.append(Change(node.line, text))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from .yaml_repair import Repairer
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 REGISTRIES = "acr-registry-info"
 RRSA = "rrsa"
-"""The one key beside the registries that says who asks."""
+"""The one key outside the registry list that decides the identity."""
 
 DATA_KEYS = {  # spellings without "-", "_" and capitals -> the key as documented
     "serviceaccount": "service-account",
@@ -25,40 +29,29 @@ DATA_KEYS = {  # spellings without "-", "_" and capitals -> the key as documente
     "tokenmode": "tokenMode",
 }
 ENTRY_KEYS = {
-    each.lower(): each
-    for each in (
-        "instanceId",
-        "regionId",
-        "domains",
-        "assumeRoleARN",
-        "expireDuration",
-        "rrsaRoleARN",
-        "rrsaOIDCProviderRoleARN",
-        "customAccessKey",
-        "customAccessKeySecret",
+    key.lower(): key
+    for key in (
+        *("instanceId", "regionId", "domains", "assumeRoleARN", "expireDuration", "rrsaRoleARN"),
+        *("rrsaOIDCProviderRoleARN", "customAccessKey", "customAccessKeySecret"),
     )
 }
 _OTHER_KEYS = ("enable", "failure-policy", "timeout-seconds", "data", "kind", "apiVersion", "metadata")
 MANIFEST_KEYS = frozenset(  # of a ConfigMap, or of its metadata where the indentation went wrong
-    [
-        "apiVersion",
-        "kind",
-        "metadata",
-        "data",
-        "immutable",
-        "binaryData",
-        "status",
-        "name",
-        "namespace",
-        "selfLink",
-        "uid",
-        "resourceVersion",
-        "creationTimestamp",
-        "labels",
-        "annotations",
-        "managedFields",
-        "generation",
-    ]
+    (
+        *(
+            "apiVersion",
+            "kind",
+            "metadata",
+            "data",
+            "immutable",
+            "binaryData",
+            "status",
+            "name",
+            "namespace",
+            "selfLink",
+        ),
+        *("uid", "resourceVersion", "creationTimestamp", "labels", "annotations", "managedFields", "generation"),
+    )
 )
 _SPELLINGS = frozenset(
     {*ENTRY_KEYS, *DATA_KEYS, *DATA_KEYS.values(), *_OTHER_KEYS, "acr_registry_info", "AcrInstanceInfo"}
@@ -69,23 +62,23 @@ ENTRY_REPAIRER = Repairer(frozenset(ENTRY_KEYS), opaque=frozenset({"customAccess
 _NATIVE = re.compile(
     r"\bProviderSettings\b|aliyun-acr-credential-provider/v|^\s*[\"']?registries[\"']?\s*:", re.MULTILINE
 )
-_OURS = re.compile(
+_ACR_CONFIGURATION = re.compile(
     r"\bConfigMap\b|acr-(?:registry-info|configuration|api-version)|AcrInstanceInfo|watch-?namespace|expiring-?threshold"
     r"|instance-?id|webhook-?configuration|service-?account",
     re.IGNORECASE,
 )
 
 
-def key_of(spelled: str) -> str | None:
-    """Return the key of the ConfigMap that *spelled* is, as documented; None for none."""
-    return DATA_KEYS.get(re.sub(r"[-_\s]", "", spelled).lower())
+def documented_key(spelled: str, keys: Mapping[str, str] = DATA_KEYS) -> str | None:
+    """Return the key that *spelled* means, as documented, or None if it is not one of *keys*."""
+    return keys.get(re.sub(r"[-_\s]", "", spelled).lower())
 
 
 def is_one(text: str) -> bool:
-    """Say whether *text* is meant as an acr-configuration, however broken, and not as our own settings."""
-    return _NATIVE.search(text) is None and _OURS.search(text) is not None
+    """True if *text* is meant as an acr-configuration, however broken, and not as our own settings."""
+    return _NATIVE.search(text) is None and _ACR_CONFIGURATION.search(text) is not None
 
 
 def is_key(name: str) -> bool:
-    """Return True if *name* is a key of an acr-configuration's data, in any of its spellings."""
-    return re.sub(r"[-_]", "", name).lower() in DATA_KEYS
+    """True if *name* is a key of an acr-configuration's data, in any of its spellings."""
+    return documented_key(name) is not None

@@ -1,22 +1,20 @@
-"""What stands at a place of the file, as the kind of thing that belongs there, or what is wrong with it."""
+"""Typed access to the nodes of the file: a text, a mapping, a list of words, or the problem with the node."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from acr_credential_provider.model.config_problem import ConfigProblem
 
-from .keys import REPAIRER
-from .yaml_repair import LocatedNode, UnreadableError, parse
+from .keys import REPAIRER, documented_key
+from .located_yaml import LocatedNode, UnreadableError, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from .conversion import Conversion
 
-Found = tuple[str, LocatedNode]
-"""A key's full name in the file, and what stands there."""
 PLACEHOLDER = re.compile(
     r"[<>*]|(?:^|[-_./:])(x{3,}|y{3,}|z{3,})(?:$|[-_./:])|^cri-instanceid$|^instance\.(?:default|custom)\."
     r"|user\w*rolearn$|^acs:ram::[a-z]",
@@ -24,93 +22,95 @@ PLACEHOLDER = re.compile(
 )
 
 
-class EntryError(Exception):
-    """An entry cannot become a registry, for the reasons in `problems`."""
+class NamedNode(NamedTuple):
+    """A key's full name in the file, and its node. All methods that read raise `UnreadableError`."""
 
-    def __init__(self, *problems: ConfigProblem) -> None:
-        super().__init__()
-        self.problems = problems
+    name: str
+    node: LocatedNode
+
+    def invalid(self, problem: str, remedy: str) -> UnreadableError:
+        """Return the error that reports *problem* for this key."""
+        return UnreadableError(ConfigProblem(self.node.line, self.name, problem, remedy))
+
+    def placeholder_error(self) -> UnreadableError:
+        """Return the error that reports a value copied from a sample."""
+        remedy = "Write your own value there, or remove the key or the whole entry."
+        return self.invalid("still holds the placeholder of a sample", remedy)
+
+    def readable(self) -> LocatedNode:
+        """Return the node, unless it is broken."""
+        if self.node.broken is not None:
+            raise UnreadableError(self.node.broken).within(self.name)
+        return self.node
+
+    def text(self) -> str:
+        """Return the node's text, without white space around it."""
+        value = self.readable().value
+        if not isinstance(value, str):
+            raise self.invalid("is not text", "Write one value on the line of the key.")
+        return value.strip()
+
+    def words(self) -> Iterator[tuple[NamedNode, str]]:
+        """Yield each word of a text with commas, or of a list of such texts, with the item that it stands in."""
+        value = self.node.value
+        for item in value if isinstance(value, list) else [self.node]:
+            named = NamedNode(self.name, item)
+            for word in re.split("[,\uff0c]", named.text()):
+                yield named, word.strip()
+
+    def mapping(self, result: Conversion) -> dict[str, LocatedNode]:
+        """Return the members of a mapping, which may be YAML inside a text; *result* gets the repairs of that."""
+        value = self.readable().value
+        if isinstance(value, str):
+            first_line = self.node.inner or self.node.line
+            try:
+                text, changes = REPAIRER.repair(value, first_line=first_line)
+                value = parse(text, first_line=first_line).value
+            except UnreadableError as error:
+                raise error.within(self.name) from None
+            result.changes += changes
+        if value == "":
+            return {}
+        if not isinstance(value, dict):
+            raise self.invalid("is not a mapping", "Write key: value lines below it.")
+        return value
 
 
-def entry_error(found: Found, problem: str, remedy: str) -> EntryError:
-    """Return the error that *found* is."""
-    return EntryError(ConfigProblem(found[1].line, found[0], problem, remedy))
-
-
-def placeholder(name: str, spot: LocatedNode) -> ConfigProblem:
-    """Return the problem that a value of a sample is."""
-    remedy = "Write your own value there, or remove the key or the whole entry."
-    return ConfigProblem(spot.line, name, "still holds the placeholder of a sample", remedy)
-
-
-def refuse_broken(name: str, spot: LocatedNode) -> None:
-    """Raise `UnreadableError` where nothing could be read at *spot*."""
-    if spot.broken is not None:
-        raise UnreadableError(spot.broken).within(name)
-
-
-def text_of(name: str, spot: LocatedNode) -> str:
-    """Return the text at *spot*, or raise `EntryError` or `UnreadableError`."""
-    refuse_broken(name, spot)
-    if not isinstance(spot.value, str):
-        raise EntryError(ConfigProblem(spot.line, name, "is not text", "Write one value on the line of the key."))
-    return spot.value.strip()
-
-
-def mapping_of(name: str, spot: LocatedNode, result: Conversion) -> dict[str, LocatedNode]:
-    """Return the members at *spot*, which may be YAML in a text, or raise `EntryError` or `UnreadableError`."""
-    refuse_broken(name, spot)
-    inner = spot
-    if isinstance(spot.value, str):
-        outcome: UnreadableError | None = None
-        try:
-            text, changes = REPAIRER.repair(spot.value, first_line=spot.inner or spot.line)
-            inner = parse(text, first_line=spot.inner or spot.line)
-        except UnreadableError as error:
-            outcome = error.within(name)
-        if outcome is not None:
-            raise outcome
-        result.changes += changes
-    value = inner.value
-    if value == "":
-        return {}
-    if not isinstance(value, dict):
-        raise EntryError(ConfigProblem(spot.line, name, "is not a mapping", "Write key: value lines below it."))
-    return value
-
-
-def named(found: dict[str, LocatedNode], keys: dict[str, str], prefix: str, result: Conversion) -> dict[str, Found]:
-    """Return the members by documented key, each with its full name in the file."""
-    known: dict[str, Found] = {}
-    for spelled, spot in found.items():
-        key = keys.get(re.sub(r"[-_\s]", "", spelled).lower())
+def known_keys(
+    members: dict[str, LocatedNode], keys: Mapping[str, str], prefix: str, result: Conversion
+) -> dict[str, NamedNode]:
+    """Return the *members* by documented key, with *prefix* before their names. *result* gets those that are none."""
+    known: dict[str, NamedNode] = {}
+    for spelled, node in members.items():
+        key = documented_key(spelled, keys)
         if key is None:
             shown = spelled if re.fullmatch(r"[\w.-]{1,40}", spelled, re.ASCII) else "a key"
-            if not spelled.isascii():
-                why = "is translated or holds characters that are not ASCII", "Write the key as documented."
+            if spelled.isascii():
+                problem = "is not a key of acr-configuration"
+                remedy = f"Correct its spelling or remove it: {', '.join(keys.values())}."
             else:
-                why = (
-                    "is not a key of acr-configuration",
-                    f"Correct its spelling or remove it: {', '.join(keys.values())}.",
-                )
-            result.problems.append(ConfigProblem(spot.line, prefix + shown, *why))
+                problem = "is translated or holds characters that are not ASCII"
+                remedy = "Write the key as documented."
+            result.problems.append(ConfigProblem(node.line, prefix + shown, problem, remedy))
         elif key in known:
-            result.problems.append(ConfigProblem(spot.line, prefix + spelled, f"repeats {known[key][0]}", "Keep one."))
+            result.problems.append(
+                ConfigProblem(node.line, prefix + spelled, f"repeats {known[key].name}", "Keep one.")
+            )
         else:
             if spelled != key and prefix:
-                result.change(spot, f"{prefix}{spelled} was read as {key}")
-            known[key] = prefix + key, spot
+                result.change(node, f"{prefix}{spelled} was read as {key}")
+            known[key] = NamedNode(prefix + key, node)
     return known
 
 
-def words_in(spot: LocatedNode) -> Iterator[str]:
-    """Yield every text in *spot*, whichever shape it has."""
-    if isinstance(spot.value, dict):
-        for key, inner in spot.value.items():
-            yield str(key)
-            yield from words_in(inner)
-    elif isinstance(spot.value, list):
-        for inner in spot.value:
-            yield from words_in(inner)
+def texts_in(node: LocatedNode) -> Iterator[str]:
+    """Yield every text in *node*, keys included."""
+    if isinstance(node.value, dict):
+        for key, inner in node.value.items():
+            yield key
+            yield from texts_in(inner)
+    elif isinstance(node.value, list):
+        for inner in node.value:
+            yield from texts_in(inner)
     else:
-        yield str(spot.value)
+        yield node.value

@@ -1,4 +1,4 @@
-"""One entry of acr-registry-info as it is read: its keys, and what stands there."""
+"""One entry of acr-registry-info: its keys and their texts."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .keys import REGISTRIES
-from .node_access import PLACEHOLDER, EntryError, placeholder, text_of
+from .located_yaml import UnreadableError
+from .node_access import PLACEHOLDER, NamedNode
 
 if TYPE_CHECKING:
-    from .node_access import Found
-    from .yaml_repair import LocatedNode
+    from .located_yaml import LocatedNode
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryInfoEntry:
-    """The entry called *name* in the file; *texts* are those of its *keys* (by documented key) that hold one text."""
+    """The entry called *name*. *keys* are by documented key; *texts* are those of all keys but domains."""
 
     name: str
-    spot: LocatedNode
-    keys: dict[str, Found]
+    node: LocatedNode
+    keys: dict[str, NamedNode]
     texts: dict[str, str]
 
     @classmethod
-    def of(cls, name: str, spot: LocatedNode, keys: dict[str, Found]) -> RegistryInfoEntry:
-        """Return the entry, or raise `EntryError` for what is no text, or still that of a sample."""
-        texts = {key: text_of(*found) for key, found in keys.items() if key != "domains"}
-        wrong = [placeholder(*keys[key]) for key, text in texts.items() if text and PLACEHOLDER.search(text)]
-        if wrong:
-            raise EntryError(*wrong)
-        return cls(name, spot, keys, texts)
+    def parse(cls, entry: NamedNode, keys: dict[str, NamedNode]) -> RegistryInfoEntry:
+        """Return the entry; raise `UnreadableError` for values that are no text, or a placeholder."""
+        texts = {key: named.text() for key, named in keys.items() if key != "domains"}
+        placeholders = [keys[key].placeholder_error() for key, text in texts.items() if PLACEHOLDER.search(text)]
+        if placeholders:
+            raise UnreadableError(*(problem for error in placeholders for problem in error.problems))
+        return cls(entry.name, entry.node, keys, texts)
 
     def text(self, key: str) -> str:
-        """Return what stands at *key*, "" where there is none."""
+        """Return the text of *key*, "" without one."""
         return self.texts.get(key, "")
 
-    def first_of(self, *keys: str) -> str | None:
-        """Return the first of *keys* that says something."""
-        return next((key for key in keys if self.texts.get(key)), None)
+    def first_of(self, *keys: str) -> NamedNode | None:
+        """Return the first of *keys* that has a text."""
+        return next((self.keys[key] for key in keys if self.texts.get(key)), None)
 
     @property
-    def first(self) -> Found:
-        """The first of the keys: what is said of the entry as a whole is said there."""
-        return next(iter(self.keys.values()), (REGISTRIES, self.spot))
+    def first(self) -> NamedNode:
+        """The first key: problems with the entry as a whole are reported there."""
+        return next(iter(self.keys.values()), NamedNode(REGISTRIES, self.node))

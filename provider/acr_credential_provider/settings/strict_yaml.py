@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from acr_credential_provider.acr_configuration.yaml_repair import TooDeepError, refuse_depth
+from acr_credential_provider.acr_configuration.located_yaml import TooDeepError, refuse_depth
 from acr_credential_provider.model.config_problem import ConfigProblem
 
 

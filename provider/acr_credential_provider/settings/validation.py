@@ -78,6 +78,6 @@ def _refuse(error: Any, conversion: Conversion) -> int | None:
         conversion.problems.append(ConfigProblem(1, "acr-registry-info", *told))
         return None
     index = int(steps[1])
-    field, line = conversion.origins[index].of(str(steps[2]) if len(steps) > 2 else "")
+    field, line = conversion.origins[index].locate(str(steps[2]) if len(steps) > 2 else "")
     conversion.problems.append(ConfigProblem(line, field, *told))
     return index
