@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.console.checks import FAILED, OK, SKIPPED, CheckResult
 from acr_credential_provider.model.acr_hosts import EnterpriseHost, recognise
+from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.pull_secrets.model.eci_annotations import INSTANCES
 from acr_credential_provider.pull_secrets.model.names import HELPER
 
@@ -32,7 +33,6 @@ from .snapshot import (
     TOKEN_AUDIENCE,
     SkippedError,
     configuration_of,
-    display_name,
     has_projected_token,
     is_controller,
     is_ours,

@@ -158,8 +158,3 @@ def name_of(found: Object) -> str:
 def namespace_of(found: Object) -> str:
     """Return the namespace of an object."""
     return str((found.get("metadata") or {}).get("namespace", ""))
-
-
-def display_name(registry: Registry) -> str:
-    """Return what messages call *registry*."""
-    return registry.instance_id or "the Personal Edition"

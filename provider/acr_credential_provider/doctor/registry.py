@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from acr_credential_provider.cloud.registry_login import log_in
 from acr_credential_provider.console.checks import SkippedError
 from acr_credential_provider.kubelet.image_match import as_kubelet_sees
+from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import ConfigurationError
-from acr_credential_provider.tokens.endpoints import display_name
 
 from .context import NEEDS_A_POD, STEP_SECONDS
 

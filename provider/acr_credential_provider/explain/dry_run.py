@@ -13,12 +13,13 @@ from acr_credential_provider.fastpath.lookup import API_VERSIONS, ROLE_ANNOTATIO
 from acr_credential_provider.fastpath.response_cache import ResponseCache, file_fingerprint
 from acr_credential_provider.model.acr_hosts import SharedHost, recognise
 from acr_credential_provider.model.deadline import Deadline
+from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import CredentialProviderError, IdentityUnavailableError
 from acr_credential_provider.model.image_reference import registry_of, scope_of
 from acr_credential_provider.model.protocol import CredentialProviderRequest
 from acr_credential_provider.settings import load
 from acr_credential_provider.tokens.acquire import MACHINE_ID
-from acr_credential_provider.tokens.endpoints import Tools, display_name
+from acr_credential_provider.tokens.endpoints import Tools
 from acr_credential_provider.tokens.token_service import TokenService
 
 from .cache_state import token_state, with_memos

@@ -14,6 +14,7 @@ from acr_credential_provider.cloud.imds import Imds
 from acr_credential_provider.cloud.proxy import ProxySettings
 from acr_credential_provider.cloud.transport import Transport
 from acr_credential_provider.fastpath.cpython import hexdigest
+from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import (
     CloudUnreachableError,
     ConfigurationError,
@@ -145,8 +146,3 @@ class EndpointResolver:
 
     def _may_use_metadata_v1(self) -> bool:
         return any(getattr(each.identity, "allow_metadata_v1", False) for each in self._settings.registries)
-
-
-def display_name(registry: Registry) -> str:
-    """Return what messages call *registry*."""
-    return registry.instance_id or f"the Personal Edition in {registry.region or 'the region of this node'}"

@@ -19,6 +19,7 @@ from acr_credential_provider.fastpath.cpython import hexdigest
 from acr_credential_provider.fastpath.response_cache import file_fingerprint
 from acr_credential_provider.model.authorization_token import AuthorizationToken
 from acr_credential_provider.model.cloud_credential import FixedCredential
+from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import (
     CredentialProviderError,
     IdentityUnavailableError,
@@ -28,7 +29,7 @@ from acr_credential_provider.model.errors import (
 from acr_credential_provider.settings.registry_matching import Hosts, Match, match
 from acr_credential_provider.sources.factory import create_source
 
-from .endpoints import DAY, EndpointResolver, display_name
+from .endpoints import DAY, EndpointResolver
 from .sts_session_cache import StsSessionCache
 
 if TYPE_CHECKING:

@@ -17,10 +17,11 @@ import yaml
 
 from acr_credential_provider import acr_configuration
 from acr_credential_provider.model.config_problem import ConfigProblem
+from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.model.content import Content, EntryLogins
 from acr_credential_provider.pull_secrets.model.namespace_requests import content_for
-from acr_credential_provider.pull_secrets.model.registry_names import display_name, entry_of
+from acr_credential_provider.pull_secrets.model.registry_names import entry_of
 from acr_credential_provider.settings import ProviderSettings, PullSecrets, validate, validate_conversion, validate_for
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""How the controller names a registry entry: for its tokens, and for people."""
+"""How the controller names a registry entry for its tokens."""
 
 from __future__ import annotations
 
@@ -12,10 +12,3 @@ def entry_of(registry: Registry) -> str:
     """Return what the token of *registry* is known by: the instance and its region, never the instance alone."""
     named = registry.instance_id or "personal"
     return "/".join((named, registry.region or "own", *sorted(registry.namespaces)))
-
-
-def display_name(registry: Registry) -> str:
-    """Return what messages and metrics call *registry*."""
-    where = f" in {registry.region}" if registry.region else ""
-    only = f" ({', '.join(registry.namespaces)})" if registry.namespaces else ""
-    return f"{registry.instance_id or 'the Personal Edition'}{where}{only}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.model.content import Content
 from acr_credential_provider.pull_secrets.model.desired_state import DesiredState
 from acr_credential_provider.pull_secrets.model.names import HELPER, HELPER_SECRETS
-from acr_credential_provider.pull_secrets.model.registry_names import display_name
 from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
 
 from .conflicting_writers import helper_runs

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.model.authorization_token import AuthorizationToken
+from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import CredentialProviderError, ThrottledError
 from acr_credential_provider.pull_secrets.model.content import EntryLogins
 from acr_credential_provider.pull_secrets.model.dockerconfigjson import places
-from acr_credential_provider.pull_secrets.model.registry_names import display_name, entry_of
+from acr_credential_provider.pull_secrets.model.registry_names import entry_of
 from acr_credential_provider.pull_secrets.model.reporter import TokenState
 
 if TYPE_CHECKING:

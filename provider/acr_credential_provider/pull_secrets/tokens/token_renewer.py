@@ -8,8 +8,9 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import CloudUnreachableError, CredentialProviderError
-from acr_credential_provider.pull_secrets.model.registry_names import display_name, entry_of
+from acr_credential_provider.pull_secrets.model.registry_names import entry_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,8 +3,9 @@ import json
 
 import pytest
 from acr_credential_provider.model.authorization_token import AuthorizationGrant
+from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import IdentityUnavailableError, RegistryRefusedError, ThrottledError
-from acr_credential_provider.pull_secrets.model.registry_names import display_name, entry_of
+from acr_credential_provider.pull_secrets.model.registry_names import entry_of
 from acr_credential_provider.pull_secrets.tokens.token_cache import Fetched, TokenCache
 from acr_credential_provider.settings import ProviderSettings
 from acr_credential_provider.sources.basic_auth import BasicAuth
