@@ -1,3 +1,4 @@
-"""The one place that says which version this is."""
+"""The name and version of the program."""
 
+NAME = "aliyun-acr-credential-provider"
 VERSION = "0.1.0"

@@ -1,8 +1,7 @@
-"""What Elastic Container Instance (ECI) needs of the settings, for no kubelet of ours runs there. Values alone.
+"""Renders the settings for Elastic Container Instance (ECI), where no kubelet of ours runs. Values alone, no I/O.
 
-ECI has two doors: annotations of a Pod (virtual nodes) and parameters of its API
-CreateContainerGroup. Behind both it is ECI that asks ACR, as a role of its own account; so
-an entry's identity cannot come along, and what that costs is said.
+ECI takes annotations of a Pod (virtual nodes) or parameters of its API CreateContainerGroup. With both, ECI itself
+asks ACR as a role of its own account; so the identity of a registry entry is not used, and a note says what that costs.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.model.acr_hosts import EnterpriseHost, recognise
+from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.model.image_reference import scope_of
 from acr_credential_provider.pull_secrets.model.eci_annotations import InstanceRequest, annotations_for
@@ -22,12 +22,10 @@ if TYPE_CHECKING:
     from acr_credential_provider.settings import BasicAuthIdentity, ProviderSettings, Registry
     from acr_credential_provider.sources.basic_auth import BasicAuth
 
-_OWN_ROLE = "ECI asks as a role of its own account"
-
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Annotations of a Pod, parameters of CreateContainerGroup, and a line for all that cannot come along."""
+    """Annotations of a Pod, parameters of CreateContainerGroup, and a note on each setting that ECI cannot follow."""
 
     annotations: dict[str, str]
     parameters: dict[str, str] = field(repr=False)
@@ -41,92 +39,87 @@ def render(
     service_arn: str = "",
     login_of: Callable[[BasicAuthIdentity], BasicAuth] | None = None,
 ) -> Rendered:
-    """Return what ECI needs to pull *images*, or whatever the *settings* cover when none are given.
+    """Return the values by which ECI pulls *images*, or all images that *settings* cover if none are given.
 
-    *service_arn* is the role of ECI's account to ask as. Without *login_of* no password is
-    read, and registries that need one are left out. Raises `ConfigurationError` where one
-    Pod cannot have it all: ECI takes one pair of roles.
+    *service_arn* is the role of ECI's account to ask as. Without *login_of*, no password is read and registries that
+    need one are left out. Raises `ConfigurationError` if one Pod cannot have it all: ECI takes one pair of roles.
     """
     chosen, notes = _chosen(settings, images)
-    enterprise = [each for each in chosen if each.instance_id]
+    enterprise = [registry for registry in chosen if registry.instance_id]
     user_arn, arn_notes = _user_arn(enterprise, service_arn)
     notes += arn_notes
-    comes_along = [each for each in enterprise if len(each.assume_role) <= (1 if user_arn else 0)]
+    rendered = [registry for registry in enterprise if len(registry.assume_role) <= (1 if user_arn else 0)]
     parameters: dict[str, str] = {}
-    for number, registry in enumerate(comes_along, start=1):
+    for number, registry in enumerate(rendered, start=1):
         parameters |= _acr_registry_info(number, registry)
         if registry.identity.kind != "nodeRole":
             notes.append(
-                f"{_display_name(registry)}: its identity ({registry.identity.kind}) does not come along; {_OWN_ROLE}"
+                f"{display_name(registry)}: its identity ({registry.identity.kind}) does not come along; "
+                "ECI asks as a role of its own account"
             )
-    logins = 0
-    for registry in (each for each in chosen if not each.instance_id):
+    logins: list[tuple[str, BasicAuth]] = []  # by host
+    for registry in (registry for registry in chosen if not registry.instance_id):
         if registry.identity.kind != "login":
-            notes.append(_of_personal_edition(registry))
-            continue
-        if login_of is None:
+            notes.append(_personal_edition_note(registry))
+        elif login_of is None:
             notes.append(
                 f"{', '.join(registry.domains)}: needs a login: in a Pod by imagePullSecrets, in the API by "
                 "ImageRegistryCredential, which --with-passwords FILE writes"
             )
-            continue
-        login = login_of(registry.identity)
-        for host in registry.domains:
-            logins += 1
-            parameters |= _credential(logins, host, login)
-    annotations = annotations_for(
-        [InstanceRequest(each.region or "", each.instance_id) for each in comes_along],
-        service_arn=service_arn,
-        user_arn=user_arn,
-    )
+        else:
+            login = login_of(registry.identity)
+            logins += [(host, login) for host in registry.domains]
+    for number, (host, login) in enumerate(logins, start=1):
+        fields = {"Server": host, "UserName": login.username, "Password": login.password}
+        parameters |= {f"ImageRegistryCredential.{number}.{name}": value for name, value in fields.items()}
+    instances = [InstanceRequest(registry.region or "", registry.instance_id) for registry in rendered]
+    annotations = annotations_for(instances, service_arn=service_arn, user_arn=user_arn)
     return Rendered(annotations, parameters, tuple(dict.fromkeys(notes)))
 
 
 def _chosen(settings: ProviderSettings, images: Iterable[str]) -> tuple[list[Registry], list[str]]:
-    """Return the registries to render, and what there is to say about images that none is for."""
+    """Return the registries that serve *images*, and notes on images with none or several."""
     if not images:
         return list(settings.registries), []
-    chosen: dict[int, Registry] = {}
+    chosen: set[int] = set()
     notes = []
     for image in images:
-        where = scope_of(image)
-        system = recognise(where.partition("/")[0])
-        found = [
-            each
-            for each in candidates(where, settings.registries)
-            if (each.domains if system is None else each.region in (None, system.region))
+        scope = scope_of(image)
+        system = recognise(scope.partition("/")[0])
+        matches = [
+            registry
+            for registry in candidates(scope, settings.registries)
+            if (registry.domains if system is None else registry.region in (None, system.region))
         ]
-        if not found:
+        if not matches:
             notes.append(
-                f"{where}: no entry of the settings is for it; a custom domain belongs into domains of its entry, and "
-                "what is not of ACR needs imagePullSecrets in the Pod or an ImageRegistryCredential in the API"
+                f"{scope}: no entry of the settings is for it; a custom domain belongs into domains of its entry, and "
+                "an image that is not ACR's needs imagePullSecrets in the Pod or an ImageRegistryCredential in the API"
             )
-        if len(found) > 1:
-            notes.append(f"{where}: may be of any of {len(found)} entries, which name no domains; all were taken")
-        chosen |= {id(each): each for each in found}
-    return [each for each in settings.registries if id(each) in chosen], notes
+        if len(matches) > 1:
+            notes.append(f"{scope}: may be of any of {len(matches)} entries, which name no domains; all were taken")
+        chosen |= {id(registry) for registry in matches}
+    return [registry for registry in settings.registries if id(registry) in chosen], notes
 
 
 def _user_arn(enterprise: list[Registry], service_arn: str) -> tuple[str, list[str]]:
-    """Return the role in the instances' account, "" for none, and who cannot come along for want of one."""
+    """Return the role in the instances' account ("" for none), and notes on registries that it cannot serve."""
     notes = []
-    arns: dict[str, None] = {}
+    arns = set()
     for registry in enterprise:
+        name = display_name(registry)
         if len(registry.assume_role) > 1:
-            notes.append(
-                f"{_display_name(registry)}: left out; ECI goes by one role in another account, not by a chain of them"
-            )
+            notes.append(f"{name}: left out; ECI goes by one role in another account, not by a chain of them")
         elif registry.assume_role and not service_arn:
             notes.append(
-                f"{_display_name(registry)}: left out; another account's: name with --service-arn the role of ECI's "
+                f"{name}: left out; another account's: name with --service-arn the role of ECI's "
                 f"own account that may assume {registry.assume_role[0].role_arn}"
             )
         elif registry.assume_role:
-            arns[registry.assume_role[0].role_arn] = None
+            arns.add(registry.assume_role[0].role_arn)
             if registry.assume_role[0].external_id or registry.assume_role[0].policy:
-                notes.append(f"{_display_name(registry)}: externalId and policy of its role do not come along")
-    own = [each for each in enterprise if not each.assume_role]
-    if len(arns) > 1 or (arns and own):
+                notes.append(f"{name}: externalId and policy of its role do not come along")
+    if len(arns) > 1 or (arns and not all(registry.assume_role for registry in enterprise)):
         raise ConfigurationError(
             "these registries are of several accounts, and ECI takes one pair of roles for a Pod",
             remedy="Narrow it down with --image to what one Pod pulls, or keep its images in one account's instance.",
@@ -134,20 +127,17 @@ def _user_arn(enterprise: list[Registry], service_arn: str) -> tuple[str, list[s
     return next(iter(arns), ""), notes
 
 
-def _of_personal_edition(registry: Registry) -> str:
+def _personal_edition_note(registry: Registry) -> str:
     if registry.assume_role or registry.identity.kind in ("accessKey", "sts"):
         return (
-            f"{_display_name(registry)}: left out; of the Personal Edition ECI pulls without a password from its own "
-            "account only: use imagePullSecrets or ImageRegistryCredential for another's"
+            f"{display_name(registry)}: left out; without a password ECI pulls images of the Personal Edition from its "
+            "own account only: use imagePullSecrets or ImageRegistryCredential for another's"
         )
-    return (
-        f"{_display_name(registry)}: needs nothing; "
-        "ECI pulls its own account's images of the Personal Edition by itself"
-    )
+    return f"{display_name(registry)}: needs nothing; ECI pulls its own account's images by itself"
 
 
 def _acr_registry_info(number: int, registry: Registry) -> dict[str, str]:
-    """Return AcrRegistryInfo.*number* with all that the settings know; the ID alone is enough for ECI."""
+    """Return AcrRegistryInfo.*number* with all that the settings know; ECI requires the ID only."""
     start = f"AcrRegistryInfo.{number}"
     info = {f"{start}.InstanceId": registry.instance_id}
     if registry.region:
@@ -155,14 +145,5 @@ def _acr_registry_info(number: int, registry: Registry) -> dict[str, str]:
     names = {system.instance_name for host in registry.domains if isinstance(system := recognise(host), EnterpriseHost)}
     if len(names) == 1:
         info[f"{start}.InstanceName"] = names.pop()
-    info |= {f"{start}.Domain.{place}": host for place, host in enumerate(registry.domains, start=1)}
+    info |= {f"{start}.Domain.{index}": host for index, host in enumerate(registry.domains, start=1)}
     return info
-
-
-def _credential(number: int, host: str, login: BasicAuth) -> dict[str, str]:
-    start = f"ImageRegistryCredential.{number}"
-    return {f"{start}.Server": host, f"{start}.UserName": login.username, f"{start}.Password": login.password}
-
-
-def _display_name(registry: Registry) -> str:
-    return registry.instance_id or f"the Personal Edition in {registry.region or 'the own region'}"

@@ -1,4 +1,4 @@
-"""The command ``render``: what platforms without a kubelet of ours need of the settings, on stdout."""
+"""The command ``render``: writes the settings in the form of platforms without a kubelet of ours, to stdout."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from acr_credential_provider.files.atomic_write import write_private_atomically
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.settings import DegradedSettings, ProviderSettings, read, validate, validate_conversion
 from acr_credential_provider.sources.basic_auth import read_basic_auth
+from acr_credential_provider.version import NAME
 
 from .annotations import render
 
@@ -24,46 +25,32 @@ if TYPE_CHECKING:
     from acr_credential_provider.settings import BasicAuthIdentity
     from acr_credential_provider.sources.basic_auth import BasicAuth
 
-NAME = "aliyun-acr-credential-provider render"
 _ARN = re.compile(r"acs:ram::[0-9]{1,32}:role/[A-Za-z0-9._-]{1,64}", re.ASCII)
 _NOWHERE = "/not-read-for-this"
-"""Where the key files of a converted acr-configuration would be: an identity does not come along anyway."""
+"""The folder for the key files of a converted acr-configuration: ECI uses no identity, so none is read."""
 
 
 def run(arguments: list[str]) -> int:
-    """Carry out ``render`` with *arguments*; return the exit code: 0 done, 1 not all of it."""
+    """Carry out ``render`` with *arguments*; return the exit code: 0 done, 1 parts of the settings are unusable."""
     options = _parser().parse_args(arguments)
     code: int = options.run(options)
     return code
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = CommandParser(prog=NAME, description="Writes what other platforms need of the settings.")
+    parser = CommandParser(prog=f"{NAME} render", description="Writes what other platforms need of the settings.")
     commands = parser.add_subparsers(required=True, metavar="PLATFORM")
     eci = commands.add_parser("eci", help="Elastic Container Instance and virtual nodes")
-    eci.add_argument(
-        "--settings",
-        type=path_argument,
-        default=SETTINGS,
-        help=f"settings, or an acr-configuration (default: {SETTINGS})",
-    )
-    eci.add_argument("--image", action="append", default=[], help="an image that is to be pulled; all entries without")
-    eci.add_argument(
-        "--form",
-        choices=("pod", "api"),
-        default="pod",
-        help="annotations for a Pod's metadata, or parameters of CreateContainerGroup (default: pod)",
-    )
-    eci.add_argument(
-        "--service-arn", type=_arn, default="", metavar="ARN", help="role of ECI's own account that ECI is to ask as"
-    )
+    settings = f"settings, or an acr-configuration (default: {SETTINGS})"
+    eci.add_argument("--settings", type=path_argument, default=SETTINGS, help=settings)
+    eci.add_argument("--image", action="append", default=[], help="an image to pull; all entries without")
+    form = "annotations for a Pod's metadata, or parameters of CreateContainerGroup (default: pod)"
+    eci.add_argument("--form", choices=("pod", "api"), default="pod", help=form)
+    role = "role of ECI's own account that ECI asks as"
+    eci.add_argument("--service-arn", type=_arn, default="", metavar="ARN", help=role)
     eci.add_argument("--output", choices=("yaml", "json"), default="yaml")
-    eci.add_argument(
-        "--with-passwords",
-        type=path_argument,
-        metavar="FILE",
-        help="read logins and write all into FILE, for its owner alone; stdout never gets a password (form api only)",
-    )
+    passwords = "read logins and write all into FILE, for its owner alone; stdout never gets a password (form api only)"
+    eci.add_argument("--with-passwords", type=path_argument, metavar="FILE", help=passwords)
     eci.set_defaults(run=_eci)
     return parser
 
@@ -80,7 +67,7 @@ def _eci(options: argparse.Namespace) -> int:
             "--with-passwords has no meaning for a Pod, which takes logins from imagePullSecrets",
             remedy="Add --form api; for a Pod, create the Secret with kubectl create secret docker-registry.",
         )
-    settings, is_whole = _settings(options.settings)
+    settings = _settings(options.settings)
     rendered = render(
         settings,
         images=options.image,
@@ -98,24 +85,24 @@ def _eci(options: argparse.Namespace) -> int:
         write_private_atomically(options.with_passwords, text, remedy="Name a file in a folder that you may write.")
     else:
         sys.stdout.write(text)
-    return 0 if is_whole else 1
+    return 1 if isinstance(settings, DegradedSettings) else 0
 
 
 def _login(identity: BasicAuthIdentity) -> BasicAuth:
     return read_basic_auth(identity.username_file, identity.password_file)
 
 
-def _settings(path: str) -> tuple[ProviderSettings, bool]:
-    """Return the settings at *path* and whether that is all of them; what is not, is said on stderr."""
+def _settings(path: str) -> ProviderSettings:
+    """Return the settings at *path*; entries that cannot be used are reported on stderr."""
     text = read(path)
     if acr_configuration.is_one(text):
-        judged = validate_conversion(acr_configuration.convert(text, place="controller", keys_directory=_NOWHERE))
+        conversion = acr_configuration.convert(text, place="controller", keys_directory=_NOWHERE)
+        settings = validate_conversion(conversion)
     else:
-        judged = validate(text)
-    if isinstance(judged, DegradedSettings):
-        for problem, remedy in judged.skipped:
+        settings = validate(text)
+    if not isinstance(settings, ProviderSettings):
+        raise ConfigurationError(f"{path}, {settings[0]}", remedy=settings[0].remedy)
+    if isinstance(settings, DegradedSettings):
+        for problem, remedy in settings.skipped:
             sys.stderr.write(f"error: {path}, {problem}\nremedy: {remedy}\n")
-        return judged, False
-    if isinstance(judged, ProviderSettings):
-        return judged, True
-    raise ConfigurationError(f"{path}, {judged[0]}", remedy=judged[0].remedy)
+    return settings

@@ -1,4 +1,4 @@
-"""The command ``openshift``: what ``oc`` does with pull secrets, with ACR's logins and without taking any away."""
+"""The command ``openshift``: what ``oc`` does with pull secrets, for ACR's logins, and without removing any other."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from acr_credential_provider.pull_secrets.kube.operator_client import (
     OutdatedError,
     connect,
 )
+from acr_credential_provider.version import NAME
 
 from . import docker_config, pull_secrets
 from .login_arguments import add_sources, named_logins
@@ -32,17 +33,16 @@ if TYPE_CHECKING:
 
     from acr_credential_provider.sources.basic_auth import BasicAuth
 
-    from .pull_secrets import Merge, Operations
+    from .pull_secrets import Merge
 
-NAME = "aliyun-acr-credential-provider openshift"
+COMMAND = f"{NAME} openshift"
 TRIES = 10
 """Writes of one object, each on a version of it that was read anew."""
-_CLUSTER_ADMIN = "Log in as cluster-admin, who alone may change the global pull secret."
 _EXAMPLES = f"""examples:
-  {NAME} link default acr-login -n team
-  {NAME} pull-secret acr-login -n team --from-file ~/.config/containers/auth.json
-  {NAME} merge-pull-secret --from-file auth.json --dry-run
-  {NAME} grant-image-puller --from project-a --in project-b | oc apply -f -
+  {COMMAND} link default acr-login -n team
+  {COMMAND} pull-secret acr-login -n team --from-file ~/.config/containers/auth.json
+  {COMMAND} merge-pull-secret --from-file auth.json --dry-run
+  {COMMAND} grant-image-puller --from project-a --in project-b | oc apply -f -
 """
 
 
@@ -55,7 +55,7 @@ def run(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
-        prog=NAME,
+        prog=COMMAND,
         description="Pull secrets on OpenShift (and any cluster): links, merges, grants.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -65,13 +65,8 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(word, help=purpose)
         command.add_argument("service_account", metavar="SERVICEACCOUNT")
         command.add_argument("secrets", metavar="SECRET", nargs="+")
-        command.add_argument(
-            "--wait",
-            type=duration,
-            default=0.0,
-            metavar="TIME",
-            help="for the ServiceAccount to come (30s)",
-        )
+        wait = "for the ServiceAccount to come (30s)"
+        command.add_argument("--wait", type=duration, default=0.0, metavar="TIME", help=wait)
         command.add_argument("--for", dest="purpose", choices=("pull",), default="pull", help="pull is all it does")
         _add_cluster(command)
         command.set_defaults(run=_link if word == "link" else _unlink)
@@ -100,115 +95,124 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--namespace", default="", help="default: the one of the kubeconfig's context")
-    parser.add_argument("--kubeconfig", type=path_argument, metavar="FILE", help="default: as kubectl")
+    parser.add_argument("--kubeconfig", type=path_argument, default="", metavar="FILE", help="default: as kubectl")
     parser.add_argument("--context", default="")
     parser.add_argument("--dry-run", action="store_true", help="say what would change; the API server only tries it")
 
 
-# Links.
+def _connect(options: argparse.Namespace) -> tuple[OperatorClient, str]:
+    api = connect(options.kubeconfig, options.context)
+    return api, options.namespace or api.namespace
 
 
-def _link(options: argparse.Namespace) -> int:
-    api = connect(options.kubeconfig or "", options.context)
-    namespace = options.namespace or api.namespace
-    for name in options.secrets:
-        _check_is_pull_secret(api, namespace, name)
-    return _patch_service_account(api, namespace, options, pull_secrets.link, "linked")
-
-
-def _unlink(options: argparse.Namespace) -> int:
-    api = connect(options.kubeconfig or "", options.context)
-    return _patch_service_account(api, options.namespace or api.namespace, options, pull_secrets.unlink, "unlinked")
-
-
-def _check_is_pull_secret(api: OperatorClient, namespace: str, name: str) -> None:
-    try:
-        secret = api.find(SECRET, name, namespace)
-    except ForbiddenError:
-        sys.stderr.write(f"note: {namespace}/{name}: not looked at, for this user may not read Secrets\n")
-        return
-    if secret is None:
-        raise ConfigurationError(
-            f"there is no Secret {namespace}/{name}", remedy=f"Make it first: {NAME} pull-secret {name} -n {namespace}"
-        )
-    if secret.get("type") not in pull_secrets.PULL_SECRET_TYPES:
-        raise ConfigurationError(
-            f"no kubelet reads {namespace}/{name}, which is of type {secret.get('type')}",
-            remedy=f"Make one of it that they read: {NAME} pull-secret NAME --from-secret {name} -n {namespace}",
-        )
-
-
-def _patch_service_account(
-    api: OperatorClient, namespace: str, options: argparse.Namespace, plan: Callable[..., Operations], done: str
-) -> int:
-    name = options.service_account
-    until = time.monotonic() + options.wait
-
-    def attempt() -> str:
-        found = api.find(SERVICE_ACCOUNT, name, namespace)
-        while found is None and time.monotonic() < until:
-            time.sleep(0.5)
-            found = api.find(SERVICE_ACCOUNT, name, namespace)
-        if found is None:
-            raise ConfigurationError(
-                f"there is no ServiceAccount {namespace}/{name}",
-                remedy="Create it first; each project gets its own a moment later: add --wait 30s.",
-            )
-        operations = plan(found, options.secrets)
-        if not operations:
-            return "unchanged"
-        api.patch(SERVICE_ACCOUNT, name, namespace, operations, dry_run=options.dry_run)
-        return done
-
-    outcome = _until_it_holds(attempt, f"ServiceAccount {namespace}/{name}")
-    _say(f"serviceaccount/{name} {outcome}", options)
-    return 0
-
-
-def _until_it_holds(attempt: Callable[[], str], what: str) -> str:
-    """Return what *attempt* returns, tried again while others change the object at the same time."""
+def _retry_on_conflict(attempt: Callable[[], str], name: str) -> str:
+    """Return the result of *attempt*, repeated while others change the object called *name* at the same time."""
     for turn in range(TRIES):
         try:
             return attempt()
         except OutdatedError:
             time.sleep(random.uniform(0.01, 0.05) * 2**turn if turn < 5 else 1.0)  # noqa: S311 - spreads writers
     raise CredentialProviderError(
-        f"{what} changed each of the {TRIES} times it was to be written",
-        remedy="See who else writes it (kubectl get -o yaml --show-managed-fields), and try again.",
+        f"{name} was changed by others before each of {TRIES} tries to write it",
+        remedy="Find the other writer (kubectl get -o yaml --show-managed-fields), and try again.",
     )
+
+
+def _print_outcome(line: str, options: argparse.Namespace) -> None:
+    print(line + (" (dry run)" if options.dry_run else ""))  # noqa: T201 - the command's output
+
+
+# Links.
+
+
+def _link(options: argparse.Namespace) -> int:
+    api, namespace = _connect(options)
+    for name in options.secrets:
+        _check_is_pull_secret(api, namespace, name)
+    return _patch_service_account((api, namespace), options, pull_secrets.link, "linked")
+
+
+def _unlink(options: argparse.Namespace) -> int:
+    return _patch_service_account(_connect(options), options, pull_secrets.unlink, "unlinked")
+
+
+def _check_is_pull_secret(api: OperatorClient, namespace: str, name: str) -> None:
+    try:
+        secret = api.find(SECRET, name, namespace)
+    except ForbiddenError:
+        sys.stderr.write(f"note: {namespace}/{name}: not checked, because this user may not read Secrets\n")
+        return
+    if secret is None:
+        raise ConfigurationError(
+            f"there is no Secret {namespace}/{name}",
+            remedy=f"Make it first: {COMMAND} pull-secret {name} -n {namespace}",
+        )
+    if secret.get("type") not in pull_secrets.PULL_SECRET_TYPES:
+        raise ConfigurationError(
+            f"no kubelet reads {namespace}/{name}, which is of type {secret.get('type')}",
+            remedy=f"Make one of it that they read: {COMMAND} pull-secret NAME --from-secret {name} -n {namespace}",
+        )
+
+
+def _patch_service_account(
+    cluster: tuple[OperatorClient, str],
+    options: argparse.Namespace,
+    plan: Callable[..., pull_secrets.Patch],
+    outcome: str,
+) -> int:
+    api, namespace = cluster
+    name = options.service_account
+    until = time.monotonic() + options.wait
+
+    def attempt() -> str:
+        while (account := api.find(SERVICE_ACCOUNT, name, namespace)) is None and time.monotonic() < until:
+            time.sleep(0.5)
+        if account is None:
+            raise ConfigurationError(
+                f"there is no ServiceAccount {namespace}/{name}",
+                remedy="Create it first; each project gets its own a moment later: add --wait 30s.",
+            )
+        patch = plan(account, options.secrets)
+        if not patch:
+            return "unchanged"
+        api.patch(SERVICE_ACCOUNT, name, namespace, patch, dry_run=options.dry_run)
+        return outcome
+
+    result = _retry_on_conflict(attempt, f"ServiceAccount {namespace}/{name}")
+    _print_outcome(f"serviceaccount/{name} {result}", options)
+    return 0
 
 
 # Secrets.
 
 
 def _pull_secret(options: argparse.Namespace) -> int:
-    api = connect(options.kubeconfig or "", options.context)
-    namespace = options.namespace or api.namespace
-    found = named_logins(options, api, namespace)
+    api, namespace = _connect(options)
+    logins = named_logins(options, api, namespace)
     if options.host:
-        found, _ = pull_secrets.ours(found, options.host)
-    found = docker_config.with_auth_servers(found, dict(options.auth_server))
-    if not found:
+        logins, _ = pull_secrets.select(logins, options.host)
+    logins = docker_config.with_auth_servers(logins, dict(options.auth_server))
+    if not logins:
         raise ConfigurationError("none of the logins is for the named hosts", remedy="Correct --host, or leave it out.")
-    _warn(found)
-    content = docker_config.encode(found)
+    _warn(logins)
+    content = docker_config.encode(logins)
 
     def attempt() -> str:
-        there = api.find(SECRET, options.name, namespace)
-        if there is None:
+        secret = api.find(SECRET, options.name, namespace)
+        if secret is None:
             api.create(SECRET, namespace, _manifest(options.name, namespace, content), dry_run=options.dry_run)
             return "created"
-        if not options.replace or there.get("type") != "kubernetes.io/dockerconfigjson":
+        if not options.replace or secret.get("type") != pull_secrets.KUBELET_TYPE:
             raise ConfigurationError(
-                f"there is a Secret {namespace}/{options.name} already (type {there.get('type')})",
+                f"there is a Secret {namespace}/{options.name} already (type {secret.get('type')})",
                 remedy="Choose another name, or replace one of type kubernetes.io/dockerconfigjson with --replace.",
             )
-        operations = pull_secrets.replace_content(there, content)
-        api.patch(SECRET, options.name, namespace, operations, dry_run=options.dry_run)
+        patch = pull_secrets.replace_content(secret, content)
+        api.patch(SECRET, options.name, namespace, patch, dry_run=options.dry_run)
         return "replaced"
 
-    outcome = _until_it_holds(attempt, f"Secret {namespace}/{options.name}")
-    _say(f"secret/{options.name} {outcome}: {', '.join(sorted(found))}", options)
+    result = _retry_on_conflict(attempt, f"Secret {namespace}/{options.name}")
+    _print_outcome(f"secret/{options.name} {result}: {', '.join(sorted(logins))}", options)
     return 0
 
 
@@ -217,64 +221,67 @@ def _manifest(name: str, namespace: str, content: bytes) -> dict[str, Any]:
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": name, "namespace": namespace},
-        "type": "kubernetes.io/dockerconfigjson",
+        "type": pull_secrets.KUBELET_TYPE,
         "data": {".dockerconfigjson": b64encode(content).decode("ascii")},
     }
 
 
 def _merge(options: argparse.Namespace) -> int:
-    api = connect(options.kubeconfig or "", options.context)
+    api, context_namespace = _connect(options)
     namespace, name = options.secret
-    found, others = pull_secrets.ours(named_logins(options, api, options.namespace or api.namespace), options.host)
-    if others:
-        sys.stderr.write(f"note: left out, for they are not ACR's and no --host names them: {', '.join(others)}\n")
-    if not found:
+    logins, left_out = pull_secrets.select(named_logins(options, api, context_namespace), options.host)
+    if left_out:
+        note = f"note: left out, because they are not ACR's and no --host names them: {', '.join(left_out)}\n"
+        sys.stderr.write(note)
+    if not logins:
         raise ConfigurationError("no login of ACR was given", remedy="Name the hosts to add with --host HOST.")
-    found = docker_config.with_auth_servers(found, dict(options.auth_server))
-    _warn(found)
+    logins = docker_config.with_auth_servers(logins, dict(options.auth_server))
+    _warn(logins)
     merged: list[Merge] = []
 
     def attempt() -> str:
-        there = _global(api, namespace, name)
-        content = b64decode((there.get("data") or {}).get(".dockerconfigjson") or "")
-        merged[:] = [pull_secrets.merge(content, found, what=f"Secret {namespace}/{name}")]
+        secret = _global_secret(api, namespace, name)
+        content = b64decode((secret.get("data") or {}).get(".dockerconfigjson") or "")
+        merged[:] = [pull_secrets.merge(content, logins, source=f"Secret {namespace}/{name}")]
         if not (merged[0].added or merged[0].changed):
             return "unchanged"
-        operations = pull_secrets.replace_content(there, merged[0].content)
-        api.patch(SECRET, name, namespace, operations, dry_run=options.dry_run)
+        patch = pull_secrets.replace_content(secret, merged[0].content)
+        api.patch(SECRET, name, namespace, patch, dry_run=options.dry_run)
         return "merged"
 
-    outcome = _until_it_holds(attempt, f"Secret {namespace}/{name}")
+    result = _retry_on_conflict(attempt, f"Secret {namespace}/{name}")
     print(merged[0].diff())  # noqa: T201 - the command's output
-    _say(f"secret/{name} in {namespace} {outcome}", options)
-    if outcome == "merged" and options.secret == pull_secrets.GLOBAL and not options.dry_run:
+    _print_outcome(f"secret/{name} in {namespace} {result}", options)
+    if result == "merged" and options.secret == pull_secrets.GLOBAL and not options.dry_run:
         sys.stderr.write(
             "note: it rolls out to all nodes, which takes minutes in a large cluster (before 4.7.4: drains)\n"
         )
     return 0
 
 
-def _global(api: OperatorClient, namespace: str, name: str) -> dict[str, Any]:
+def _global_secret(api: OperatorClient, namespace: str, name: str) -> dict[str, Any]:
     try:
-        there = api.find(SECRET, name, namespace)
+        secret = api.find(SECRET, name, namespace)
     except ForbiddenError as error:
-        raise ForbiddenError(error.problem, remedy=_CLUSTER_ADMIN) from None
-    if there is None:
+        raise ForbiddenError(
+            error.problem, remedy="Log in as cluster-admin, who alone may change the global pull secret."
+        ) from None
+    if secret is None:
         raise ConfigurationError(
             f"there is no Secret {namespace}/{name}",
             remedy="It is OpenShift's. Clusters with a hosted control plane (ROSA, ARO, HyperShift) take "
             "kube-system/additional-pull-secret in its place: pull-secret additional-pull-secret -n kube-system.",
         )
-    if there.get("type") != "kubernetes.io/dockerconfigjson":
+    if secret.get("type") != pull_secrets.KUBELET_TYPE:
         raise ConfigurationError(
-            f"Secret {namespace}/{name} is of type {there.get('type')}",
+            f"Secret {namespace}/{name} is of type {secret.get('type')}",
             remedy="Name one of type kubernetes.io/dockerconfigjson.",
         )
-    return there
+    return secret
 
 
-def _warn(found: dict[str, BasicAuth]) -> None:
-    for warning in pull_secrets.warnings(found):
+def _warn(logins: dict[str, BasicAuth]) -> None:
+    for warning in pull_secrets.warnings(logins):
         sys.stderr.write(f"warning: {warning}\n")
 
 
@@ -283,13 +290,9 @@ def _warn(found: dict[str, BasicAuth]) -> None:
 
 def _grant(options: argparse.Namespace) -> int:
     project, _, service_account = options.source.partition("/")
-    for each in (project, options.target, *([service_account] if service_account else [])):
-        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", each, re.ASCII):
-            raise ConfigurationError(f"{each!r} is not a name in Kubernetes", remedy="Write --from PROJECT[/NAME].")
-    document = pull_secrets.image_puller(project, options.target, service_account)
-    sys.stdout.write(yaml.safe_dump(document, sort_keys=False))
+    for name in (project, options.target, *([service_account] if service_account else [])):
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", name, re.ASCII):
+            raise ConfigurationError(f"{name!r} is not a name in Kubernetes", remedy="Write --from PROJECT[/NAME].")
+    binding = pull_secrets.image_puller(project, options.target, service_account)
+    sys.stdout.write(yaml.safe_dump(binding, sort_keys=False))
     return 0
-
-
-def _say(line: str, options: argparse.Namespace) -> None:
-    print(line + (" (dry run)" if options.dry_run else ""))  # noqa: T201 - the command's output

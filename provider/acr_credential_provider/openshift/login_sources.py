@@ -1,4 +1,4 @@
-"""Where commands take logins from that go into a pull secret: files, Secrets, ACR itself."""
+"""The sources of the logins for a pull secret: files, Secrets, ACR itself."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from .docker_config import DockerConfig
 
-SECONDS = 15.0
-"""For the token of one host."""
+TOKEN_DEADLINE = 15.0
+"""Seconds for the token of one host."""
 
 
 def from_file(path: str) -> DockerConfig:
@@ -38,50 +38,46 @@ def from_file(path: str) -> DockerConfig:
         with open(path, "rb") as file:
             content = file.read(docker_config.LARGEST + 1)
     except OSError as error:
-        why = f"cannot read {path}: {type(error).__name__}"
-        raise ConfigurationError(why, remedy="Name ~/.docker/config.json, or podman's auth.json.") from None
-    return docker_config.parse(content, what=path)
+        problem = f"cannot read {path}: {type(error).__name__}"
+        raise ConfigurationError(problem, remedy="Name ~/.docker/config.json, or podman's auth.json.") from None
+    return docker_config.parse(content, source=path)
 
 
-def from_secret(secret: Mapping[str, Any], *, what: str) -> DockerConfig:
-    """Return the logins in a *secret* of any type that container clients' files are put into."""
+def from_secret(secret: Mapping[str, Any], *, source: str) -> DockerConfig:
+    """Return the logins in a *secret* of any type for container clients' files; messages name its *source*."""
     data = secret.get("data") or {}
     kind = str(secret.get("type") or "")
     keys = [PULL_SECRET_TYPES[kind]] if kind in PULL_SECRET_TYPES else list(data) if kind == PODMAN_TYPE else []
     if len(keys) != 1 or keys[0] not in data:
         raise ConfigurationError(
-            f"{what} holds no container client's file (type {kind or 'unknown'})",
+            f"{source} holds no container client's file (type {kind or 'unknown'})",
             remedy=f"Name a Secret of type {', '.join([*PULL_SECRET_TYPES, PODMAN_TYPE])}.",
         )
-    return docker_config.parse(b64decode(data[keys[0]]), what=what)
+    return docker_config.parse(b64decode(data[keys[0]]), source=source)
 
 
-def from_acr(settings: str, places: Sequence[str]) -> dict[str, BasicAuth]:
-    """Ask ACR, by the *settings* (a path), for a token for each of *places*: HOST, or HOST/NAMESPACE.
+def from_acr(settings: str, scopes: Sequence[str]) -> dict[str, BasicAuth]:
+    """Return a token of ACR, got by the *settings* (a path), for each of *scopes*: HOST, or HOST/NAMESPACE.
 
-    Without *places*, for all hosts that the settings name. Raises `CredentialProviderError`:
-    all of them or none.
+    Without *scopes*, for all hosts that the settings name. Raises `CredentialProviderError` if one cannot be had.
     """
-    wanted = list(places) or [host for each in load(settings).registries for host in each.domains]
-    if not wanted:
+    scopes = scopes or [host for registry in load(settings).registries for host in registry.domains]
+    if not scopes:
         raise ConfigurationError(f"{settings} names no domains", remedy="Say which hosts with --host HOST.")
-    logins: dict[str, BasicAuth] = {}
-    with TemporaryDirectory() as folder:  # nobody's cache: what lies there must not outlive this command
+    with TemporaryDirectory() as folder:  # the tokens in it must not outlive this command
         cache = f"{folder}/cache"
         ensure(cache)
-        for place in wanted:
-            logins[place] = _token(settings, place, cache)
-    return logins
+        return {scope: _token(settings, scope, cache) for scope in scopes}
 
 
-def _token(settings: str, place: str, cache: str) -> BasicAuth:
-    request = CredentialProviderRequest(API_VERSIONS[0], f"{place}/any")
-    where = scope_of(request.image)
-    deadline = Deadline(SECONDS)
+def _token(settings: str, scope: str, cache: str) -> BasicAuth:
+    request = CredentialProviderRequest(API_VERSIONS[0], f"{scope}/any")
+    deadline = Deadline(TOKEN_DEADLINE)
     tools = Tools(
         settings, f"{cache}/store", ResponseCache(f"{cache}/memo"), FileLocks(f"{cache}/locks"), deadline, deadline, str
     )
-    with acquire_response(request, digest=cache_key(settings, where, ""), tools=tools) as memo:
-        for auth in json.loads(memo.answer).values():
+    digest = cache_key(settings, scope_of(request.image), "")
+    with acquire_response(request, digest=digest, tools=tools) as response:
+        for auth in json.loads(response.answer).values():
             return BasicAuth(auth["username"], auth["password"])
-    raise ConfigurationError(f"{settings} does not cover {place}", remedy=f"See: explain {request.image}")
+    raise ConfigurationError(f"{settings} does not cover {scope}", remedy=f"See: explain {request.image}")

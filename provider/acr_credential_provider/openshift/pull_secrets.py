@@ -1,8 +1,7 @@
-"""OpenShift's ways with pull secrets as values: what to patch, what to merge, what to grant.
+"""OpenShift's operations on pull secrets as values: patches for links, merged contents, grants.
 
-None of it touches what others keep in the same lists: OpenShift's own controller keeps
-``*-dockercfg-*`` entries in every ServiceAccount, and the global pull secret lets the
-cluster's own images be pulled.
+None of them touches entries of others: OpenShift's own controller keeps ``*-dockercfg-*`` entries in every
+ServiceAccount, and the cluster's own images are pulled by the global pull secret.
 """
 
 from __future__ import annotations
@@ -22,52 +21,49 @@ if TYPE_CHECKING:
 
     from acr_credential_provider.sources.basic_auth import BasicAuth
 
-PULL_SECRET_TYPES = {"kubernetes.io/dockerconfigjson": ".dockerconfigjson", "kubernetes.io/dockercfg": ".dockercfg"}
-"""What a kubelet reads, and the key of it."""
+KUBELET_TYPE = "kubernetes.io/dockerconfigjson"
+PULL_SECRET_TYPES = {KUBELET_TYPE: ".dockerconfigjson", "kubernetes.io/dockercfg": ".dockercfg"}
+"""The types that a kubelet reads, and the data key of each."""
 PODMAN_TYPE = "kubernetes.io/podmanconfigjson"
-"""What ``oc create secret generic`` makes of podman's file as it is documented; no kubelet reads it."""
+"""The type that ``oc create secret generic`` gives to podman's file, as documented; no kubelet reads it."""
 GLOBAL = ("openshift-config", "pull-secret")
 """Namespace and name of the Secret that all nodes of an OpenShift cluster pull with."""
 TEMPORARY_USER = "cr_temp_user"
 """The user name of ACR's authorization tokens: a login with it ends within the hour."""
-IMAGE_PULLER = "system:image-puller"
 
-Operations = list[dict[str, Any]]
+Patch = list[dict[str, Any]]
+"""Operations of a JSON patch (RFC 6902)."""
 
 
-def link(service_account: Mapping[str, Any], secrets: Sequence[str]) -> Operations:
-    """Return the JSON patch that adds *secrets* to the imagePullSecrets of *service_account*; empty: all are there.
+def link(service_account: Mapping[str, Any], secrets: Sequence[str]) -> Patch:
+    """Return the patch that adds *secrets* to the imagePullSecrets of *service_account*; empty if all are there.
 
-    It holds for this version of it only, and appends: order and entries of others stay.
+    It fits this version of the object only, and appends: order and entries of others stay.
     """
-    listed = service_account.get("imagePullSecrets") or []
-    names = {each.get("name") for each in listed}
-    missing = [{"name": each} for each in dict.fromkeys(secrets) if each not in names]
+    linked = service_account.get("imagePullSecrets") or []
+    names = {entry.get("name") for entry in linked}
+    missing = [{"name": name} for name in dict.fromkeys(secrets) if name not in names]
     if not missing:
         return []
-    if not listed:  # there is nothing to append to; the test above the patch holds off whoever makes a list meanwhile
-        return [_unchanged(service_account), {"op": "add", "path": "/imagePullSecrets", "value": missing}]
-    return [_unchanged(service_account)] + [
-        {"op": "add", "path": "/imagePullSecrets/-", "value": each} for each in missing
-    ]
+    if not linked:  # there is no list to append to; the test of the version keeps another new list from being lost
+        return [_test_version(service_account), {"op": "add", "path": "/imagePullSecrets", "value": missing}]
+    additions = [{"op": "add", "path": "/imagePullSecrets/-", "value": entry} for entry in missing]
+    return [_test_version(service_account), *additions]
 
 
-def unlink(service_account: Mapping[str, Any], secrets: Sequence[str]) -> Operations:
-    """Return the JSON patch that takes *secrets* out of the imagePullSecrets, and only there; empty: none is in it."""
-    listed = service_account.get("imagePullSecrets") or []
-    places = [place for place, each in enumerate(listed) if each.get("name") in secrets]
-    if not places:
-        return []
-    # From the end, for each removal moves what comes after it.
-    return [_unchanged(service_account)] + [
-        {"op": "remove", "path": f"/imagePullSecrets/{place}"} for place in reversed(places)
-    ]
+def unlink(service_account: Mapping[str, Any], secrets: Sequence[str]) -> Patch:
+    """Return the patch that removes *secrets* from the imagePullSecrets only; empty if none is there."""
+    linked = service_account.get("imagePullSecrets") or []
+    indexes = [index for index, entry in enumerate(linked) if entry.get("name") in secrets]
+    # From the end, because each removal moves the entries after it.
+    removals = [{"op": "remove", "path": f"/imagePullSecrets/{index}"} for index in reversed(indexes)]
+    return [_test_version(service_account), *removals] if removals else []
 
 
 def image_puller(source: str, target: str, service_account: str = "") -> dict[str, Any]:
     """Return the RoleBinding by which Pods of the project *source* pull images of the project *target*.
 
-    With *service_account* only its Pods. It is for OpenShift's internal registry.
+    With *service_account*, only its Pods. It is for OpenShift's internal registry.
     """
     if service_account:
         subject = {"kind": "ServiceAccount", "namespace": source, "name": service_account}
@@ -79,90 +75,85 @@ def image_puller(source: str, target: str, service_account: str = "") -> dict[st
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding",
         "metadata": {"name": name, "namespace": target},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": IMAGE_PULLER},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:image-puller"},
         "subjects": [subject],
     }
 
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """A pull secret with logins added: its new *content*, and what became of each path."""
+    """A pull secret with logins added: its new *content*, and the paths of the logins by outcome."""
 
     content: bytes = field(repr=False)
     added: tuple[str, ...]
     changed: tuple[str, ...]
     unchanged: tuple[str, ...]
     kept: int
-    """How many paths of others are in it, as they were."""
+    """The number of other paths, which stay as they were."""
 
     def diff(self) -> str:
-        """Return what changes, a path a line, without any login."""
-        lines = [f"+ {each}" for each in self.added] + [f"~ {each}" for each in self.changed]
-        lines += [f"= {each}" for each in self.unchanged]
+        """Return the paths by outcome, one a line, without any login."""
+        marks = (("+", self.added), ("~", self.changed), ("=", self.unchanged))
+        lines = [f"{mark} {path}" for mark, paths in marks for path in paths]
         return "\n".join([*lines, f"  ({self.kept} others stay as they are)"])
 
 
-def merge(content: bytes, logins: Mapping[str, BasicAuth], *, what: str) -> Merge:
-    """Return the pull secret *content* with *logins* in it and all else as it was.
+def merge(content: bytes, logins: Mapping[str, BasicAuth], *, source: str) -> Merge:
+    """Return the pull secret *content* with *logins* in it and all else as it was; errors name its *source*.
 
-    Raises `ConfigurationError` where *content* cannot be read: whoever overwrote it would
-    take the cluster's own logins away.
+    Raises `ConfigurationError` if *content* cannot be read: to overwrite it would remove the cluster's own logins.
     """
-    document = docker_config.load(content, what=what)
+    document = docker_config.load(content, source=source)
     auths = document.get("auths")
     if not isinstance(auths, dict):
-        raise ConfigurationError(f"{what} has no auths", remedy="Repair it first; nothing was changed.")
+        raise ConfigurationError(f"{source} has no auths", remedy="Repair it first; nothing was changed.")
     keys = {docker_config.path_of(key): key for key in auths}
-    added, changed, unchanged = [], [], []
     new = dict(auths)
+    added: list[str] = []
+    changed: list[str] = []
+    unchanged: list[str] = []
     for path, login in sorted(logins.items()):
         key = keys.get(docker_config.path_of(path), path)
-        old = docker_config.parse(json.dumps({"auths": {key: auths[key]}}), what=what).logins if key in auths else {}
-        if key not in auths:
-            added.append(key)
-        elif old.get(key) == login:
+        if key in auths and docker_config.login_of(auths[key]) == login:
             unchanged.append(key)
-            continue
         else:
-            changed.append(key)
-        new[key] = docker_config.entry(login)
-    kept = len(auths) - len(changed) - len(unchanged)
+            (changed if key in auths else added).append(key)
+            new[key] = docker_config.entry(login)
     return Merge(
         json.dumps(document | {"auths": new}, separators=(",", ":")).encode(),
         tuple(added),
         tuple(changed),
         tuple(unchanged),
-        kept,
+        kept=len(auths) - len(changed) - len(unchanged),
     )
 
 
-def replace_content(secret: Mapping[str, Any], content: bytes) -> Operations:
-    """Return the JSON patch that puts *content* into this version of a dockerconfigjson *secret*."""
+def replace_content(secret: Mapping[str, Any], content: bytes) -> Patch:
+    """Return the patch that puts *content* into this version of a dockerconfigjson *secret*."""
     value = b64encode(content).decode("ascii")
-    return [_unchanged(secret), {"op": "replace", "path": "/data/.dockerconfigjson", "value": value}]
+    return [_test_version(secret), {"op": "replace", "path": "/data/.dockerconfigjson", "value": value}]
 
 
-def ours(logins: Mapping[str, BasicAuth], hosts: Sequence[str]) -> tuple[dict[str, BasicAuth], list[str]]:
-    """Return what of *logins* is ACR's or of one of the *hosts* that were named, and the paths that are not."""
-    wanted = {docker_config.host_of(each) for each in hosts}
-    mine = {
-        key: login
-        for key, login in logins.items()
-        if docker_config.host_of(key) in wanted or (not wanted and recognise(docker_config.host_of(key)))
-    }
-    return mine, [key for key in logins if key not in mine]
+def select(logins: Mapping[str, BasicAuth], hosts: Sequence[str]) -> tuple[dict[str, BasicAuth], list[str]]:
+    """Return those of *logins* that are for one of *hosts* (without any: for ACR), and the paths of the others."""
+    named = {docker_config.host_of(host) for host in hosts}
+    selected = {}
+    for key, login in logins.items():
+        host = docker_config.host_of(key)
+        if host in named or (not named and recognise(host)):
+            selected[key] = login
+    return selected, [key for key in logins if key not in selected]
 
 
 def warnings(logins: Mapping[str, BasicAuth]) -> list[str]:
-    """Return what to know before *logins* go to every node of a cluster."""
-    short = sorted(key for key, login in logins.items() if login.username.startswith(TEMPORARY_USER))
+    """Return warnings about *logins* that are about to go to every node of a cluster."""
+    temporary = sorted(key for key, login in logins.items() if login.username.startswith(TEMPORARY_USER))
     advice = (
         "an authorization token of ACR, which ends within the hour; on nodes use the plugin, in namespaces the "
-        "pull-secrets controller, or give a password that lasts (identity login)"
+        "pull-secrets controller, or give a password that lasts (identity basicAuth)"
     )
-    return [f"{', '.join(short)}: {advice}"] if short else []
+    return [f"{', '.join(temporary)}: {advice}"] if temporary else []
 
 
-def _unchanged(found: Mapping[str, Any]) -> dict[str, Any]:
-    version = found["metadata"]["resourceVersion"]
-    return {"op": "test", "path": "/metadata/resourceVersion", "value": version}
+def _test_version(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {"op": "test", "path": "/metadata/resourceVersion", "value": document["metadata"]["resourceVersion"]}

@@ -19,8 +19,8 @@ def auth(username="me", password=SECRET):
     return {"auth": b64encode(f"{username}:{password}".encode()).decode()}
 
 
-def parse(document, what="auth.json"):
-    return docker_config.parse(json.dumps(document), what=what)
+def parse(document, source="auth.json"):
+    return docker_config.parse(json.dumps(document), source=source)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_several_paths_of_one_registry_are_several_logins():
 )
 def test_the_very_same_path_twice_is_refused(text):
     with pytest.raises(ConfigurationError, match="twice") as caught:
-        docker_config.parse(text, what="auth.json")
+        docker_config.parse(text, source="auth.json")
     assert "Keep one" in caught.value.remedy
 
 
@@ -80,7 +80,7 @@ def test_what_has_no_password_in_the_file_is_said():
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b'{"a":1}', b'{"auths":[]}', b"[" * 100_000])
 def test_what_is_no_such_file_is_refused_without_a_word_of_it(content):
     with pytest.raises(ConfigurationError) as caught:
-        docker_config.parse(content, what="the file")
+        docker_config.parse(content, source="the file")
     assert str(caught.value).startswith("the file ")
 
 
@@ -123,7 +123,7 @@ def test_one_authentication_server_cannot_have_two_logins_in_one_secret():
 def test_podmans_secret_type_is_read_and_the_kubelets_is_written():
     content = json.dumps({"auths": {"a.example": auth()}}).encode()
     podman = {"type": "kubernetes.io/podmanconfigjson", "data": {"auth.json": b64encode(content).decode()}}
-    logins = from_secret(podman, what="Secret a/b").logins
+    logins = from_secret(podman, source="Secret a/b").logins
     assert json.loads(docker_config.encode(logins)) == {"auths": {"a.example": auth()}}
 
 
@@ -138,12 +138,12 @@ def test_podmans_secret_type_is_read_and_the_kubelets_is_written():
 )
 def test_a_secret_that_holds_no_file_is_refused(secret):
     with pytest.raises(ConfigurationError, match="holds no container client's file"):
-        from_secret(secret, what="Secret a/b")
+        from_secret(secret, source="Secret a/b")
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,8}\.example(/[a-z]{1,8})?", fullmatch=True), st.text(min_size=1)))
 def test_what_is_written_is_read_back_and_always_the_same_bytes(passwords):
     logins = {key: BasicAuth("me", password) for key, password in passwords.items()}
     content = docker_config.encode(logins)
-    assert docker_config.parse(content, what="it").logins == logins
+    assert docker_config.parse(content, source="it").logins == logins
     assert docker_config.encode(dict(reversed(logins.items()))) == content

@@ -99,30 +99,30 @@ def entry(username, password=SECRET):
 
 def test_a_merge_adds_our_hosts_and_keeps_every_byte_of_the_others():
     others = {"quay.io": entry("a"), "registry.redhat.io": entry("b"), "quay.io/team": entry("c")}
-    merged = pull_secrets.merge(json.dumps({"auths": others}).encode(), {ACR: BasicAuth("me", SECRET)}, what="it")
+    merged = pull_secrets.merge(json.dumps({"auths": others}).encode(), {ACR: BasicAuth("me", SECRET)}, source="it")
     document = json.loads(merged.content)
     assert {key: document["auths"][key] for key in others} == others
-    assert docker_config.parse(merged.content, what="it").logins[ACR] == BasicAuth("me", SECRET)
+    assert docker_config.parse(merged.content, source="it").logins[ACR] == BasicAuth("me", SECRET)
     assert (merged.added, merged.changed, merged.unchanged, merged.kept) == ((ACR,), (), (), 3)
 
 
 def test_a_merge_says_what_it_changes_and_never_a_login():
     there = {"auths": {ACR: entry("old"), "quay.io": entry("a")}}
-    merged = pull_secrets.merge(json.dumps(there).encode(), {ACR: BasicAuth("me", SECRET)}, what="it")
+    merged = pull_secrets.merge(json.dumps(there).encode(), {ACR: BasicAuth("me", SECRET)}, source="it")
     assert merged.diff() == f"~ {ACR}\n  (1 others stay as they are)"
     assert SECRET not in merged.diff() + repr(merged)
 
 
 def test_a_merge_of_what_is_there_changes_nothing():
     there = json.dumps({"auths": {ACR: entry("me")}}).encode()
-    merged = pull_secrets.merge(there, {f"https://{ACR}/": BasicAuth("me", SECRET)}, what="it")
+    merged = pull_secrets.merge(there, {f"https://{ACR}/": BasicAuth("me", SECRET)}, source="it")
     assert (merged.added, merged.changed, merged.unchanged) == ((), (), (ACR,))
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"{}", b'{"auths":{"a":{},"a":{}}}', b'{"auths":7}'])
 def test_a_pull_secret_that_cannot_be_read_is_never_overwritten(content):
     with pytest.raises(ConfigurationError):
-        pull_secrets.merge(content, {ACR: BasicAuth("me", SECRET)}, what="it")
+        pull_secrets.merge(content, {ACR: BasicAuth("me", SECRET)}, source="it")
 
 
 @given(
@@ -132,16 +132,16 @@ def test_a_pull_secret_that_cannot_be_read_is_never_overwritten(content):
 def test_no_merge_drops_or_changes_a_path_that_was_not_given(there, given):
     before = {key: {"auth": value, "extra": 1} for key, value in there.items()}
     logins = {key: BasicAuth("me", password) for key, password in given.items()}
-    after = json.loads(pull_secrets.merge(json.dumps({"auths": before}).encode(), logins, what="it").content)["auths"]
+    after = json.loads(pull_secrets.merge(json.dumps({"auths": before}).encode(), logins, source="it").content)["auths"]
     assert set(after) == {*before, *logins}
     assert all(after[key] == value for key, value in before.items() if key not in logins)
 
 
 def test_only_acrs_hosts_go_in_unless_others_are_named():
     logins = {ACR: BasicAuth("a", "x"), "quay.io": BasicAuth("b", "x"), "images.example.com/team": BasicAuth("c", "x")}
-    mine, others = pull_secrets.ours(logins, [])
+    mine, others = pull_secrets.select(logins, [])
     assert (list(mine), others) == ([ACR], ["quay.io", "images.example.com/team"])
-    mine, others = pull_secrets.ours(logins, ["images.example.com"])
+    mine, others = pull_secrets.select(logins, ["images.example.com"])
     assert (list(mine), others) == (["images.example.com/team"], [ACR, "quay.io"])
 
 
