@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from acr_credential_provider.cache.cache_dirs import ensure
 from acr_credential_provider.cache.cached_answer import CachedAnswer
 from acr_credential_provider.cache.file_locks import FileLocks
-from acr_credential_provider.fastpath.lookup import cache_key, lookup_response
+from acr_credential_provider.fastpath.lookup import cache_key, lookup
 from acr_credential_provider.fastpath.response_cache import ResponseCache, file_fingerprint
 from acr_credential_provider.model.deadline import Deadline
 from acr_credential_provider.model.image_reference import scope_of
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 def ask(raw: bytes, settings: Path, cache: Path, *, seconds: float = 10.0) -> bytes:
     """Return the response to the request in *raw* within *seconds*; raise what the program would report."""
-    hit = lookup_response(raw, {"--settings": str(settings), "--cache": str(cache)})
+    hit = lookup(raw, {"--settings": str(settings), "--cache": str(cache)})
     if hit is not None:
-        return hit
+        return hit[1]
     request = CredentialProviderRequest.decode(raw)
     ensure(str(cache))
     host = scope_of(request.image)

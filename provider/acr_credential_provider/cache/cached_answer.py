@@ -66,7 +66,7 @@ class CachedAnswer:
             self._log.tag = memo.log
         kind, problem, remedy = (memo.answer + "\n\n").split("\n")[:3]
         error = error_from_cache(kind, problem, remedy)
-        error.cool_down = memo.expires_at - monotonic_now_for(memo)
+        error.cached_for = memo.expires_at - monotonic_now_for(memo)
         return error
 
     def put(self, memo: CacheEntry, *, asked: float | None = None) -> None:
@@ -94,10 +94,10 @@ class CachedAnswer:
                 host=self._host,
                 written=now,
                 uptime=uptime(),
-                due=end,
-                dead=end,
-                longest=0.0,
-                stamps=(*self._stamps, *error.stamps),
+                refresh_at=end,
+                expires_at=end,
+                max_cache_duration=0.0,
+                fingerprints=(*self._stamps, *error.depends_on),
                 log=self._log.tag if self._log is not None else "",
                 answer="\n".join(" ".join(each.split()) for each in words),
             ),
@@ -112,8 +112,8 @@ class CachedAnswer:
 
 
 def _cool_down(error: CredentialProviderError) -> float:
-    if error.cool_down is not None:  # told on, not met again
-        return error.cool_down
+    if error.cached_for is not None:  # it was read from the cache, and did not happen again
+        return error.cached_for
     if not isinstance(error, ThrottledError):
         return _between(*COOL_DOWN)
     return max(min(error.retry_after, LONGEST_COOL_DOWN), _between(*THROTTLED_COOL_DOWN))

@@ -40,10 +40,10 @@ class TrustAnchorCache:
             host=host,
             written=time.time(),
             uptime=uptime(),
-            due=FOREVER,
-            dead=FOREVER,
-            longest=0.0,
-            stamps=(self._stamp,),
+            refresh_at=FOREVER,
+            expires_at=FOREVER,
+            max_cache_duration=0.0,
+            fingerprints=(self._stamp,),
             answer=certificate,
         )
         try:

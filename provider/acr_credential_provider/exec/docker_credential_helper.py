@@ -26,7 +26,6 @@ from acr_credential_provider.fastpath.lookup import (
     read_request,
     write_all,
 )
-from acr_credential_provider.fastpath.response_cache import monotonic_now_for
 from acr_credential_provider.fastpath.syslog import Log
 from acr_credential_provider.version import VERSION
 
@@ -123,10 +122,11 @@ def _get(raw: bytes, options: dict[str, str], *, started: float, seconds: float)
     asked = {"kind": "CredentialProviderRequest", "apiVersion": API_VERSIONS[0], "image": f"{host}/any"}
     request = json.dumps(asked).encode()
     reply = _HelperResponseWriter(server)
-    memo = _fresh_memo(request, options)
-    if memo is not None:
+    hit = _lookup(request, options)
+    if hit is not None:
+        memo, response = hit
         try:
-            reply(memo.response(API_VERSIONS[0], now=monotonic_now_for(memo)))
+            reply(response)
         except OutputClosedError:
             return 1
         if is_logged(memo.log):
@@ -135,12 +135,11 @@ def _get(raw: bytes, options: dict[str, str], *, started: float, seconds: float)
     return get_credentials(request, options, started=started, seconds=seconds, reply=reply, tell=_tell)
 
 
-def _fresh_memo(request: bytes, options: dict[str, str]) -> CacheEntry | None:
+def _lookup(request: bytes, options: dict[str, str]) -> tuple[CacheEntry, bytes] | None:
     try:
-        found = lookup(request, options)
-    except Exception:  # noqa: BLE001 - whatever surprised the fast lane, the rest can tell what it is
+        return lookup(request, options)
+    except Exception:  # noqa: BLE001 - the slow path reports it
         return None
-    return None if found is None else found[0]
 
 
 def _may_be_ours(host: str) -> bool:

@@ -1,8 +1,7 @@
-"""The pieces private to CPython that the fast lane lives on, each with its public fallback.
+"""The private parts of CPython that the fast path uses, each with its public fallback.
 
-``import json`` and ``import hashlib`` cost more than everything else a cache hit does, so
-their C halves are used directly. Nothing outside this file does so; a contract test runs
-both ways on each supported version and compares.
+``import json`` and ``import hashlib`` take longer than the rest of a cache hit, so their C halves are used directly.
+No other file does so; a contract test compares both ways on each supported version.
 """
 
 TYPE_CHECKING = False
@@ -26,7 +25,7 @@ else:
         except ImportError:
             from hashlib import sha256
 
-BLANK = " \t\n\r"  # what JSON calls white space; str.strip() would take more
+BLANK = " \t\n\r"  # JSON's white space; str.strip() removes more
 
 
 def _refuse(constant: str) -> float:
@@ -34,7 +33,7 @@ def _refuse(constant: str) -> float:
 
 
 class _Scanning:
-    """What the C scanner reads its behaviour from: strict JSON, no NaN, plain values."""
+    """The options of the C scanner: strict JSON, no NaN, plain values."""
 
     strict = True
     object_hook = None
@@ -52,13 +51,13 @@ def parse_json(text: str) -> object:
 
         value: object = loads(text, parse_constant=_refuse)
         return value
-    begun = text.lstrip(BLANK)
+    document = text.lstrip(BLANK)
     try:
-        value, end = make_scanner(_Scanning)(begun, 0)
+        value, end = make_scanner(_Scanning)(document, 0)
     except (StopIteration, RecursionError, SystemError):
         # SystemError: CPython 3.11 finds no exception to raise while json.decoder is not loaded.
         raise ValueError("not a JSON document") from None
-    if begun[end:].strip(BLANK):
+    if document[end:].strip(BLANK):
         raise ValueError("text after the JSON document")
     return value
 
@@ -69,12 +68,12 @@ def checksum(data: bytes) -> str:
 
 
 def hexdigest(text: str) -> str:
-    """Return the SHA-256 of *text* in hex: the name of a memo, never a password's hash."""
+    """Return the SHA-256 of *text* in hex: a file name, never a password's hash."""
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def verified_root(connection: "SSLSocket") -> str:
-    """Return the PEM of the trusted certificate that *connection*'s verified chain ends in, "" where none is told."""
+    """Return the PEM of the trusted certificate at the end of *connection*'s verified chain, "" if it is not known."""
     try:
         chain = connection._sslobj.get_verified_chain()  # type: ignore[attr-defined]  # noqa: SLF001 - public from 3.13 on
         certificate: str = chain[-1].public_bytes()

@@ -1,8 +1,7 @@
-"""The fast lane: a kubelet's request answered from a memo on this node's disk.
+"""The fast path: a kubelet's request answered from the response cache on this node's disk.
 
-Most pulls end here, so this file loads nothing that is not built into the interpreter.
-Whatever is unusual (other arguments, an odd request, no memo, one that is due) is left to
-the rest of the program, together with what was read so far.
+Most pulls end here, so this file loads nothing that is not built into the interpreter. It leaves the unusual (other
+arguments, an odd request, no cache entry, one that needs a refresh) to the rest of the program.
 """
 
 import posix
@@ -25,7 +24,7 @@ ROLE_ANNOTATION = "pod-identity.alibabacloud.com/role-name"
 
 
 def exec_options(arguments: list[str], *, here: str = "") -> dict[str, str] | None:
-    """Return the options of the exec protocol, or None when *arguments* ask for something else.
+    """Return the options of the exec protocol, or None if *arguments* are for another command.
 
     Relative paths start at *here*, by default the working directory, which is the kubelet's own when it runs us.
 
@@ -50,15 +49,15 @@ def exec_options(arguments: list[str], *, here: str = "") -> dict[str, str] | No
         try:
             options[name] = absolute(value, here=here)
         except (OSError, ValueError):
-            return None  # the rest of the program says what is wrong with it
+            return None  # the rest of the program reports it
     return options
 
 
 def absolute(path: str, *, here: str = "") -> str:
-    """Return *path* from the root on: a relative one starts at *here*, by default the working directory.
+    """Return *path* as an absolute one; a relative one starts at *here*, by default the working directory.
 
-    Raises ``ValueError`` for what is no path or looks like something else (``-``, ``~``), ``OSError`` when
-    the working directory is gone.
+    Raises ``ValueError`` for text that is no path or may mean another thing (``-``, ``~``), ``OSError`` if the
+    working directory is gone.
 
     >>> absolute("./settings.yaml", here="/srv")
     '/srv/settings.yaml'
@@ -84,10 +83,10 @@ def read_request(file: int = 0) -> bytes:
 
 
 def token_subject(request: dict[str, object]) -> str:
-    """Return who asks, as the claims of the ServiceAccount token say; "" without a token.
+    """Return the subject that the claims of the request's ServiceAccount token name, "" without a token.
 
-    This only chooses a memo: whether the token is good, STS decides. Raises ``ValueError``,
-    ``KeyError`` or ``TypeError`` when there is a token that can't be read.
+    It only chooses a cache entry: STS decides whether the token is good. Raises ``ValueError``, ``KeyError`` or
+    ``TypeError`` for a token that cannot be read.
     """
     token = request.get("serviceAccountToken")
     if not token:
@@ -103,11 +102,11 @@ def token_subject(request: dict[str, object]) -> str:
 
 
 def cache_scope(image: str) -> str:
-    """Return what one answer is for: the host of *image*, or HOST/NAMESPACE where accounts share a host.
+    """Return the scope of one answer: the host of *image*, or HOST/NAMESPACE where accounts share a host.
 
-    On the Personal Edition's shared hosts a login is good for some namespaces only, and would
-    spoil the pull of public images in others. (Some hosts that only look like those are
-    split too, which costs them a memo more. The full rule is `acr_hosts.SharedHost`.)
+    On the Personal Edition's shared hosts a login is good for some namespaces only, and would spoil the pull of
+    public images in others. (Some hosts that only look like those are split too, which costs them one more cache
+    entry. The full rule is `acr_hosts.SharedHost`.)
 
     >>> cache_scope("demo-registry.cn-hangzhou.cr.aliyuncs.com/team/app")
     'demo-registry.cn-hangzhou.cr.aliyuncs.com'
@@ -122,18 +121,12 @@ def cache_scope(image: str) -> str:
 
 
 def cache_key(settings: str, scope: str, subject: str) -> str:
-    """Return the digest under which the answer for *where* (a `place`) and *asker* is remembered."""
+    """Return the digest that names the answer for *scope* and *subject*, given by the *settings* at that path."""
     return hexdigest(f"{VERSION}\n{settings}\n{scope}\n{subject}")
 
 
-def lookup_response(raw: bytes, options: dict[str, str]) -> bytes | None:
-    """Return the response to the request in *raw*, or None when the rest must see to it."""
-    found = lookup(raw, options)
-    return None if found is None else found[0].response(found[1], now=monotonic_now_for(found[0]))
-
-
-def lookup(raw: bytes, options: dict[str, str]) -> tuple[CacheEntry, str] | None:
-    """Return the memo that answers the request in *raw*, and the apiVersion to answer in."""
+def lookup(raw: bytes, options: dict[str, str]) -> tuple[CacheEntry, bytes] | None:
+    """Return the cache entry for the request in *raw*, and the response; None if the slow path has to serve it."""
     try:
         request: dict[str, object] = parse_json(raw.decode())  # type: ignore[assignment]
         api_version: str = request["apiVersion"]  # type: ignore[assignment]
@@ -143,21 +136,22 @@ def lookup(raw: bytes, options: dict[str, str]) -> tuple[CacheEntry, str] | None
         digest = cache_key(options["--settings"], cache_scope(image), token_subject(request))
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         return None
-    memos = ResponseCache(options["--cache"] + "/memo")
-    memo = memos.get(digest)
-    if memo is None:
+    cache = ResponseCache(options["--cache"] + "/memo")
+    entry = cache.get(digest)
+    if entry is None:
         return None
-    if monotonic_now_for(memo) >= memo.refresh_at:
+    now = monotonic_now_for(entry)
+    if now >= entry.refresh_at:
         return None
-    memos.mark_used(digest)
-    return memo, api_version
+    cache.mark_used(digest)
+    return entry, entry.response(api_version, now=now)
 
 
 def is_logged(tag: str) -> bool:
-    """Say whether a line may have to be logged about an answer with this *tag*; makes no system call.
+    """True if an answer with this *tag* may have to be logged; makes no system call.
 
-    The memo brings its tag along, the settings' level first: it is as true as the settings
-    file is unchanged, so the level is too. The environment may overrule it.
+    A cache entry brings its tag along, the settings' log level first; it is valid only while the settings file is
+    unchanged, so the level is right. The environment may overrule it.
     """
     return bool(tag and not tag.startswith("off")) or LOG_VARIABLE in posix.environ
 

@@ -1,1 +1,1 @@
-"""Files written safely: replaced atomically, or in memory only. Imports model only."""
+"""Files that are safe to trust or to hold secrets: checked, replaced atomically, or in memory. Imports model only."""

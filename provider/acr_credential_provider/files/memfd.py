@@ -1,4 +1,4 @@
-"""A secret as a file without a name, for libraries that read paths only: on no disk, gone with its descriptor."""
+"""A secret as a file in memory without a name, for libraries that read paths only; gone with its descriptor."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MEMORY = "/dev/shm"  # noqa: S108 - the file there has no name by the time that anything is in it
+MEMORY = "/dev/shm"  # noqa: S108 - the file there loses its name before it gets content
 
 
 @contextmanager
 def memfd(content: bytes) -> Iterator[str]:
-    """Yield a path at which this process, and no other user's, can read *content*; raises `OSError`."""
+    """Yield a path at which only this user's processes can read *content*; raise `OSError`."""
     descriptor = _nameless()
     try:
         os.write(descriptor, content)

@@ -1,7 +1,7 @@
-"""Files that only root can change, with every folder and symlink on the way; and how such a program is run.
+"""Files that only root can change, with every folder and symlink on the way, and how such programs are run.
 
-What a root process runs is the file that was judged: it is opened once, judged by its descriptor and run by that
-descriptor. A path could lead to another file a moment later.
+A program is opened once, checked by its descriptor and run by that descriptor, because its path could lead to another
+file a moment later.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 MOST_LINKS = 40
-"""As many as the kernel follows in one path."""
+"""The number that the kernel follows in one path."""
 
 _OPEN = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _SHEBANG = 256
-"""Bytes. More of a script's first line the kernel does not read."""
+"""Bytes of a script's first line that the kernel reads."""
 
 
 class UntrustedFileError(ConfigurationError):
-    """A file, a folder above it or a symlink on the way is not root's alone to change; *path* is that one."""
+    """Users other than root can change *path*: a file, a folder above it or a symlink on the way."""
 
     def __init__(self, path: str) -> None:
         super().__init__(
-            f"{path} can be changed by others than root, and what is there is run as root",
+            f"{path} can be changed by others than root, and would be run as root",
             remedy=f"Find out why; then, on the node: chown root:root {path}; chmod go-w {path}",
         )
         self.path = path
@@ -39,7 +39,7 @@ class UntrustedFileError(ConfigurationError):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program below *root* that only root can change, open as *descriptor*; *path* is how it was named."""
+    """A program below *root* that only root can change, named by *path* and open as *descriptor*."""
 
     path: str
     root: str
@@ -49,32 +49,32 @@ class Program:
 
     @property
     def executable(self) -> str:
-        """The path of the very file, for a process that inherits the descriptor."""
+        """The path of exactly this file, for a process that inherits the descriptor."""
         return f"/proc/self/fd/{self.descriptor}"
 
     def enter(self, words: Sequence[str], environment: Mapping[str, str]) -> Callable[[], None]:
-        """Return what a child process calls before it runs `executable`, to have *root* as its / and its folder.
+        """Return the function with which a child process changes into *root* before it runs `executable`.
 
-        A root without a /proc is no running node, but a tree that is to become one. There the program is run by its
-        path, which only root can change: our own finds its files by that, where no /proc names it.
+        A root without /proc is an image of a node that does not run. There the program is run by its path, which only
+        root can change: our own program finds its files by that if no /proc names it.
         """
 
-        def go() -> None:
+        def enter_root() -> None:
             if self.root != "/":
                 os.chroot(self.root)
             os.chdir("/")
             if not os.path.exists(self.executable):
                 os.execve(self.path, list(words), dict(environment))  # noqa: S606
 
-        return go
+        return enter_root
 
 
 @contextmanager
 def opened(path: str, root: str = "/") -> Iterator[Program]:
-    """Give the program at *path* below *root*.
+    """Yield the program at *path* below *root*.
 
-    Raises `UntrustedFileError` if others than root could change it, and ``OSError`` if it is not there or is not a
-    program. The same goes for the interpreter of a script.
+    Raises `UntrustedFileError` if users other than root could change it or, for a script, its interpreter; ``OSError``
+    if one of them is absent or no program.
     """
     descriptor = _walk(path, root)
     try:
@@ -91,12 +91,12 @@ def opened(path: str, root: str = "/") -> Iterator[Program]:
 
 
 def judge(path: str, root: str = "/") -> None:
-    """Raise `UntrustedFileError` if others than root could change what is at *path*, ``OSError`` if nothing is."""
+    """Raise `UntrustedFileError` if users other than root could change *path*, ``OSError`` if it is absent."""
     os.close(_walk(path, root))
 
 
 def is_trusted(status: os.stat_result) -> bool:
-    """True if only root can change what *status* is of: root, or also this user, who would run it anyway.
+    """True if only root, or this user, can change the file of *status*.
 
     In a sticky folder others can make files, but not replace those of root. An access list that lets others write
     shows in the permissions of the group.
@@ -110,7 +110,7 @@ def is_trusted(status: os.stat_result) -> bool:
 
 
 def _walk(path: str, root: str) -> int:
-    """Return a descriptor of what is at *path*, for looking only; *root* is the / of symlinks too."""
+    """Return a descriptor (O_PATH) of *path*; *root* is the / of symlinks too."""
     opened = [os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
     names: list[str] = []
     ahead, links = path.split("/")[::-1], 0
@@ -151,11 +151,11 @@ def _check(descriptor: int, names: Sequence[str]) -> os.stat_result:
 
 
 def _interpreter(descriptor: int) -> str:
-    """Return the interpreter that a script names, "" for a program that is no script."""
+    """Return the interpreter that a script names, "" for any other program."""
     try:
         with open(f"/proc/self/fd/{descriptor}", "rb") as file:
             line = file.read(_SHEBANG).partition(b"\n")[0]
-    except OSError:  # an interpreter could not read it either, so it does not run as a script
+    except OSError:  # its interpreter could not read it either
         return ""
     words = line.removeprefix(b"#!").split()
     return os.fsdecode(words[0]) if line.startswith(b"#!") and words else ""

@@ -1,1 +1,1 @@
-"""Values and rules: errors, ACR host names, tokens, the kubelet's protocol. No I/O. Imports fastpath only."""
+"""Values and rules: errors, ACR host names, tokens, the kubelet's request. No I/O. Imports fastpath only."""

@@ -1,8 +1,8 @@
-"""Which hosts are ACR registries: anchored patterns, and nothing else gets a token.
+"""The host names of ACR registries, as anchored patterns; no other host gets a token unless the settings name it.
 
-Host forms: ACR's documentation on the domain names of each edition. The first label of most
-Alibaba Cloud domains can be chosen by anyone, so a pattern that is not anchored at both
-ends, or takes any label for a region, would hand tokens to somebody's OSS bucket.
+Host forms: ACR's documentation on the domain names of each edition. Any customer can choose the first label of most
+Alibaba Cloud domains, so a pattern that is not anchored at both ends, or takes any label for a region, would give
+tokens to an attacker's OSS bucket.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import re
 from dataclasses import dataclass
 
 _LABEL = r"(?!xn--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-# Two letters and a name (cn-hangzhou, us-west-1, cn-shanghai-finance-1, cn-north-2-gov-1), or rus-west-1. Services that
-# have buckets and the like before such a label start it with three letters (oss-, img-, vpc-) or end it with -internal.
+# Two letters and a name (cn-hangzhou, us-west-1, cn-shanghai-finance-1, cn-north-2-gov-1), or rus-west-1. Services with
+# customers' names before such a label start it with three letters (oss-, img-, vpc-) or end it with -internal.
 _REGION = r"(?![a-z0-9-]*-(?:internal|vpc|intl)(?:\.|\Z))(?:[a-z]{2}|rus)(?:-[a-z0-9]+){1,4}"
 P2P_PORT = "65001"
-"""The one port of a system domain: where the P2P agent of each node listens."""
+"""The one port of a system domain: that of the P2P agent on each node."""
 SYSTEM_NAMESPACES = frozenset({"acs"})
 """Namespaces of Alibaba Cloud's own public images, which share their hosts with the Personal Edition."""
 
@@ -34,7 +34,7 @@ _PERSONAL = re.compile(
 
 
 def is_region(text: str) -> bool:
-    """Say whether *text* has the shape of a region's ID.
+    """True if *text* has the form of a region's ID.
 
     >>> is_region("cn-shanghai-finance-1"), is_region("oss-cn-hangzhou")
     (True, False)
@@ -58,19 +58,19 @@ class EnterpriseHost:
 
     @classmethod
     def recognise(cls, host: str) -> EnterpriseHost | None:
-        """Return what *host* (``host[:port]``) is, or None when it has not this shape.
+        """Return *host* (``host[:port]``) parsed, or None if it has another form.
 
-        Another port makes it another host: only the P2P domain has one, and only that one.
+        With a port it is another host; only the P2P domain has one, `P2P_PORT`.
         """
-        if found := _ENTERPRISE.fullmatch(host):
-            return cls(found["instance"], found["region"], vpc=found["vpc"] is not None)
-        if found := _P2P.fullmatch(host):
-            return cls(found["instance"], found["region"], vpc=True, p2p=True)
+        if match := _ENTERPRISE.fullmatch(host):
+            return cls(match["instance"], match["region"], vpc=match["vpc"] is not None)
+        if match := _P2P.fullmatch(host):
+            return cls(match["instance"], match["region"], vpc=True, p2p=True)
         return None
 
     @property
     def listed_as(self) -> str:
-        """The host by which ACR lists the instance: the P2P domain is another door of the VPC's.
+        """The host by which ACR lists the instance: for the P2P domain that of the VPC.
 
         >>> EnterpriseHost("demo", "cn-hangzhou", vpc=True, p2p=True).listed_as
         'demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com'
@@ -82,8 +82,8 @@ class EnterpriseHost:
 class SharedHost:
     """A domain of the Personal Edition as it was until September 2024: one for all accounts of a region.
 
-    Public images are there too, Alibaba Cloud's own among them; who shows a login that is
-    not good for them does not get them.
+    It has public images too, Alibaba Cloud's own among them; a client with a login that does not cover them cannot
+    pull them.
 
     >>> SharedHost.recognise("registry-vpc.cn-hangzhou.aliyuncs.com")
     SharedHost(region='cn-hangzhou', network='vpc')
@@ -94,14 +94,14 @@ class SharedHost:
 
     @classmethod
     def recognise(cls, host: str) -> SharedHost | None:
-        """Return what *host* is, or None when it has not this shape."""
-        found = _SHARED.fullmatch(host)
-        return cls(found["region"], found["network"] or "") if found else None
+        """Return *host* parsed, or None if it has another form."""
+        match = _SHARED.fullmatch(host)
+        return cls(match["region"], match["network"] or "") if match else None
 
 
 @dataclass(frozen=True, slots=True)
 class PersonalHost:
-    """A domain of a Personal Edition instance of its own (since September 2024): it grants no temporary tokens.
+    """A domain of one account's Personal Edition instance (since September 2024), which grants no temporary tokens.
 
     >>> PersonalHost.recognise("crpi-a1b2-vpc.cn-hangzhou.personal.cr.aliyuncs.com")
     PersonalHost(instance_id='crpi-a1b2', region='cn-hangzhou', vpc=True)
@@ -113,14 +113,14 @@ class PersonalHost:
 
     @classmethod
     def recognise(cls, host: str) -> PersonalHost | None:
-        """Return what *host* is, or None when it has not this shape."""
-        found = _PERSONAL.fullmatch(host)
-        return cls(found["instance"], found["region"], found["vpc"] is not None) if found else None
+        """Return *host* parsed, or None if it has another form."""
+        match = _PERSONAL.fullmatch(host)
+        return cls(match["instance"], match["region"], match["vpc"] is not None) if match else None
 
 
 AcrHost = EnterpriseHost | SharedHost | PersonalHost
 
 
 def recognise(host: str) -> AcrHost | None:
-    """Return which system domain of ACR *host* (``host[:port]``) is, or None for any other host."""
+    """Return *host* (``host[:port]``) parsed as a system domain of ACR, or None for any other host."""
     return EnterpriseHost.recognise(host) or SharedHost.recognise(host) or PersonalHost.recognise(host)

@@ -1,4 +1,4 @@
-"""The registry login that ACR grants, and how long this node may use it."""
+"""The registry login that ACR grants, and the times that rule its use on this node."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LONGEST_LIFE = 25 * 3600.0
-"""Seconds. ACR grants 24 hours at most; what claims more is not a time in milliseconds."""
+"""Seconds. ACR grants 24 hours at most; an expiry beyond that is not a time in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationGrant:
-    """What ACR answered: a login and its life in seconds *by the cloud's own clock*.
+    """ACR's answer: a login and its life in seconds *by the cloud's own clock*.
 
-    The life is the difference of two times that the cloud told us, so a wrong clock on
-    the node neither revives nor kills a token.
+    The life is the difference of two times of the cloud, so a wrong clock on the node neither prolongs nor shortens it.
     """
 
     username: str
@@ -29,9 +28,9 @@ class AuthorizationGrant:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationToken:
-    """A login and the two local times (seconds since the epoch) that rule its use.
+    """A login and two local times (seconds since the epoch).
 
-    From *refresh_at* on it should be renewed; from *expires_at* on it is never handed out.
+    From *refresh_at* on it should be renewed; from *expires_at* on it is never given out.
     """
 
     username: str
@@ -43,19 +42,19 @@ class AuthorizationToken:
     def from_grant(
         cls, grant: AuthorizationGrant, *, now: float, refresh_before: float, jitter: float
     ) -> AuthorizationToken:
-        """Place *grant* on the local clock.
+        """Return the token of a *grant* that was received *now*.
 
-        *refresh_before* (seconds) is capped at half the life; *jitter* (0..1) spreads the
-        renewals of many nodes over the tenth of the life before that.
+        *refresh_before* (seconds) is capped at half the life; *jitter* (0..1) spreads the refreshes of many nodes over
+        the tenth of the life before that.
 
         >>> grant = AuthorizationGrant("cr_temp_user", "secret", life=3600.0)
         >>> AuthorizationToken.from_grant(grant, now=1000.0, refresh_before=900.0, jitter=0.0)
         AuthorizationToken(username='cr_temp_user', refresh_at=3700.0, expires_at=4540.0)
         """
         if not 0 < grant.life <= LONGEST_LIFE:
-            what = "already expired" if grant.life <= 0 else "valid for longer than ACR ever grants"
+            reason = "already expired" if grant.life <= 0 else "valid for longer than ACR ever grants"
             raise RegistryRefusedError(
-                f"ACR sent a token that is {what} ({grant.life:.0f} s by its own clock)",
+                f"ACR sent a token that is {reason} ({grant.life:.0f} s by its own clock)",
                 remedy="Try again; if it stays, report it to Alibaba Cloud support with the time of the call.",
             )
         early = min(refresh_before, grant.life / 2) + jitter * grant.life / 10
@@ -69,14 +68,14 @@ class AuthorizationToken:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> AuthorizationToken | None:
-        """Return the token that `to_dict` made *stored* of, None if another version wrote it."""
+        """Return the token in *stored*, made by `to_dict`; None if another version wrote it."""
         try:
             return cls(stored["username"], stored["password"], stored["due_at"], stored["dead_at"])
         except KeyError:
             return None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the token as the token store keeps it. The names of its times are those of the first version."""
+        """Return the token as stored; an installed version owns the keys."""
         return {
             "username": self.username,
             "password": self.password,
@@ -85,9 +84,9 @@ class AuthorizationToken:
         }
 
     def is_valid(self, now: float) -> bool:
-        """Say whether the token may still be handed out."""
+        """True if the token may still be given out."""
         return now < self.expires_at
 
     def needs_refresh(self, now: float) -> bool:
-        """Say whether the token should be renewed."""
+        """True if the token should be renewed."""
         return now >= self.refresh_at

@@ -1,4 +1,4 @@
-"""What is wrong with a file that an operator wrote: where, what, and what to do."""
+"""A problem with a file that an operator wrote: its line and field, and the remedy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ConfigProblem:
-    """One thing wrong with a file; never the value, which may be a secret.
+    """One problem with a file; never the value, which may be a secret.
 
     >>> print(ConfigProblem(3, "registries[0].region", "is not the ID of a region", "Correct it."))
     line 3: registries[0].region is not the ID of a region

@@ -1,16 +1,16 @@
-"""One deadline for the whole answer, handed down instead of a time-out per call that adds up."""
+"""One deadline for the whole answer, passed down because the time-outs of single calls would add up."""
 
 from __future__ import annotations
 
 import time
 
-TYPE_CHECKING = False  # not from typing: a waiting process has not paid for that import yet
+TYPE_CHECKING = False  # not from typing: a process that only waits should not pay for that import
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 class Deadline:
-    """A point on the monotonic clock by which the answer must be out.
+    """The point on the monotonic clock by which the answer must be written.
 
     >>> ticks = iter([100.0, 104.0, 120.0])
     >>> deadline = Deadline(10.0, monotonic=lambda: next(ticks))
@@ -27,5 +27,5 @@ class Deadline:
         return max(0.0, self._at - self._monotonic())
 
     def within(self, seconds: float) -> Deadline:
-        """Return a deadline at most *seconds* from now that never outlives this one."""
+        """Return a deadline at most *seconds* from now, and never after this one."""
         return Deadline(min(seconds, self.remaining()), monotonic=self._monotonic)

@@ -1,16 +1,16 @@
-"""The errors an operator can act on: each says what failed and what to do about it.
+"""The errors that an operator can act on: each has a problem and a remedy.
 
-Every module may raise them and the command line prints them, once. Neither text ever
-holds a secret or the text of a foreign exception: both end in logs that others read.
+Every module may raise them; the command line prints them, once. Neither text ever holds a secret or the text of a
+foreign exception, because both end in logs that others read.
 """
 
 from __future__ import annotations
 
 
 class CredentialProviderError(Exception):
-    """What failed (`problem`) and what to change so that it works (`remedy`).
+    """A failure (`problem`) and the change that makes it work (`remedy`).
 
-    The subclasses are told apart by what the reader must do next.
+    The subclasses differ in what the reader must do next.
 
     >>> error = RegistryRefusedError("ACR refused cri-1 (NoPermission)", remedy="Attach the policy.")
     >>> str(error), error.remedy
@@ -21,18 +21,18 @@ class CredentialProviderError(Exception):
         super().__init__(problem)
         self.problem = problem
         self.remedy = remedy
-        self.cool_down: float | None = None
-        """Seconds for which it holds still, if another process met it and we only read of it."""
-        self.stamps: tuple[str, ...] = ()
-        """Stamps (`response_cache.file_fingerprint`) of the files whose change may cure it, beside the settings."""
+        self.cached_for: float | None = None
+        """Seconds for which a failure that was read from the cache stays valid; None for one of this process."""
+        self.depends_on: tuple[str, ...] = ()
+        """Fingerprints (`response_cache.file_fingerprint`) of files, beside the settings, whose change may cure it."""
 
 
 class InvalidRequestError(CredentialProviderError):
-    """Stdin did not hold a CredentialProviderRequest that we understand."""
+    """Stdin holds no CredentialProviderRequest that we understand."""
 
 
 class InvalidImageError(CredentialProviderError):
-    """The image of the request has no registry host that credentials could be for."""
+    """The image of the request names no registry host."""
 
 
 class ConfigurationError(CredentialProviderError):
@@ -40,35 +40,34 @@ class ConfigurationError(CredentialProviderError):
 
 
 class CacheUnsafeError(CredentialProviderError):
-    """The cache folder could be written by others: nothing is read from it or written to it."""
+    """Other users could write into the cache folder, so it is not used."""
 
 
 class IdentityUnavailableError(CredentialProviderError):
-    """The identity that the settings ask for cannot be had on this node."""
+    """The identity in the settings is not available on this node."""
 
 
 class TokenRefusedError(IdentityUnavailableError):
-    """The request's ServiceAccount token or annotation can't be used, as was seen before any call.
+    """The request's ServiceAccount token or annotation cannot be used, which was found before any call.
 
-    It costs next to nothing, and whoever starts pods can make any number of different ones,
-    so it is not remembered.
+    It is not cached: it costs next to nothing, and a user who starts pods can cause any number of different ones.
     """
 
 
 class RoleRefusedError(CredentialProviderError):
-    """STS would not let the identity assume the role."""
+    """STS refused to let the identity assume the role."""
 
 
 class RegistryRefusedError(CredentialProviderError):
-    """ACR answered, and said no."""
+    """ACR refused the call."""
 
 
 class CloudUnreachableError(CredentialProviderError):
-    """No usable answer came from the cloud: network, TLS, a server's own failure."""
+    """No usable answer came from the cloud: a failure of the network, of TLS or of a server."""
 
 
 class ThrottledError(CloudUnreachableError):
-    """The cloud asked us to slow down; ``retry_after`` is in seconds, 0 when it did not say."""
+    """The cloud asked for fewer calls; ``retry_after`` is in seconds, 0 if unspecified."""
 
     def __init__(self, problem: str, *, remedy: str, retry_after: float = 0.0) -> None:
         super().__init__(problem, remedy=remedy)
@@ -76,22 +75,22 @@ class ThrottledError(CloudUnreachableError):
 
 
 class DeadlineExceededError(CloudUnreachableError):
-    """Our own deadline for the whole answer ran out."""
+    """The deadline for the whole answer has passed."""
 
 
 class NodeBusyError(CredentialProviderError):
-    """Too many pulls needed the cloud at once; the kubelet will ask again."""
+    """Too many pulls needed the cloud at once; the kubelet tries again."""
 
     def __init__(self) -> None:
         super().__init__(
             "too many pulls on this node are waiting for tokens",
-            remedy="Nothing, if it passes: the kubelet tries again. If it stays, see which process holds the locks "
-            "in the cache folder (lslocks).",
+            remedy="Wait: the kubelet tries again. If it stays, see which process holds the locks in the cache folder "
+            "(lslocks).",
         )
 
 
 def error_from_cache(kind: str, problem: str, remedy: str) -> CredentialProviderError:
-    """Return the error that another process of ours met, from what it wrote down."""
+    """Return the error that another process of ours cached: its class name, problem and remedy."""
     for known in (RegistryRefusedError, RoleRefusedError, IdentityUnavailableError, ConfigurationError, ThrottledError):
         if known.__name__ == kind:
             return known(problem, remedy=remedy)

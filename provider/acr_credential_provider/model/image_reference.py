@@ -1,6 +1,6 @@
-"""Image names, as the kubelet hands them to us: a registry host comes first.
+"""Image names as the kubelet sends them: a registry host comes first.
 
-Loaded by processes that only wait for another one's answer, so without ``re``.
+Without ``re``, because processes that only wait for another one's answer load this too.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ _IPV6 = frozenset("0123456789abcdefABCDEF:.")
 def registry_of(image: str) -> str:
     """Return the registry of *image*, ``host[:port]`` as the kubelet will match it in our answer.
 
-    Raises `InvalidImageError` when it names none. What does not look like a host is refused
-    here, so that no odd text reaches a file name or an answer.
+    Raises `InvalidImageError` if it names none, or odd text that must not reach a file name or an answer.
 
     >>> registry_of("acr.example.com:5000/team/app:1.2@sha256:abc")
     'acr.example.com:5000'
@@ -38,16 +37,15 @@ def registry_of(image: str) -> str:
 
 
 def scope_of(image: str) -> str:
-    """Return what an answer for *image* is for: `lookup.cache_scope`, of a well-formed image only.
+    """Return the cache scope of *image* (`lookup.cache_scope`); raise `InvalidImageError` unless it is well-formed.
 
     >>> scope_of("registry.cn-hangzhou.aliyuncs.com/team/app")
     'registry.cn-hangzhou.aliyuncs.com/team'
     """
     registry_of(image)
-    where = cache_scope(image)
-    namespace = where.partition("/")[2]
-    if _NAMESPACE.issuperset(namespace):
-        return where
+    scope = cache_scope(image)
+    if _NAMESPACE.issuperset(scope.partition("/")[2]):
+        return scope
     raise InvalidImageError(
         f"the image {_shown(image)} has a namespace that no registry has",
         remedy="Write the image as HOST/NAMESPACE/NAME, in lower case.",

@@ -1,28 +1,28 @@
-"""The kubelet's exec protocol: CredentialProviderRequest in.
+"""The request of the kubelet's exec protocol; `response_cache.respond` writes the response.
 
 Wire types: k8s.io/kubelet/pkg/apis/credentialprovider, versions v1, v1beta1 and v1alpha1.
-The response is written in `response_cache.respond`, where a cache hit finds it too.
 """
 
 from __future__ import annotations
 
 from acr_credential_provider.fastpath.cpython import parse_json
 from acr_credential_provider.fastpath.lookup import API_VERSIONS, LARGEST_REQUEST, token_subject
+from acr_credential_provider.version import NAME
 
 from .errors import InvalidRequestError
 
 REMEDY = (
     "Run this program as a kubelet credential provider, or try it by hand: "
     """echo '{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1","""
-    """"image":"HOST/NAMESPACE/NAME"}' | aliyun-acr-credential-provider"""
+    f""""image":"HOST/NAMESPACE/NAME"}}' | {NAME}"""
 )
 
 
 class CredentialProviderRequest:
-    """One question of the kubelet.
+    """One request of the kubelet.
 
-    *asker* is the pod's ServiceAccount as its token claims, "" when the kubelet sent none.
-    (Not a dataclass: those who only wait would pay for `inspect`. It has no repr, which would show the token.)
+    *subject* is the ServiceAccount in the pod's token, "" if the kubelet sent none. (Not a dataclass: processes that
+    only wait would load `inspect`. It has no repr, which would show the token.)
     """
 
     __slots__ = ("annotations", "api_version", "image", "service_account_token", "subject")
@@ -33,19 +33,19 @@ class CredentialProviderRequest:
         image: str,
         service_account_token: str = "",
         annotations: dict[str, str] | None = None,
-        asker: str = "",
+        subject: str = "",
     ) -> None:
         self.api_version = api_version
         self.image = image
         self.service_account_token = service_account_token
         self.annotations = annotations or {}
-        self.subject = asker
+        self.subject = subject
 
     @classmethod
     def decode(cls, raw: bytes) -> CredentialProviderRequest:
-        """Read one request; raise `InvalidRequestError` for anything that is not one.
+        """Return the request in *raw*, or raise `InvalidRequestError`.
 
-        Fields that we don't know are ignored: a newer kubelet may send more.
+        Unknown fields are ignored, because a newer kubelet may send more.
         """
         document = _document(raw)
         kind, api_version = document.get("kind"), document.get("apiVersion")
@@ -63,24 +63,23 @@ class CredentialProviderRequest:
             raise InvalidRequestError("the request names no image", remedy=REMEDY)
         if not isinstance(token, str) or annotations is None:
             raise InvalidRequestError("the request's serviceAccount fields have the wrong type", remedy=REMEDY)
-        return cls(str(api_version), image, token, annotations, _asker(document))
+        return cls(str(api_version), image, token, annotations, _subject(document))
 
 
 def _document(raw: bytes) -> dict[str, object]:
     if len(raw) > LARGEST_REQUEST:
         raise InvalidRequestError(f"stdin holds more than {LARGEST_REQUEST} bytes", remedy=REMEDY)
     try:
-        text = raw.decode()
-        document = parse_json(text)
+        document = parse_json(raw.decode())
     except ValueError:  # the text of these errors may quote a token
         document = None
     if not isinstance(document, dict):
-        what = "is empty" if not raw.strip() else "does not hold one JSON object"
-        raise InvalidRequestError(f"stdin {what}", remedy=REMEDY)
+        problem = "stdin is empty" if not raw.strip() else "stdin does not hold one JSON object"
+        raise InvalidRequestError(problem, remedy=REMEDY)
     return document
 
 
-def _asker(document: dict[str, object]) -> str:
+def _subject(document: dict[str, object]) -> str:
     try:
         return token_subject(document)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
@@ -98,5 +97,5 @@ def _text_map(value: object) -> dict[str, str] | None:
 
 
 def _shown(value: object) -> str:
-    """Return *value* fit for one line of a log: only names have business there."""
+    """Return *value* fit for one line of a log; only short names are shown."""
     return repr(value) if isinstance(value, str) and len(value) <= 100 else type(value).__name__

@@ -49,10 +49,10 @@ def _remember(memos: ResponseCache, digest: str, text: str, stamps: Sequence[str
         host="",
         written=time.time(),
         uptime=uptime(),
-        due=FOREVER,
-        dead=FOREVER,
-        longest=0.0,
-        stamps=stamps,
+        refresh_at=FOREVER,
+        expires_at=FOREVER,
+        max_cache_duration=0.0,
+        fingerprints=stamps,
         answer=text,
     )
     try:

@@ -144,7 +144,7 @@ class TokenService:
             try:
                 fresh = self._fresh_token(registry, name, kept)
             except CredentialProviderError as error:
-                error.stamps = files
+                error.depends_on = files
                 raise
             yield fresh, files
             if fresh is not kept:

@@ -40,10 +40,10 @@ def living():
         host="acr.example.com",
         written=time.time(),
         uptime=0.0,
-        due=FOREVER,
-        dead=FOREVER,
-        longest=300.0,
-        stamps=(),
+        refresh_at=FOREVER,
+        expires_at=FOREVER,
+        max_cache_duration=300.0,
+        fingerprints=(),
         answer="{}",
     )
 
@@ -89,7 +89,7 @@ def test_a_failure_ends_with_a_change_of_the_files_that_it_names(memos, tmp_path
     key = tmp_path / "key"
     key.write_text("wrong")
     error = RegistryRefusedError("no", remedy="yes")
-    error.stamps = (file_fingerprint(str(key)),)
+    error.depends_on = (file_fingerprint(str(key)),)
     notes_of(memos).put_failure(error)
     assert notes_of(memos).failure() is not None
     key.write_text("repaired")
