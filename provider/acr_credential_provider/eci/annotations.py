@@ -59,7 +59,7 @@ def render(
             )
     logins: list[tuple[str, BasicAuth]] = []  # by host
     for registry in (registry for registry in chosen if not registry.instance_id):
-        if registry.identity.kind != "login":
+        if registry.identity.kind != "basicAuth":
             notes.append(_personal_edition_note(registry))
         elif login_of is None:
             notes.append(
@@ -128,7 +128,7 @@ def _user_arn(enterprise: list[Registry], service_arn: str) -> tuple[str, list[s
 
 
 def _personal_edition_note(registry: Registry) -> str:
-    if registry.assume_role or registry.identity.kind in ("accessKey", "sts"):
+    if registry.assume_role or registry.identity.kind in ("accessKey", "stsSession"):
         return (
             f"{display_name(registry)}: left out; without a password ECI pulls images of the Personal Edition from its "
             "own account only: use imagePullSecrets or ImageRegistryCredential for another's"

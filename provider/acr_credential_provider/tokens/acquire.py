@@ -63,7 +63,7 @@ def acquire_response(request: CredentialProviderRequest, *, digest: str, tools: 
         log_tag = _log_tag(settings, coverage.registry)
         tools.say_log_tag(log_tag)
         identity = coverage.registry.identity
-        if identity.kind == "login":
+        if identity.kind == "basicAuth":
             login = read_basic_auth(identity.username_file, identity.password_file)
             auth = _auth(where, login.username, login.password)
             yield _cache_entry(
@@ -118,7 +118,7 @@ def _cache_entry(  # noqa: PLR0913 - the parts of an answer
         uptime=uptime(),
         refresh_at=due,
         expires_at=dead,
-        max_cache_duration=settings.kubelet_cache,
+        max_cache_duration=settings.max_cache_duration,
         fingerprints=stamps,
         answer=json.dumps(auth or {}, separators=(",", ":")),
         log=log or settings.log,
