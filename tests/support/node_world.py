@@ -20,7 +20,6 @@ from acr_node_config.install.journal import State
 from acr_node_config.install.node import Node
 from acr_node_config.install.requests import InstallRequest
 from acr_node_config.install.rollback_guard import Guard
-from acr_node_config.kubelet import loaded_config
 from acr_node_config.kubelet.health_gate import Clock
 from acr_node_config.kubelet.service_manager import ServiceState, UnitText
 from acr_node_config.kubelet_config.document import Document, problems
@@ -101,10 +100,9 @@ class StandinService:
 class StandinKubelet:
     """What `KubeletProbe` sees, of the one above."""
 
-    def __init__(self, service: StandinService, flags: dict[str, str] | None, config: str) -> None:
+    def __init__(self, service: StandinService, flags: dict[str, str] | None) -> None:
         self._service = service
         self._flags = flags
-        self._config = config
 
     def state(self) -> ServiceState:
         return self._service.state(UNIT)
@@ -123,14 +121,6 @@ class StandinKubelet:
         files = world.files(path) if path and world.at(path).exists() else []
         names = [name for file in files for name in Document.parse(file.read_bytes(), str(file)).names]
         return InForce.of(words, [name for name in names if name not in NAMES])
-
-    def config_there(self) -> str:
-        return self._service.world.digest(self._config)
-
-    def config_read(self) -> str:
-        world = self._service.world
-        read = world.kept().get("config", "") if world.tells_config else ""
-        return world.reckons.format(read) if read else ""
 
     def start_id(self) -> str:
         kept = self._service.world.kept()
@@ -152,10 +142,6 @@ class World:
     defaults: tuple[str, str] = ("", "")
     """A file and a folder that this kubelet takes for its flags once both are there."""
     is_healthy: bool = True
-    tells_config: bool = True
-    """Whether its metrics can be read without a login."""
-    reckons: str = "{}"
-    """What it makes of the digest that we reckon: a fork, or a later version, may have another."""
     refuses: str = ""
     """A text in its config that this kubelet crashes with, whatever the rules say."""
     time: list[float] = field(default_factory=lambda: [0.0])
@@ -233,14 +219,9 @@ class World:
         place = self.at(config)
         return sorted(place.iterdir()) if place.is_dir() else [place]
 
-    def digest(self, config: str) -> str:
-        found = [file.read_bytes() for file in self.files(config) if file.exists()] if config else []
-        return loaded_config.digest(found) if found else ""
-
     def start_kubelet(self) -> str:
         kept, words = self.kept(), self.words()
         fault = self.faults(words)
-        kept["config"] = self.digest(flag(words, CONFIG_FLAG))
         kept |= {"next": kept["next"] + 1, "restarts": 0, "words": words, "crashes": bool(fault)}
         kept["pid"] = 0 if fault else kept["next"]
         self.keep(kept)
@@ -273,8 +254,8 @@ class World:
         host = HostFiles(str(self.root), after_each)
         state = State(host)
 
-        def kubelet(_unit, flags, _program, config):
-            return StandinKubelet(service, flags, config)
+        def kubelet(_unit, flags, _program, _config):
+            return StandinKubelet(service, flags)
 
         def sleep(seconds: float) -> None:
             self.time[0] += seconds

@@ -31,7 +31,7 @@ from acr_node_config.install.journal import FOLDER, State
 from acr_node_config.install.node import Node
 from acr_node_config.install.requests import InstallRequest
 from acr_node_config.install.rollback_guard import Guard
-from acr_node_config.kubelet import loaded_config, probe
+from acr_node_config.kubelet import probe
 from acr_node_config.kubelet.health_gate import BUDGET, SETTLE, Clock
 from acr_node_config.kubelet.service_manager import (
     BUS_SOCKET,
@@ -118,10 +118,7 @@ def _parser() -> CommandParser:
     add("verify", _verify, "try what is installed: files, program, kubelet; exit code 1 if something is wrong")
     _add_service(add("rollback", _rollback, "go back to what was before the last change"))
     _add_service(add("uninstall", _uninstall, "take it all away; the node is as it was before"))
-    verbs.add_parser("healthz").set_defaults(
-        run=_healthz
-    )  # these two are for ourselves, from a pod with another network
-    verbs.add_parser("loaded-config").set_defaults(run=_loaded_config)
+    verbs.add_parser("healthz").set_defaults(run=_healthz)  # for `KubeletProbe` in a pod with another network
     for word, (_module, purpose) in LAZY_SUBCOMMANDS.items():
         verbs.add_parser(word, help=purpose, add_help=False)
     return parser
@@ -215,12 +212,11 @@ def _status(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     node = _node(options)
-    wrong, remarks = node.verify(), node.remarks()
+    wrong = node.verify()
     if options.output == "json":
-        _print(json.dumps({"problems": wrong, "notes": remarks}, indent=2))
+        _print(json.dumps({"problems": wrong}, indent=2))
     else:
         _print("\n".join(wrong) or "all is well")
-        _tell_notes(remarks)
     return 1 if wrong else 0
 
 
@@ -236,11 +232,6 @@ def _healthz(_options: argparse.Namespace) -> int:
     is_well = probe.answers()
     _print("ok" if is_well else "no")  # `probe.HEALTH`, for a code may be of whoever could not run us
     return 0 if is_well else 1
-
-
-def _loaded_config(_options: argparse.Namespace) -> int:
-    _print(loaded_config.ask())
-    return 0
 
 
 def _node(options: argparse.Namespace) -> Node:

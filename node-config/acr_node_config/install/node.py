@@ -155,15 +155,6 @@ class Node:
             wrong += _faults(kubelet)
         return wrong
 
-    def remarks(self) -> tuple[str, ...]:
-        """Return what is to be known of the installation and is no fault of it, or not for certain."""
-        record = self.state.record()
-        kubelet = self._engine(plan.placement_from_dict(record.installed.placement)).kubelet if record else None
-        there = kubelet.config_there() if kubelet is not None else ""
-        if kubelet is None or not there or kubelet.config_read() in ("", there):
-            return ()
-        return ("the kubelet names another configuration than is there now, which may wait for its next start",)
-
     def rollback(self) -> Outcome:
         """Go back to what was before the last change: the version before, or nothing."""
         with self.state.held():

@@ -204,21 +204,18 @@ class Transaction:
         restarted = False
         if journal.restarts and self.service is not None and self.kubelet is not None:
             mark = self._start_mark()
-            old, config = 0, ""
+            old = 0
             if not mark or mark == journal.kubelet:
-                config = self.kubelet.config_there()  # what is written later is not this start's
                 old = self._restart(journal)
                 restarted = True
-            verdict = self._watch(journal, old, config=config)
+            verdict = self._watch(journal, old)
             if not verdict.is_good and journal.must_live:
                 self._rollback(journal, verdict.reason)
             if verdict.reason:
                 notes = (f"{journal.unit}: {verdict.reason}",)
             if journal.record is not None and verdict.is_good:
-                seen = replace(journal.record.installed, confirmed=verdict.has_ours)
-                if not verdict.has_ours:  # no fault of the content's: the next run has it started once more
-                    seen = replace(seen, applied_under=self._start_mark())
-                journal = replace(journal, record=replace(journal.record, installed=seen))
+                confirmed = replace(journal.record.installed, confirmed=True)
+                journal = replace(journal, record=replace(journal.record, installed=confirmed))
         elif journal.record is not None and any(change.is_read_at_start for change in journal.changes):
             unseen = replace(journal.record.installed, confirmed=False, applied_under=journal.kubelet)
             journal = replace(journal, record=replace(journal.record, installed=unseen))
@@ -340,11 +337,11 @@ class Transaction:
         self.service.restart(journal.unit)
         return old
 
-    def _watch(self, journal: Journal, old_pid: int = 0, *, is_undone: bool = False, config: str = "") -> Verdict:
+    def _watch(self, journal: Journal, old_pid: int = 0, *, is_undone: bool = False) -> Verdict:
         if self.kubelet is None:
             return Verdict(is_good=True)
         before = None if is_undone else journal.in_force
-        terms = HealthCriteria(self.settle, self.budget, journal.had_health, not is_undone, old_pid, config, before)
+        terms = HealthCriteria(self.settle, self.budget, journal.had_health, not is_undone, old_pid, before)
         return wait_until_healthy(self.kubelet, terms, self.clock)
 
     def _in_force(self) -> InForce | None:

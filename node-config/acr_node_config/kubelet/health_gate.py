@@ -41,24 +41,14 @@ class KubeletHealth(Protocol):
     def in_force(self, pid: int) -> InForce | None:
         """Return the flags and the providers of others that process *pid* runs with; None if they can't be seen."""
 
-    def config_read(self) -> str:
-        """Return the digest of the CredentialProviderConfig that it says it has read, "" where it does not say."""
-
-    def config_there(self) -> str:
-        """Return the digest of the one that is there now, "" without one."""
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """*reason* says what was wrong, or of a good one what could not be seen.
-
-    *has_ours* is False for a kubelet that lives, but has read what somebody else had put in the place of ours.
-    """
+    """*reason* says what was wrong, or for a healthy kubelet what could not be checked."""
 
     is_good: bool
     reason: str = ""
     seconds: float = 0.0
-    has_ours: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +64,8 @@ class HealthCriteria:
     """What is asked of a kubelet: to be the same process, healthy, for *settle* of at most *budget* seconds.
 
     *needs_health* is False for a kubelet whose /healthz did not answer before either, *needs_flags* for one whose
-    files were put back; *old_pid* is the process that a restart was to end; *config* is the digest of what it should
-    have read, "" if that is not known. *before* is what the kubelet ran with before the change, and has to keep; None
-    if that was not seen.
+    files were put back; *old_pid* is the process that a restart should end. *before* is what the kubelet ran with
+    before the change and must keep; None if that was not seen.
     """
 
     settle: float = SETTLE
@@ -84,7 +73,6 @@ class HealthCriteria:
     needs_health: bool = True
     needs_flags: bool = True
     old_pid: int = 0
-    config: str = ""
     before: InForce | None = None
 
 
@@ -107,9 +95,7 @@ def wait_until_healthy(kubelet: KubeletHealth, terms: HealthCriteria, clock: Clo
                 if why:
                     since = now
                 elif now - since >= terms.settle:
-                    doubt, has_ours = _doubt(kubelet, terms)
-                    unseen = "" if is_seen else "its /healthz could not be asked"
-                    return Verdict(True, "; ".join(filter(None, (unseen, doubt))), now - began, has_ours)
+                    return Verdict(True, "" if is_seen else "its /healthz could not be asked", now - began)
         if now - began >= terms.budget:
             return Verdict(False, why or "it did not stay up for long enough", now - began)
         clock.sleep(PAUSE)
@@ -145,20 +131,6 @@ def lost_by(kubelet: KubeletHealth, pid: int, before: InForce | None) -> tuple[s
     """Return the names of what was in force *before* and is not in process *pid*; nothing where it can't be seen."""
     now = kubelet.in_force(pid) if before is not None else None
     return before.lost(now) if before is not None and now is not None else ()
-
-
-def _doubt(kubelet: KubeletHealth, terms: HealthCriteria) -> tuple[str, bool]:
-    """Return what speaks against its having read what was written ("" for nothing), and whether it has for all that.
-
-    That its digest is not ours proves nothing: another version may reckon it otherwise, a file may not be readable from
-    here, anybody may listen on that port. It reckons as we do if it names what is there now, and that is not ours.
-    """
-    read = kubelet.config_read() if terms.config else ""
-    if read in ("", terms.config):
-        return "", True
-    if read == kubelet.config_there():
-        return "it has read another configuration than was written, which somebody else left there meanwhile", False
-    return "its metrics name another digest of its configuration than is reckoned here", True
 
 
 def _looked(kubelet: KubeletHealth, why: str) -> tuple[ServiceState | None, str]:

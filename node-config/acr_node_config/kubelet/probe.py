@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,10 +21,7 @@ from acr_node_config.kubelet_config.provider_entries import NAMES
 from acr_node_config.model.errors import ServiceError
 from acr_node_config.model.running_config import InForce, is_kubelet
 
-from . import loaded_config, loopback
-
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Mapping
 
     from .service_manager import ServiceManager, ServiceState
@@ -55,20 +55,14 @@ class KubeletProbe:
         """Return what its /healthz says; None if it can't be asked from here."""
         if host_exec.is_in("net", self.root):
             return answers()
-        ended = self._asked_there("healthz")
-        return HEALTH.get(ended.stdout.strip()) if ended else None  # the code of a failure may be nsenter's own
-
-    def config_there(self) -> str:
-        """Return the digest of the CredentialProviderConfig that is there now, "" without one."""
-        found = provider_config(HostReader(self.root), self.config)
-        return loaded_config.digest(file.content for file in found.files) if found else ""
-
-    def config_read(self) -> str:
-        """Return the digest of the one that it says it has read, "" where it does not say."""
-        if host_exec.is_in("net", self.root):
-            return loaded_config.ask()
-        ended = self._asked_there("loaded-config")
-        return ended.stdout.decode("utf-8", "replace").strip() if ended and ended.returncode == 0 else ""
+        if not self.program:
+            return None
+        command = host_exec.Command([self.program, "node", "healthz"], ["--target", "1", "--net"])
+        try:
+            ended = host_exec.run(command, root=self.root, seconds=SECONDS + 8.0)
+        except ServiceError:
+            return None
+        return HEALTH.get(ended.stdout.strip())  # not by the exit code, which may be nsenter's own
 
     def has_flags(self, pid: int) -> bool | None:
         """Say whether process *pid* has the flags that it should have, and no others of their names."""
@@ -131,24 +125,30 @@ class KubeletProbe:
             found += [child for child, parent in parents.items() if parent == each and child not in found]
         return [each for each in found[1:] if "kubepods" not in _read(f"{self._proc}/{each}/cgroup")]
 
-    def _asked_there(self, verb: str) -> subprocess.CompletedProcess[bytes] | None:
-        """Run our program on the node, in the node's network; None if that can't be done from here."""
-        if not self.program:
-            return None
-        command = host_exec.Command([self.program, "node", verb], ["--target", "1", "--net"])
-        try:
-            return host_exec.run(command, root=self.root, seconds=SECONDS + 8.0)
-        except ServiceError:
-            return None
-
     @property
     def _proc(self) -> str:
         return "/proc" if self.root == "/" else f"{self.root}/proc"
 
 
 def answers(port: int = HEALTHZ_PORT, *, seconds: float = SECONDS) -> bool:
-    """Say whether the /healthz on this network's loopback is well, and says so within *seconds*."""
-    return loopback.is_ok(loopback.get(port, "/healthz", seconds=seconds, largest=loopback.STATUS))
+    """True if GET /healthz on the loopback address has status 200 within *seconds*.
+
+    Any process may listen there: no more than the status line is read, and no proxy is used, whatever the environment.
+    """
+    end = time.monotonic() + seconds
+    status = b""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+            while len(status) < len(b"HTTP/1.1 200 ") and (left := end - time.monotonic()) > 0:
+                connection.settimeout(left)
+                piece = connection.recv(4096)
+                if not piece:
+                    break
+                status += piece
+    except OSError:  # the status may have come before
+        pass
+    return re.match(rb"HTTP/1\.[01] 200\b", status) is not None
 
 
 def _listed(path: str) -> list[str]:

@@ -10,12 +10,11 @@ from acr_node_config.model.running_config import InForce
 
 
 class Kubelet:
-    """Says what *at* says for a moment: a state or an error, health, flags, the digest of what it has read."""
+    """Says what *at* says for a moment: a state or an error, health, flags."""
 
-    def __init__(self, at, there, now=lambda _time: None) -> None:
+    def __init__(self, at, now=lambda _time: None) -> None:
         self._at = at
         self.now = now
-        self._there = there
         self.time = 0.0
 
     def state(self):
@@ -33,12 +32,6 @@ class Kubelet:
     def in_force(self, _pid):
         return self.now(self.time)
 
-    def config_read(self):
-        return (*self._at(self.time), "")[3]
-
-    def config_there(self):
-        return self._there
-
     def clock(self):
         def sleep(seconds):
             self.time += seconds
@@ -50,8 +43,8 @@ UP = ServiceState("active", 10, 0)
 DOWN = ServiceState("activating", 0, 0, "exit-code")
 
 
-def judged(at, there="", now=lambda _time: None, **terms):
-    kubelet = Kubelet(at, there, now)
+def judged(at, now=lambda _time: None, **terms):
+    kubelet = Kubelet(at, now)
     return wait_until_healthy(kubelet, HealthCriteria(**terms), kubelet.clock())
 
 
@@ -111,31 +104,6 @@ def test_a_service_manager_that_is_busy_for_a_while_is_asked_again():
     trouble = ServiceError("systemd did not do it", remedy="Look.")
     assert judged(lambda now: (trouble if now < 6 else UP, True, True)).is_good
     assert judged(lambda _now: (trouble, True, True)).reason == "systemd did not do it"
-
-
-def test_a_kubelet_that_has_read_what_somebody_else_left_there_lives_but_not_with_ours():
-    verdict = judged(lambda _now: (UP, True, True, "sha256:theirs"), there="sha256:theirs", config="sha256:ours")
-    assert (verdict.is_good, verdict.has_ours) == (True, False)
-    assert "somebody else" in verdict.reason
-
-
-@pytest.mark.parametrize("there", ["sha256:ours", "sha256:theirs", ""])
-def test_a_digest_that_nothing_here_has_proves_nothing_against_a_kubelet(there):
-    verdict = judged(lambda _now: (UP, None, True, "sha256:reckoned otherwise"), there=there, config="sha256:ours")
-    assert (verdict.is_good, verdict.has_ours) == (True, True)
-    assert "another digest" in verdict.reason
-    assert "healthz" in verdict.reason
-
-
-def test_a_kubelet_that_names_what_was_written_leaves_nothing_to_say():
-    for there in ("sha256:ours", "sha256:written since"):
-        verdict = judged(lambda _now: (UP, True, True, "sha256:ours"), there=there, config="sha256:ours")
-        assert (verdict.is_good, verdict.has_ours, verdict.reason) == (True, True, "")
-
-
-def test_what_a_kubelet_has_read_is_not_asked_for_where_it_does_not_say_or_nobody_knows_what_it_should_be():
-    assert judged(lambda _now: (UP, True, True, ""), config="sha256:ours").is_good
-    assert judged(lambda _now: (UP, True, True, "sha256:others")).is_good
 
 
 HAD = InForce.of(["kubelet", "--node-ip=192.0.2.1", "--v=2"], ["ecr"])
