@@ -198,7 +198,13 @@ def agent_pod(
     spec = json.loads(json.dumps(_daemonset()))
     agent = next(each for each in spec["containers"] if each["name"] == "agent")
     agent["args"] = [each for each in agent["args"] if not each.startswith("--grants")]
-    agent["args"] += ["--spread=0", *(["--uninstall"] if uninstall else []), "--", "--settle=4", f"--service={service}"]
+    agent["args"] += [
+        "--spread=0",
+        *(["--uninstall"] if uninstall else []),
+        "--",
+        "--stable-for=4",
+        f"--service={service}",
+    ]
     agent["image"], agent["imagePullPolicy"] = IMAGE, "Never"
     del agent["livenessProbe"]  # the reporter answers it
     if security is not None:

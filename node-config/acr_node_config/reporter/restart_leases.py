@@ -103,7 +103,7 @@ class RestartSemaphore:
         return plain_text(str(annotations.get(REJECTED + content, "")))
 
     def reject(self, content: str, why: str) -> None:
-        """Tell all nodes that this one did not live with *content*. It takes several tries when others write too."""
+        """Tell all nodes that this one was not healthy with *content*. It takes several tries when others write too."""
         for _ in range(5):
             lease = self.api.get(self._path(ROLLOUT))
             annotations = dict(lease["metadata"].get("annotations") or {})

@@ -9,9 +9,10 @@ import pytest
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG, flag
 from acr_node_config.hostfs.host_files import HostFiles
 from acr_node_config.install import bundle
-from acr_node_config.install.journal import FOLDER, Journal, State
+from acr_node_config.install.journal import Journal
 from acr_node_config.install.requests import InstallRequest
 from acr_node_config.install.rollback_guard import Guard
+from acr_node_config.install.state import FOLDER, State
 from acr_node_config.kubelet_config.provider_entries import NAME, TOKEN_NAME
 from acr_node_config.model import steps
 from acr_node_config.model.errors import (
@@ -93,7 +94,7 @@ def test_installing_it_again_writes_nothing_and_restarts_nothing(site, service, 
     assert site.world.tree() == before
     assert (outcome.changed, outcome.restarted, service.restarts) == ((), False, 1)
     assert [each for each in written if FOLDER not in each] == []
-    assert node.plan(request(first, site.placement)).open == ()
+    assert node.plan(request(first, site.placement)).missing == ()
 
 
 def test_a_new_program_alone_needs_no_restart(site, service, first, second):
@@ -267,11 +268,11 @@ def test_healthz_that_never_comes_is_a_rejection(site, service, first):
     node = site.world.node(service)
     host = node.host
 
-    class Sick(type(node.kubelet("", {}, "", ""))):
+    class Sick(node.system.kubelet_type):
         def is_healthy(self):
             return service.restarts != 1
 
-    node.kubelet = lambda _unit, flags, _program, _config: Sick(service, flags)
+    node.system.kubelet_type = Sick
     with pytest.raises(RejectedError, match="healthz"):
         node.install(request(first, site.placement))
     assert host.stat(f"{site.placement.bin_dir}/{NAME}").is_absent
@@ -348,7 +349,7 @@ def test_what_nobody_restarted_for_is_restarted_for_later(site, first):
     site.world.node(None).install(request(first, site.placement))
     service = StandinService(site.world)
     node = site.world.node(service)
-    mark = node.kubelet("", {}, "", "").start_id()
+    mark = node.system.kubelet(site.placement).start_id()
     record = node.state.record()
     node.state.host.apply(steps.MakeFolder(FOLDER, 0o700, is_ours=True))
     node.state.write_record(replace(record, installed=replace(record.installed, applied_under=mark)))
@@ -375,16 +376,15 @@ def test_a_baked_node_whose_kubelet_crashes_is_left_to_its_operator_who_can_unin
 
 
 def test_the_guard_is_there_while_the_kubelet_restarts_and_gone_afterwards(site, service, first):
-    node = site.world.node(service)
     seen = []
 
     class Watching(StandinService):
         def restart(self, unit):
-            guard = Guard(HostFiles(str(site.world.root)), FOLDER)
+            guard = Guard(HostFiles(str(site.world.root)), FOLDER, None)
             seen.append((guard.is_armed, State(HostFiles(str(site.world.root))).journal().phase))
             super().restart(unit)
 
-    node.service = Watching(site.world)
+    node = site.world.node(Watching(site.world))
     node.install(request(first, site.placement))
 
     assert seen == [(True, "applied")]

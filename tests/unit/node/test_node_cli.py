@@ -110,7 +110,12 @@ def test_files_only_puts_files_and_says_what_is_left_to_do(capfd, tmp_path, bund
 
 @pytest.mark.parametrize(
     "words",
-    [("install", "--bin-dir", "relative"), ("install", "--settle", "100"), ("install", "--mode", "x"), ("nothing",)],
+    [
+        ("install", "--bin-dir", "relative"),
+        ("install", "--stable-for", "100"),
+        ("install", "--mode", "x"),
+        ("nothing",),
+    ],
 )
 def test_a_command_line_that_is_not_understood_ends_with_2(capfd, words):
     with pytest.raises(SystemExit) as ended:
@@ -124,7 +129,7 @@ def test_help_says_what_each_exit_code_means(capfd):
         node_cli.run(["--help"])
     assert ended.value.code == 0
     out = capfd.readouterr().out
-    assert "rejected: the kubelet did not live with it" in out
+    assert "rejected: the kubelet was not healthy with it" in out
     assert "==SUPPRESS==" not in out
 
 

@@ -141,7 +141,7 @@ class FakeNode:
     def plan(self, settings):
         wanted = self._wanted(settings)
         if self.rejected and self.rejected == wanted[CONFIG]:
-            return Plan(("write " + CONFIG,), restarts=True, rejection="the kubelet did not live with it before")
+            return Plan(("write " + CONFIG,), restarts=True, rejection="the kubelet was not healthy with it before")
         changes = [path for path, content in wanted.items() if self.text(path) != content]
         return Plan(tuple(f"write {path}" for path in changes), restarts=CONFIG in changes)
 
@@ -154,7 +154,7 @@ class FakeNode:
         if plan.restarts and not self.lives_with(wanted[CONFIG]):
             self.restarts += 2
             self.rejected = wanted[CONFIG]
-            raise ProgramError("the kubelet did not live with it", remedy="Read its log.", code=REJECTED)
+            raise ProgramError("the kubelet was not healthy with it", remedy="Read its log.", code=REJECTED)
         for path, content in wanted.items():
             if self.text(path) != content:
                 self.at(path).write_text(content)
