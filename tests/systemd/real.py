@@ -197,9 +197,9 @@ def agent_pod(
     """
     spec = json.loads(json.dumps(_daemonset()))
     agent = next(each for each in spec["containers"] if each["name"] == "agent")
-    agent["args"] = [each for each in agent["args"] if not each.startswith("--grants")]
+    agent["args"] = [each for each in agent["args"] if not each.startswith("--lease-dir")]
     agent["args"] += [
-        "--spread=0",
+        "--rollout-window=0",
         *(["--uninstall"] if uninstall else []),
         "--",
         "--stable-for=4",

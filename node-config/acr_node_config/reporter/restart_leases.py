@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-from acr_node_config.rollout.agent_status import plain_text
+from acr_credential_provider.kube_api.client import ApiRefusedError
 
-from .kube_client import ApiRefusedError
+from acr_node_config.rollout.agent_status import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ def slot_name(number: int) -> str:
 
 
 class Api(Protocol):
-    """What is needed of `kube_client.NodeKubeClient`."""
+    """What is needed of `KubeClient`."""
 
     def get(self, path: str) -> dict[str, Any]:
         """Return what is at *path*."""
