@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import yaml
+from acr_credential_provider.kubelet.config_validation import problems
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG, flag
 from acr_node_config.hostfs.host_files import HostFiles
 from acr_node_config.install import bundle, plan
@@ -22,7 +23,7 @@ from acr_node_config.install.rollback_guard import Guard
 from acr_node_config.install.state import State
 from acr_node_config.kubelet.health_gate import Clock, HealthGate
 from acr_node_config.kubelet.service_manager import ServiceState, UnitText
-from acr_node_config.kubelet_config.document import Document, problems
+from acr_node_config.kubelet_config.document import Document
 from acr_node_config.kubelet_config.provider_entries import NAME, NAMES
 from acr_node_config.model.environment_file import EnvironmentFile, split
 from acr_node_config.model.errors import ServiceError

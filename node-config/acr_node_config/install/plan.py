@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.fastpath.lookup import SETTINGS
+from acr_credential_provider.kubelet.config_validation import problems
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG
 
 from acr_node_config.hostfs.safe_path import ancestors
-from acr_node_config.kubelet_config.document import problems
 from acr_node_config.kubelet_config.provider_entries import NAME, TOKEN_NAME, entries, left_out, put_in, take_out
 from acr_node_config.model import steps
 from acr_node_config.model.environment_file import EnvironmentFile

@@ -15,10 +15,9 @@ from typing import Any
 import yaml
 
 from acr_credential_provider.model.config_problem import ConfigProblem
+from acr_credential_provider.model.yaml_depth import TooDeepError, refuse_depth
 
 _DEEPEST = 8
-_SAFE_DEPTH = 20
-"""Levels of nesting that the C parser is given; settings have five."""
 _ODD_SPACES = "\u00a0\u2002\u2003\u2007\u2009\u202f\u3000"
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 _QUOTES = "\u201c\u201d\u201e\uff02\u2018\u2019\uff07"
@@ -206,23 +205,6 @@ def parse(text: str, *, first_line: int = 1, by_key: bool = False) -> LocatedNod
     else:
         return _spot(node, first_line, _DEEPEST) if node else LocatedNode(first_line, "")
     raise outcome
-
-
-class TooDeepError(yaml.YAMLError):
-    """Nested deeper than the C parser may be given; *line* counts from 0."""
-
-    def __init__(self, line: int) -> None:
-        super().__init__()
-        self.line = line
-
-
-def refuse_depth(text: str) -> None:
-    """Raise `TooDeepError` when *text* is nested deeper than settings ever are: the C parser would overflow."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _SAFE_DEPTH:
-            raise TooDeepError(event.start_mark.line if event.start_mark else 0)
 
 
 def _masked(text: str, aliases: list[Any]) -> str:
