@@ -142,7 +142,7 @@ class DaemonSet:
             for name, value in (("KUBERNETES_SERVICE_HOST", ADDRESS), ("KUBERNETES_SERVICE_PORT", str(PORT)))
         ]
         arguments = [
-            "--spread=0",
+            "--rollout-window=0",
             "--",
             "--mode=files-only",
             "--service=none",

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from acr_credential_provider.kubelet.config_validation import problems
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG
-from acr_node_config.kubelet_config.document import problems
 from acr_node_config.model.environment_file import EnvironmentFile
 from support.harness import FROZEN
 

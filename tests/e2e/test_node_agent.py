@@ -65,9 +65,9 @@ class NodeTree:
 
     def start(self, *options, status="status"):
         json_exchange.drop(str(self.folder / status), STATUS)  # what one says that was killed is no news of this one
-        words = ["node", "agent", "--host-root", str(self.root), "--status", str(self.folder / status)]
+        words = ["node", "agent", "--host-root", str(self.root), "--status-dir", str(self.folder / status)]
         words += ["--settings-from", str(self.folder / "settings"), "--credentials-from"]
-        words += [str(self.folder / "credentials"), "--spread=0", *options, "--", *INSTALLER]
+        words += [str(self.folder / "credentials"), "--rollout-window=0", *options, "--", *INSTALLER]
         with (self.folder / "agent.log").open("ab") as log:
             agent = subprocess.Popen(
                 [*((sys.executable, old_kernel.__file__) if self.is_old else ()), str(harness.FROZEN), *words],

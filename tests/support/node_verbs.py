@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from acr_node_config.install.journal import FOLDER
+from acr_node_config.install.state import FOLDER
 
 from support.node_world import covering, request
 

@@ -13,25 +13,28 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import yaml
+from acr_credential_provider.kubelet.config_validation import problems
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG, flag
 from acr_node_config.hostfs.host_files import HostFiles
-from acr_node_config.install import bundle
-from acr_node_config.install.journal import State
+from acr_node_config.install import bundle, plan
 from acr_node_config.install.node import Node
 from acr_node_config.install.requests import InstallRequest
 from acr_node_config.install.rollback_guard import Guard
-from acr_node_config.kubelet import loaded_config
-from acr_node_config.kubelet.health_gate import Clock
+from acr_node_config.install.state import State
+from acr_node_config.kubelet.health_gate import Clock, HealthGate
 from acr_node_config.kubelet.service_manager import ServiceState, UnitText
-from acr_node_config.kubelet_config.document import Document, problems
+from acr_node_config.kubelet_config.document import Document
 from acr_node_config.kubelet_config.provider_entries import NAME, NAMES
 from acr_node_config.model.environment_file import EnvironmentFile, split
 from acr_node_config.model.errors import ServiceError
 from acr_node_config.model.facts import HostFile, NodeFacts, ProviderConfig, RunningKubelet
-from acr_node_config.model.running_config import InForce
+from acr_node_config.model.running_config import RunningConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from acr_node_config.model.placement import Placement
 
 UNIT = "kubelet.service"
 FOLDERS = (
@@ -101,10 +104,9 @@ class StandinService:
 class StandinKubelet:
     """What `KubeletProbe` sees, of the one above."""
 
-    def __init__(self, service: StandinService, flags: dict[str, str] | None, config: str) -> None:
+    def __init__(self, service: StandinService, flags: dict[str, str] | None) -> None:
         self._service = service
         self._flags = flags
-        self._config = config
 
     def state(self) -> ServiceState:
         return self._service.state(UNIT)
@@ -116,25 +118,43 @@ class StandinKubelet:
         words = self._service.world.kept()["words"]
         return None if self._flags is None else all(flag(words, name) == it for name, it in self._flags.items())
 
-    def in_force(self, pid: int) -> InForce | None:
+    def running_config(self, pid: int) -> RunningConfig | None:
         world = self._service.world
         words = world.kept()["words"]
         path = flag(words, CONFIG_FLAG)
         files = world.files(path) if path and world.at(path).exists() else []
         names = [name for file in files for name in Document.parse(file.read_bytes(), str(file)).names]
-        return InForce.of(words, [name for name in names if name not in NAMES])
+        return RunningConfig.of(words, [name for name in names if name not in NAMES])
 
-    def config_there(self) -> str:
-        return self._service.world.digest(self._config)
-
-    def config_read(self) -> str:
-        world = self._service.world
-        read = world.kept().get("config", "") if world.tells_config else ""
-        return world.reckons.format(read) if read else ""
+    def restart(self) -> int:
+        pid = self.state().pid
+        self._service.restart(UNIT)
+        return pid
 
     def start_id(self) -> str:
         kept = self._service.world.kept()
         return f"{kept['boot']} {kept['pid']}" if kept["pid"] else ""
+
+
+@dataclass
+class StandinSystem:
+    """What `HostSystem` gives, of the node below; *tried* is told each program that is tried."""
+
+    world: World
+    service: StandinService | None
+    tried: Callable[[str], None]
+    kubelet_type: type[StandinKubelet] = StandinKubelet
+
+    def discover(self) -> NodeFacts:
+        return self.world.facts()
+
+    def kubelet(self, placement: Placement | None, *, is_leaving: bool = False) -> StandinKubelet | None:
+        if self.service is None or placement is None or not placement.unit:
+            return None
+        return self.kubelet_type(self.service, {} if is_leaving else plan.visible_flags(placement))
+
+    def smoke_test(self, tree: str) -> None:
+        self.tried(tree)
 
 
 @dataclass
@@ -152,10 +172,6 @@ class World:
     defaults: tuple[str, str] = ("", "")
     """A file and a folder that this kubelet takes for its flags once both are there."""
     is_healthy: bool = True
-    tells_config: bool = True
-    """Whether its metrics can be read without a login."""
-    reckons: str = "{}"
-    """What it makes of the digest that we reckon: a fork, or a later version, may have another."""
     refuses: str = ""
     """A text in its config that this kubelet crashes with, whatever the rules say."""
     time: list[float] = field(default_factory=lambda: [0.0])
@@ -233,14 +249,9 @@ class World:
         place = self.at(config)
         return sorted(place.iterdir()) if place.is_dir() else [place]
 
-    def digest(self, config: str) -> str:
-        found = [file.read_bytes() for file in self.files(config) if file.exists()] if config else []
-        return loaded_config.digest(found) if found else ""
-
     def start_kubelet(self) -> str:
         kept, words = self.kept(), self.words()
         fault = self.faults(words)
-        kept["config"] = self.digest(flag(words, CONFIG_FLAG))
         kept |= {"next": kept["next"] + 1, "restarts": 0, "words": words, "crashes": bool(fault)}
         kept["pid"] = 0 if fault else kept["next"]
         self.keep(kept)
@@ -273,14 +284,11 @@ class World:
         host = HostFiles(str(self.root), after_each)
         state = State(host)
 
-        def kubelet(_unit, flags, _program, config):
-            return StandinKubelet(service, flags, config)
-
         def sleep(seconds: float) -> None:
             self.time[0] += seconds
 
-        clock = Clock(lambda: self.time[0], sleep)
-        return Node(host, state, Guard(host, state.folder), self.facts, service, kubelet, clock, 15.0, 38.0, tried)
+        gate = HealthGate(Clock(lambda: self.time[0], sleep))
+        return Node(host, state, Guard(host, state.folder, service), StandinSystem(self, service, tried), gate)
 
     def tree(self) -> dict[str, str]:
         """Return all that is on the node, as text that is the same for the same bytes and modes."""

@@ -167,7 +167,6 @@ def _config(features: dict[str, bool]) -> dict[str, Any]:
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "address": "127.0.0.1",
-        "readOnlyPort": 10255,
         "authentication": {"anonymous": {"enabled": False}, "webhook": {"enabled": False}},
         "authorization": {"mode": "AlwaysAllow"},
         "containerRuntimeEndpoint": f"unix://{SOCKET}",
@@ -198,8 +197,14 @@ def agent_pod(
     """
     spec = json.loads(json.dumps(_daemonset()))
     agent = next(each for each in spec["containers"] if each["name"] == "agent")
-    agent["args"] = [each for each in agent["args"] if not each.startswith("--grants")]
-    agent["args"] += ["--spread=0", *(["--uninstall"] if uninstall else []), "--", "--settle=4", f"--service={service}"]
+    agent["args"] = [each for each in agent["args"] if not each.startswith("--lease-dir")]
+    agent["args"] += [
+        "--rollout-window=0",
+        *(["--uninstall"] if uninstall else []),
+        "--",
+        "--stable-for=4",
+        f"--service={service}",
+    ]
     agent["image"], agent["imagePullPolicy"] = IMAGE, "Never"
     del agent["livenessProbe"]  # the reporter answers it
     if security is not None:

@@ -98,7 +98,7 @@ def test_files_of_a_pattern_keep_their_flags_and_are_given_back(folder, service)
         assert done.returncode == 0, done.stderr
         assert [word for word in machine.words() if "image-credential" not in word] == words
         assert machine.node("verify").stdout == "all is well\n"
-        done = machine.node("uninstall", "--service", service, "--settle", "4")
+        done = machine.node("uninstall", "--service", service, "--stable-for", "4")
         assert done.returncode == 0, done.stderr
         assert (machine.tree(), machine.words()) == (before, words)
 
@@ -125,7 +125,7 @@ def test_providers_that_a_script_names_itself_are_joined(folder):
         assert names == [OTHERS, "aliyun-acr-credential-provider"]
         assert machine.node("verify").stdout == "all is well\n"
         assert machine.node_from_pod("verify").stdout == "all is well\n"
-        assert machine.node("uninstall", "--settle", "4").returncode == 0
+        assert machine.node("uninstall", "--stable-for", "4").returncode == 0
         assert (machine.tree(), machine.words()) == (before, words)
 
 

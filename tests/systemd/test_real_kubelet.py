@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from acr_node_config.kubelet import loaded_config
 from acr_node_config.rollout.agent_status import READY, REJECTED, UNINSTALLED
 from cluster.machine import SYSCTLS
 from systemd.machine import NAME, SETTINGS, STATE
@@ -62,22 +61,16 @@ def test_it_lives_with_the_plugin_says_so_itself_and_is_given_back(machine, serv
     done = machine.node(*INSTALL, *way)
 
     assert done.returncode == 0, done.stderr
-    assert "lives with it" in done.stdout
+    assert "healthy with" in done.stdout
     assert "--image-credential-provider-bin-dir=/opt/" in machine.command_line()
-    metrics = machine.say("curl", "--silent", "http://127.0.0.1:10255/metrics").encode()
-    assert loaded_config.named(metrics) == loaded_config.digest([(machine.inside / CONFIG.lstrip("/")).read_bytes()])
     assert machine.node("verify").stdout == "all is well\n"
     assert starts(machine) == 2
 
     assert machine.node(*INSTALL, *way).stdout == "nothing was to be done\n"
-    machine.run("sh", "-c", f"echo '# by hand' >> {CONFIG}")
-    assert "another configuration" in machine.node("verify").stderr
-    assert "another configuration" in machine.node_from_pod("verify").stderr
-    machine.run("sed", "-i", "$d", CONFIG)
     assert machine.node_from_pod("verify").stdout == "all is well\n"
     assert starts(machine) == 2
 
-    done = machine.node("uninstall", *way, "--settle", "4")
+    done = machine.node("uninstall", *way, "--stable-for", "4")
     assert done.returncode == 0, done.stderr
     assert machine.tree() == before
     assert machine.runs()
@@ -148,7 +141,7 @@ def test_the_daemonsets_agent_restarts_the_kubelet_that_runs_it_and_gives_the_no
     assert starts(machine) == 3
     assert machine.runs()
 
-    # Settings that this kubelet does not live with: it has what it had before.
+    # Settings that this kubelet is not healthy with: it has what it had before.
     machine.put(f"{PUSHED}/settings/settings.yaml", SETTINGS + TOKENS)
     machine.wait_for_agent(REJECTED)
     assert "crash-loops" in machine.agent()["message"]

@@ -54,7 +54,7 @@ def test_the_kubelet_of_the_unit_is_found_and_nothing_of_strangers_is_run(strang
     assert node("verify").stdout == "all is well\n"
     assert not (strange.inside / MARK.lstrip("/")).exists()
 
-    done = node("uninstall", "--settle", "4", "--service", way)
+    done = node("uninstall", "--stable-for", "4", "--service", way)
     assert done.returncode == 0, done.stderr
     assert strange.runs()
 

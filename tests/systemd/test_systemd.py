@@ -12,7 +12,7 @@ import pytest
 from support import harness
 from systemd.machine import NAME, STATE, Machine
 
-INSTALL = ("install", "--settings", "/settings/settings.yaml", "--settle", "4")
+INSTALL = ("install", "--settings", "/settings/settings.yaml", "--stable-for", "4")
 GUARD = f"{NAME}-guard.service"
 TOKENS = """\
   - instanceId: cri-fedcba9876543210
@@ -76,11 +76,11 @@ def test_an_operator_installs_upgrades_rolls_back_and_uninstalls(machine, servic
     assert done.returncode == 0, done.stderr
     assert (machine.kubelet()["MainPID"], len(machine.say("ls", f"/opt/{NAME}/bin/.{NAME}").split())) == (pid, 2)
 
-    assert machine.node("rollback", *way, "--settle", "4").returncode == 0
+    assert machine.node("rollback", *way, "--stable-for", "4").returncode == 0
     assert machine.status()["isGood"]
     assert machine.kubelet()["MainPID"] == pid
 
-    done = machine.node("uninstall", *way, "--settle", "4")
+    done = machine.node("uninstall", *way, "--stable-for", "4")
     assert done.returncode == 0, done.stderr
     assert machine.tree() == before
     assert machine.runs()
@@ -97,7 +97,7 @@ def test_a_pod_does_the_same_from_other_mounts_and_another_network(machine, serv
     assert "could not be asked" not in done.stderr  # /healthz, though the network is another one
     assert "--image-credential-provider-bin-dir=/opt/" in machine.command_line()
     assert machine.node_from_pod("verify").returncode == 0
-    done = machine.node_from_pod("uninstall", "--settle", "4", "--service", service)
+    done = machine.node_from_pod("uninstall", "--stable-for", "4", "--service", service)
     assert done.returncode == 0, done.stderr
     assert machine.tree() == before
     assert machine.runs()
@@ -263,7 +263,7 @@ def test_a_power_cut_with_a_kubelet_that_lives_with_it_is_confirmed_later_not_un
 def test_a_power_cut_while_uninstalling_ends_uninstalled(machine):
     before = machine.tree()
     assert machine.node(*INSTALL).returncode == 0
-    installer = machine.start(f"/bundle/{NAME}", "node", "uninstall", "--settle", "4")
+    installer = machine.start(f"/bundle/{NAME}", "node", "uninstall", "--stable-for", "4")
     after_journal(machine, "applied", machine.cut_power)
     installer.communicate()
 
@@ -272,7 +272,7 @@ def test_a_power_cut_while_uninstalling_ends_uninstalled(machine):
     machine.wait_until(machine.runs)
     # The guard looks first, and whoever comes meanwhile is told that somebody is at work.
     machine.wait_until(lambda: machine.run("systemctl", "is-active", "--quiet", GUARD).returncode != 0)
-    done = machine.node("uninstall", "--settle", "4")
+    done = machine.node("uninstall", "--stable-for", "4")
     assert done.returncode == 0, done.stderr
     assert machine.runs()
     assert machine.tree() == before

@@ -43,7 +43,7 @@ class ProgramError(NodeConfigError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an installation would change, in words; *is_rejected* when a kubelet of this node did not live with it."""
+    """What an installation would change, in words; *rejection* says why this node rejected it before."""
 
     changes: tuple[str, ...]
     restarts: bool

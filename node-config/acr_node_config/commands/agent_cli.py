@@ -138,11 +138,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help=f"mounted Secret; its keys become files in {mounted_settings.CREDENTIALS}",
     )
-    parser.add_argument("--status", type=folder_argument, metavar="DIR", help="what the reporter reads")
+    parser.add_argument("--status-dir", type=folder_argument, metavar="DIR", help="what the reporter reads")
     parser.add_argument(
-        "--grants", type=folder_argument, metavar="DIR", help="what it answers; without it nobody is asked"
+        "--lease-dir", type=folder_argument, metavar="DIR", help="what it answers; without it nobody is asked"
     )
-    parser.add_argument("--spread", type=float, default=SPREAD, help=f"seconds in which nodes take settings ({SPREAD})")
+    parser.add_argument(
+        "--rollout-window", type=float, default=SPREAD, help=f"seconds in which nodes take settings ({SPREAD})"
+    )
     parser.add_argument("--uninstall", action="store_true", help="make the node what it was, and stay idle")
     parser.add_argument("--own-image", default=os.environ.get("OWN_IMAGE", ""), help="this pod's image (OWN_IMAGE)")
     parser.add_argument("--allow-own-image", action="store_true", help="even if it is pulled with the plugin's logins")

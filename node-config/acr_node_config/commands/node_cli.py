@@ -22,17 +22,17 @@ from acr_credential_provider.exec.watchdog import report
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.model.errors import CredentialProviderError
 
-from acr_node_config.discovery import discovery
 from acr_node_config.hostfs import host_exec
 from acr_node_config.hostfs.host_files import HostFiles
 from acr_node_config.hostfs.host_reader import LARGEST
 from acr_node_config.install import bundle as bundles
-from acr_node_config.install.journal import FOLDER, State
 from acr_node_config.install.node import Node
 from acr_node_config.install.requests import InstallRequest
 from acr_node_config.install.rollback_guard import Guard
-from acr_node_config.kubelet import loaded_config, probe
-from acr_node_config.kubelet.health_gate import BUDGET, SETTLE, Clock
+from acr_node_config.install.state import State
+from acr_node_config.install.system import HostSystem
+from acr_node_config.kubelet import probe
+from acr_node_config.kubelet.health_gate import BUDGET, STABLE_FOR, HealthGate
 from acr_node_config.kubelet.service_manager import (
     BUS_SOCKET,
     WAYS,
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from acr_node_config.install.transaction import Outcome
-    from acr_node_config.model.facts import NodeFacts
 
 DESCRIPTION = "Installs the plugin on a node, keeps it there, and takes it away again."
 EPILOG = f"""\
@@ -59,7 +58,7 @@ exit codes:
   1  failed; the node is as it was, or the next run brings it there
   2  the command line was not understood
   3  refused: this node cannot be changed safely; nothing was changed
-  4  rejected: the kubelet did not live with it, now or the last time; it has what it had before
+  4  rejected: the kubelet was not healthy with it, now or the last time; it has what it had before
   5  another installer is at work on this node
 
 examples:
@@ -118,10 +117,7 @@ def _parser() -> CommandParser:
     add("verify", _verify, "try what is installed: files, program, kubelet; exit code 1 if something is wrong")
     _add_service(add("rollback", _rollback, "go back to what was before the last change"))
     _add_service(add("uninstall", _uninstall, "take it all away; the node is as it was before"))
-    verbs.add_parser("healthz").set_defaults(
-        run=_healthz
-    )  # these two are for ourselves, from a pod with another network
-    verbs.add_parser("loaded-config").set_defaults(run=_loaded_config)
+    verbs.add_parser("healthz").set_defaults(run=_healthz)  # for `KubeletProbe` in a pod with another network
     for word, (_module, purpose) in LAZY_SUBCOMMANDS.items():
         verbs.add_parser(word, help=purpose, add_help=False)
     return parser
@@ -145,7 +141,11 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
         "--service", choices=WAYS, default="auto", help="how to have the kubelet restarted (auto: D-Bus, or systemctl)"
     )
     parser.add_argument(
-        "--settle", type=_seconds, default=SETTLE, metavar="SECONDS", help=f"the kubelet must run for ({SETTLE:.0f})"
+        "--stable-for",
+        type=_seconds,
+        default=STABLE_FOR,
+        metavar="SECONDS",
+        help=f"how long the kubelet must run, healthy, as one process ({STABLE_FOR:.0f})",
     )
 
 
@@ -165,21 +165,20 @@ def _seconds(text: str) -> float:
 
 def _install(options: argparse.Namespace) -> int:
     node = _node(options)
-    return _tell(options, node.install(_request(options, node)))
+    return _print_outcome(options, node.install(_request(options, node)))
 
 
 def _plan(options: argparse.Namespace) -> int:
     node = _node(options)
-    found = node.plan(_request(options, node))
+    plan = node.plan(_request(options, node))
     if options.output == "json":
-        _print(json.dumps(found.to_dict(), indent=2))
+        _print(json.dumps(plan.to_dict(), indent=2))
         return 0
-    listed: list[steps.Step] = [*found.open, *([steps.Restart(found.restarts)] if found.restarts else [])]
-    for step in listed:
+    for step in plan.to_do:
         _print(steps.words(step))
-    if not listed:
+    if not plan.to_do:
         _print("nothing is to be done")
-    _tell_notes((*found.notes, *((f"it was rejected before: {found.rejected}",) if found.rejected else ())))
+    _print_notes((*plan.notes, *((f"it was rejected before: {plan.rejected}",) if plan.rejected else ())))
     return 0
 
 
@@ -188,7 +187,7 @@ def _bake(options: argparse.Namespace) -> int:
     node = _node(options)
     outcome = node.install(_request(options, node))
     node.forget_cache()
-    return _tell(options, outcome)
+    return _print_outcome(options, outcome)
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -199,37 +198,36 @@ def _status(options: argparse.Namespace) -> int:
     if status.installed is None:
         _print("nothing is installed")
     else:
-        about = status.installed
-        _print(f"installed: {about.version} in {about.tree}")
-        _print(f"kubelet: {'lives with it' if about.confirmed else 'was not yet seen to live with it'}")
+        _print(f"installed: {status.installed.version} in {status.installed.tree}")
+        health = "healthy" if status.installed.confirmed else "not yet seen healthy"
+        _print(f"kubelet: {health} with this configuration")
     for path in status.drifted:
         _print(f"not as it was left: {path}")
     if status.interrupted:
         _print(f"interrupted: {status.interrupted}; the next install, rollback or uninstall ends it")
     if status.guard_acted:
         _print(f"the guard put the kubelet's files back: {status.guard_acted}")
-    for _key, reason, _at in status.rejected:
-        _print(f"rejected: {reason}")
+    for rejected in status.rejected:
+        _print(f"rejected: {rejected.reason}")
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
     node = _node(options)
-    wrong, remarks = node.verify(), node.remarks()
+    wrong = node.verify()
     if options.output == "json":
-        _print(json.dumps({"problems": wrong, "notes": remarks}, indent=2))
+        _print(json.dumps({"problems": wrong}, indent=2))
     else:
         _print("\n".join(wrong) or "all is well")
-        _tell_notes(remarks)
     return 1 if wrong else 0
 
 
 def _rollback(options: argparse.Namespace) -> int:
-    return _tell(options, _node(options).rollback())
+    return _print_outcome(options, _node(options).rollback())
 
 
 def _uninstall(options: argparse.Namespace) -> int:
-    return _tell(options, _node(options).uninstall())
+    return _print_outcome(options, _node(options).uninstall())
 
 
 def _healthz(_options: argparse.Namespace) -> int:
@@ -238,40 +236,17 @@ def _healthz(_options: argparse.Namespace) -> int:
     return 0 if is_well else 1
 
 
-def _loaded_config(_options: argparse.Namespace) -> int:
-    _print(loaded_config.ask())
-    return 0
-
-
 def _node(options: argparse.Namespace) -> Node:
-    """Put the parts together for the node at ``--host-root``."""
-    root = options.host_root
-    host = HostFiles(root)
-    state = State(host)
+    """Return the installer of the node at ``--host-root``."""
+    host = HostFiles(options.host_root)
     service = _service(host, getattr(options, "service", "auto"))
-
-    def look() -> NodeFacts:
-        return discovery.discover(
-            root,
-            ask_unit=service.text if service else None,
-            main_pid=(lambda unit: service.state(unit).pid) if service else None,
-            is_image=options.is_image,
-        )
-
-    def kubelet(unit: str, flags: dict[str, str], program: str, config: str) -> probe.KubeletProbe | None:
-        return probe.KubeletProbe(service, unit, root, flags, program, config) if service else None
-
+    state = State(host)
     return Node(
-        host=host,
-        state=state,
-        guard=Guard(host, state.folder),
-        look=look,
-        service=service,
-        kubelet=kubelet,
-        clock=Clock(),
-        settle=getattr(options, "settle", SETTLE),
-        budget=BUDGET,
-        try_out=lambda tree: bundles.smoke_test(host, tree, f"{FOLDER}/try-out"),
+        host,
+        state,
+        Guard(host, state.folder, service),
+        HostSystem(host, service, options.is_image),
+        HealthGate(stable_for=getattr(options, "stable_for", STABLE_FOR)),
     )
 
 
@@ -347,7 +322,7 @@ def settings_at(path: str) -> bytes:
     raise RefusedError(f"{path} cannot be read: {why}", remedy="Name the settings' file with --settings.")
 
 
-def _tell(options: argparse.Namespace, outcome: Outcome) -> int:
+def _print_outcome(options: argparse.Namespace, outcome: Outcome) -> int:
     if options.output == "json":
         document = {
             "verb": outcome.verb,
@@ -361,14 +336,14 @@ def _tell(options: argparse.Namespace, outcome: Outcome) -> int:
     for path in outcome.changed:
         _print(f"changed {path}")
     if outcome.restarted:
-        _print("the kubelet was restarted" + (", and lives with it" if outcome.confirmed else ""))
+        _print("the kubelet was restarted" + (" and is healthy with this configuration" if outcome.confirmed else ""))
     if not outcome.changed:
         _print("nothing was to be done")
-    _tell_notes(outcome.notes)
+    _print_notes(outcome.notes)
     return 0
 
 
-def _tell_notes(notes: tuple[str, ...]) -> None:
+def _print_notes(notes: tuple[str, ...]) -> None:
     for note in notes:
         sys.stderr.write(f"note: {note}\n")
 

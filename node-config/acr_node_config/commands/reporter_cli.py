@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.console.command_line import CommandParser, folder_argument
 from acr_credential_provider.exec.watchdog import report
+from acr_credential_provider.kube_api.client import KubeClient
+from acr_credential_provider.kube_api.in_cluster import SERVICE_ACCOUNT, InCluster
 from acr_credential_provider.model.errors import ConfigurationError
 
 from acr_node_config.reporter import node_report
 from acr_node_config.reporter.health_server import HealthServer, Page
-from acr_node_config.reporter.kube_client import SERVICE_ACCOUNT, NodeKubeClient
 from acr_node_config.reporter.reporter import Clocks, Reporter
 from acr_node_config.reporter.restart_leases import RestartSemaphore, slot_name
 
@@ -39,7 +40,7 @@ def run(arguments: list[str]) -> int:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda _number, _frame: stop.set())
     clocks = Clocks(_boot, time.time)
-    api = NodeKubeClient.in_cluster(os.environ, options.service_account)
+    api = KubeClient(InCluster.of(os.environ, options.service_account).find)
     names = [slot_name(number) for number in range(options.slots)]
     slots = RestartSemaphore(api, options.namespace, names, options.node, _boot) if names else None
     reporter = Reporter(options.node, options.status, options.grants, api, slots, clocks, report)
@@ -84,10 +85,10 @@ def _parser() -> argparse.ArgumentParser:
         "--namespace", default=os.environ.get("POD_NAMESPACE", "kube-system"), help="of the Leases (POD_NAMESPACE)"
     )
     parser.add_argument(
-        "--status", type=folder_argument, default="/status", metavar="DIR", help="what the agent writes (/status)"
+        "--status-dir", type=folder_argument, default="/status", metavar="DIR", help="what the agent writes (/status)"
     )
     parser.add_argument(
-        "--grants", type=folder_argument, default="/grants", metavar="DIR", help="what it reads (/grants)"
+        "--lease-dir", type=folder_argument, default="/grants", metavar="DIR", help="what it reads (/grants)"
     )
     parser.add_argument("--slots", type=int, default=1, help="nodes that may restart their kubelet at once; 0: all (1)")
     parser.add_argument("--host", default="", help="address to listen at (all)")

@@ -10,12 +10,12 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from acr_credential_provider.kubelet.config_validation import SUFFIXES
 from acr_credential_provider.kubelet.process import CONFIG_FLAG, RANCHER, Kubelet, find_kubelet
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
 
 from acr_node_config.hostfs import host_exec
 from acr_node_config.hostfs.host_reader import HostReader
-from acr_node_config.kubelet_config.validation import SUFFIXES
 from acr_node_config.model.environment_file import EnvironmentFile
 from acr_node_config.model.errors import ServiceError
 from acr_node_config.model.facts import (

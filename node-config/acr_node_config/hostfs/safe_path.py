@@ -22,6 +22,16 @@ MOST_LINKS = 40
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+def ancestors(path: str) -> list[str]:
+    """Return the folders that *path* lies in, the outermost first, without /.
+
+    >>> ancestors("/var/lib/x")
+    ['/var', '/var/lib']
+    """
+    names = path.strip("/").split("/")[:-1]
+    return ["/" + "/".join(names[: count + 1]) for count in range(len(names))]
+
+
 @contextmanager
 def parent(root: str, path: str, *, to_write: bool) -> Iterator[tuple[int, str]]:
     """Open the folder that *path* lies in; give its descriptor and the last name of *path*.

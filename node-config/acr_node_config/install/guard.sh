@@ -1,9 +1,9 @@
 #!/bin/sh
-# Puts the kubelet's files back if it does not live with what was just installed, when nobody else is left to do it:
-# the installer was killed, or the power failed before it had seen the kubelet run. It needs nothing of ours, for what
-# we installed may be what is broken.
+# Puts the kubelet's files back if it is not healthy with what was just installed, when no installer is left to do it:
+# the installer was killed, or the power failed before it had seen the kubelet run. It needs nothing of ours, because
+# what we installed may be what is broken.
 #
-# It is told by the folder that it lies in:
+# It reads, from the folder that it lies in:
 #   terms    UNIT, PID and BOOT (which process of it has not read the files yet), HEALTH (yes if /healthz answered
 #            before), STATE (the installer's folder, which it locks while it works), LINK (what starts this at boot)
 #   files    one line a file, in the order to put them back: "absent|file NUMBER PATH"
@@ -12,7 +12,7 @@
 set -u
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 here=${0%/*}
-SETTLE=${SETTLE:-15}
+STABLE_FOR=${STABLE_FOR:-15}
 PATIENCE=${PATIENCE:-90}
 CRASHES=3
 
@@ -46,7 +46,7 @@ wait_for_installer() {
     done
 }
 
-# Sets why; succeeds when the kubelet was one steady process for SETTLE looks in a row.
+# Sets why; succeeds when the kubelet was one steady process for STABLE_FOR looks in a row.
 is_healthy() {
     steady=0 last='' looks=0 first='' why='it did not come up'
     while [ "$looks" -lt "$PATIENCE" ]; do
@@ -61,7 +61,7 @@ is_healthy() {
         if [ "$(property "$now" ActiveState)" = active ] && [ "$now" = "$last" ]; then
             if answers; then
                 steady=$((steady + 1))
-                [ "$steady" -lt "$SETTLE" ] || return 0
+                [ "$steady" -lt "$STABLE_FOR" ] || return 0
             else
                 steady=0 why='its /healthz does not answer'
             fi
@@ -111,17 +111,17 @@ while [ -f "$here/terms" ] && is_old; do
 done
 [ -f "$here/terms" ] || exit 0 # the installer saw it through
 if is_healthy; then
-    say "$UNIT lives with what was installed"
+    say "$UNIT is healthy with what was installed"
     : >"$here/healthy"
     rm -f "$LINK"
     exit 0
 fi
 now=$(look)
 if [ "$(property "$now" ActiveState)" = inactive ] && [ "$(property "$now" Result)" = success ]; then
-    say "$UNIT is stopped, so nothing can be said of it"
+    say "$UNIT is stopped, so its health cannot be told"
     exit 0
 fi
-say "$UNIT does not live with what was installed ($why): putting its files back"
+say "$UNIT is not healthy with what was installed ($why): putting its files back"
 put_back
 printf '%s\n' "$why" >"$here/acted"
 rm -f "$LINK"

@@ -1,4 +1,4 @@
-"""What a node should have, step by step: pure. The order lets a kubelet start after each of them.
+"""The states that a node should have, in order: pure. A kubelet can start after each of them.
 
 program -> settings -> link -> CredentialProviderConfig -> flags; the way back is the exact reverse.
 """
@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.fastpath.lookup import SETTINGS
+from acr_credential_provider.kubelet.config_validation import problems
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG
 
-from acr_node_config.kubelet_config.document import problems
+from acr_node_config.hostfs.safe_path import ancestors
 from acr_node_config.kubelet_config.provider_entries import NAME, TOKEN_NAME, entries, left_out, put_in, take_out
 from acr_node_config.model import steps
 from acr_node_config.model.environment_file import EnvironmentFile
 from acr_node_config.model.errors import RefusedError
-from acr_node_config.model.placement import EnvironmentFlags, Placement, RancherFlags
+from acr_node_config.model.placement import EnvironmentFlags, Placement, RancherFlags, Refusal
 from acr_node_config.placement.rancher import drop_in
 
 from .bundle import HIDDEN
-from .journal import ancestors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,88 +30,104 @@ if TYPE_CHECKING:
     from acr_node_config.model.facts import NodeFacts
     from acr_node_config.model.steps import FileStep, PathState
 
-    from .bundle import Bundle
+    from .journal import Record
+    from .requests import InstallRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """What to install: the program at *tree* of the node, and the settings file if we bring it."""
+class DesiredState:
+    """What an installation wants of a node. *tree* is the folder of the program there."""
 
-    bundle: Bundle
+    placement: Placement
     tree: str
-    covered: Mapping[str, Any]
-    """What the program says that the settings cover: ``settings match-images``."""
-    settings: bytes | None = field(default=None, repr=False)
+    steps: tuple[FileStep, ...]
+    config_digest: str
+    """Of our part of what the kubelet reads at its start: no restart is needed while it stays the same."""
+    key: str
+    """Digest of all that a kubelet may reject."""
+    notes: tuple[str, ...] = ()
+    """What an operator should know about an installation here."""
 
 
-def wanted(facts: NodeFacts, placement: Placement, content: Content, found: Mapping[str, PathState]) -> list[FileStep]:
-    """Return the states that make the plugin work on the node, in order.
+def choose_placement(request: InstallRequest, facts: NodeFacts, record: Record | None) -> Placement:
+    """Return where everything goes; raise `RefusedError`.
 
-    *found* is what `paths` names, as it is now. Raises `RefusedError` when the kubelet would not start with the result,
-    ``ConfigurationError`` when a file of others cannot be changed faithfully.
+    An installed node keeps its placement: the kubelet has our flags now, and would look like another node.
     """
-    ours = entries(content.covered, facts.version)
+    if record is None:
+        placement = request.place(facts)
+        if isinstance(placement, Refusal):
+            raise RefusedError(placement.reason, remedy=placement.remedy)
+        return placement
+    if record.installed.mode != request.mode:
+        raise RefusedError(
+            f"it is installed with --mode {record.installed.mode}",
+            remedy="Use that mode; or uninstall it first, because the node looks like another one now.",
+        )
+    placement = placement_from_dict(record.installed.placement)
+    if facts.unit is not None and not (placement.unit or request.mode == "files-only" or facts.is_image):
+        placement = replace(placement, unit=facts.unit.name)  # it was baked, when nothing ran
+    return placement
+
+
+def desired_state(
+    facts: NodeFacts, placement: Placement, request: InstallRequest, tree: str, states: Mapping[str, PathState]
+) -> DesiredState:
+    """Return what the plugin needs to work on the node, with its program at *tree*.
+
+    *states* holds the present state of each of `paths`. Raises `RefusedError` when the kubelet would not start with the
+    result, ``ConfigurationError`` when a file of others cannot be changed faithfully.
+    """
+    providers = entries(request.covered, facts.version)
     bin_dir = placement.bin_dir
-    has_token_provider = any(entry["name"] == TOKEN_NAME for entry in ours)
-    listed: list[FileStep] = [
+    has_token_provider = any(provider["name"] == TOKEN_NAME for provider in providers)
+    wanted: list[FileStep] = [
         *(steps.MakeFolder(path) for path in [*ancestors(bin_dir), bin_dir, f"{bin_dir}/{HIDDEN}"]),
-        steps.PutTree(content.tree, content.bundle.source, content.bundle.digest),
+        steps.PutTree(tree, request.bundle.source, request.bundle.digest),
     ]
-    if content.settings is not None:
-        folder = SETTINGS.rpartition("/")[0]
-        listed += [
+    if request.settings is not None:
+        wanted += [
             steps.MakeFolder("/etc"),
-            steps.MakeFolder(folder, 0o700, is_ours=True),
-            steps.PutFile(SETTINGS, content.settings, 0o600),
+            steps.MakeFolder(SETTINGS.rpartition("/")[0], 0o700, is_ours=True),
+            steps.PutFile(SETTINGS, request.settings, 0o600),
         ]
-    target = f"{HIDDEN}/{content.tree.rpartition('/')[2]}/{NAME}"
-    listed.append(steps.PutLink(f"{bin_dir}/{NAME}", target))
+    wanted.append(steps.PutLink(f"{bin_dir}/{NAME}", f"{HIDDEN}/{tree.rpartition('/')[2]}/{NAME}"))
     if has_token_provider:
-        listed.append(steps.PutLink(f"{bin_dir}/{TOKEN_NAME}", NAME))
+        wanted.append(steps.PutLink(f"{bin_dir}/{TOKEN_NAME}", NAME))
     if placement.config:
-        listed += _config_steps(facts, placement, ours, found)
-    listed += _flag_steps(placement, found)
-    if not has_token_provider and not found.get(f"{bin_dir}/{TOKEN_NAME}", steps.NOTHING).is_absent:
-        listed.append(steps.RemoveLink(f"{bin_dir}/{TOKEN_NAME}"))
-    return _without_repeats(listed)
+        wanted += _config_steps(facts, placement, providers, states)
+    wanted += _flag_steps(placement, states)
+    if not has_token_provider and not states.get(f"{bin_dir}/{TOKEN_NAME}", steps.NOTHING).is_absent:
+        wanted.append(steps.RemoveLink(f"{bin_dir}/{TOKEN_NAME}"))
+    missing = left_out(request.covered, facts.version)
+    return DesiredState(
+        placement,
+        tree,
+        tuple(_without_repeats(wanted)),
+        _config_digest(placement, providers),
+        _change_digest(facts, wanted),
+        (*placement.notes, *((missing,) if missing else ())),
+    )
 
 
 def paths(placement: Placement) -> list[str]:
-    """Return the paths that `wanted` has to know the content of."""
+    """Return the paths whose present state `desired_state` needs."""
     flags = [placement.flags.path] if placement.flags else []
     return [path for path in [placement.config, *flags, f"{placement.bin_dir}/{TOKEN_NAME}"] if path]
 
 
-def notes(facts: NodeFacts, placement: Placement, covered: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what an operator should know about an installation here."""
-    missing = left_out(covered, facts.version)
-    return (*placement.notes, *((missing,) if missing else ()))
-
-
 def flag_values(placement: Placement) -> dict[str, str]:
-    """Return what the kubelet's two flags have to be, nothing where they are not ours to say."""
+    """Return the values of the kubelet's two flags, nothing where others choose them."""
     return placement.flag_values if placement.config else {}
 
 
-def config_digest(facts: NodeFacts, placement: Placement, covered: Mapping[str, Any]) -> str:
-    """Return a digest of what is ours in what the kubelet reads at its start: as long as it is the same, no restart."""
-    said = [entries(covered, facts.version), flag_values(placement)]
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def change_digest(facts: NodeFacts, listed: list[FileStep]) -> str:
-    """Return a digest of all that a kubelet may reject: the very bytes it reads, the program, the kubelet's version."""
-    digest = hashlib.sha256(repr(facts.version).encode())
-    for step in listed:
-        if isinstance(step, steps.PutFile) and step.is_read_at_start:
-            digest.update(f"\0{step.path}\0".encode() + step.content)
-        elif isinstance(step, steps.PutTree):
-            digest.update(f"\0{step.digest}\0".encode())
-    return digest.hexdigest()
+def visible_flags(placement: Placement) -> dict[str, str]:
+    """Return those that a kubelet's command line shows: k3s and RKE2 hide theirs."""
+    return {} if placement.profile in ("k3s", "rke2") else flag_values(placement)
 
 
 def without_ours(placement: Placement, path: str, content: bytes) -> bytes | None:
-    """Return the file at *path* without what is ours in it, None when it is not one that others share."""
+    """Return the file at *path* without our part of it, None for a file that is not shared with others."""
     if placement.flags and path == placement.flags.path and isinstance(placement.flags, EnvironmentFlags):
         file = EnvironmentFile.parse(content, path)
         return file.without_flags(placement.flags.variable, (CONFIG_FLAG, BIN_DIR_FLAG))
@@ -119,7 +135,7 @@ def without_ours(placement: Placement, path: str, content: bytes) -> bytes | Non
 
 
 def placement_to_dict(placement: Placement) -> dict[str, Any]:
-    """Return *placement* as JSON can hold it."""
+    """Return the JSON form of *placement*."""
     document = asdict(placement)
     document["flags"] = None
     if placement.flags is not None:
@@ -128,56 +144,71 @@ def placement_to_dict(placement: Placement) -> dict[str, Any]:
 
 
 def placement_from_dict(document: Mapping[str, Any]) -> Placement:
-    """Return what `placement_to_dict` wrote."""
-    plain = dict(document)
-    flags = plain.pop("flags")
-    kinds = {"EnvironmentFlags": EnvironmentFlags, "RancherFlags": RancherFlags}
-    made = None
+    """Read what `placement_to_dict` wrote."""
+    fields = dict(document)
+    flags = fields.pop("flags")
+    target = None
     if flags is not None:
-        made = kinds[flags["kind"]](**{name: value for name, value in flags.items() if name != "kind"})
-    return Placement(**{**plain, "notes": tuple(plain["notes"])}, flags=made)
+        kind = {"EnvironmentFlags": EnvironmentFlags, "RancherFlags": RancherFlags}[flags["kind"]]
+        target = kind(**{name: value for name, value in flags.items() if name != "kind"})
+    return Placement(**{**fields, "notes": tuple(fields["notes"])}, flags=target)
+
+
+def _config_digest(placement: Placement, providers: list[dict[str, Any]]) -> str:
+    return hashlib.sha256(json.dumps([providers, flag_values(placement)], sort_keys=True).encode()).hexdigest()
+
+
+def _change_digest(facts: NodeFacts, wanted: list[FileStep]) -> str:
+    """Return a digest of the very bytes that the kubelet reads, the program, and the kubelet's version."""
+    digest = hashlib.sha256(repr(facts.version).encode())
+    for step in wanted:
+        if isinstance(step, steps.PutFile) and step.is_read_at_start:
+            digest.update(f"\0{step.path}\0".encode() + step.content)
+        elif isinstance(step, steps.PutTree):
+            digest.update(f"\0{step.digest}\0".encode())
+    return digest.hexdigest()
 
 
 def _config_steps(
-    facts: NodeFacts, placement: Placement, ours: list[dict[str, Any]], found: Mapping[str, PathState]
+    facts: NodeFacts, placement: Placement, providers: list[dict[str, Any]], states: Mapping[str, PathState]
 ) -> list[FileStep]:
-    path, before = placement.config, found[placement.config]
-    content = put_in(before.content if before.kind == steps.FILE else None, path, ours, facts.version)
+    path, before = placement.config, states[placement.config]
+    content = put_in(before.content if before.kind == steps.FILE else None, path, providers, facts.version)
     files = {path: content}
     if placement.is_directory and facts.config is not None:
         files |= {file.path: file.content for file in facts.config.files if file.path != path}
-    executables = {*facts.executables, *(entry["name"] for entry in ours)}
+    executables = {*facts.executables, *(provider["name"] for provider in providers)}
     wrong = problems(files, facts.version, is_directory=placement.is_directory, executables=executables)
     if wrong:
         raise RefusedError(f"this node's kubelet would not start with the result: {wrong[0]}", remedy=wrong[0].remedy)
-    mode = before.mode & ~0o022 if before.kind == steps.FILE else 0o644
-    return [
-        *(steps.MakeFolder(each) for each in ancestors(path)),
-        steps.PutFile(path, content, mode, is_read_at_start=True),
-    ]
+    return _file_steps(path, content, before)
 
 
-def _flag_steps(placement: Placement, found: Mapping[str, PathState]) -> list[FileStep]:
+def _flag_steps(placement: Placement, states: Mapping[str, PathState]) -> list[FileStep]:
     flags = placement.flags
     if flags is None:
         return []
-    before = found[flags.path]
+    before = states[flags.path]
     if isinstance(flags, RancherFlags):
         content = drop_in(placement)
     else:
         file = EnvironmentFile.parse(before.content, flags.path)
         content = file.with_flags(flags.variable, placement.flag_values)
+    return _file_steps(flags.path, content, before)
+
+
+def _file_steps(path: str, content: bytes, before: PathState) -> list[FileStep]:
     mode = before.mode & ~0o022 if before.kind == steps.FILE else 0o644
     return [
-        *(steps.MakeFolder(each) for each in ancestors(flags.path)),
-        steps.PutFile(flags.path, content, mode, is_read_at_start=True),
+        *(steps.MakeFolder(folder) for folder in ancestors(path)),
+        steps.PutFile(path, content, mode, is_read_at_start=True),
     ]
 
 
-def _without_repeats(listed: list[FileStep]) -> list[FileStep]:
-    """Return *listed* with each folder once, where it is needed first; what is asked of ours is asked at once."""
+def _without_repeats(wanted: list[FileStep]) -> list[FileStep]:
+    """Return *wanted* with each folder once, where it is needed first."""
     known: dict[str, FileStep] = {}
-    for step in listed:
+    for step in wanted:
         if step.path not in known or not isinstance(step, steps.MakeFolder):
             known[step.path] = step
     return list(known.values())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from acr_node_config.kubelet_config.provider_entries import NAME
 from acr_node_config.model import steps
 
-from .journal import Installed
+from .journal import Installed, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,35 +21,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class InstallRequest:
-    """What an operator wants installed. *place* says where on the node of the facts, or why not."""
+    """What an operator wants installed. *place* chooses where on the node of the facts, or refuses."""
 
     bundle: Bundle
     covered: Mapping[str, Any]
-    """What the program says that the settings cover."""
+    """The output of ``settings match-images`` for the settings."""
     place: Callable[[NodeFacts], Placement | Refusal]
     settings: bytes | None = field(default=None, repr=False)
     mode: str = "auto"
     retries: bool = False
-    """Try even what a kubelet of this node did not live with."""
+    """Whether content is tried that was rejected on this node before."""
 
 
 @dataclass(frozen=True, slots=True)
 class InstallPlan:
-    """What an installation comes to: all wanted states, those that are not there yet, whether the kubelet restarts."""
+    """What an installation would do: reach the states that are *missing*, and restart the kubelet or not."""
 
-    wanted: tuple[steps.FileStep, ...]
-    open: tuple[steps.FileStep, ...]
+    missing: tuple[steps.FileStep, ...]
     restarts: str = ""
     """The unit that is restarted, "" for none."""
     rejected: str = ""
-    """Why a kubelet of this node did not live with it, if it was tried."""
+    """Why this content was rejected on this node before, "" if it was not."""
     notes: tuple[str, ...] = ()
 
+    @property
+    def to_do(self) -> tuple[steps.Step, ...]:
+        """All that would be done, in order."""
+        return (*self.missing, *([steps.Restart(self.restarts)] if self.restarts else []))
+
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
-        listed: list[steps.Step] = [*self.open, *([steps.Restart(self.restarts)] if self.restarts else [])]
+        """Return its JSON form."""
         return {
-            "steps": [steps.step_to_dict(step) for step in listed],
+            "steps": [steps.step_to_dict(step) for step in self.to_do],
             "restarts": bool(self.restarts),
             "rejected": self.rejected,
             "notes": list(self.notes),
@@ -58,18 +61,17 @@ class InstallPlan:
 
 @dataclass(frozen=True, slots=True)
 class InstallStatus:
-    """What is installed, and how far that is so."""
+    """What is installed, and how far it is still as we left it."""
 
     installed: Installed | None
     watched: tuple[str, ...] = ()
-    """Paths that are ours to keep as they are."""
+    """Paths that we keep as they are."""
     drifted: tuple[str, ...] = ()
-    """Those that are not."""
+    """Those of them that were changed by others."""
     interrupted: str = ""
     """The verb of a change that did not end."""
     guard: str = ""
-    rejected: tuple[tuple[str, str, int], ...] = ()
-    """Key, reason and time (seconds since the epoch) of what kubelets of this node did not live with."""
+    rejected: tuple[Rejected, ...] = ()
     guard_acted: str = ""
 
     @property
@@ -78,21 +80,21 @@ class InstallStatus:
         return bool(self.installed and not (self.drifted or self.interrupted or self.guard_acted))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
-        about = self.installed or Installed()
-        bin_dir = about.placement.get("bin_dir")
+        """Return its JSON form."""
+        installed = self.installed or Installed()
+        bin_dir = installed.placement.get("bin_dir")
         return {
-            "version": about.version,
+            "version": installed.version,
             "program": f"{bin_dir}/{NAME}" if bin_dir else "",
-            "tree": about.tree,
-            "mode": about.mode,
-            "confirmed": about.confirmed,
-            "placement": about.placement,
+            "tree": installed.tree,
+            "mode": installed.mode,
+            "confirmed": installed.confirmed,
+            "placement": installed.placement,
             "watched": list(self.watched),
             "isGood": self.is_good,
             "drifted": list(self.drifted),
             "interrupted": self.interrupted,
             "guard": self.guard,
             "guardActed": self.guard_acted,
-            "rejected": [{"key": key, "reason": reason, "at": at} for key, reason, at in self.rejected],
+            "rejected": [{"key": entry.key, "reason": entry.reason, "at": entry.at} for entry in self.rejected],
         }

@@ -1,7 +1,7 @@
-"""The guard: a unit and a shell script on the host that put the kubelet's files back when nobody else can.
+"""The rollback guard: a unit and a shell script on the host that put the kubelet's files back without an installer.
 
-Armed before the first of those files is touched, disarmed once a kubelet was seen to live with them. What it does and
-how it is told: guard.sh.
+Armed before the first of those files is touched, disarmed once a kubelet was seen healthy with them. What it does and
+which files tell it: guard.sh.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ import os
 from typing import TYPE_CHECKING
 
 from acr_node_config.hostfs.boot import boot_id
+from acr_node_config.hostfs.safe_path import ancestors
 from acr_node_config.model import steps
 from acr_node_config.model.errors import ServiceError
-
-from .journal import ancestors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +28,9 @@ LINK = f"{UNITS}/multi-user.target.wants/{UNIT}"
 SCRIPT = os.path.join(os.path.dirname(__file__), "guard.sh")
 
 _UNIT_TEXT = """\
-# Written by aliyun-acr-credential-provider, which removes it again once the kubelet was seen to run.
+# Written by aliyun-acr-credential-provider, which removes it again once the kubelet was seen healthy.
 [Unit]
-Description=Put the kubelet's files back if it does not live with what was just installed
+Description=Put the kubelet's files back if it is not healthy with what was just installed
 
 [Service]
 ExecStart=/bin/sh {folder}/guard.sh
@@ -39,19 +38,22 @@ ExecStart=/bin/sh {folder}/guard.sh
 
 
 class Guard:
-    """The guard of *host*, told by a folder in the installer's own at *state*."""
+    """The guard of *host*, with its files below the installer's folder *state*; without *service* it is never armed."""
 
-    def __init__(self, host: HostFiles, state: str) -> None:
+    def __init__(self, host: HostFiles, state: str, service: ServiceManager | None) -> None:
         self._host = host
         self._state = state
+        self._service = service
         self.folder = f"{state}/guard"
 
-    def arm(self, service: ServiceManager, changes: Sequence[Change], *, unit: str, has_health: bool) -> None:
-        """Have the files of *changes* put back unless *unit* lives with them; it starts to watch at once.
+    def arm(self, changes: Sequence[Change], *, unit: str, has_health: bool) -> None:
+        """Have the files of *changes* put back unless *unit* is healthy with them; it starts to watch at once.
 
-        The link that starts it at boot is made first but for what it needs, so that whoever is killed here leaves
-        no guard, or a whole one.
+        The boot symlink is created last, so that a crash leaves either no guard or a complete one.
         """
+        service = self._service
+        if service is None:
+            return
         do = self._host.apply
         do(steps.RemoveTree(self.folder))
         do(steps.MakeFolder(self.folder, 0o700, is_ours=True))
@@ -60,9 +62,9 @@ class Guard:
             if change.before.kind == steps.FILE:
                 self._host.restore(f"{self.folder}/was.{number}", change.before)
             lines.append(f"{change.before.kind} {number} {change.path}\n")
-        made = [each for each in ancestors(LINK) if self._host.stat(each).is_absent]
-        for each in made:
-            do(steps.MakeFolder(each))
+        made = [folder for folder in ancestors(LINK) if self._host.stat(folder).is_absent]
+        for folder in made:
+            do(steps.MakeFolder(folder))
         terms = {
             "UNIT": unit,
             "PID": str(service.state(unit).pid),
@@ -82,8 +84,8 @@ class Guard:
         service.reload()
         service.start(UNIT)
 
-    def disarm(self, service: ServiceManager | None) -> None:
-        """Take it away, with all that it left."""
+    def disarm(self) -> None:
+        """Remove it, with all that it left."""
         terms = self._terms()
         if not terms and self._host.stat(f"{UNITS}/{UNIT}").is_absent and self._host.stat(self.folder).is_absent:
             return
@@ -92,13 +94,12 @@ class Guard:
         for path in (LINK, f"{UNITS}/{UNIT}"):
             self._host.sweep(path)
             do(steps.RemoveFile(path))
-        for each in reversed(terms.get("MADE", "").split(":")):
-            if each:
-                do(steps.RemoveFolder(each))
-        if service is not None:
+        for folder in filter(None, reversed(terms.get("MADE", "").split(":"))):
+            do(steps.RemoveFolder(folder))
+        if self._service is not None:
             try:
-                service.stop(UNIT)
-                service.reload()
+                self._service.stop(UNIT)
+                self._service.reload()
             except ServiceError:  # it ends by itself, now that its terms are gone
                 pass
         do(steps.RemoveTree(self.folder))
@@ -111,8 +112,8 @@ class Guard:
     @property
     def acted(self) -> str:
         """Why it put the files back; "" if it did not."""
-        seen = self._host.stat(f"{self.folder}/acted")
-        return seen.content.decode("utf-8", "replace").strip() or "it said no more" if seen.kind == steps.FILE else ""
+        file = self._host.stat(f"{self.folder}/acted")
+        return file.content.decode("utf-8", "replace").strip() or "it said no more" if file.kind == steps.FILE else ""
 
     def _terms(self) -> dict[str, str]:
         text = self._host.stat(f"{self.folder}/terms").content.decode("utf-8", "replace")

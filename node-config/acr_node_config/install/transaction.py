@@ -1,73 +1,71 @@
-"""Changes a node: one way for every verb, from whatever a run left that was killed.
+"""Carries out a change of a node: one way for every verb, and from whatever a killed run left.
 
-    journal -> guard -> files -> restart -> watch -> record -> what is left over -> no journal
+    journal -> guard -> files -> restart -> health gate -> record -> what is left over -> no journal
 
-A kubelet can start after each single step, for the caller orders them so; the guard is for a kubelet that cannot.
-Whatever fails before the kubelet was seen to live with it is undone.
+A kubelet can start after each single step, because the caller orders them so; the guard is for one that cannot.
+Whatever fails before the kubelet was seen healthy is undone.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from acr_node_config.kubelet.health_gate import (
-    BUDGET,
-    LOST,
-    SETTLE,
-    Clock,
-    HealthCriteria,
-    KubeletHealth,
-    Verdict,
-    lost_by,
-    wait_until_healthy,
-)
+from acr_node_config.kubelet.health_gate import LOST, HealthCriteria, HealthGate, KubeletHealth, Verdict, lost_by
 from acr_node_config.model import steps
 from acr_node_config.model.errors import NodeConfigError, NotAsLeftError, RejectedError, ServiceError
 
-from .journal import APPLIED, APPLYING, UNDOING, VERIFIED, Change, Journal, Record
+from .journal import APPLIED, APPLYING, UNDOING, VERIFIED, Change, Installed, Journal, Record
+from .plan import without_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from acr_node_config.hostfs.host_files import HostFiles
-    from acr_node_config.kubelet.service_manager import ServiceManager
-    from acr_node_config.model.running_config import InForce
+    from acr_node_config.model.placement import Placement
+    from acr_node_config.model.running_config import RunningConfig
     from acr_node_config.model.steps import FileStep
 
-    from .journal import State
     from .rollback_guard import Guard
+    from .state import State
 
 
 class RunningKubelet(KubeletHealth, Protocol):
-    """The kubelet that runs, as far as it can be seen."""
+    """The kubelet that runs, observed and restarted."""
 
     def start_id(self) -> str:
-        """Return what tells this start of the kubelet from every other; "" if none runs or nothing can be seen."""
+        """Return an ID of this start of the kubelet, or "" if none runs or it cannot be seen."""
 
-
-def _go_on(_step: FileStep) -> None:
-    """Nothing to see to before that step."""
+    def restart(self) -> int:
+        """Have it restarted; return the process that this should end, 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeSet:
-    """What is to become of the node.
+    """The steps of one verb, in an order that lets a kubelet start after each.
 
-    *steps* in an order that lets a kubelet start after each; *afterwards* what goes once it runs without it.
-    *record* is what is installed then, None for nothing. *key* names the content, to remember a rejection by.
+    *afterwards* goes once a kubelet runs without it. *key* names the content, to remember a rejection by.
     """
 
     verb: str
     steps: tuple[FileStep, ...]
-    record: Callable[[tuple[Change, ...]], Record | None]
     afterwards: tuple[Change, ...] = ()
+    installed: Installed | None = None
+    """What the steps install on top of the present record."""
+    record: Record | None = None
+    """The record afterwards, where nothing new is installed; None for nothing."""
     key: str = ""
     unit: str = ""
     restarts: bool = False
-    """Restart even if no file changes that a kubelet reads at its start."""
-    must_live: bool = True
-    before_each: Callable[[FileStep], None] = _go_on
+    """Whether to restart even if no file changes that a kubelet reads at its start."""
+    must_recover: bool = True
+    before_step: Callable[[FileStep], None] = lambda _step: None
+
+    def next_record(self, record: Record | None, changes: tuple[Change, ...]) -> Record | None:
+        """Return the record once *changes* are made, after *record*."""
+        if self.installed is None:
+            return self.record
+        return (record or Record(Installed())).with_installed(changes, self.installed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,63 +79,40 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
-def _nothing_of_ours(_path: str, _content: bytes) -> bytes | None:
-    return None
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Transaction:
-    """Changes the files of *host*. *service* is None where no kubelet is to be restarted (an image, a mode)."""
+    """Changes the files of *host*. *kubelet* is None where none is restarted; *placement* tells our part of files."""
 
     host: HostFiles
     state: State
     guard: Guard
-    service: ServiceManager | None
     kubelet: RunningKubelet | None
-    clock: Clock = field(default_factory=Clock)
-    settle: float = SETTLE
-    budget: float = BUDGET
-    without_ours: Callable[[str, bytes], bytes | None] = _nothing_of_ours
-    """Returns a file of others without what is ours in it; None if that can't be told."""
+    gate: HealthGate
+    placement: Placement | None
 
-    def run(self, intent: ChangeSet) -> Outcome:
-        """Carry *intent* out, or leave the node as it was and raise."""
-        for step in intent.steps:
+    def run(self, change_set: ChangeSet) -> Outcome:
+        """Carry *change_set* out, or leave the node as it was and raise."""
+        for step in change_set.steps:
             self.host.sweep(step.path)
-        to_do = [step for step in intent.steps if not self.host.satisfies(step)]
-        changes = tuple(Change.by(step, self.host.stat(step.path)) for step in to_do)
-        restarts = self.service is not None and bool(intent.unit)
-        restarts = restarts and (intent.restarts or any(change.is_read_at_start for change in changes))
+        to_do = [step for step in change_set.steps if not self.host.satisfies(step)]
+        changes = tuple(Change.of(step, self.host.stat(step.path)) for step in to_do)
         for change in changes:
             self.host.verify_parents(change.path)
-        journal = Journal(
-            intent.verb,
-            APPLYING,
-            intent.key,
-            changes,
-            intent.afterwards,
-            intent.record(changes),
-            intent.unit,
-            restarts,
-            self._start_mark(),
-            must_live=intent.must_live,
-            fallback=self.state.record(),
-            in_force=self._in_force() if restarts else None,
-        )
-        if not (changes or restarts or intent.afterwards):
+        journal = self._journal(change_set, changes)
+        if not (changes or journal.restarts or journal.afterwards):
             if journal.record != self.state.record():
                 self.state.write_record(journal.record)
-            return Outcome(intent.verb)
+            return Outcome(change_set.verb)
         self.state.write_journal(journal)
         try:
-            journal = self._apply(journal, intent, to_do)
+            journal = self._apply(journal, change_set, to_do)
         except BaseException:
             self._abort(journal)
             raise
-        return self._go_on(self.state.write_journal(replace(journal, phase=APPLIED, kubelet=self._start_mark())))
+        return self._complete(self.state.write_journal(replace(journal, phase=APPLIED, kubelet=self._start_id())))
 
     def confirm(self, record: Record, *, key: str) -> Outcome:
-        """Have a kubelet live with what was installed where none was watched: restart it unless it started since."""
+        """Pass the health gate with *record*, which was installed without; restart the kubelet unless it did since."""
         confirmed = replace(record, installed=replace(record.installed, confirmed=True))
         journal = Journal(
             "install",
@@ -149,48 +124,62 @@ class Transaction:
             restarts=True,
             kubelet=record.installed.applied_under,
             fallback=record.without_latest(),
-            in_force=self._in_force(),
+            running=self._running_config(),
         )
         self.state.write_journal(journal)
-        return self._go_on(self._arm(journal))
+        return self._complete(self._arm(journal))
 
     def recover(self) -> str:
         """Bring a change to its end that another run began; return what became of it, "" if there was none."""
         journal, acted = self.state.journal(), self.guard.acted
         if journal is None:
-            self.guard.disarm(self.service)
+            self.guard.disarm()
             return ""
         for change in (*journal.changes, *journal.afterwards):
             self.host.sweep(change.path)
         if acted:
             self._undo(journal)
-            self._reject(journal, f"the node's guard put the files back, for the kubelet did not run: {acted}")
+            self._reject(journal, f"the node's guard put the files back, because the kubelet did not run: {acted}")
             return f"an interrupted {journal.verb} was undone by the node's guard: {acted}"
         if journal.phase == APPLYING:
-            began = journal.kubelet
             self._undo(journal)
-            if journal.restarts and self.service is not None and began != self._start_mark():
-                self._restart(journal)  # it may have read what is undone now
-                self._watch(journal, is_undone=True)
+            if journal.restarts and journal.kubelet != self._start_id():  # it may have read what is undone now
+                self._restart()
+                self._wait(journal, is_undone=True)
             self._end_undone(journal)
             return f"an interrupted {journal.verb} was undone"
         try:
-            if journal.phase == UNDOING or (journal.phase == APPLIED and self._is_taken_back(journal)):
-                self._rollback(journal, journal.reason or "its files were found put back")
-            elif journal.phase == APPLIED:
-                self._go_on(journal)
-            else:
-                self._finish(journal)
+            self._resume(journal)
         except RejectedError as error:  # remembered: what is wanted now may be something else
             return f"an interrupted {journal.verb} came to its end: {error.problem}"
         return f"an interrupted {journal.verb} was brought to its end"
 
-    def _apply(self, journal: Journal, intent: ChangeSet, to_do: list[FileStep]) -> Journal:
+    # Forwards.
+    def _journal(self, change_set: ChangeSet, changes: tuple[Change, ...]) -> Journal:
+        record = self.state.record()
+        is_read = change_set.restarts or any(change.is_read_at_start for change in changes)
+        restarts = is_read and self.kubelet is not None and bool(change_set.unit)
+        return Journal(
+            change_set.verb,
+            APPLYING,
+            change_set.key,
+            changes,
+            change_set.afterwards,
+            change_set.next_record(record, changes),
+            change_set.unit,
+            restarts,
+            self._start_id(),
+            must_recover=change_set.must_recover,
+            fallback=record,
+            running=self._running_config() if restarts else None,
+        )
+
+    def _apply(self, journal: Journal, change_set: ChangeSet, to_do: list[FileStep]) -> Journal:
         is_armed = not journal.restarts
         for step, change in zip(to_do, journal.changes, strict=True):
             if change.is_read_at_start and not is_armed:
                 journal, is_armed = self._arm(journal), True
-            intent.before_each(step)
+            change_set.before_step(step)
             if self.host.stat(step.path).fingerprint != change.before.fingerprint:
                 raise NotAsLeftError(
                     f"{step.path} was changed by somebody else in this very moment", remedy="Run it again."
@@ -198,39 +187,40 @@ class Transaction:
             self.host.apply(step)
         return journal if is_armed else self._arm(journal)
 
-    def _go_on(self, journal: Journal) -> Outcome:
-        """Restart and watch if that is still to be done, and end it."""
+    def _arm(self, journal: Journal) -> Journal:
+        """Arm the guard for the files that the kubelet reads, before they are touched.
+
+        /healthz is asked only now: in a pod with another network, the program that was just installed asks it.
+        """
+        if self.kubelet is None:
+            return journal
+        journal = self.state.write_journal(replace(journal, had_health=self.kubelet.is_healthy() is True))
+        files = [change for change in journal.changes if change.is_read_at_start]
+        self.guard.arm(files, unit=journal.unit, has_health=journal.had_health)
+        return journal
+
+    def _complete(self, journal: Journal) -> Outcome:
+        """Restart and wait if that is still to be done, then record what is installed."""
         notes: tuple[str, ...] = ()
         restarted = False
-        if journal.restarts and self.service is not None and self.kubelet is not None:
-            mark = self._start_mark()
-            old, config = 0, ""
-            if not mark or mark == journal.kubelet:
-                config = self.kubelet.config_there()  # what is written later is not this start's
-                old = self._restart(journal)
-                restarted = True
-            verdict = self._watch(journal, old, config=config)
-            if not verdict.is_good and journal.must_live:
+        record = journal.record
+        if journal.restarts and self.kubelet is not None:
+            old_pid, start_id = 0, self._start_id()
+            if not start_id or start_id == journal.kubelet:
+                old_pid, restarted = self._restart(), True
+            verdict = self._wait(journal, old_pid)
+            if not verdict.is_good and journal.must_recover:
                 self._rollback(journal, verdict.reason)
-            if verdict.reason:
-                notes = (f"{journal.unit}: {verdict.reason}",)
-            if journal.record is not None and verdict.is_good:
-                seen = replace(journal.record.installed, confirmed=verdict.has_ours)
-                if not verdict.has_ours:  # no fault of the content's: the next run has it started once more
-                    seen = replace(seen, applied_under=self._start_mark())
-                journal = replace(journal, record=replace(journal.record, installed=seen))
-        elif journal.record is not None and any(change.is_read_at_start for change in journal.changes):
-            unseen = replace(journal.record.installed, confirmed=False, applied_under=journal.kubelet)
-            journal = replace(journal, record=replace(journal.record, installed=unseen))
-        journal = self.state.write_journal(replace(journal, phase=VERIFIED))
+            notes = (f"{journal.unit}: {verdict.reason}",) if verdict.reason else ()
+            if record is not None and verdict.is_good:
+                record = replace(record, installed=replace(record.installed, confirmed=True))
+        elif record is not None and any(change.is_read_at_start for change in journal.changes):
+            unseen = replace(record.installed, confirmed=False, applied_under=journal.kubelet)
+            record = replace(record, installed=unseen)
+        journal = self.state.write_journal(replace(journal, phase=VERIFIED, record=record))
         self._finish(journal)
-        return Outcome(
-            journal.verb,
-            tuple(change.path for change in (*journal.changes, *journal.afterwards)),
-            restarted,
-            journal.record is not None and journal.record.installed.confirmed,
-            notes,
-        )
+        changed = tuple(change.path for change in (*journal.changes, *journal.afterwards))
+        return Outcome(journal.verb, changed, restarted, bool(record and record.installed.confirmed), notes)
 
     def _finish(self, journal: Journal) -> None:
         self.state.write_record(journal.record)
@@ -240,15 +230,31 @@ class Transaction:
             self._put_back(change)
         self._end()
 
+    def _resume(self, journal: Journal) -> None:
+        if journal.phase == UNDOING or (journal.phase == APPLIED and self._is_taken_back(journal)):
+            self._rollback(journal, journal.reason or "its files were found put back")
+        elif journal.phase == APPLIED:
+            self._complete(journal)
+        else:
+            self._finish(journal)
+
+    def _is_taken_back(self, journal: Journal) -> bool:
+        """True if some files were put back already, as by a guard that was interrupted."""
+        return any(
+            self.host.stat(change.path).fingerprint == change.before.fingerprint
+            for change in journal.changes
+            if change.is_read_at_start and change.before.fingerprint != change.after
+        )
+
+    # Backwards.
     def _rollback(self, journal: Journal, reason: str) -> NoReturn:
-        """Put everything back, restart once more, remember what was rejected; always raises."""
+        """Put everything back, restart once more, remember the rejection; always raises `RejectedError`."""
         journal = self.state.write_journal(replace(journal, phase=UNDOING, reason=reason))
         self._undo(journal)
-        old = self._restart(journal)
-        again = self._watch(journal, old, is_undone=True)
-        now = "it runs again" if again.is_good else f"even so, {again.reason}"
-        if still := self._lost(journal):
-            now += f", without {', '.join(still)} too: that was changed after its last start, and not by this change"
+        verdict = self._wait(journal, self._restart(), is_undone=True)
+        now = "it runs again" if verdict.is_good else f"even so, {verdict.reason}"
+        if lost := self._lost(journal):
+            now += f", without {', '.join(lost)} too: that was changed after its last start, and not by this change"
         self._reject(journal, reason)
         if reason.startswith(LOST):
             raise RejectedError(
@@ -257,19 +263,10 @@ class Transaction:
                 "the unit reads last. The same content is not tried again unless --retry asks for it.",
             )
         raise RejectedError(
-            f"{journal.unit} did not live with the change: {reason}. All was put back, and {now}",
+            f"{journal.unit} was not healthy with the change: {reason}. All was put back, and {now}",
             remedy=f"Read the kubelet's log (journalctl -u {journal.unit}). The same content is not tried again unless "
             "--retry asks for it.",
         )
-
-    def _is_taken_back(self, journal: Journal) -> bool:
-        """Say whether somebody began to put files back, as the guard does, and did not come to the end of it."""
-        read = [
-            change
-            for change in journal.changes
-            if change.is_read_at_start and change.before.fingerprint != change.after
-        ]
-        return any(self.host.stat(change.path).fingerprint == change.before.fingerprint for change in read)
 
     def _reject(self, journal: Journal, reason: str) -> None:
         if journal.key and journal.verb == "install":
@@ -289,26 +286,19 @@ class Transaction:
             self._put_back(change)
 
     def _put_back(self, change: Change) -> None:
-        """Make a path what it was; what others changed in it meanwhile stays."""
-        seen = self.host.stat(change.path)
-        step = change.back
-        if isinstance(step, (steps.RemoveTree, steps.RemoveFolder)) or seen.fingerprint in (
-            change.after,
-            change.before.fingerprint,
-        ):
-            if seen != change.before:
-                self._settle_back(change, step)
+        """Make a path what it was before *change*; what others changed in it meanwhile stays."""
+        found, inverse = self.host.stat(change.path), change.inverse
+        if isinstance(inverse, (steps.RemoveTree, steps.RemoveFolder)):
+            if found != change.before:
+                self.host.apply(inverse)
             return
-        theirs = self.without_ours(change.path, seen.content) if seen.kind == steps.FILE else None
-        if theirs is None:
-            self._settle_back(change, step)
-        elif theirs != seen.content:
-            self.host.apply(steps.PutFile(change.path, theirs, seen.mode))
-
-    def _settle_back(self, change: Change, step: steps.FileStep) -> None:
-        if isinstance(step, (steps.RemoveTree, steps.RemoveFolder)):
-            self.host.apply(step)
-        else:
+        if found.kind == steps.FILE and found.fingerprint not in (change.after, change.before.fingerprint):
+            theirs = without_ours(self.placement, change.path, found.content) if self.placement else None
+            if theirs is not None:
+                if theirs != found.content:
+                    self.host.apply(steps.PutFile(change.path, theirs, found.mode))
+                return
+        if found != change.before:
             self.host.restore(change.path, change.before)
 
     def _end_undone(self, journal: Journal) -> None:
@@ -317,45 +307,27 @@ class Transaction:
         self._end()
 
     def _end(self) -> None:
-        self.guard.disarm(self.service)
+        self.guard.disarm()
         self.state.end_journal()
 
-    def _arm(self, journal: Journal) -> Journal:
-        """Have the guard watch over what the kubelet reads, from before it is touched.
+    # The kubelet.
+    def _restart(self) -> int:
+        return self.kubelet.restart() if self.kubelet is not None else 0
 
-        Its health is asked only now: where the node's network is another one than ours, our program is what asks.
-        """
-        if self.service is None or self.kubelet is None:
-            return journal
-        journal = self.state.write_journal(replace(journal, had_health=self.kubelet.is_healthy() is True))
-        read = [change for change in journal.changes if change.is_read_at_start]
-        self.guard.arm(self.service, read, unit=journal.unit, has_health=journal.had_health)
-        return journal
-
-    def _restart(self, journal: Journal) -> int:
-        """Have the kubelet restarted; return the process that should end."""
-        if self.service is None or self.kubelet is None:
-            return 0
-        old = self.service.state(journal.unit).pid
-        self.service.restart(journal.unit)
-        return old
-
-    def _watch(self, journal: Journal, old_pid: int = 0, *, is_undone: bool = False, config: str = "") -> Verdict:
+    def _wait(self, journal: Journal, old_pid: int = 0, *, is_undone: bool = False) -> Verdict:
         if self.kubelet is None:
             return Verdict(is_good=True)
-        before = None if is_undone else journal.in_force
-        terms = HealthCriteria(self.settle, self.budget, journal.had_health, not is_undone, old_pid, config, before)
-        return wait_until_healthy(self.kubelet, terms, self.clock)
+        before = None if is_undone else journal.running
+        return self.gate.wait(self.kubelet, HealthCriteria(journal.had_health, not is_undone, old_pid, before))
 
-    def _in_force(self) -> InForce | None:
-        """Return what the kubelet runs with now, None if none runs or it can't be seen."""
+    def _running_config(self) -> RunningConfig | None:
         pid = self._pid()
-        return self.kubelet.in_force(pid) if self.kubelet is not None and pid else None
+        return self.kubelet.running_config(pid) if self.kubelet is not None and pid else None
 
     def _lost(self, journal: Journal) -> tuple[str, ...]:
-        """Return what the kubelet had before *journal*'s change and has not now."""
+        """Return what the kubelet had before the change and has not now."""
         pid = self._pid()
-        return lost_by(self.kubelet, pid, journal.in_force) if self.kubelet is not None and pid else ()
+        return lost_by(self.kubelet, pid, journal.running) if self.kubelet is not None and pid else ()
 
     def _pid(self) -> int:
         try:
@@ -363,5 +335,5 @@ class Transaction:
         except ServiceError:
             return 0
 
-    def _start_mark(self) -> str:
+    def _start_id(self) -> str:
         return self.kubelet.start_id() if self.kubelet is not None else ""

@@ -1,4 +1,4 @@
-"""Does the kubelet live with what it was given? Watched for a while, for a crash loop looks healthy for moments."""
+"""The health gate: watches a restarted kubelet for a while, because a crash loop looks healthy for moments."""
 
 from __future__ import annotations
 
@@ -11,59 +11,49 @@ from acr_node_config.model.errors import ServiceError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from acr_node_config.model.running_config import InForce
+    from acr_node_config.model.running_config import RunningConfig
 
     from .service_manager import ServiceState
 
-SETTLE = 15.0
+STABLE_FOR = 15.0
 """Seconds for which one and the same process must run."""
 BUDGET = 38.0
-"""Seconds for the whole of it: after 40 the control plane takes a node for lost."""
-CRASHES = 3
-"""As often as a kubelet may have been started again before it is called a crash loop, without waiting any longer."""
+"""Seconds for the whole wait: after 40 the control plane takes a node for lost."""
+CRASH_LOOP_RESTARTS = 3
+"""Restarts by systemd after which a crash loop is reported without waiting any longer."""
 PAUSE = 0.5
 LOST = "it runs without what it had before"
-"""How the reason begins if the kubelet lives, but lacks flags or providers."""
+"""How the reason begins if the kubelet runs, but lacks flags or providers."""
 
 
 class KubeletHealth(Protocol):
-    """What can be seen of a kubelet from here."""
+    """The kubelet, as far as it can be observed from here."""
 
     def state(self) -> ServiceState:
-        """Return what systemd says of it."""
+        """Return what systemd says of its unit; raise `ServiceError`."""
 
     def is_healthy(self) -> bool | None:
-        """Return what its /healthz says; None if that can't be reached from here."""
+        """Return the result of its /healthz; None if that cannot be reached from here."""
 
     def has_flags(self, pid: int) -> bool | None:
-        """Say whether process *pid* has the flags that it should have; None if there are none to have."""
+        """True if process *pid* has our flags; None if none are expected or its command line cannot be read."""
 
-    def in_force(self, pid: int) -> InForce | None:
-        """Return the flags and the providers of others that process *pid* runs with; None if they can't be seen."""
-
-    def config_read(self) -> str:
-        """Return the digest of the CredentialProviderConfig that it says it has read, "" where it does not say."""
-
-    def config_there(self) -> str:
-        """Return the digest of the one that is there now, "" without one."""
+    def running_config(self, pid: int) -> RunningConfig | None:
+        """Return the flags and the other providers of process *pid*; None if they cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """*reason* says what was wrong, or of a good one what could not be seen.
-
-    *has_ours* is False for a kubelet that lives, but has read what somebody else had put in the place of ours.
-    """
+    """*reason* says what was wrong, or for a healthy kubelet what could not be checked."""
 
     is_good: bool
     reason: str = ""
     seconds: float = 0.0
-    has_ours: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Time that goes by, in seconds; tests have one of their own."""
+    """Monotonic time in seconds; tests have one of their own."""
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
@@ -71,101 +61,89 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class HealthCriteria:
-    """What is asked of a kubelet: to be the same process, healthy, for *settle* of at most *budget* seconds.
+    """What a kubelet must fulfil.
 
     *needs_health* is False for a kubelet whose /healthz did not answer before either, *needs_flags* for one whose
-    files were put back; *old_pid* is the process that a restart was to end; *config* is the digest of what it should
-    have read, "" if that is not known. *before* is what the kubelet ran with before the change, and has to keep; None
-    if that was not seen.
+    files were put back; *old_pid* is the process that a restart should end. *before* is what the kubelet ran with
+    before the change and must keep; None if that was not seen.
     """
 
-    settle: float = SETTLE
-    budget: float = BUDGET
     needs_health: bool = True
     needs_flags: bool = True
     old_pid: int = 0
-    config: str = ""
-    before: InForce | None = None
+    before: RunningConfig | None = None
 
 
-def wait_until_healthy(kubelet: KubeletHealth, terms: HealthCriteria, clock: Clock) -> Verdict:
-    """Watch until *kubelet* has fulfilled *terms*, crash-loops, or time is up."""
-    began = clock.now()
-    crashes = _Crashes()
-    steady: tuple[int, int] | None = None  # MainPID and NRestarts
-    since, why = began, "it did not come up"
-    while True:
-        state, why = _looked(kubelet, why)
-        now = clock.now()
-        if state is not None:
-            if crashes.after(state) >= CRASHES:
-                return Verdict(False, f"it crash-loops: systemd started it {state.restarts} times", now - began)
-            if not state.runs or (state.pid, state.restarts) != steady:
-                steady, since = (state.pid, state.restarts), now
-            if state.runs:
-                why, is_seen = _fault(kubelet, state.pid, terms)
-                if why:
-                    since = now
-                elif now - since >= terms.settle:
-                    doubt, has_ours = _doubt(kubelet, terms)
-                    unseen = "" if is_seen else "its /healthz could not be asked"
-                    return Verdict(True, "; ".join(filter(None, (unseen, doubt))), now - began, has_ours)
-        if now - began >= terms.budget:
-            return Verdict(False, why or "it did not stay up for long enough", now - began)
-        clock.sleep(PAUSE)
+@dataclass(frozen=True, slots=True)
+class HealthGate:
+    """A kubelet passes as one healthy process for *stable_for* seconds, within *budget* seconds."""
+
+    clock: Clock = Clock()
+    stable_for: float = STABLE_FOR
+    budget: float = BUDGET
+
+    def wait(self, kubelet: KubeletHealth, criteria: HealthCriteria) -> Verdict:
+        """Watch *kubelet* until it fulfils *criteria*, crash-loops, or the budget is spent."""
+        began = self.clock.now()
+        crashes = _RestartCounter()
+        process: tuple[int, int] | None = None  # MainPID and NRestarts
+        since, problem = began, "it did not come up"
+        while True:
+            state, problem = _observe(kubelet, problem)
+            now = self.clock.now()
+            if state is not None:
+                if crashes.count(state) >= CRASH_LOOP_RESTARTS:
+                    return Verdict(False, f"it crash-loops: systemd started it {state.restarts} times", now - began)
+                if not state.runs or (state.pid, state.restarts) != process:
+                    process, since = (state.pid, state.restarts), now
+                if state.runs:
+                    problem, was_asked = _fault(kubelet, state.pid, criteria)
+                    if problem:
+                        since = now
+                    elif now - since >= self.stable_for:
+                        return Verdict(True, "" if was_asked else "its /healthz could not be asked", now - began)
+            if now - began >= self.budget:
+                return Verdict(False, problem or "it did not stay up for long enough", now - began)
+            self.clock.sleep(PAUSE)
 
 
-class _Crashes:
-    """Counts how often systemd started the unit by itself since we look."""
+class _RestartCounter:
+    """Counts the restarts that systemd did by itself since the first look."""
 
     def __init__(self) -> None:
         self._first: int | None = None
 
-    def after(self, state: ServiceState) -> int:
-        if self._first is None or state.restarts < self._first:  # a restart by hand starts the count anew
+    def count(self, state: ServiceState) -> int:
+        if self._first is None or state.restarts < self._first:  # a restart by hand resets systemd's counter
             self._first = state.restarts
         return state.restarts - self._first
 
 
-def _fault(kubelet: KubeletHealth, pid: int, terms: HealthCriteria) -> tuple[str, bool]:
-    """Return what is wrong with process *pid* at this moment ("" for nothing), and whether /healthz was asked."""
-    if pid == terms.old_pid:
-        return "it did not end its old process", False
-    if terms.needs_flags and kubelet.has_flags(pid) is False:
-        return "it runs without the flags it was given: something else sets them after us", False
-    if lost := lost_by(kubelet, pid, terms.before):
-        return f"{LOST}: {', '.join(lost)}", False
-    health = kubelet.is_healthy()
-    if health is False and terms.needs_health:
-        return "its /healthz says that it is not healthy, or does not answer", True
-    return "", health is not None
-
-
-def lost_by(kubelet: KubeletHealth, pid: int, before: InForce | None) -> tuple[str, ...]:
-    """Return the names of what was in force *before* and is not in process *pid*; nothing where it can't be seen."""
-    now = kubelet.in_force(pid) if before is not None else None
-    return before.lost(now) if before is not None and now is not None else ()
-
-
-def _doubt(kubelet: KubeletHealth, terms: HealthCriteria) -> tuple[str, bool]:
-    """Return what speaks against its having read what was written ("" for nothing), and whether it has for all that.
-
-    That its digest is not ours proves nothing: another version may reckon it otherwise, a file may not be readable from
-    here, anybody may listen on that port. It reckons as we do if it names what is there now, and that is not ours.
-    """
-    read = kubelet.config_read() if terms.config else ""
-    if read in ("", terms.config):
-        return "", True
-    if read == kubelet.config_there():
-        return "it has read another configuration than was written, which somebody else left there meanwhile", False
-    return "its metrics name another digest of its configuration than is reckoned here", True
-
-
-def _looked(kubelet: KubeletHealth, why: str) -> tuple[ServiceState | None, str]:
+def _observe(kubelet: KubeletHealth, problem: str) -> tuple[ServiceState | None, str]:
     try:
         state = kubelet.state()
     except ServiceError as error:  # it may be busy with the very restart
         return None, error.problem
     if not state.runs:
         return state, f"its unit is {state.active or 'unknown'}" + (f" ({state.result})" if state.result else "")
-    return state, why
+    return state, problem
+
+
+def _fault(kubelet: KubeletHealth, pid: int, criteria: HealthCriteria) -> tuple[str, bool]:
+    """Return what is wrong with process *pid* at this moment ("" for nothing), and whether /healthz was asked."""
+    if pid == criteria.old_pid:
+        return "it did not end its old process", False
+    if criteria.needs_flags and kubelet.has_flags(pid) is False:
+        return "it runs without the flags it was given: something else sets them after us", False
+    if lost := lost_by(kubelet, pid, criteria.before):
+        return f"{LOST}: {', '.join(lost)}", False
+    health = kubelet.is_healthy()
+    if health is False and criteria.needs_health:
+        return "its /healthz says that it is not healthy, or does not answer", True
+    return "", health is not None
+
+
+def lost_by(kubelet: KubeletHealth, pid: int, before: RunningConfig | None) -> tuple[str, ...]:
+    """Return what *before* had and process *pid* has not, by name; nothing where that cannot be seen."""
+    now = kubelet.running_config(pid) if before is not None else None
+    return before.lost(now) if before is not None and now is not None else ()

@@ -1,8 +1,11 @@
-"""The kubelet that runs on the node, as far as it can be seen from here: its process, its flags, its health."""
+"""The kubelet that runs on the node, as far as it can be observed: process, flags, health; and its restart."""
 
 from __future__ import annotations
 
 import os
+import re
+import socket
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,12 +19,9 @@ from acr_node_config.hostfs.host_reader import HostReader
 from acr_node_config.kubelet_config.document import Document
 from acr_node_config.kubelet_config.provider_entries import NAMES
 from acr_node_config.model.errors import ServiceError
-from acr_node_config.model.running_config import InForce, is_kubelet
-
-from . import loaded_config, loopback
+from acr_node_config.model.running_config import RunningConfig, is_kubelet
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Mapping
 
     from .service_manager import ServiceManager, ServiceState
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 HEALTHZ_PORT = 10248
 SECONDS = 2.0
 HEALTH = {b"ok": True, b"no": False}
-"""What ``node healthz`` says where the kubelet is well, and where it is not."""
+"""What ``node healthz`` prints for a healthy kubelet and for another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class KubeletProbe:
-    """The process of *unit*, seen through *root*/proc. *flags* are those that it should have.
+    """The kubelet of *unit*, observed through *root*/proc. *flags* are those that it should have.
 
-    *program* is a path of the node where our own program is: where the node's network is another one than ours (a pod
-    without hostNetwork), that is run in it to ask. *config* is the CredentialProviderConfig, a file or a folder.
+    *program* is a path of the node where our own program is: in a pod without hostNetwork, /healthz is asked by running
+    it in the node's network. *config* is the CredentialProviderConfig, a file or a folder.
     """
 
     service: ServiceManager
@@ -48,30 +48,30 @@ class KubeletProbe:
     config: str = ""
 
     def state(self) -> ServiceState:
-        """Return what systemd says of it."""
+        """Return what systemd says of its unit; raise `ServiceError`."""
         return self.service.state(self.unit)
 
+    def restart(self) -> int:
+        """Have it restarted; return the process that this should end, 0 for none."""
+        pid = self.state().pid
+        self.service.restart(self.unit)
+        return pid
+
     def is_healthy(self) -> bool | None:
-        """Return what its /healthz says; None if it can't be asked from here."""
+        """Return the result of its /healthz; None if that cannot be reached from here."""
         if host_exec.is_in("net", self.root):
             return answers()
-        ended = self._asked_there("healthz")
-        return HEALTH.get(ended.stdout.strip()) if ended else None  # the code of a failure may be nsenter's own
-
-    def config_there(self) -> str:
-        """Return the digest of the CredentialProviderConfig that is there now, "" without one."""
-        found = provider_config(HostReader(self.root), self.config)
-        return loaded_config.digest(file.content for file in found.files) if found else ""
-
-    def config_read(self) -> str:
-        """Return the digest of the one that it says it has read, "" where it does not say."""
-        if host_exec.is_in("net", self.root):
-            return loaded_config.ask()
-        ended = self._asked_there("loaded-config")
-        return ended.stdout.decode("utf-8", "replace").strip() if ended and ended.returncode == 0 else ""
+        if not self.program:
+            return None
+        command = host_exec.Command([self.program, "node", "healthz"], ["--target", "1", "--net"])
+        try:
+            ended = host_exec.run(command, root=self.root, seconds=SECONDS + 8.0)
+        except ServiceError:
+            return None
+        return HEALTH.get(ended.stdout.strip())  # not by the exit code, which may be nsenter's own
 
     def has_flags(self, pid: int) -> bool | None:
-        """Say whether process *pid* has the flags that it should have, and no others of their names."""
+        """True if process *pid* has our flags; None if none are expected or its command line cannot be read."""
         if self.flags is None:
             return None
         words = self._command_line(pid)
@@ -79,67 +79,58 @@ class KubeletProbe:
             return None
         return all(flag(words, name) == value for name, value in self.flags.items())
 
-    def in_force(self, pid: int) -> InForce | None:
-        """Return what the kubelet of process *pid* runs with, but for our providers; None if that can't be seen."""
+    def running_config(self, pid: int) -> RunningConfig | None:
+        """Return the flags and the other providers of process *pid*; None if they cannot be read."""
         words = self._command_line(pid)
-        return InForce.of(words, self._providers(flag(words, CONFIG_FLAG) or self.config)) if words else None
+        return RunningConfig.of(words, self._providers(flag(words, CONFIG_FLAG) or self.config)) if words else None
 
     def start_id(self) -> str:
-        """Return the boot and the process with the moment of its start, in ticks since the boot: no clock is in it."""
+        """Return an ID of this start of the kubelet (boot ID, PID, start tick), or ""; no clock is read."""
         try:
             pid = self.state().pid
         except ServiceError:
             return ""
         if not pid:
             return ""
-        fields = _read(f"{self._proc}/{pid}/stat").rpartition(")")[2].split()
+        fields = self._stat_fields(pid)
         return f"{boot_id()} {pid} {fields[19] if len(fields) > 19 else ''}"
 
     def _providers(self, path: str) -> list[str] | None:
-        """Return the names of the providers of others in the configuration at *path*, None if it can't be read."""
-        found = provider_config(HostReader(self.root), path)
+        """Return the names of others' providers in the configuration at *path*, None if it cannot be read."""
+        config = provider_config(HostReader(self.root), path)
         try:
-            names = (
-                [name for file in found.files for name in Document.parse(file.content, file.path).names]
-                if found
-                else []
-            )
+            documents = [Document.parse(file.content, file.path) for file in config.files] if config else []
         except ConfigurationError:
             return None
-        return [name for name in names if name not in NAMES]
+        return [name for document in documents for name in document.names if name not in NAMES]
 
     def _command_line(self, pid: int) -> list[str]:
-        """Return the command line of the kubelet that *pid* is, or that a script at *pid* started; else that of *pid*.
+        """Return the command line of the kubelet that *pid* is or started (by a script); else that of *pid*.
 
         A script that passes its arguments on may add some of its own.
         """
         words = _words(f"{self._proc}/{pid}/cmdline")
         if not words or is_kubelet(words):
             return words
-        started = [below for each in self._below(pid) if is_kubelet(below := _words(f"{self._proc}/{each}/cmdline"))]
-        return started[0] if len(started) == 1 else words
+        commands = (_words(f"{self._proc}/{child}/cmdline") for child in self._descendants(pid))
+        kubelets = [command for command in commands if is_kubelet(command)]
+        return kubelets[0] if len(kubelets) == 1 else words
 
-    def _below(self, pid: int) -> list[int]:
-        """Return the processes that *pid* or one of its own started, those of pods aside."""
+    def _descendants(self, pid: int) -> list[int]:
+        """Return the processes that *pid* or one of its own started, without those of pods."""
         parents = {}
         for entry in filter(str.isdigit, _listed(self._proc)):
-            fields = _read(f"{self._proc}/{entry}/stat").rpartition(")")[2].split()
+            fields = self._stat_fields(int(entry))
             if len(fields) > 1 and fields[1].isdigit():
                 parents[int(entry)] = int(fields[1])
-        found = [pid]
-        for each in found:
-            found += [child for child, parent in parents.items() if parent == each and child not in found]
-        return [each for each in found[1:] if "kubepods" not in _read(f"{self._proc}/{each}/cgroup")]
+        family = [pid]
+        for member in family:
+            family += [child for child, parent in parents.items() if parent == member and child not in family]
+        return [child for child in family[1:] if "kubepods" not in _read(f"{self._proc}/{child}/cgroup")]
 
-    def _asked_there(self, verb: str) -> subprocess.CompletedProcess[bytes] | None:
-        """Run our program on the node, in the node's network; None if that can't be done from here."""
-        if not self.program:
-            return None
-        command = host_exec.Command([self.program, "node", verb], ["--target", "1", "--net"])
-        try:
-            return host_exec.run(command, root=self.root, seconds=SECONDS + 8.0)
-        except ServiceError:
-            return None
+    def _stat_fields(self, pid: int) -> list[str]:
+        """Return the fields of /proc/PID/stat from the state on: the program's name before may hold spaces."""
+        return _read(f"{self._proc}/{pid}/stat").rpartition(")")[2].split()
 
     @property
     def _proc(self) -> str:
@@ -147,8 +138,24 @@ class KubeletProbe:
 
 
 def answers(port: int = HEALTHZ_PORT, *, seconds: float = SECONDS) -> bool:
-    """Say whether the /healthz on this network's loopback is well, and says so within *seconds*."""
-    return loopback.is_ok(loopback.get(port, "/healthz", seconds=seconds, largest=loopback.STATUS))
+    """True if GET /healthz on the loopback address has status 200 within *seconds*.
+
+    Any process may listen there: no more than the status line is read, and no proxy is used, whatever the environment.
+    """
+    end = time.monotonic() + seconds
+    status = b""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+            while len(status) < len(b"HTTP/1.1 200 ") and (left := end - time.monotonic()) > 0:
+                connection.settimeout(left)
+                piece = connection.recv(4096)
+                if not piece:
+                    break
+                status += piece
+    except OSError:  # the status may have come before
+        pass
+    return re.match(rb"HTTP/1\.[01] 200\b", status) is not None
 
 
 def _listed(path: str) -> list[str]:
@@ -167,4 +174,5 @@ def _read(path: str) -> str:
 
 
 def _words(path: str) -> list[str]:
-    return _read(path).removesuffix("\0").split("\0") if _read(path) else []
+    text = _read(path)
+    return text.removesuffix("\0").split("\0") if text else []

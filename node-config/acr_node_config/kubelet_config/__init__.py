@@ -1,1 +1,1 @@
-"""CredentialProviderConfig: read, validate, edit in place. Imports model."""
+"""CredentialProviderConfig: our entries, and edits in place. Imports model."""

@@ -12,19 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from acr_credential_provider.kubelet.credential_provider_config import CONFIG_VERSIONS
+from acr_credential_provider.kubelet.config_validation import CONFIG_VERSIONS, FIRST_WITH_V1
+from acr_credential_provider.kubelet.go_yaml import ParseError, Text, read, write
 from acr_credential_provider.model.errors import ConfigurationError
 
-from .validation import FIRST_WITH_V1, KubeletConfigProblem, problems
 from .yaml_edit import appended, removed, replaced
-from .yaml_source import Text, UnreadableError, read, write
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from acr_node_config.model.facts import Version
-
-__all__ = ["Document", "KubeletConfigProblem", "fresh", "problems"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +37,10 @@ class Document:
         """Read *data*; raise `ConfigurationError` for what is no CredentialProviderConfig."""
         try:
             text = read(data)
-        except UnreadableError as error:
+        except ParseError as error:
             raise ConfigurationError(
-                f"{name}, line {error.line}: {error.what}", remedy=f"Correct {name}: a kubelet does not start with it."
+                f"{name}, line {error.line}: {error.problem}",
+                remedy=f"Correct {name}: a kubelet does not start with it.",
             ) from None
         document = text.value
         is_config = isinstance(document, dict) and document.get("kind") == "CredentialProviderConfig"
@@ -113,7 +111,7 @@ class Document:
             data = text.encode()
             try:
                 document = Document(self.name, data, read(data))
-            except UnreadableError:
+            except ParseError:
                 continue
             if document.text.value == wanted:
                 return document

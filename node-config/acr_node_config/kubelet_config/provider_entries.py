@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.fastpath.lookup import API_VERSIONS
+from acr_credential_provider.kubelet.config_validation import FIRST_WITH_TOKENS, FIRST_WITH_V1
 from acr_credential_provider.model.errors import ConfigurationError
 
 from .document import Document, fresh
-from .validation import FIRST_WITH_TOKENS, FIRST_WITH_V1
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,11 +10,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import yaml
-
-from .yaml_source import write
+from acr_credential_provider.kubelet.go_yaml import write
 
 if TYPE_CHECKING:
-    from .yaml_source import Text
+    from acr_credential_provider.kubelet.go_yaml import Text
 
 
 def appended(text: Text, entry: dict[str, Any]) -> str | None:

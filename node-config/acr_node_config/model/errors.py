@@ -30,7 +30,7 @@ class RefusedError(NodeConfigError):
 
 
 class RejectedError(NodeConfigError):
-    """The kubelet did not live with the change (now, or the last time): the node has what it had before."""
+    """The kubelet was not healthy with the change (now, or the last time): the node has what it had before."""
 
     exit_code = 4
 

@@ -1,6 +1,6 @@
-"""What a kubelet runs with: its flags, and the credential providers that it knows. Compared before and after a change.
+"""The flags and credential providers that a kubelet runs with, to compare before and after a change.
 
-A flag's value may be a secret, so only digests of values are kept, and only names are told.
+A flag's value may be a secret, so only digests of values are kept, and errors give names alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Flag = tuple[str, tuple[str, ...]]
 """A flag's name, and a digest of each part of its value: some values are lists, and those may grow."""
 PROVIDER_FLAGS = (CONFIG_FLAG, BIN_DIR_FLAG)
-"""They are compared by the providers that they bring, for a change may be about just them."""
+"""Compared by the providers that they bring, because a change may be about just these flags."""
 _PROGRAMS = ("kubelet", "hyperkube")
 _NAME = re.compile(r"--?([A-Za-z0-9][A-Za-z0-9._-]*)(?:=(.*))?", re.DOTALL)
 _SHORT = re.compile(r"-[vh](?:=.*)?", re.DOTALL)
@@ -27,28 +27,28 @@ _SHORT = re.compile(r"-[vh](?:=.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class InForce:
-    """What one process was started with. *providers* is None where their configuration could not be read."""
+class RunningConfig:
+    """What one process was started with. *providers* is None if their configuration could not be read."""
 
     flags: tuple[Flag, ...] = ()
     providers: tuple[str, ...] | None = None
 
     @classmethod
-    def of(cls, words: Sequence[str], providers: Sequence[str] | None) -> InForce:
+    def of(cls, words: Sequence[str], providers: Sequence[str] | None) -> RunningConfig:
         """Return what a process with the command line *words* runs with."""
-        found = tuple((name, tuple(_digest(part) for part in value.split(","))) for name, value in flags(words))
+        digests = ((name, tuple(_digest(part) for part in value.split(","))) for name, value in flags(words))
         return cls(
-            tuple(each for each in found if each[0] not in PROVIDER_FLAGS),
+            tuple(flag for flag in digests if flag[0] not in PROVIDER_FLAGS),
             None if providers is None else tuple(providers),
         )
 
-    def lost(self, now: InForce) -> tuple[str, ...]:
-        """Return the names of what was in force and is not *now*: flags with their dashes, then providers.
+    def lost(self, now: RunningConfig) -> tuple[str, ...]:
+        """Return what *now* lacks, by name: flags with their dashes, then providers.
 
-        The order of different flags means nothing to a kubelet; of one that is repeated, the last is compared too.
+        The order of different flags means nothing to a kubelet; of a repeated flag, the last value is compared too.
 
-        >>> old = InForce.of(["kubelet", "--a=1", "--b", "x,y"], ["ecr"])
-        >>> old.lost(InForce.of(["kubelet", "--b=x,y,z", "--a=2"], []))
+        >>> old = RunningConfig.of(["kubelet", "--a=1", "--b", "x,y"], ["ecr"])
+        >>> old.lost(RunningConfig.of(["kubelet", "--b=x,y,z", "--a=2"], []))
         ('--a', 'the provider ecr')
         """
         names = dict.fromkeys(name for name, _ in self.flags)
@@ -57,7 +57,7 @@ class InForce:
             gone += [f"the provider {name}" for name in self.providers if name not in now.providers]
         return tuple(gone)
 
-    def document(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
         return {
             "flags": [[name, list(parts)] for name, parts in self.flags],
@@ -65,8 +65,8 @@ class InForce:
         }
 
     @classmethod
-    def from_document(cls, document: dict[str, Any]) -> InForce:
-        """Return what `document` wrote."""
+    def from_dict(cls, document: dict[str, Any]) -> RunningConfig:
+        """Return what `to_dict` wrote."""
         providers = document["providers"]
         return cls(
             tuple((name, tuple(parts)) for name, parts in document["flags"]),
@@ -75,7 +75,7 @@ class InForce:
 
 
 def flags(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Give the flags in a command line, the program's name first, each with its value; one without has "true".
+    """Yield the flags of a command line, the program's name first, with their values; one without has "true".
 
     >>> list(flags(["kubelet", "--a=1", "--b_c", "-2", "--d"]))
     [('a', '1'), ('b-c', '-2'), ('d', 'true')]
@@ -99,7 +99,7 @@ def flags(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def is_kubelet(words: Sequence[str]) -> bool:
-    """Return True if *words* are the command line of a kubelet.
+    """True if *words* are the command line of a kubelet.
 
     >>> is_kubelet(["/usr/bin/kubelet", "--v=2"]), is_kubelet(["/bin/sh", "/usr/bin/kubelet"])
     (True, False)
@@ -107,12 +107,12 @@ def is_kubelet(words: Sequence[str]) -> bool:
     return bool(words) and os.path.basename(words[0].split(" ")[0]) in _PROGRAMS
 
 
-def _values(of: InForce, name: str) -> list[tuple[str, ...]]:
-    return [parts for known, parts in of.flags if known == name]
+def _values(config: RunningConfig, name: str) -> list[tuple[str, ...]]:
+    return [parts for known, parts in config.flags if known == name]
 
 
 def _holds(before: list[tuple[str, ...]], now: list[tuple[str, ...]]) -> bool:
-    """Return True if *now* has all values of *before*, and the last one last."""
+    """True if *now* has all values of *before*, and the last one last."""
     if not now or not set(before[-1]) <= set(now[-1]):
         return False
     return all(any(set(value) <= set(other) for other in now) for value in before)

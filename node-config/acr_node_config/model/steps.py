@@ -145,6 +145,11 @@ FileStep: TypeAlias = PutFile | PutLink | PutTree | MakeFolder | RemoveFile | Re
 Step: TypeAlias = FileStep | Reload | Restart
 
 
+def is_read_at_start(step: FileStep) -> bool:
+    """True if *step* changes a file that the kubelet reads at its start only."""
+    return isinstance(step, (PutFile, RemoveFile)) and step.is_read_at_start
+
+
 def fingerprint_after(step: FileStep) -> str:
     """Return the `PathState.fingerprint` of the path once *step* is done.
 

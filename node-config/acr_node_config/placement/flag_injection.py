@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from acr_node_config.model.environment_file import EnvironmentFile, split
 from acr_node_config.model.facts import ABSENT, ACK_ARGUMENTS, ACK_VARIABLE, EXTRA_ARGUMENTS
 from acr_node_config.model.placement import FALLBACK, EnvironmentFlags, PlacementRefusedError
-from acr_node_config.model.running_config import InForce
+from acr_node_config.model.running_config import RunningConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,8 +139,8 @@ def _check_running(facts: NodeFacts, variable: str, file: HostFile | None) -> No
     running = facts.kubelet.environment.get(variable, "") if facts.kubelet else ""
     known = EnvironmentFile.parse(file.content).value(variable) if file else None
     known = facts.unit.value(variable) if known is None and facts.unit else known
-    now = InForce.of(["", *(split(running) or [])], None)
-    lost = now.lost(InForce.of(["", *(split(known or "") or [])], None))
+    now = RunningConfig.of(["", *(split(running) or [])], None)
+    lost = now.lost(RunningConfig.of(["", *(split(known or "") or [])], None))
     if lost:
         raise PlacementRefusedError(
             f"the kubelet runs with flags in {variable} that no file of its unit gives it: {', '.join(lost)}",

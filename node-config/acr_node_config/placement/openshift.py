@@ -13,12 +13,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from acr_credential_provider.kubelet.config_validation import problems
+from acr_credential_provider.kubelet.go_yaml import write
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG
 from acr_credential_provider.model.errors import ConfigurationError
 
-from acr_node_config.kubelet_config.document import fresh, problems
+from acr_node_config.kubelet_config.document import fresh
 from acr_node_config.kubelet_config.provider_entries import NAME, entries, left_out
-from acr_node_config.kubelet_config.yaml_source import write
 from acr_node_config.model.placement import BIN_DIRS
 
 if TYPE_CHECKING:

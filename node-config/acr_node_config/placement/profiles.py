@@ -9,11 +9,11 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.kubelet.config_validation import OLDEST
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG
 from acr_credential_provider.model.errors import ConfigurationError
 
 from acr_node_config.kubelet_config.document import Document
-from acr_node_config.kubelet_config.validation import OLDEST
 from acr_node_config.model.placement import (
     BIN_DIRS,
     FALLBACK,

@@ -12,13 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import yaml
-from acr_credential_provider.acr_configuration.located_yaml import TooDeepError, refuse_depth
+from acr_credential_provider.kubelet.go_yaml import write
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG, RANCHER
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.yaml_depth import TooDeepError, refuse_depth
 
 from acr_node_config.kubelet_config.document import Document
 from acr_node_config.kubelet_config.provider_entries import NAMES
-from acr_node_config.kubelet_config.yaml_source import write
 from acr_node_config.model.placement import FALLBACK, OWN_FILE, Placement, PlacementRefusedError, RancherFlags
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
+from acr_credential_provider.kube_api.client import STRATEGIC_MERGE, ApiRefusedError
 from acr_credential_provider.model.errors import CredentialProviderError
 
 from acr_node_config.rollout import agent_status, json_exchange
 from acr_node_config.rollout.agent_status import AgentStatus, RestartGrant
 
 from . import node_report
-from .kube_client import STRATEGIC_MERGE, ApiRefusedError
 from .restart_leases import LEASE_SECONDS, RENEW_EVERY
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ REPEAT = 600.0
 
 
 class Api(Protocol):
-    """What is needed of `kube_client.NodeKubeClient`."""
+    """What is needed of `KubeClient`."""
 
     def get(self, path: str) -> dict[str, Any]:
         """Return what is at *path*."""

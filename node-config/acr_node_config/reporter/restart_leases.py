@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-from acr_node_config.rollout.agent_status import plain_text
+from acr_credential_provider.kube_api.client import ApiRefusedError
 
-from .kube_client import ApiRefusedError
+from acr_node_config.rollout.agent_status import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ def slot_name(number: int) -> str:
 
 
 class Api(Protocol):
-    """What is needed of `kube_client.NodeKubeClient`."""
+    """What is needed of `KubeClient`."""
 
     def get(self, path: str) -> dict[str, Any]:
         """Return what is at *path*."""
@@ -103,7 +103,7 @@ class RestartSemaphore:
         return plain_text(str(annotations.get(REJECTED + content, "")))
 
     def reject(self, content: str, why: str) -> None:
-        """Tell all nodes that this one did not live with *content*. It takes several tries when others write too."""
+        """Tell all nodes that this one was not healthy with *content*. It takes several tries when others write too."""
         for _ in range(5):
             lease = self.api.get(self._path(ROLLOUT))
             annotations = dict(lease["metadata"].get("annotations") or {})

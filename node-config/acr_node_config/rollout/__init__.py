@@ -1,1 +1,1 @@
-"""What the agent and the reporter tell each other. Imports nothing else of ours."""
+"""What the agent and the reporter tell each other. Imports nothing else of this package."""

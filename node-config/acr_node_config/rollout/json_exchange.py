@@ -1,7 +1,7 @@
-"""A folder that one container writes and another only reads: small JSON documents, each whole or the one before.
+"""A folder that one container writes and another only reads: small JSON documents, each replaced whole.
 
-The writer may be root and the reader not, or the other way round, so neither trusts the folder further than that: a
-draft is always a new file, no symlink is followed, and what is read is bounded and a plain file.
+Either side may be unprivileged, so both treat the folder as untrusted: a draft is always a new file, no symlink is
+followed, and only plain files of bounded size are read.
 """
 
 from __future__ import annotations
@@ -12,52 +12,39 @@ import stat
 from contextlib import suppress
 from typing import Any
 
+from acr_credential_provider.files.atomic_write import draft_prefix, write_atomically
+
 LARGEST = 256 << 10
 
 
 def put(folder: str, name: str, document: dict[str, Any]) -> None:
-    """Put *document* in place of the one before it; raise ``OSError`` when the disk won't have it.
-
-    It isn't synced: after a power cut there is no reader that would miss it.
-    """
-    content = json.dumps(document).encode() + b"\n"
-    draft = f"{folder}/.{name}.{os.urandom(8).hex()}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    # Readable by all: the reader is another user, and nothing in it is secret.
-    file = os.open(draft, flags, 0o644)
-    try:
-        with open(file, "wb") as opened:
-            os.fchmod(file, 0o644)
-            opened.write(content)
-        os.replace(draft, f"{folder}/{name}")
-    except OSError:
-        os.unlink(draft)
-        raise
+    """Put *document* in the folder, readable by all users; raise ``OSError`` if the disk refuses."""
+    write_atomically(f"{folder}/{name}", json.dumps(document).encode() + b"\n", mode=0o644)
 
 
 def sweep(folder: str, name: str) -> None:
     """Remove the drafts that a killed writer of *name* left. Never raises."""
     with suppress(OSError):
-        for each in os.listdir(folder):
-            if each.startswith(f".{name}."):
-                os.unlink(f"{folder}/{each}")
+        for entry in os.listdir(folder):
+            if entry.startswith(draft_prefix(name)):
+                os.unlink(f"{folder}/{entry}")
 
 
 def get(folder: str, name: str) -> dict[str, Any] | None:
-    """Return the document *name*, None when there is none that can be read as one."""
+    """Return the document *name*, None if there is none that can be read as one."""
     try:
-        file = os.open(f"{folder}/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(f"{folder}/{name}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        seen = os.fstat(file)
-        if not stat.S_ISREG(seen.st_mode) or seen.st_size > LARGEST:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
             return None
-        document = json.loads(os.read(file, LARGEST))
+        document = json.loads(os.read(descriptor, LARGEST))
     except (OSError, ValueError, RecursionError):
         return None
     finally:
-        os.close(file)
+        os.close(descriptor)
     return document if isinstance(document, dict) else None
 
 

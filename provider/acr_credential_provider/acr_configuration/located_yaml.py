@@ -10,10 +10,9 @@ from typing import Any
 import yaml
 
 from acr_credential_provider.model.config_problem import ConfigProblem
+from acr_credential_provider.model.yaml_depth import TooDeepError, refuse_depth
 
 _MAX_DEPTH = 8
-_PARSER_DEPTH = 20
-"""Levels of nesting that the C parser is given; settings have five."""
 _LIKELY_CAUSES = (  # of a line at which the parser stops: pattern, problem, remedy
     (re.compile(r" *\t"), "is indented with a tab", "Indent with spaces only."),
     (re.compile(r"\s*(- *)?[\w.-]+:[^\s/]"), "has no space after the colon", "Write key: value."),
@@ -56,23 +55,6 @@ class UnreadableError(Exception):
         return UnreadableError(
             *(replace(each, field=f"{name}: {each.field}" if each.field else name) for each in self.problems)
         )
-
-
-class TooDeepError(yaml.YAMLError):
-    """The text is nested deeper than the C parser may go; *line* counts from 0."""
-
-    def __init__(self, line: int) -> None:
-        super().__init__()
-        self.line = line
-
-
-def refuse_depth(text: str) -> None:
-    """Raise `TooDeepError` if *text* is nested deeper than settings ever are: the C parser would overflow."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _PARSER_DEPTH:
-            raise TooDeepError(event.start_mark.line if event.start_mark else 0)
 
 
 def parse(text: str, *, first_line: int = 1, by_key: bool = False) -> LocatedNode:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ConfigProblem:
-    """One problem with a file; never the value, which may be a secret.
+    """One problem with a file; never the value, which may be a secret. *file* is its name if there are several.
 
     >>> print(ConfigProblem(3, "registries[0].region", "is not the ID of a region", "Correct it."))
     line 3: registries[0].region is not the ID of a region
@@ -17,7 +17,9 @@ class ConfigProblem:
     field: str
     problem: str
     remedy: str
+    file: str = ""
 
     def __str__(self) -> str:
         """Return it as one line."""
-        return f"line {self.line}: {self.field + ' ' if self.field else ''}{self.problem}"
+        place = f"{self.file}, " if self.file else ""
+        return f"{place}line {self.line}: {self.field + ' ' if self.field else ''}{self.problem}"

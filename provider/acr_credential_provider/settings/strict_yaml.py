@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from acr_credential_provider.acr_configuration.located_yaml import TooDeepError, refuse_depth
 from acr_credential_provider.model.config_problem import ConfigProblem
+from acr_credential_provider.model.yaml_depth import TooDeepError, refuse_depth
 
 
 def parse(text: str) -> dict[Any, Any] | ConfigProblem:

@@ -3,7 +3,8 @@
 import subprocess
 
 import pytest
-from acr_node_config.kubelet_config.document import Document, fresh, problems
+from acr_credential_provider.kubelet.config_validation import problems
+from acr_node_config.kubelet_config.document import Document, fresh
 from cluster import parts
 from cluster.node import ENVIRONMENT
 from support.kubelet_configs import CASES, PROGRAMS, TOKENS, provider

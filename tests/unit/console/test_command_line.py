@@ -30,8 +30,8 @@ NO_PATHS = {
         "--address",
         "--owner",
     ),
-    *("--webhook-service-port", "--webhook-port", "--health-port", "--settle", "--role", "--kubernetes"),
-    *("--node", "--spread", "--own-image", "installer", "--slots", "--port"),
+    *("--webhook-service-port", "--webhook-port", "--health-port", "--stable-for", "--role", "--kubernetes"),
+    *("--node", "--rollout-window", "--own-image", "installer", "--slots", "--port"),
 }
 """What takes a value that is no path. An option that is new belongs here, or takes its value as a path."""
 NAMES = {(("node", "render", "openshift"), "--service-account")}

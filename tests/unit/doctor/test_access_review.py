@@ -43,10 +43,15 @@ def why(kubeconfig):
     return str(caught.value)
 
 
-@pytest.mark.parametrize("status", [200, 401, 403, 500])
-def test_another_answer_than_a_review_is_no_word_on_the_right(api, tmp_path, status):
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_a_refusal_is_no_word_on_the_right(api, tmp_path, status):
     api.status = status
     assert why(api.kubeconfig(tmp_path)).endswith(f"answered with status {status}")
+
+
+def test_another_answer_than_a_review_is_no_word_on_the_right(api, tmp_path):
+    api.status = 200
+    assert why(api.kubeconfig(tmp_path)).startswith(f"{api.url} answered with something other")
 
 
 def test_a_server_that_the_kubeconfig_does_not_trust_is_not_asked(api, tmp_path):

@@ -310,19 +310,19 @@ def test_an_empty_folder_and_a_name_given_twice_are_refused_as_the_kubelet_does(
         read_providers(str(tmp_path))
     write(tmp_path / "1.yaml", config())
     write(tmp_path / "2.yaml", config())
-    with pytest.raises(ConfigurationError, match="more than one provider"):
+    with pytest.raises(ConfigurationError, match="of a provider before it"):
         read_providers(str(tmp_path))
 
 
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ("a: [", "not a YAML"),
-        ("[]", "not a YAML"),
-        ({"kind": "Config"}, "not kind CredentialProviderConfig"),
-        ({**config(), "extra": 1}, "field that the kubelet does not know"),
-        ({**config(), "providers": []}, "lists no providers"),
-        (config(matchImage=["*"]), "providers[0] has a field"),
+        ("a: [", "is not YAML"),
+        ("[]", "is no mapping"),
+        ({"kind": "Config"}, "kind is not CredentialProviderConfig"),
+        ({**config(), "extra": 1}, "extra is a field that this kubelet does not know"),
+        ({**config(), "providers": []}, "providers lists none"),
+        (config(matchImage=["*"]), "providers[0].matchImage is a field"),
         (config(name="a/b"), "providers[0].name"),
         (config(apiVersion="v1"), "providers[0].apiVersion"),
         (config(matchImages=[]), "providers[0].matchImages"),
@@ -331,18 +331,18 @@ def test_an_empty_folder_and_a_name_given_twice_are_refused_as_the_kubelet_does(
         (config(defaultCacheDuration="1d"), "providers[0].defaultCacheDuration"),
         (config(args="--cache=/c"), "providers[0].args"),
         (config(env=["A=b"]), "providers[0].env"),
-        (config(tokenAttributes={"audience": "x"}), "tokenAttributes has a field"),
-        (config(tokenAttributes=["x"]), "tokenAttributes has a field"),
+        (config(tokenAttributes={"audience": "x"}), "tokenAttributes.audience is a field"),
+        (config(tokenAttributes=["x"]), "tokenAttributes is no mapping"),
         (
             config(tokenAttributes=TOKENS, apiVersion="credentialprovider.kubelet.k8s.io/v1beta1"),
             "tokenAttributes goes with apiVersion",
         ),
         (tokens(serviceAccountTokenAudience=None), "serviceAccountTokenAudience is missing"),
-        (tokens(requireServiceAccount=None), "requireServiceAccount is neither"),
+        (tokens(requireServiceAccount=None), "requireServiceAccount is missing"),
         (tokens(cacheType="Pod"), "cacheType is neither"),
-        (tokens(optionalServiceAccountAnnotationKeys="a/c"), "not a list of strings"),
-        (tokens(optionalServiceAccountAnnotationKeys=["a/b"]), "twice"),
-        (tokens(requireServiceAccount=False), "requires annotations, but no ServiceAccount"),
+        (tokens(optionalServiceAccountAnnotationKeys="a/c"), "optionalServiceAccountAnnotationKeys is not a list"),
+        (tokens(optionalServiceAccountAnnotationKeys=["a/b"]), "both required and optional"),
+        (tokens(requireServiceAccount=False), "needs requireServiceAccount: true"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )

@@ -4,8 +4,9 @@ import json
 
 import pytest
 import yaml
+from acr_credential_provider.kubelet.config_validation import problems
 from acr_credential_provider.model.errors import ConfigurationError
-from acr_node_config.kubelet_config.document import Document, fresh, problems
+from acr_node_config.kubelet_config.document import Document, fresh
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.kubelet_configs import CASES, PROGRAMS, TOKENS, V1, config, provider

@@ -1,21 +1,20 @@
-"""When a kubelet is said to live with what it was given, and when not."""
+"""When a kubelet is healthy with its new configuration, and when not."""
 
 from __future__ import annotations
 
 import pytest
-from acr_node_config.kubelet.health_gate import BUDGET, SETTLE, Clock, HealthCriteria, wait_until_healthy
+from acr_node_config.kubelet.health_gate import BUDGET, STABLE_FOR, Clock, HealthCriteria, HealthGate
 from acr_node_config.kubelet.service_manager import ServiceState
 from acr_node_config.model.errors import ServiceError
-from acr_node_config.model.running_config import InForce
+from acr_node_config.model.running_config import RunningConfig
 
 
 class Kubelet:
-    """Says what *at* says for a moment: a state or an error, health, flags, the digest of what it has read."""
+    """Says what *at* says for a moment: a state or an error, health, flags."""
 
-    def __init__(self, at, there, now=lambda _time: None) -> None:
+    def __init__(self, at, now=lambda _time: None) -> None:
         self._at = at
         self.now = now
-        self._there = there
         self.time = 0.0
 
     def state(self):
@@ -30,14 +29,8 @@ class Kubelet:
     def has_flags(self, _pid):
         return self._at(self.time)[2]
 
-    def in_force(self, _pid):
+    def running_config(self, _pid):
         return self.now(self.time)
-
-    def config_read(self):
-        return (*self._at(self.time), "")[3]
-
-    def config_there(self):
-        return self._there
 
     def clock(self):
         def sleep(seconds):
@@ -50,26 +43,26 @@ UP = ServiceState("active", 10, 0)
 DOWN = ServiceState("activating", 0, 0, "exit-code")
 
 
-def judged(at, there="", now=lambda _time: None, **terms):
-    kubelet = Kubelet(at, there, now)
-    return wait_until_healthy(kubelet, HealthCriteria(**terms), kubelet.clock())
+def judged(at, now=lambda _time: None, **criteria):
+    kubelet = Kubelet(at, now)
+    return HealthGate(kubelet.clock()).wait(kubelet, HealthCriteria(**criteria))
 
 
 def test_one_process_that_is_healthy_for_long_enough_is_good():
     verdict = judged(lambda _now: (UP, True, True))
-    assert (verdict.is_good, verdict.reason, verdict.seconds) == (True, "", SETTLE)
+    assert (verdict.is_good, verdict.reason, verdict.seconds) == (True, "", STABLE_FOR)
 
 
 def test_a_process_that_comes_late_has_its_whole_time():
     verdict = judged(lambda now: (DOWN if now < 10 else UP, True, True))
-    assert (verdict.is_good, verdict.seconds) == (True, SETTLE + 10)
+    assert (verdict.is_good, verdict.seconds) == (True, STABLE_FOR + 10)
 
 
 def test_a_crash_loop_is_told_before_the_time_is_up():
     verdict = judged(lambda now: (ServiceState("active", 10 + int(now), int(now)), True, True))
     assert not verdict.is_good
     assert "crash-loops" in verdict.reason
-    assert verdict.seconds < SETTLE
+    assert verdict.seconds < STABLE_FOR
 
 
 @pytest.mark.parametrize("period", [4, 8, 12])
@@ -113,46 +106,21 @@ def test_a_service_manager_that_is_busy_for_a_while_is_asked_again():
     assert judged(lambda _now: (trouble, True, True)).reason == "systemd did not do it"
 
 
-def test_a_kubelet_that_has_read_what_somebody_else_left_there_lives_but_not_with_ours():
-    verdict = judged(lambda _now: (UP, True, True, "sha256:theirs"), there="sha256:theirs", config="sha256:ours")
-    assert (verdict.is_good, verdict.has_ours) == (True, False)
-    assert "somebody else" in verdict.reason
-
-
-@pytest.mark.parametrize("there", ["sha256:ours", "sha256:theirs", ""])
-def test_a_digest_that_nothing_here_has_proves_nothing_against_a_kubelet(there):
-    verdict = judged(lambda _now: (UP, None, True, "sha256:reckoned otherwise"), there=there, config="sha256:ours")
-    assert (verdict.is_good, verdict.has_ours) == (True, True)
-    assert "another digest" in verdict.reason
-    assert "healthz" in verdict.reason
-
-
-def test_a_kubelet_that_names_what_was_written_leaves_nothing_to_say():
-    for there in ("sha256:ours", "sha256:written since"):
-        verdict = judged(lambda _now: (UP, True, True, "sha256:ours"), there=there, config="sha256:ours")
-        assert (verdict.is_good, verdict.has_ours, verdict.reason) == (True, True, "")
-
-
-def test_what_a_kubelet_has_read_is_not_asked_for_where_it_does_not_say_or_nobody_knows_what_it_should_be():
-    assert judged(lambda _now: (UP, True, True, ""), config="sha256:ours").is_good
-    assert judged(lambda _now: (UP, True, True, "sha256:others")).is_good
-
-
-HAD = InForce.of(["kubelet", "--node-ip=192.0.2.1", "--v=2"], ["ecr"])
+HAD = RunningConfig.of(["kubelet", "--node-ip=192.0.2.1", "--v=2"], ["ecr"])
 
 
 def test_a_kubelet_that_lost_a_flag_or_a_provider_is_not_good():
-    now = InForce.of(["kubelet", "--v=2"], [])
+    now = RunningConfig.of(["kubelet", "--v=2"], [])
     verdict = judged(lambda _now: (UP, True, True), now=lambda _time: now, before=HAD)
     assert (verdict.is_good, verdict.seconds <= BUDGET) == (False, True)
     assert verdict.reason.endswith(": --node-ip, the provider ecr")
 
 
 def test_a_script_has_its_time_to_start_the_kubelet():
-    script = InForce.of(["/bin/sh", "start"], None)
+    script = RunningConfig.of(["/bin/sh", "start"], None)
     verdict = judged(lambda _now: (UP, True, True), now=lambda time: script if time < 10 else HAD, before=HAD)
     assert verdict.is_good
-    assert SETTLE + 9 <= verdict.seconds <= SETTLE + 10
+    assert STABLE_FOR + 9 <= verdict.seconds <= STABLE_FOR + 10
 
 
 @pytest.mark.parametrize(("before", "now"), [(None, HAD), (HAD, None)])

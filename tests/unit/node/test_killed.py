@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from acr_node_config.hostfs.host_files import DRAFT
-from acr_node_config.install.journal import FOLDER
+from acr_node_config.install.state import FOLDER
 from acr_node_config.kubelet_config.provider_entries import NAME
 from acr_node_config.model.errors import DiskError, RefusedError, RejectedError
 from support import node_sites

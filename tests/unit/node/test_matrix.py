@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG
-from acr_node_config.install.journal import FOLDER
 from acr_node_config.install.requests import InstallRequest
+from acr_node_config.install.state import FOLDER
 from acr_node_config.model.errors import RefusedError
 from acr_node_config.model.facts import (
     ACK_ARGUMENTS,

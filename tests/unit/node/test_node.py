@@ -9,9 +9,10 @@ import pytest
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG, flag
 from acr_node_config.hostfs.host_files import HostFiles
 from acr_node_config.install import bundle
-from acr_node_config.install.journal import FOLDER, Journal, State
+from acr_node_config.install.journal import Journal
 from acr_node_config.install.requests import InstallRequest
 from acr_node_config.install.rollback_guard import Guard
+from acr_node_config.install.state import FOLDER, State
 from acr_node_config.kubelet_config.provider_entries import NAME, TOKEN_NAME
 from acr_node_config.model import steps
 from acr_node_config.model.errors import (
@@ -93,7 +94,7 @@ def test_installing_it_again_writes_nothing_and_restarts_nothing(site, service, 
     assert site.world.tree() == before
     assert (outcome.changed, outcome.restarted, service.restarts) == ((), False, 1)
     assert [each for each in written if FOLDER not in each] == []
-    assert node.plan(request(first, site.placement)).open == ()
+    assert node.plan(request(first, site.placement)).missing == ()
 
 
 def test_a_new_program_alone_needs_no_restart(site, service, first, second):
@@ -267,11 +268,11 @@ def test_healthz_that_never_comes_is_a_rejection(site, service, first):
     node = site.world.node(service)
     host = node.host
 
-    class Sick(type(node.kubelet("", {}, "", ""))):
+    class Sick(node.system.kubelet_type):
         def is_healthy(self):
             return service.restarts != 1
 
-    node.kubelet = lambda _unit, flags, _program, config: Sick(service, flags, config)
+    node.system.kubelet_type = Sick
     with pytest.raises(RejectedError, match="healthz"):
         node.install(request(first, site.placement))
     assert host.stat(f"{site.placement.bin_dir}/{NAME}").is_absent
@@ -348,7 +349,7 @@ def test_what_nobody_restarted_for_is_restarted_for_later(site, first):
     site.world.node(None).install(request(first, site.placement))
     service = StandinService(site.world)
     node = site.world.node(service)
-    mark = node.kubelet("", {}, "", "").start_id()
+    mark = node.system.kubelet(site.placement).start_id()
     record = node.state.record()
     node.state.host.apply(steps.MakeFolder(FOLDER, 0o700, is_ours=True))
     node.state.write_record(replace(record, installed=replace(record.installed, applied_under=mark)))
@@ -375,16 +376,15 @@ def test_a_baked_node_whose_kubelet_crashes_is_left_to_its_operator_who_can_unin
 
 
 def test_the_guard_is_there_while_the_kubelet_restarts_and_gone_afterwards(site, service, first):
-    node = site.world.node(service)
     seen = []
 
     class Watching(StandinService):
         def restart(self, unit):
-            guard = Guard(HostFiles(str(site.world.root)), FOLDER)
+            guard = Guard(HostFiles(str(site.world.root)), FOLDER, None)
             seen.append((guard.is_armed, State(HostFiles(str(site.world.root))).journal().phase))
             super().restart(unit)
 
-    node.service = Watching(site.world)
+    node = site.world.node(Watching(site.world))
     node.install(request(first, site.placement))
 
     assert seen == [(True, "applied")]
@@ -517,85 +517,3 @@ def test_where_others_give_the_kubelet_its_flags_it_is_confirmed_once_it_has_the
 def test_the_unit_is_the_one_that_was_asked_for(site, service, first):
     installed(site, service, first)
     assert {word for word in service.asked if word.startswith("restart")} == {f"restart {UNIT}"}
-
-
-def test_a_kubelet_that_has_read_what_somebody_else_wrote_meanwhile_is_not_said_to_live_with_ours(tmp_path, first):
-    site = node_sites.kubeadm_deb(tmp_path)
-    world = site.world
-    world.start_kubelet()
-    service = StandinService(world)
-    config = world.at(site.placement.config)
-    start = service.restart
-
-    def restart(unit):
-        if config.exists():
-            config.write_bytes(config.read_bytes() + b"# theirs\n")
-        start(unit)
-
-    service.restart = restart
-    node = world.node(service)
-    outcome = node.install(request(first, site.placement))
-    assert not outcome.confirmed
-    assert "somebody else" in outcome.notes[-1]
-    assert not node.status().installed.confirmed
-    assert node.status().rejected == ()
-
-    service.restart = start
-    assert node.install(request(first, site.placement)).confirmed
-
-
-def test_a_kubelet_that_did_not_read_ours_is_restarted_though_ours_is_back(tmp_path, first):
-    site = node_sites.kubeadm_deb(tmp_path)
-    world = site.world
-    world.start_kubelet()
-    service = StandinService(world)
-    node = world.node(service)
-    config = world.at(site.placement.config)
-    start, written = service.restart, []
-
-    def restart(unit):
-        if config.exists():
-            written.append(config.read_bytes())
-            config.write_bytes(written[0] + b"# theirs\n")
-        start(unit)
-
-    service.restart = restart
-    assert not node.install(request(first, site.placement)).confirmed
-    config.write_bytes(written[0])
-    service.restart = start
-    assert node.plan(request(first, site.placement)).restarts
-
-    outcome = node.install(request(first, site.placement))
-
-    assert (outcome.restarted, outcome.confirmed, outcome.notes) == (True, True, ())
-    assert node.verify() == []
-
-
-def test_a_kubelet_that_reckons_its_digest_otherwise_is_installed_on_and_is_well(site, service, first):
-    site.world.reckons = "sha256:another algorithm's {}"
-    node = installed(site, service, first)
-
-    assert node.status().installed.confirmed
-    assert node.status().rejected == ()
-    assert node.verify() == []
-    restarts = service.restarts
-    assert not node.install(request(first, site.placement)).restarted
-    assert service.restarts == restarts
-
-
-def test_a_configuration_that_may_wait_for_the_kubelets_next_start_is_noted_and_is_no_fault(tmp_path, first):
-    site = node_sites.existing_yaml(tmp_path)
-    world = site.world
-    world.start_kubelet()
-    node = installed(site, StandinService(world), first)
-    assert node.remarks() == ()
-    config = world.at(site.placement.config)
-    config.write_bytes(config.read_bytes() + b"# theirs\n")
-
-    assert "another configuration" in node.remarks()[-1]
-    assert not [each for each in node.verify() if "another configuration" in each]
-    world.tells_config = False
-    assert node.remarks() == ()
-    node.uninstall()
-    world.tells_config = True
-    assert node.remarks() == ()

@@ -56,14 +56,13 @@ def test_what_healthz_prints_is_what_a_pod_reads_from_it(capfd, monkeypatch, is_
     assert (ended, probe.HEALTH[out.strip().encode()]) == (code, is_well)
 
 
-def test_what_verify_notes_does_not_change_its_exit_code(capfd, monkeypatch, tmp_path):
-    monkeypatch.setattr(Node, "verify", lambda _node: [])
-    monkeypatch.setattr(Node, "remarks", lambda _node: ("it may wait",))
+def test_the_exit_code_of_verify_says_whether_it_found_a_problem(capfd, monkeypatch, tmp_path):
     where = ("verify", "--host-root", str(tmp_path))
-
-    assert ran(capfd, *where) == (0, "all is well\n", "note: it may wait\n")
+    monkeypatch.setattr(Node, "verify", lambda _node: [])
+    assert ran(capfd, *where) == (0, "all is well\n", "")
+    monkeypatch.setattr(Node, "verify", lambda _node: ["a file is gone"])
     code, out, _ = ran(capfd, *where, "--output", "json")
-    assert (code, json.loads(out)) == (0, {"problems": [], "notes": ["it may wait"]})
+    assert (code, json.loads(out)) == (1, {"problems": ["a file is gone"]})
 
 
 def test_a_node_without_a_kubelet_is_refused_and_stays_untouched(capfd, tmp_path, bundle):
@@ -111,7 +110,12 @@ def test_files_only_puts_files_and_says_what_is_left_to_do(capfd, tmp_path, bund
 
 @pytest.mark.parametrize(
     "words",
-    [("install", "--bin-dir", "relative"), ("install", "--settle", "100"), ("install", "--mode", "x"), ("nothing",)],
+    [
+        ("install", "--bin-dir", "relative"),
+        ("install", "--stable-for", "100"),
+        ("install", "--mode", "x"),
+        ("nothing",),
+    ],
 )
 def test_a_command_line_that_is_not_understood_ends_with_2(capfd, words):
     with pytest.raises(SystemExit) as ended:
@@ -125,7 +129,7 @@ def test_help_says_what_each_exit_code_means(capfd):
         node_cli.run(["--help"])
     assert ended.value.code == 0
     out = capfd.readouterr().out
-    assert "rejected: the kubelet did not live with it" in out
+    assert "rejected: the kubelet was not healthy with it" in out
     assert "==SUPPRESS==" not in out
 
 

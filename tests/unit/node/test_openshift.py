@@ -8,10 +8,10 @@ import sys
 
 import pytest
 import yaml
+from acr_credential_provider.kubelet.config_validation import problems
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_node_config.commands import render_cli
 from acr_node_config.discovery import unit_files
-from acr_node_config.kubelet_config.document import problems
 from acr_node_config.model.environment_file import EnvironmentFile
 from acr_node_config.placement import openshift
 from support.kubelet_configs import TOKENS

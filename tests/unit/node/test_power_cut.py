@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 from acr_node_config.hostfs.host_files import DRAFT, HostFiles
-from acr_node_config.install.journal import FOLDER
+from acr_node_config.install.state import FOLDER
 from acr_node_config.model.errors import RefusedError
 from acr_node_config.model.steps import PutFile
 from support import node_sites

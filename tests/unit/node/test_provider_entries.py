@@ -2,8 +2,8 @@
 
 import pytest
 import yaml
+from acr_credential_provider.kubelet.config_validation import problems
 from acr_credential_provider.model.errors import ConfigurationError
-from acr_node_config.kubelet_config.document import problems
 from acr_node_config.kubelet_config.provider_entries import NAME, NAMES, TOKEN_NAME, entries, left_out, put_in, take_out
 from support.kubelet_configs import TOKENS, YAML
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from acr_node_config.hostfs.host_files import HostFiles
 from acr_node_config.install import rollback_guard
-from acr_node_config.install.journal import FOLDER, Change
+from acr_node_config.install.journal import Change
 from acr_node_config.install.rollback_guard import LINK, UNIT, Guard
+from acr_node_config.install.state import FOLDER
 from acr_node_config.model import steps
 from acr_node_config.model.steps import PutFile
 from support.node_world import StandinService, World
@@ -31,12 +32,12 @@ def changes(host):
         PutFile("/etc/new.yaml", b"new", is_read_at_start=True),
         PutFile("/etc/default/kubelet", b"x", is_read_at_start=True),
     ]
-    return [Change.by(step, host.stat(step.path)) for step in wanted]
+    return [Change.of(step, host.stat(step.path)) for step in wanted]
 
 
 def test_it_knows_what_to_put_back_and_in_which_order(world):
     host, service = HostFiles(str(world.root)), StandinService(world)
-    Guard(host, FOLDER).arm(service, changes(host), unit="kubelet.service", has_health=True)
+    Guard(host, FOLDER, service).arm(changes(host), unit="kubelet.service", has_health=True)
 
     folder = world.at(f"{FOLDER}/guard")
     assert (folder / "files").read_text() == "file 0 /etc/default/kubelet\nabsent 1 /etc/new.yaml\n"
@@ -51,15 +52,15 @@ def test_it_knows_what_to_put_back_and_in_which_order(world):
 def test_disarming_leaves_no_trace(world):
     before = world.tree()
     host, service = HostFiles(str(world.root)), StandinService(world)
-    one = Guard(host, FOLDER)
-    one.arm(service, changes(host), unit="kubelet.service", has_health=True)
+    one = Guard(host, FOLDER, service)
+    one.arm(changes(host), unit="kubelet.service", has_health=True)
     assert one.is_armed
 
-    one.disarm(service)
+    one.disarm()
 
     assert world.tree() == before
     assert not one.is_armed
-    one.disarm(service)
+    one.disarm()
     assert service.asked.count(f"stop {UNIT}") == 1
 
 
@@ -67,9 +68,9 @@ def test_a_folder_of_systemds_that_was_not_there_goes_with_it(world):
     world.at("/etc/systemd/system/multi-user.target.wants").rmdir()
     before = world.tree()
     host, service = HostFiles(str(world.root)), StandinService(world)
-    one = Guard(host, FOLDER)
-    one.arm(service, changes(host), unit="kubelet.service", has_health=False)
-    one.disarm(service)
+    one = Guard(host, FOLDER, service)
+    one.arm(changes(host), unit="kubelet.service", has_health=False)
+    one.disarm()
     assert world.tree() == before
 
 
@@ -87,7 +88,7 @@ def test_who_is_killed_while_arming_leaves_no_guard_or_a_whole_one(world, killed
 
     host, service = HostFiles(str(world.root), count), StandinService(world)
     try:
-        Guard(host, FOLDER).arm(service, changes(host), unit="kubelet.service", has_health=True)
+        Guard(host, FOLDER, service).arm(changes(host), unit="kubelet.service", has_health=True)
     except KilledError:
         pass
     folder = world.at(f"{FOLDER}/guard")
@@ -95,7 +96,7 @@ def test_who_is_killed_while_arming_leaves_no_guard_or_a_whole_one(world, killed
         names = {each.name for each in folder.iterdir()}
         assert {"guard.sh", "files", "terms", "was.0"} <= names
         assert world.at(LINK).exists()
-    Guard(HostFiles(str(world.root)), FOLDER).disarm(service)
+    Guard(HostFiles(str(world.root)), FOLDER, service).disarm()
     assert not world.at(LINK).is_symlink()
 
 

@@ -7,11 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from acr_node_config.install.journal import FOLDER
+from acr_node_config.install.state import FOLDER
 from acr_node_config.kubelet.probe import KubeletProbe
 from acr_node_config.kubelet.service_manager import ServiceState
 from acr_node_config.model.errors import RejectedError
-from acr_node_config.model.running_config import InForce
+from acr_node_config.model.running_config import RunningConfig
 from hypothesis import given
 from hypothesis import strategies as st
 from support import node_sites
@@ -34,20 +34,23 @@ LOST = {
 
 @pytest.mark.parametrize(("before", "now", "lost"), LOST.values(), ids=LOST)
 def test_what_is_lost_is_named(before, now, lost):
-    assert InForce.of(["k", *before], None).lost(InForce.of(["k", *now], None)) == lost
+    assert RunningConfig.of(["k", *before], None).lost(RunningConfig.of(["k", *now], None)) == lost
 
 
 @given(st.lists(st.sampled_from(["--a=1", "--a=2", "--b=1,2", "--c", "--d=x y"])), st.integers(0, 9))
 def test_flags_of_ours_beside_others_take_nothing_away(words, at):
     ours = ["--image-credential-provider-config=/ours", "--image-credential-provider-bin-dir=/ours"]
-    before, now = InForce.of(["k", *words], ["ecr"]), InForce.of(["k", *words[:at], *ours, *words[at:]], ["x", "ecr"])
+    before, now = (
+        RunningConfig.of(["k", *words], ["ecr"]),
+        RunningConfig.of(["k", *words[:at], *ours, *words[at:]], ["x", "ecr"]),
+    )
     assert before.lost(now) == ()
-    assert InForce.from_document(json.loads(json.dumps(before.document()))) == before
+    assert RunningConfig.from_dict(json.loads(json.dumps(before.to_dict()))) == before
 
 
 def test_no_value_of_a_flag_is_kept():
-    kept = InForce.of(["k", SECRET, "--b", "CANARY"], None)
-    assert "CANARY" not in f"{kept} {kept.document()}"
+    kept = RunningConfig.of(["k", SECRET, "--b", "CANARY"], None)
+    assert "CANARY" not in f"{kept} {kept.to_dict()}"
 
 
 @pytest.fixture
@@ -87,7 +90,7 @@ def test_flags_that_a_file_of_ours_takes_away_have_all_put_back_and_are_named(tm
     restarts = service.restarts
     assert "before" in refused(site, service, first)
     assert service.restarts == restarts
-    assert "--node-ip" in site.world.node(service).status().rejected[0][1]
+    assert "--node-ip" in site.world.node(service).status().rejected[0].reason
 
 
 @pytest.mark.parametrize("others", [node_sites.existing_yaml, node_sites.existing_directory])
@@ -159,7 +162,7 @@ def test_behind_a_script_the_kubelet_itself_is_looked_at():
                 f"/proc/{found[0]}/cmdline"
             ).read_bytes().startswith(b"/usr/bin/kubelet\0"):
                 pass
-            seen = KubeletProbe(Service(process.pid), "kubelet.service").in_force(process.pid)
-            assert seen == InForce.of(["/usr/bin/kubelet", "90.125"], [])
+            seen = KubeletProbe(Service(process.pid), "kubelet.service").running_config(process.pid)
+            assert seen == RunningConfig.of(["/usr/bin/kubelet", "90.125"], [])
         finally:
             subprocess.run(["kill", *found], check=True)

@@ -8,10 +8,10 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from acr_credential_provider.kube_api.client import ApiRefusedError
 from acr_credential_provider.model.errors import CloudUnreachableError
 from acr_node_config.agent.plugin_runner import REJECTED, Installation, Plan, ProgramError
 from acr_node_config.agent.refresh_schedule import CachedToken
-from acr_node_config.reporter.kube_client import ApiRefusedError
 from acr_node_config.reporter.restart_leases import ROLLOUT, slot_name
 
 NAMESPACE = "kube-system"
@@ -141,7 +141,7 @@ class FakeNode:
     def plan(self, settings):
         wanted = self._wanted(settings)
         if self.rejected and self.rejected == wanted[CONFIG]:
-            return Plan(("write " + CONFIG,), restarts=True, rejection="the kubelet did not live with it before")
+            return Plan(("write " + CONFIG,), restarts=True, rejection="the kubelet was not healthy with it before")
         changes = [path for path, content in wanted.items() if self.text(path) != content]
         return Plan(tuple(f"write {path}" for path in changes), restarts=CONFIG in changes)
 
@@ -154,7 +154,7 @@ class FakeNode:
         if plan.restarts and not self.lives_with(wanted[CONFIG]):
             self.restarts += 2
             self.rejected = wanted[CONFIG]
-            raise ProgramError("the kubelet did not live with it", remedy="Read its log.", code=REJECTED)
+            raise ProgramError("the kubelet was not healthy with it", remedy="Read its log.", code=REJECTED)
         for path, content in wanted.items():
             if self.text(path) != content:
                 self.at(path).write_text(content)

@@ -113,9 +113,9 @@ def test_the_uninstalling_agent_of_each_overlay_makes_a_node_what_it_was(tmp_pat
     host, status = tmp_path / "host", tmp_path / "status"
     for folder in (host / "var/lib", host / "etc", status):
         folder.mkdir(parents=True)
-    places = {"--host-root": host, "--status": status}
+    places = {"--host-root": host, "--status-dir": status}
     words = [f"{name}={places[name]}" if (name := each.partition("=")[0]) in places else each for each in arguments]
-    words = [each for each in words if not each.startswith("--grants=")]  # there is no reporter to grant anything
+    words = [each for each in words if not each.startswith("--lease-dir=")]  # there is no reporter to grant anything
     command = [sys.executable, "-m", "acr_credential_provider", *words]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "NODE_NAME": "node-1"}
     with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, env=environment, stderr=log) as agent:

@@ -88,7 +88,7 @@ def test_metrics_say_what_an_alert_needs():
 
     for line in (
         "acr_node_agent_up 1",
-        "acr_node_agent_silent_seconds 30",
+        "acr_node_agent_last_heartbeat_timestamp_seconds 30",
         "acr_node_ready 1",
         'acr_node_state{state="ready"} 1',
         'acr_node_state{state="rejected"} 0',

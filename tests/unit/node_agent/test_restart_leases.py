@@ -1,5 +1,5 @@
 import pytest
-from acr_node_config.reporter.kube_client import ApiRefusedError
+from acr_credential_provider.kube_api.client import ApiRefusedError
 from acr_node_config.reporter.restart_leases import (
     LEASE_SECONDS,
     MOST_REJECTED,

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from acr_credential_provider.kubelet.go_syntax import why_no_url
 from acr_credential_provider.kubelet.image_match import mismatch
 from acr_credential_provider.model.acr_hosts import recognise
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.settings import DegradedSettings, ProviderSettings, validate
 from acr_credential_provider.settings.match_images import match_images
 from acr_credential_provider.settings.registry_matching import candidates
-from acr_node_config.kubelet_config.go_syntax import why_no_url
 from hypothesis import given
 from hypothesis import strategies as st
 

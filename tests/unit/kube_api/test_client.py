@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 import trustme
+from acr_credential_provider.kube_api.client import MERGE, ApiRefusedError, KubeClient
+from acr_credential_provider.kube_api.in_cluster import InCluster
 from acr_credential_provider.model.errors import CloudUnreachableError, ConfigurationError
-from acr_node_config.reporter.kube_client import MERGE, ApiRefusedError, NodeKubeClient
 from unit.cloud.loopback import answer, drip, say_nothing, serving
 
 TOKEN = "canary-service-account-token"
@@ -23,7 +24,7 @@ def token_file(tmp_path):
 @contextmanager
 def api_at(token_file, *behaviours, **options):
     with serving(*behaviours) as server:
-        yield NodeKubeClient("127.0.0.1", server.port, token_file=str(token_file), ca_file="", **options), server
+        yield KubeClient(InCluster("127.0.0.1", server.port, str(token_file), "").find, **options), server
 
 
 @contextmanager
@@ -115,7 +116,7 @@ def test_a_server_with_a_foreign_certificate_gets_no_token(token_file, tmp_path)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     foreign.issue_cert("127.0.0.1").configure_cert(tls)
     with tls_server(tls) as (port, heard):
-        api = NodeKubeClient("127.0.0.1", port, token_file=str(token_file), ca_file=str(tmp_path / "ca.crt"))
+        api = KubeClient(InCluster("127.0.0.1", port, str(token_file), str(tmp_path / "ca.crt")).find)
         with pytest.raises(CloudUnreachableError, match="TLS"):
             api.get("/apis/x")
     assert heard == [b""]
@@ -132,4 +133,4 @@ def test_what_is_no_token_is_not_sent(token_file, content):
 
 def test_outside_of_a_cluster_that_is_said():
     with pytest.raises(ConfigurationError, match="not a pod"):
-        NodeKubeClient.in_cluster({})
+        InCluster.of({})

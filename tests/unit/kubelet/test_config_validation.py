@@ -1,7 +1,7 @@
 """Our rules against the table that kubelets' own code is held against too (tests/cluster/e2e)."""
 
 import pytest
-from acr_node_config.kubelet_config.document import problems
+from acr_credential_provider.kubelet.config_validation import problems
 from support import kubelet_configs
 from support.kubelet_configs import CASES, PROGRAMS
 

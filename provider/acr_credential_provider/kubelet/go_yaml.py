@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from acr_credential_provider.acr_configuration.located_yaml import TooDeepError, refuse_depth
+
+from acr_credential_provider.model.yaml_depth import TooDeepError, refuse_depth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,13 +34,13 @@ _ONLY_JSON = re.compile(r"\t|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|[\x7f-\x9f\ud800-\u
 _TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "bool", "int", "float", "null", "timestamp", "map", "seq")}
 
 
-class UnreadableError(Exception):
-    """What keeps a kubelet, or us, from reading the file, at *line* (counted from 1)."""
+class ParseError(Exception):
+    """The file cannot be read: *problem* at *line* (counted from 1)."""
 
-    def __init__(self, line: int, what: str) -> None:
-        super().__init__(what)
+    def __init__(self, line: int, problem: str) -> None:
+        super().__init__(problem)
         self.line = line
-        self.what = what
+        self.problem = problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +94,16 @@ _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.012345
 
 
 def read(data: bytes) -> Text:
-    """Return what *data* says; raise `UnreadableError`."""
+    """Return what *data* says; raise `ParseError`."""
     if len(data) > LARGEST:
-        raise UnreadableError(1, f"is larger than {LARGEST} bytes")
+        raise ParseError(1, f"is larger than {LARGEST} bytes")
     try:
         text = data.decode()
         refuse_depth(text)
     except UnicodeDecodeError as error:
-        raise UnreadableError(data.count(b"\n", 0, error.start) + 1, "is not UTF-8") from None
+        raise ParseError(data.count(b"\n", 0, error.start) + 1, "is not UTF-8") from None
     except TooDeepError as error:
-        raise UnreadableError(error.line + 1, "is nested too deep") from None
+        raise ParseError(error.line + 1, "is nested too deep") from None
     except (yaml.YAMLError, ValueError):
         pass  # said better below
     return _json(text) if text.lstrip().startswith("{") else _yaml(text)
@@ -112,10 +113,10 @@ def _json(text: str) -> Text:
     try:
         value = json.loads(text, object_pairs_hook=_no_repetition, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        raise UnreadableError(error.lineno, "is not JSON, which it must be when it starts with {") from None
+        raise ParseError(error.lineno, "is not JSON, which it must be when it starts with {") from None
     except (ValueError, RecursionError) as error:
         what = error.args[0] if isinstance(error, _RepeatedError) else "is not JSON"
-        raise UnreadableError(1, what) from None
+        raise ParseError(1, what) from None
     try:
         root = yaml.compose(_ONLY_JSON.sub(_as_yaml, text), Loader=yaml.CSafeLoader)
     except (yaml.YAMLError, RecursionError, ValueError):
@@ -150,18 +151,18 @@ def _yaml(text: str) -> Text:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         what = "has more than one document" if "single document" in (error.context or "") else "is not YAML"
-        raise UnreadableError(line, what) from None
+        raise ParseError(line, what) from None
     except (yaml.YAMLError, RecursionError, ValueError):
-        raise UnreadableError(1, "is not YAML") from None
+        raise ParseError(1, "is not YAML") from None
     return Text(text, None if root is None else _value(root, []), is_json=False, root=root)
 
 
 def _value(node: yaml.Node, above: list[int]) -> Any:
     line = node.start_mark.line + 1
     if node.tag not in _TAGS:
-        raise UnreadableError(line, f"has the tag {node.tag}, which we do not know")
+        raise ParseError(line, f"has the tag {node.tag}, which we do not know")
     if id(node) in above:
-        raise UnreadableError(line, "has an alias that holds itself")
+        raise ParseError(line, "has an alias that holds itself")
     above = [*above, id(node)]
     if isinstance(node, yaml.SequenceNode):
         return [_value(each, above) for each in node.value]
@@ -171,9 +172,9 @@ def _value(node: yaml.Node, above: list[int]) -> Any:
             name = key.value if isinstance(key, yaml.ScalarNode) else None
             here = key.start_mark.line + 1
             if not isinstance(name, str) or (not key.style and name == "<<"):
-                raise UnreadableError(here, "has a key that is not a plain word")
+                raise ParseError(here, "has a key that is not a plain word")
             if name in found:
-                raise UnreadableError(here, f"has {name} twice")
+                raise ParseError(here, f"has {name} twice")
             found[name] = _value(value, above)
         return found
     return _scalar(node)

@@ -1,0 +1,94 @@
+"""Looks at an installation and changes nothing: `node status` and `node verify`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from acr_node_config.kubelet_config.provider_entries import NAME
+from acr_node_config.model import steps
+from acr_node_config.model.errors import NodeConfigError
+
+from . import plan
+from .requests import InstallStatus
+
+if TYPE_CHECKING:
+    from acr_node_config.hostfs.host_files import HostFiles
+
+    from .journal import Change, Installed
+    from .rollback_guard import Guard
+    from .state import State
+    from .system import HostSystem
+    from .transaction import RunningKubelet
+
+
+def status(host: HostFiles, state: State, guard: Guard, system: HostSystem) -> InstallStatus:
+    """Return what is installed on *host*, and how far it is as we left it."""
+    record, journal = state.record(), state.journal()
+    changes = [change for change in record.originals if not change.is_tree] if record else []
+    watched = [change.path for change in changes if change.after != steps.NOTHING.fingerprint]
+    drifted = [change.path for change in changes if _has_drifted(host, change)]
+    if record:
+        program = f"{record.installed.tree}/{NAME}"
+        watched.append(program)
+        drifted += [] if host.is_there(program) else [program]
+    return InstallStatus(
+        _with_confirmation(record.installed, system) if record else None,
+        tuple(watched),
+        tuple(drifted),
+        journal.verb if journal else "",
+        "armed" if guard.is_armed else "",
+        state.rejected(),
+        guard.acted,
+    )
+
+
+def verify(host: HostFiles, found: InstallStatus, system: HostSystem) -> list[str]:
+    """Return what is wrong with the installation of *found*, nothing if all is well."""
+    if found.installed is None:
+        return ["nothing is installed"]
+    problems = [f"{path} is not as it was left" for path in found.drifted]
+    placement = plan.placement_from_dict(found.installed.placement)
+    for path in (found.installed.tree, f"{placement.bin_dir}/{NAME}", *plan.paths(placement)):
+        try:
+            host.verify_parents(path)
+        except NodeConfigError as error:
+            problems.append(error.problem)
+    try:
+        system.smoke_test(found.installed.tree)
+    except NodeConfigError as error:
+        problems.append(error.problem)
+    kubelet = system.kubelet(placement)
+    return problems if kubelet is None else problems + _kubelet_problems(kubelet)
+
+
+def _with_confirmation(installed: Installed, system: HostSystem) -> Installed:
+    """Return *installed*, confirmed too once a kubelet that others give its flags has them."""
+    placement = plan.placement_from_dict(installed.placement)
+    if installed.confirmed or placement.unit:
+        return installed
+    if not placement.config:
+        return replace(installed, confirmed=True)
+    facts = system.discover()
+    has_flags = facts.kubelet is not None and facts.given == tuple(placement.flag_values.values())
+    return replace(installed, confirmed=has_flags)
+
+
+def _has_drifted(host: HostFiles, change: Change) -> bool:
+    found = host.stat(change.path)
+    return found.kind != steps.FOLDER if change.is_folder else found.fingerprint != change.after
+
+
+def _kubelet_problems(kubelet: RunningKubelet) -> list[str]:
+    try:
+        state = kubelet.state()
+    except NodeConfigError as error:
+        return [error.problem]
+    problems = []
+    if not state.runs:
+        problems.append("the kubelet does not run")
+    elif kubelet.has_flags(state.pid) is False:
+        problems.append("the kubelet runs without our flags")
+    if kubelet.is_healthy() is False:
+        problems.append("the kubelet's /healthz does not say ok")
+    return problems
