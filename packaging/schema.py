@@ -7,12 +7,13 @@ import inspect
 import json
 from typing import Any
 
-from acr_credential_provider.settings import ProviderSettings, identities, models, pull_secrets
+from acr_credential_provider.settings import identities, models, pull_secrets
+from acr_credential_provider.settings.models import ProviderSettingsModel
 from pydantic.alias_generators import to_camel
 
 
 def main() -> None:
-    schema = ProviderSettings.model_json_schema()
+    schema = ProviderSettingsModel.model_json_schema()
     told: dict[str, dict[str, str]] = {}
     for module in (identities, models, pull_secrets):
         told |= descriptions(inspect.getsource(module))

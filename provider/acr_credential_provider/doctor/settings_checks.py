@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from acr_credential_provider.cache.cache_dirs import ensure
 from acr_credential_provider.explain import candidates, explain_no_match
 from acr_credential_provider.model.errors import ConfigurationError
-from acr_credential_provider.settings import load
+from acr_credential_provider.settings.loader import load
 from acr_credential_provider.tokens.endpoints import display_name
 
 if TYPE_CHECKING:

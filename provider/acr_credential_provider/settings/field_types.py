@@ -148,7 +148,12 @@ class Model(BaseModel):
     """A part of the settings: strict, immutable, camelCase in the file, and silent about its input."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", frozen=True, hide_input_in_errors=True, strict=True
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        model_title_generator=lambda model: model.__name__.removesuffix("Model"),
+        strict=True,
     )
 
 
