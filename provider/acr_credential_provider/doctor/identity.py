@@ -56,7 +56,7 @@ def ask_metadata(case: DoctorContext) -> str:
     identity = case.registry.identity
     if not identity.traits.asks_cloud or (not identity.uses_node_role and case.registry.region):
         raise SkippedError(f"not needed by the identity {identity.kind}, nor for the region")
-    service = case.new_cloud().endpoints.metadata(STEP_SECONDS, allow_v1=identity.allow_metadata_v1)
+    service = case.new_cloud().endpoints.metadata(STEP_SECONDS, allow_v1=identity.allow_imds_v1)
     return f"this node is in {service.region_id()}"
 
 

@@ -117,7 +117,7 @@ def _policy(policy: object) -> str:
 _LARGEST_POLICY = 2048
 _DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": "^([0-9]+[hms])+$"})
 _Duration = Annotated[float, BeforeValidator(parse_duration), _DURATION_SCHEMA]
-KubeletCache = Annotated[_Duration, _between(0, 24 * 3600, "at most 24h")]
+MaxCacheDuration = Annotated[_Duration, _between(0, 24 * 3600, "at most 24h")]
 RefreshBefore = Annotated[_Duration, _between(0, 12 * 3600, "at most 12h")]
 TokenDuration = Annotated[_Duration, AfterValidator(_whole_hours)]
 Host = Annotated[str, AfterValidator(_is_host)]
@@ -152,7 +152,6 @@ class Model(BaseModel):
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
-        model_title_generator=lambda model: model.__name__.removesuffix("Model"),
         strict=True,
     )
 

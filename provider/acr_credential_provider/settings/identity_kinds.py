@@ -33,7 +33,7 @@ _PAIR = ("access_key_id_file", "access_key_secret_file")
 KINDS = {
     "nodeRole": IdentityKind(session_from=IMDS),
     "accessKey": IdentityKind(key_files=_PAIR),
-    "sts": IdentityKind(key_files=(*_PAIR, "security_token_file")),
+    "stsSession": IdentityKind(key_files=(*_PAIR, "security_token_file")),
     "serviceAccount": IdentityKind(
         is_of_pods=True, session_from=OIDC, not_in_controller=("only the kubelet has the pods' tokens", "Use rrsa.")
     ),
@@ -42,5 +42,5 @@ KINDS = {
     "addonSecret": IdentityKind(
         not_on_node=(_SECRET, "Use accessKey, with its values in files that only root can read.")
     ),
-    "login": IdentityKind(asks_cloud=False, key_files=("username_file", "password_file")),
+    "basicAuth": IdentityKind(asks_cloud=False, key_files=("username_file", "password_file")),
 }

@@ -13,8 +13,8 @@ from .field_types import (
     ContradictionError,
     Endpoint,
     Host,
-    KubeletCache,
     LogLevel,
+    MaxCacheDuration,
     MetadataEndpoint,
     Model,
     Namespace,
@@ -100,7 +100,7 @@ class RegistryModel(Model):
         if isinstance(system, PersonalHost):
             raise ContradictionError(
                 "belongs to the new Personal Edition, which grants no temporary tokens",
-                "Give the registry identity: {kind: login, usernameFile: ..., passwordFile: ...}.",
+                "Give the registry identity: {kind: basicAuth, usernameFile: ..., passwordFile: ...}.",
                 *steps,
             )
         if isinstance(system, SharedHost) and self.instance_id:
@@ -142,7 +142,7 @@ class ProviderSettingsModel(Model):
     kind: Literal["ProviderSettings"]
     registries: Annotated[tuple[RegistryModel, ...], Field(strict=False, min_length=1, max_length=5000)]
     """The instances whose hosts get tokens. No other host ever gets one."""
-    kubelet_cache: KubeletCache = 300.0
+    max_cache_duration: MaxCacheDuration = 300.0
     """The longest time that the kubelet may keep an answer; a change here must not wait longer."""
     ca_bundle: AbsolutePath | None = None
     """PEM file with the certificate authorities to trust; without it the system's."""

@@ -43,7 +43,7 @@ class Identity:
 
     kind: str
     role_name: str | None = None
-    allow_metadata_v1: bool = False
+    allow_imds_v1: bool = False
     access_key_id_file: str = ""
     access_key_secret_file: str = ""
     security_token_file: str = ""
@@ -104,7 +104,7 @@ class ProviderSettings:
     """
 
     registries: tuple[Registry, ...]
-    kubelet_cache: float
+    max_cache_duration: float
     ca_bundle: str | None
     https_proxy: str | None
     no_proxy: tuple[str, ...]

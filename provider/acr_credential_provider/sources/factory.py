@@ -42,7 +42,7 @@ def create_source(
 def _node_role(identity: Identity, cloud: CloudServices, _: int) -> CredentialSource:
     from .node_role import NodeRoleSource
 
-    return NodeRoleSource(cloud, identity.role_name or "", allow_v1=identity.allow_metadata_v1)
+    return NodeRoleSource(cloud, identity.role_name or "", allow_v1=identity.allow_imds_v1)
 
 
 def _access_key(identity: Identity, _: CloudServices, forbidden: int) -> CredentialSource:
@@ -118,7 +118,7 @@ def _addon_secret(identity: Identity, _: CloudServices, __: int) -> CredentialSo
 _SOURCES: dict[str, Callable[[Identity, CloudServices, int], CredentialSource]] = {
     "nodeRole": _node_role,
     "accessKey": _access_key,
-    "sts": _sts_session,
+    "stsSession": _sts_session,
     "serviceAccount": _service_account,
     "rrsa": _rrsa,
     "managedRole": _managed_role,

@@ -35,7 +35,7 @@ class StsSessionSource:
 
     def principal(self, request: CredentialProviderRequest | None) -> Principal:  # noqa: ARG002  # the same for all
         """Return the unnamed owner of the files' content."""
-        return Principal.node("sts", *self.files())
+        return Principal.node("stsSession", *self.files())
 
     def find(self, principal: Principal) -> CloudCredential:  # noqa: ARG002  # the same for all
         """Return the session, or raise `IdentityUnavailableError` naming the file and the fix."""

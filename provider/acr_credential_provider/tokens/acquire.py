@@ -113,7 +113,7 @@ def _cache_entry(
         uptime=uptime(),
         due=answer.refresh_at,
         dead=answer.expires_at,
-        longest=settings.kubelet_cache,
+        longest=settings.max_cache_duration,
         stamps=(*fingerprints, *answer.files),
         answer=json.dumps(auth, separators=(",", ":")),
         log=tag,

@@ -108,7 +108,7 @@ class EndpointResolver:
         if stored is not None:
             return str(stored["region"])
         self._access.progress.stage("asking the metadata service for this node's region")
-        allow_v1 = any(registry.identity.allow_metadata_v1 for registry in self._settings.registries)
+        allow_v1 = any(registry.identity.allow_imds_v1 for registry in self._settings.registries)
         try:
             region, life = self.metadata(math.inf, allow_v1=allow_v1).region_id(), DAY
         except DeadlineExceededError:  # says something about us, nothing about the service

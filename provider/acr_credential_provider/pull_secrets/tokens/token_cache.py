@@ -154,8 +154,8 @@ class TokenCache:
     ) -> list[EntryLogins]:
         """Return what lives now, entry by entry in the order of the settings; one without a living login is there too.
 
-        *read* reads a ``login`` entry's two files. One that can't be read is told to *on_failure*, and what was read
-        last goes on.
+        *read* reads a ``basicAuth`` entry's two files. *on_failure* gets the error of one that can't be read, and the
+        login read last stays.
         """
         return [
             self._of_files(registry, registry.identity, read, on_failure)
