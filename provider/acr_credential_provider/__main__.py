@@ -9,7 +9,7 @@ import posix
 import sys
 import time
 
-from .fastpath.lookup import exec_options, is_logged, lookup, read_request, write_all
+from .fastpath.lookup import exec_options, log_hit, lookup, read_request, write_all
 
 DEADLINE = 15
 """Seconds for the whole answer, far below the 60 after which the kubelet kills us."""
@@ -66,27 +66,21 @@ def _answer_or_operate(started: float, arguments: list[str]) -> int:
         raw = b""
     # A disk that hangs lets no handler of ours run, but the kernel end us.
     _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
-    try:
-        hit = lookup(raw, options)
-    except Exception:  # noqa: BLE001 - the slow path reports it
-        hit = None
+    hit = lookup(raw, options)
     if hit is None:
         _signal.setitimer(_signal.ITIMER_REAL, max(started + BACKSTOP - time.monotonic(), 1.0))
         leave_out_variables()
         from .exec.run import get_credentials  # noqa: PLC0415
 
         return get_credentials(raw, options, started=started, seconds=DEADLINE)
-    entry, response = hit
+    response, entry = hit
     _signal.signal(_signal.SIGALRM, _stdout_hangs)
     try:
         write_all(response)
     except OSError:
         _say(NOT_WRITTEN)
         return 1
-    if is_logged(entry.log):
-        from .fastpath.syslog import Log  # noqa: PLC0415 - only if something is logged
-
-        Log(started=started).answered(host=entry.host, kind=entry.kind, cache="hit", tag=entry.log)
+    log_hit(entry, started)
     return 0
 
 

@@ -13,6 +13,7 @@ from acr_credential_provider.model.acr_hosts import EnterpriseHost, recognise
 from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.pull_secrets.model.eci_annotations import INSTANCES
 from acr_credential_provider.pull_secrets.model.names import HELPER
+from acr_credential_provider.settings.identity_kinds import OIDC
 
 from .failing_pulls import (
     ABSENT,
@@ -191,7 +192,7 @@ def check_single_controller(name: str, cluster: Cluster) -> Iterator[CheckResult
 def check_rrsa_token_mounted(name: str, cluster: Cluster) -> Iterator[CheckResult]:
     """Tell when the controller lacks the token that RRSA needs."""
     settings = settings_of(cluster)
-    if not any(each.identity.kind == "rrsa" for each in settings.registries):
+    if not any(each.identity.traits.session_from == OIDC for each in settings.registries):
         raise SkippedError("no entry uses RRSA")
     if cluster.pods is None:
         raise SkippedError("this user may not list pods")

@@ -120,10 +120,8 @@ def own_region(cluster: Cluster) -> str:
 
 def session_of(registry: Registry) -> tuple[str, float]:
     """Return the role whose session asks ACR, and its life in seconds."""
-    if registry.assume_role:
-        return registry.assume_role[-1].role_arn, registry.assume_role[-1].session_duration
-    identity = registry.identity
-    return str(getattr(identity, "role_arn", "") or ""), float(getattr(identity, "session_duration", 0.0))
+    session = registry.assume_role[-1] if registry.assume_role else registry.identity
+    return session.role_arn or "", session.session_duration or 0.0
 
 
 def is_controller(pod: Object) -> bool:

@@ -13,9 +13,9 @@ import sys
 import time
 
 from acr_credential_provider.cache.cache_dirs import is_there
+from acr_credential_provider.cache.cache_folder import NOWHERE
 from acr_credential_provider.console.arguments import add_paths
 from acr_credential_provider.console.command_line import CommandParser, file_or_stdin, folder_argument, path_argument
-from acr_credential_provider.exec.run import NOWHERE
 from acr_credential_provider.exec.watchdog import note, report
 from acr_credential_provider.fastpath.lookup import API_VERSIONS, LARGEST_REQUEST, SETTINGS
 from acr_credential_provider.model.errors import CacheUnsafeError, ConfigurationError, CredentialProviderError

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.cache.file_locks import FileLocks
-from acr_credential_provider.cache.token_store import TokenStore
 from acr_credential_provider.cloud.transport import Transport
 from acr_credential_provider.console.checks import SkippedError
-from acr_credential_provider.explain import NOWHERE, is_of_pods
+from acr_credential_provider.explain import is_of_pods
 from acr_credential_provider.fastpath.lookup import API_VERSIONS
-from acr_credential_provider.fastpath.response_cache import ResponseCache
-from acr_credential_provider.model.deadline import Deadline
+from acr_credential_provider.model.deadline import Deadline, Deadlines
 from acr_credential_provider.model.image_reference import registry_of, scope_of
 from acr_credential_provider.model.protocol import CredentialProviderRequest
-from acr_credential_provider.tokens.endpoints import Tools
+from acr_credential_provider.tokens.endpoints import CloudAccess
+from acr_credential_provider.tokens.local_state import LocalState
 from acr_credential_provider.tokens.token_service import TokenRoute, TokenService
 
 if TYPE_CHECKING:
@@ -89,17 +87,8 @@ class DoctorContext:
     def new_cloud(self, transport: type[Transport] = Transport) -> TokenService:
         """Return a pull's cloud that has kept nothing, with its time before it."""
         deadline = Deadline(STEP_SECONDS)
-        tools = Tools(
-            settings_path=self.settings_path,
-            store_folder=NOWHERE,
-            memos=ResponseCache(NOWHERE),
-            locks=FileLocks(NOWHERE),
-            deadline=deadline,
-            patience=deadline,
-            say_stage=str,
-            transport=transport,
-        )
-        return TokenService(self.settings, request=self.request(), store=TokenStore(NOWHERE), machine="", tools=tools)
+        access = CloudAccess(Deadlines(deadline, deadline), transport=transport)
+        return TokenService(self.settings, self.request(), LocalState.empty(), access)
 
     def request(self) -> CredentialProviderRequest:
         """Return the question of the pod, or that of a static one: without a ServiceAccount token."""

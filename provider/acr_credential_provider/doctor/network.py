@@ -28,10 +28,10 @@ MOST_SKEW = 14 * 60.0
 
 def check_proxy(case: DoctorContext) -> str:
     """Reach the proxies that lead to ACR."""
-    ways = {f"{host}:{port}": case.cloud.reach.proxy.proxy_for(host, port) for host, port in _targets(case)}
+    ways = {f"{host}:{port}": case.cloud.endpoints.proxy.proxy_for(host, port) for host, port in _targets(case)}
     proxies = {f"{proxy.host}:{proxy.port}": proxy for proxy in ways.values() if proxy}
     if not proxies:
-        raise SkippedError("none leads to ACR" if case.cloud.reach.proxy.https_proxy else "none is set")
+        raise SkippedError("none leads to ACR" if case.cloud.endpoints.proxy.https_proxy else "none is set")
     for name, proxy in proxies.items():
         _reach(proxy.host, proxy.port, f"the proxy {name}")
     return ", ".join(f"{each} by way of {proxy.host}:{proxy.port}" for each, proxy in ways.items() if proxy)
@@ -39,7 +39,7 @@ def check_proxy(case: DoctorContext) -> str:
 
 def look_up(case: DoctorContext) -> str:
     """Look up the names of ACR's endpoints; one that is known is enough."""
-    names = [host for host, port in _targets(case) if not case.cloud.reach.proxy.proxy_for(host, port)]
+    names = [host for host, port in _targets(case) if not case.cloud.endpoints.proxy.proxy_for(host, port)]
     if not names:
         raise SkippedError("the proxy looks the names up")
     failures = {}
@@ -77,7 +77,7 @@ def answers_of(case: DoctorContext, endpoints: Iterable[str]) -> tuple[list[Http
     failures: list[TransportError] = []
     for url in endpoints:
         try:
-            response = case.new_cloud().reach.transport(5.0).send(HttpRequest("GET", f"{url}/"))
+            response = case.new_cloud().endpoints.transport(5.0).send(HttpRequest("GET", f"{url}/"))
         except TransportError as error:
             failures.append(error)
             told.append(error.problem)

@@ -25,7 +25,7 @@ def check_hosts(case: DoctorContext) -> str:
         raise SkippedError("no IMAGE was given")
     if case.needs_pod():
         raise SkippedError(f"{NEEDS_A_POD}; name {case.host} in domains, and ACR is not asked for it")
-    found = case.new_cloud().match(case.where).registry
+    found = case.new_cloud().match(case.where, settings_path=case.settings_path).registry
     if found is None:
         raise ConfigurationError(
             f"ACR does not list {case.host} as a host of any entry that it may belong to",
@@ -57,7 +57,7 @@ def log_in_to_it(case: DoctorContext) -> str:
     path = case.image.partition("/")[2]
     reference = path.partition("@")[2] or path.rpartition("/")[2].partition(":")[2] or "latest"
     return log_in(
-        case.new_cloud().reach.transport(STEP_SECONDS),
+        case.new_cloud().endpoints.transport(STEP_SECONDS),
         case.host,
         username=case.login[0],
         password=case.login[1],

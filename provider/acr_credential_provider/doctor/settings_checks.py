@@ -10,7 +10,7 @@ from acr_credential_provider.cache.cache_dirs import ensure
 from acr_credential_provider.explain import candidates, explain_no_match
 from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import ConfigurationError
-from acr_credential_provider.settings import load
+from acr_credential_provider.settings.loader import load
 
 if TYPE_CHECKING:
     from .context import DoctorContext

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from acr_credential_provider.kubelet.credential_provider_config import Provider, TokenAttributes
-    from acr_credential_provider.settings import ServiceAccountIdentity
+    from acr_credential_provider.settings import Identity
     from acr_credential_provider.sources.oidc_token import OidcToken
 
 RESTART_KUBELET = "systemctl restart kubelet"
@@ -33,7 +33,7 @@ class PodIdentity:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
-def check_pod_token(pod: PodIdentity | None, identity: ServiceAccountIdentity) -> OidcToken | None:
+def check_pod_token(pod: PodIdentity | None, identity: Identity) -> OidcToken | None:
     """Return *pod*'s token as it can be judged without its keys, None without a pod; raise as a pull would."""
     if pod is None:
         return None
@@ -43,14 +43,14 @@ def check_pod_token(pod: PodIdentity | None, identity: ServiceAccountIdentity) -
     token.check(
         audience=identity.audience,
         issuer=identity.issuer,
-        provider_arn=identity.oidc_provider_arn,
+        provider_arn=identity.oidc_provider_arn or "",
         now=time.time(),
     )
     return token
 
 
 def check_attributes(
-    identity: ServiceAccountIdentity,
+    identity: Identity,
     provider: Provider,
     *,
     beside: Iterable[Provider],
@@ -96,7 +96,7 @@ def check_attributes(
     return f"for {identity.audience}, {told}"
 
 
-def _passed_on(token: TokenAttributes, identity: ServiceAccountIdentity, where: str) -> str:
+def _passed_on(token: TokenAttributes, identity: Identity, where: str) -> str:
     """Say what becomes of ServiceAccounts' annotations; raise when no role could ever be found."""
     notes = []
     if ROLE_ANNOTATION in token.required:
@@ -131,7 +131,7 @@ def forwarded_annotations(provider: Provider, annotations: Mapping[str, str]) ->
     return {key: value for key, value in annotations.items() if key in (*token.required, *token.optional)}
 
 
-def check_token_request_right(kubeconfig: str, identity: ServiceAccountIdentity, token: OidcToken | None) -> str:
+def check_token_request_right(kubeconfig: str, identity: Identity, token: OidcToken | None) -> str:
     """Say that the node of *kubeconfig* may ask for *token*'s like, without one for those of every ServiceAccount.
 
     Raises `SkippedError` where the API server cannot be asked.

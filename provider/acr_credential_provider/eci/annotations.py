@@ -14,12 +14,13 @@ from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.model.image_reference import scope_of
 from acr_credential_provider.pull_secrets.model.eci_annotations import InstanceRequest, annotations_for
+from acr_credential_provider.settings.identity_kinds import IMDS
 from acr_credential_provider.settings.registry_matching import candidates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from acr_credential_provider.settings import BasicAuthIdentity, ProviderSettings, Registry
+    from acr_credential_provider.settings import Identity, ProviderSettings, Registry
     from acr_credential_provider.sources.basic_auth import BasicAuth
 
 
@@ -37,7 +38,7 @@ def render(
     *,
     images: Sequence[str] = (),
     service_arn: str = "",
-    login_of: Callable[[BasicAuthIdentity], BasicAuth] | None = None,
+    login_of: Callable[[Identity], BasicAuth] | None = None,
 ) -> Rendered:
     """Return the values by which ECI pulls *images*, or all images that *settings* cover if none are given.
 
@@ -52,14 +53,14 @@ def render(
     parameters: dict[str, str] = {}
     for number, registry in enumerate(rendered, start=1):
         parameters |= _acr_registry_info(number, registry)
-        if registry.identity.kind != "nodeRole":
+        if registry.identity.traits.session_from != IMDS:
             notes.append(
                 f"{display_name(registry)}: its identity ({registry.identity.kind}) does not come along; "
                 "ECI asks as a role of its own account"
             )
     logins: list[tuple[str, BasicAuth]] = []  # by host
     for registry in (registry for registry in chosen if not registry.instance_id):
-        if registry.identity.kind != "basicAuth":
+        if registry.identity.traits.asks_cloud:
             notes.append(_personal_edition_note(registry))
         elif login_of is None:
             notes.append(
@@ -128,7 +129,7 @@ def _user_arn(enterprise: list[Registry], service_arn: str) -> tuple[str, list[s
 
 
 def _personal_edition_note(registry: Registry) -> str:
-    if registry.assume_role or registry.identity.kind in ("accessKey", "stsSession"):
+    if registry.assume_role or registry.identity.key_files:
         return (
             f"{display_name(registry)}: left out; without a password ECI pulls images of the Personal Edition from its "
             "own account only: use imagePullSecrets or ImageRegistryCredential for another's"

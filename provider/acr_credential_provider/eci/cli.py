@@ -15,14 +15,16 @@ from acr_credential_provider.console.command_line import CommandParser, path_arg
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.files.atomic_write import write_private_atomically
 from acr_credential_provider.model.errors import ConfigurationError
-from acr_credential_provider.settings import DegradedSettings, ProviderSettings, read, validate, validate_conversion
+from acr_credential_provider.settings import ProviderSettings
+from acr_credential_provider.settings.loader import read
+from acr_credential_provider.settings.validation import validate, validate_conversion
 from acr_credential_provider.sources.basic_auth import read_basic_auth
 from acr_credential_provider.version import NAME
 
 from .annotations import render
 
 if TYPE_CHECKING:
-    from acr_credential_provider.settings import BasicAuthIdentity
+    from acr_credential_provider.settings import Identity
     from acr_credential_provider.sources.basic_auth import BasicAuth
 
 _ARN = re.compile(r"acs:ram::[0-9]{1,32}:role/[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -85,10 +87,10 @@ def _eci(options: argparse.Namespace) -> int:
         write_private_atomically(options.with_passwords, text, remedy="Name a file in a folder that you may write.")
     else:
         sys.stdout.write(text)
-    return 1 if isinstance(settings, DegradedSettings) else 0
+    return 1 if settings.skipped else 0
 
 
-def _login(identity: BasicAuthIdentity) -> BasicAuth:
+def _login(identity: Identity) -> BasicAuth:
     return read_basic_auth(identity.username_file, identity.password_file)
 
 
@@ -102,7 +104,6 @@ def _settings(path: str) -> ProviderSettings:
         settings = validate(text)
     if not isinstance(settings, ProviderSettings):
         raise ConfigurationError(f"{path}, {settings[0]}", remedy=settings[0].remedy)
-    if isinstance(settings, DegradedSettings):
-        for problem, remedy in settings.skipped:
-            sys.stderr.write(f"error: {path}, {problem}\nremedy: {remedy}\n")
+    for problem, remedy in settings.skipped:
+        sys.stderr.write(f"error: {path}, {problem}\nremedy: {remedy}\n")
     return settings

@@ -4,7 +4,7 @@ It walks the very code of a pull, with a transport that refuses to send and a st
 keeps nothing: where a pull would call out, it says whom.
 """
 
-from .candidates import NOWHERE, candidates, is_of_pods, of_the_node, roles_of
+from .candidates import candidates, is_of_pods, of_the_node, roles_of
 from .dry_run import explain
 from .explanation import ASK_FIRST, FAILURE, NOTHING, TOKEN_OF_AN_ENTRY, Explanation, text, to_dict
 from .no_match import Reason, explain_no_match
@@ -13,7 +13,6 @@ __all__ = [
     "ASK_FIRST",
     "FAILURE",
     "NOTHING",
-    "NOWHERE",
     "TOKEN_OF_AN_ENTRY",
     "Explanation",
     "Reason",

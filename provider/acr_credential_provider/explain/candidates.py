@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.fastpath.lookup import ROLE_ANNOTATION
 from acr_credential_provider.model.acr_hosts import recognise
-from acr_credential_provider.settings import NodeRoleIdentity, registry_matching
+from acr_credential_provider.settings import Identity, registry_matching
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from acr_credential_provider.settings import Registry, ServiceAccountIdentity
+    from acr_credential_provider.settings import Registry
 
-NOWHERE = "/dev/null"
-"""The folder of a cache that keeps nothing."""
 MOST_ROLES = 20
 """Rules of ``roles`` that are listed; the settings may have thousands."""
 
@@ -31,17 +30,17 @@ def candidates(where: str, registries: Sequence[Registry]) -> list[int]:
 
 def is_of_pods(registry: Registry) -> bool:
     """Say whether nobody but a pod's ServiceAccount, by its token, can ask ACR for *registry*."""
-    return registry.identity.kind == "serviceAccount" and registry.identity.static_pods == "deny"
+    return registry.identity.traits.is_of_pods and registry.identity.static_pods == "deny"
 
 
 def of_the_node(registry: Registry) -> Registry:
     """Return *registry* as if the node asked: where ACR is does not depend on who asks, and needs no pod."""
-    return registry.model_copy(update={"identity": NodeRoleIdentity(kind="nodeRole"), "assume_role": ()})
+    return replace(registry, identity=Identity("nodeRole"), assume_role=())
 
 
-def roles_of(identity: ServiceAccountIdentity) -> tuple[str, ...]:
+def roles_of(identity: Identity) -> tuple[str, ...]:
     """Return which ServiceAccounts get which role, a rule a line, in the order in which the rules are tried."""
-    roles = f"{identity.oidc_provider_arn.partition(':oidc-provider/')[0]}:role/"
+    roles = f"{(identity.oidc_provider_arn or '').partition(':oidc-provider/')[0]}:role/"
     rules = [f"{', '.join(rule.service_accounts)}: {roles}{rule.role_name}" for rule in identity.roles]
     left_out = [f"({len(rules) - MOST_ROLES} more rules)"] if len(rules) > MOST_ROLES else []
     said = {"deny": "refused", "nodeRole": "the node's role"}

@@ -6,30 +6,33 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from acr_credential_provider.cache.cache_folder import NOWHERE
 from acr_credential_provider.cache.file_locks import FileLocks
 from acr_credential_provider.cache.token_store import TokenStore
 from acr_credential_provider.cloud.transport import Transport
 from acr_credential_provider.fastpath.lookup import API_VERSIONS, ROLE_ANNOTATION, cache_key
 from acr_credential_provider.fastpath.response_cache import ResponseCache, file_fingerprint
 from acr_credential_provider.model.acr_hosts import SharedHost, recognise
-from acr_credential_provider.model.deadline import Deadline
+from acr_credential_provider.model.deadline import Deadline, Deadlines
 from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import CredentialProviderError, IdentityUnavailableError
 from acr_credential_provider.model.image_reference import registry_of, scope_of
 from acr_credential_provider.model.protocol import CredentialProviderRequest
-from acr_credential_provider.settings import load
+from acr_credential_provider.settings.identity_kinds import IMDS, OIDC
+from acr_credential_provider.settings.loader import load
 from acr_credential_provider.tokens.acquire import MACHINE_ID
-from acr_credential_provider.tokens.endpoints import Tools
+from acr_credential_provider.tokens.endpoints import CloudAccess
+from acr_credential_provider.tokens.local_state import FailureCache, LocalState
 from acr_credential_provider.tokens.token_service import TokenService
 
 from .cache_state import token_state, with_memos
-from .candidates import NOWHERE, candidates, is_of_pods, of_the_node, roles_of
+from .candidates import candidates, is_of_pods, of_the_node, roles_of
 from .explanation import ASK_FIRST, FAILURE, NOTHING, TOKEN_OF_AN_ENTRY, Explanation, MatchedEntry
 from .no_match import explain_no_match
 
 if TYPE_CHECKING:
     from acr_credential_provider.cloud.transport import HttpRequest, HttpResponse
-    from acr_credential_provider.settings import ProviderSettings, Registry, ServiceAccountIdentity
+    from acr_credential_provider.settings import Identity, ProviderSettings, Registry
 
 
 class WouldCallError(CredentialProviderError):
@@ -64,30 +67,22 @@ def explain(image: str, *, settings_path: str, cache: str) -> Explanation:
     settings = load(settings_path)
     request = CredentialProviderRequest(API_VERSIONS[0], image)
     memos = ResponseCache(f"{cache}/memo")
-    asked: list[str] = []
-    tools = Tools(
-        settings_path=settings_path,
-        store_folder=f"{cache}/store",
-        memos=memos,
-        locks=FileLocks(NOWHERE),
-        deadline=Deadline(60.0),
-        patience=Deadline(0.0),
-        say_stage=asked.append,
-        transport=NoNetworkTransport,
-    )
-    with _ReadOnlyStore(tools.store_folder) as store:
-        cloud = TokenService(settings, request=request, store=store, machine=file_fingerprint(MACHINE_ID), tools=tools)
-        found = _found(cloud, settings, image, where)
+    failures = FailureCache(memos, (file_fingerprint(settings_path),), read_only=True)
+    access = CloudAccess(Deadlines(Deadline(60.0), Deadline(0.0)), transport=NoNetworkTransport)
+    with _ReadOnlyStore(f"{cache}/store") as store:
+        state = LocalState(store, FileLocks(NOWHERE), failures, file_fingerprint(MACHINE_ID))
+        cloud = TokenService(settings, request, state, access)
+        found = _found(cloud, settings, image, where, settings_path)
     if found.unknown:  # an answer is remembered for each ServiceAccount, and there is none here
         return found
     digest = cache_key(settings_path, where, request.subject)
     return with_memos(found, memos, digest)
 
 
-def _found(cloud: TokenService, settings: ProviderSettings, image: str, where: str) -> Explanation:
+def _found(cloud: TokenService, settings: ProviderSettings, image: str, where: str, settings_path: str) -> Explanation:
     host = registry_of(image)
     try:
-        registry = cloud.match(where).registry
+        registry = cloud.match(where, settings_path=settings_path).registry
     except WouldCallError as call:
         return _ask_first(image, where, settings, call)
     except IdentityUnavailableError as error:
@@ -115,12 +110,11 @@ def _covered(
     else:
         why = f"ACR listed this host as one of {registry.instance_id}'s, as an earlier pull has kept"
     identity = registry.identity
-    if identity.kind == "basicAuth":
-        files = (identity.username_file, identity.password_file)
-        entry = MatchedEntry(index, display_name(registry), "", "", identity.kind, files, ())
+    if not identity.traits.asks_cloud:
+        entry = MatchedEntry(index, display_name(registry), "", "", identity.kind, identity.key_files, ())
         return Explanation(image, host, TOKEN_OF_AN_ENTRY, why, entry)
     try:
-        way = cloud.route(of_the_node(registry) if identity.kind == "serviceAccount" else registry)
+        way = cloud.route(of_the_node(registry) if identity.traits.is_of_pods else registry)
     except WouldCallError as call:
         return _ask_first(image, where, settings, call, why=why)
     except CredentialProviderError as error:
@@ -135,15 +129,15 @@ def _covered(
         endpoints=way.endpoints,
         chain=tuple(hop.role_arn for hop in registry.assume_role),
     )
-    if identity.kind == "serviceAccount":
+    if identity.traits.is_of_pods:
         entry = replace(entry, roles=roles_of(identity))
         calls = _calls(registry, entry)
         return Explanation(image, host, TOKEN_OF_AN_ENTRY, why, entry, would_ask=calls, unknown=_unknown(identity))
-    kept, would_ask = token_state(way.kept, way.failure, _calls(registry, entry))
+    kept, would_ask = token_state(way.stored, way.failure, _calls(registry, entry))
     return Explanation(image, host, TOKEN_OF_AN_ENTRY, why, entry, kept=kept, would_ask=would_ask)
 
 
-def _unknown(identity: ServiceAccountIdentity) -> tuple[str, ...]:
+def _unknown(identity: Identity) -> tuple[str, ...]:
     return (
         f"which ServiceAccount the pod has, and its annotation {ROLE_ANNOTATION}",
         f"whether the role's trust policy takes the pod's token, by {identity.oidc_provider_arn}",
@@ -169,11 +163,11 @@ def _calls(registry: Registry, entry: MatchedEntry) -> tuple[str, ...]:
     """Return the calls that a token of *registry* needs when this node has nothing yet."""
     identity = registry.identity
     calls = []
-    if identity.kind == "nodeRole":
+    if identity.traits.session_from == IMDS:
         calls = ["the metadata service, for the session of the node's role"]
-    elif identity.kind == "serviceAccount":
+    elif identity.traits.is_of_pods:
         calls = ["STS, AssumeRoleWithOIDC of the ServiceAccount's role"]
-    elif identity.kind == "rrsa":
+    elif identity.traits.session_from == OIDC:
         role = identity.role_arn or "the role that ALIBABA_CLOUD_ROLE_ARN names"
         calls = [f"STS, AssumeRoleWithOIDC of {role}, unless a session is kept"]
     calls += [f"STS, AssumeRole of {arn}, unless a session is kept" for arn in entry.chain]

@@ -125,26 +125,38 @@ def cache_key(settings: str, scope: str, subject: str) -> str:
     return hexdigest(f"{VERSION}\n{settings}\n{scope}\n{subject}")
 
 
-def lookup(raw: bytes, options: dict[str, str]) -> tuple[CacheEntry, bytes] | None:
-    """Return the cache entry for the request in *raw*, and the response; None if the slow path has to serve it."""
+def lookup(raw: bytes, options: dict[str, str]) -> tuple[bytes, CacheEntry] | None:
+    """Return the response to the request in *raw*, and its cache entry; None if the slow path has to serve it."""
     try:
-        request: dict[str, object] = parse_json(raw.decode())  # type: ignore[assignment]
-        api_version: str = request["apiVersion"]  # type: ignore[assignment]
-        image: str = request["image"]  # type: ignore[assignment]
-        if request["kind"] != "CredentialProviderRequest" or api_version not in API_VERSIONS:
-            return None
-        digest = cache_key(options["--settings"], cache_scope(image), token_subject(request))
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return _lookup(raw, options)
+    except Exception:  # noqa: BLE001 - the slow path reports it
         return None
+
+
+def _lookup(raw: bytes, options: dict[str, str]) -> tuple[bytes, CacheEntry] | None:
+    request: dict[str, object] = parse_json(raw.decode())  # type: ignore[assignment]
+    api_version: str = request["apiVersion"]  # type: ignore[assignment]
+    image: str = request["image"]  # type: ignore[assignment]
+    if request["kind"] != "CredentialProviderRequest" or api_version not in API_VERSIONS:
+        return None
+    key = cache_key(options["--settings"], cache_scope(image), token_subject(request))
     cache = ResponseCache(options["--cache"] + "/memo")
-    entry = cache.get(digest)
+    entry = cache.get(key)
     if entry is None:
         return None
     now = monotonic_now_for(entry)
     if now >= entry.refresh_at:
         return None
-    cache.mark_used(digest)
-    return entry, entry.response(api_version, now=now)
+    cache.mark_used(key)
+    return entry.response(api_version, now=now), entry
+
+
+def log_hit(entry: CacheEntry, started: float) -> None:
+    """Log that *entry* was the response, if hits are logged; *started* is on the monotonic clock."""
+    if is_logged(entry.log):
+        from .syslog import Log  # noqa: PLC0415 - only if something is logged
+
+        Log(started=started).answered(host=entry.host, kind=entry.kind, cache="hit", tag=entry.log)
 
 
 def is_logged(tag: str) -> bool:

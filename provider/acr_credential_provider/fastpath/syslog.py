@@ -45,10 +45,6 @@ class Log:
         self._forced = forced if forced in LEVELS else ""
         self._socket = path if path.startswith("/") else SOCKET
 
-    def set_tag(self, tag: str) -> None:
-        """Set the *tag*."""
-        self.tag = tag
-
     def answered(self, *, host: str, kind: str, cache: str, tag: str) -> None:
         """Log an answer for *host*, of an entry's *kind*.
 

@@ -2,7 +2,8 @@
 
 import pytest
 from acr_credential_provider.explain import candidates, explain_no_match
-from acr_credential_provider.settings import ProviderSettings, validate
+from acr_credential_provider.settings import ProviderSettings
+from acr_credential_provider.settings.validation import validate
 
 HANGZHOU = "demo-registry.cn-hangzhou.cr.aliyuncs.com"
 

@@ -32,15 +32,15 @@ def service_account_token(**changes):
     return f"e30.{payload}.c2ln"
 
 
+def response_to(raw, options):
+    hit = lookup(raw, options)
+    return None if hit is None else hit[0]
+
+
 @pytest.fixture
 def options(tmp_path):
     (tmp_path / "cache/memo").mkdir(parents=True, mode=0o700)
     return {"--settings": str(tmp_path / "settings.yaml"), "--cache": str(tmp_path / "cache")}
-
-
-def response_to(raw, options):
-    hit = lookup(raw, options)
-    return None if hit is None else hit[1]
 
 
 def remember(options, *, due_in=1000.0, dead_in=2000.0, asker="", host=HOST):
