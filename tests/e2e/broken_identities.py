@@ -213,7 +213,7 @@ def oidc_provider_of_another_audience(world):
     world.sandbox.state.add_oidc_provider(replace(provider, client_ids=("another",)))
 
 
-@breaks("identity", "this very cluster")
+@breaks("identity", "OIDC provider of this cluster")
 def oidc_provider_of_another_issuer(world):
     by_token_file(world)
     provider = world.sandbox.state.find_oidc_provider(PROVIDER_ARN)

@@ -75,7 +75,7 @@ def test_who_has_no_role_gets_what_the_settings_say(program, sandbox, cluster, a
 FAILURES = {
     "AuthenticationFail.OIDCToken.Expired": "clock",
     "AuthenticationFail.OIDCToken.AudienceNotMatch": "client IDs",
-    "AuthenticationFail.OIDCToken.IssuerNotMatch": "this very cluster",
+    "AuthenticationFail.OIDCToken.IssuerNotMatch": "OIDC provider of this cluster",
     "AuthenticationFail.OIDCToken.IssuerConfigurationBroken": ".well-known",
     "AuthenticationFail.NoPermission": "registered in RAM",
     "EntityNotExist.Role": "Create the role",

@@ -1,1 +1,1 @@
-"""Alibaba Cloud's APIs: the only place that opens a network connection."""
+"""Clients of Alibaba Cloud's APIs; no other folder opens connections to the cloud. Imports files and model only."""

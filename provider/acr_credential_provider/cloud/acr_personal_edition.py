@@ -1,7 +1,6 @@
 """ACR's older OpenAPI (2016-06-07): registry tokens of the Personal Edition.
 
-The official SDK's method for it drops the body of the answer, so the call is described
-here, signed by the official signer and sent by our transport.
+The official SDK's method for it drops the body of the answer, so the call is described here.
 """
 
 from __future__ import annotations
@@ -11,11 +10,7 @@ from typing import TYPE_CHECKING
 
 from .responses import parse, parse_grant, server_time
 from .retry import call_with_retry
-from .sdk_guard import sdk_import
-from .signing import sign
-
-with sdk_import():
-    from alibabacloud_tea_openapi.utils_models import Params
+from .signing import ApiCall, sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,17 +21,7 @@ if TYPE_CHECKING:
 
     from .transport import Transport
 
-_CALL = {
-    "action": "GetAuthorizationToken",
-    "version": "2016-06-07",
-    "protocol": "HTTPS",
-    "pathname": "/tokens",
-    "method": "GET",
-    "auth_type": "AK",
-    "style": "ROA",
-    "req_body_type": "json",
-    "body_type": "json",
-}
+_CALL = ApiCall("GetAuthorizationToken", "2016-06-07", "GET", "/tokens")
 
 
 def personal_token(
@@ -49,23 +34,16 @@ def personal_token(
 ) -> AuthorizationGrant:
     """Return a login to the Personal Edition of the caller's account in *region*.
 
-    *endpoints* are base URLs in order of trial. Raises `RegistryRefusedError` when ACR says
-    no, `ThrottledError` when it says later, and `CloudUnreachableError` when nothing usable
-    came within the transport's deadline.
+    *endpoints* are base URLs in the order in which to try them. Raises as `AcrApi` does.
     """
-    where = f"the Personal Edition in {region}"
+    source = f"the Personal Edition in {region}"
 
     def attempt(endpoint: str) -> AuthorizationGrant:
         now = clock()
-        response = transport.send(sign(endpoint, Params(**_CALL), {}, credentials.get_credentials(), now=now))
-        data = parse(response, call=f"GetAuthorizationToken for {where}", now=now).get("data")
+        response = transport.send(sign(endpoint, _CALL, {}, credentials.get_credentials(), now=now))
+        data = parse(response, call=f"{_CALL.action} for {source}", now=now).get("data")
         login = data if isinstance(data, dict) else {}
-        return parse_grant(
-            login.get("tempUserName"),
-            login.get("authorizationToken"),
-            login.get("expireDate"),
-            date=server_time(response),
-            what=where,
-        )
+        parts = (login.get(name) for name in ("tempUserName", "authorizationToken", "expireDate"))
+        return parse_grant(*parts, date=server_time(response), source=source)
 
     return call_with_retry(endpoints, attempt, time_left=transport.time_left)

@@ -1,4 +1,4 @@
-"""Opens a TCP connection within a time that holds, whatever DNS and the addresses do."""
+"""Opens a TCP connection within a strict deadline, however slow DNS and the addresses are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from acr_credential_provider.model.deadline import Deadline
 
     Resolver = Callable[[bytes, int, int, int], list[tuple[Any, ...]]]
-    """As `socket.getaddrinfo`: host, port, family, kind of socket."""
+    """`socket.getaddrinfo` with host, port, family and kind of socket."""
 
 _MOST_ADDRESSES = 8
 _STAGGER = 0.25  # seconds, as RFC 8305 has it
@@ -29,8 +29,8 @@ class NameLookupTimeoutError(TimeoutError):
 def dial(host: str, port: int, deadline: Deadline, *, resolver: Resolver = socket.getaddrinfo) -> socket.socket:
     """Return a connected socket to the first address of *host* that answers, or raise OSError.
 
-    Addresses are tried a moment apart and not one after the other: a black hole behind the
-    first one (IPv6 without a route out is common) must not use up the time of the others.
+    Addresses are tried a moment apart and not one after the other, because a black hole behind the first one (often
+    IPv6 without a route) must not use up the time of the others.
     """
     waiting = addresses(host, port, deadline, resolver=resolver)
     stagger = min(_STAGGER, deadline.remaining() / (2 * len(waiting)))
@@ -49,7 +49,7 @@ def dial(host: str, port: int, deadline: Deadline, *, resolver: Resolver = socke
                     selector.register(sock, selectors.EVENT_WRITE)
                 pause = min(stagger, deadline.remaining()) if waiting else deadline.remaining()
                 for key, _ in selector.select(pause):
-                    ready = next(one for one in pending if one is key.fileobj)
+                    ready = next(sock for sock in pending if sock is key.fileobj)
                     selector.unregister(ready)
                     pending.remove(ready)
                     failure = ready.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -62,9 +62,9 @@ def dial(host: str, port: int, deadline: Deadline, *, resolver: Resolver = socke
     raise OSError(failure, os.strerror(failure))
 
 
-def _begin(found: tuple[Any, ...], failure: int) -> tuple[socket.socket | None, int]:
-    """Start to connect; return the socket, or ``None`` and the errno of why not."""
-    family, kind, protocol, _, address = found
+def _begin(target: tuple[Any, ...], failure: int) -> tuple[socket.socket | None, int]:
+    """Start to connect to *target*; return the socket and *failure*, or ``None`` and the errno."""
+    family, kind, protocol, _, address = target
     try:
         sock = socket.socket(family, kind, protocol)
     except OSError as error:  # no IPv6 in this kernel
@@ -80,26 +80,26 @@ def _begin(found: tuple[Any, ...], failure: int) -> tuple[socket.socket | None, 
 def addresses(
     host: str, port: int, deadline: Deadline, *, resolver: Resolver = socket.getaddrinfo
 ) -> list[tuple[Any, ...]]:
-    """Look *host* up, as `socket.getaddrinfo` does, or raise OSError.
+    """Return the addresses of *host* as `socket.getaddrinfo` does, or raise OSError.
 
-    In a thread: getaddrinfo cannot be interrupted, only no longer waited for.
+    It runs in a thread, because getaddrinfo cannot be interrupted.
     """
-    found: list[list[tuple[Any, ...]] | OSError] = []
+    results: list[list[tuple[Any, ...]] | OSError] = []
 
     def look_up() -> None:
         try:
-            # Bytes, because a str would load the IDNA codec for nothing.
-            found.append(resolver(host.encode("ascii"), port, 0, socket.SOCK_STREAM))
+            # Bytes, because a str would load the IDNA codec, which is not needed.
+            results.append(resolver(host.encode("ascii"), port, 0, socket.SOCK_STREAM))
         except OSError as error:
-            found.append(error)
+            results.append(error)
 
     thread = threading.Thread(target=look_up, name="dns", daemon=True)
     thread.start()
     thread.join(deadline.remaining())
-    if not found:
+    if not results:
         raise NameLookupTimeoutError
-    if isinstance(found[0], OSError):
-        raise found[0]
-    if not found[0]:
+    if isinstance(results[0], OSError):
+        raise results[0]
+    if not results[0]:
         raise socket.gaierror(socket.EAI_NONAME, "")
-    return found[0][:_MOST_ADDRESSES]
+    return results[0][:_MOST_ADDRESSES]

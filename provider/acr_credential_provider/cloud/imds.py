@@ -1,17 +1,16 @@
-"""The ECS metadata service: the node's region, its RAM role, and that role's credentials."""
+"""The ECS instance metadata service (IMDS): the node's region, its RAM role, and that role's sessions."""
 
 from __future__ import annotations
 
 import json
 import re
 import time
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.model.cloud_credential import CloudCredential
+from acr_credential_provider.model.acr_hosts import is_region
 from acr_credential_provider.model.errors import CloudUnreachableError, DeadlineExceededError, IdentityUnavailableError
 
-from .responses import server_time
+from .responses import parse_session, server_time
 from .retry import call_with_retry
 from .transport import METADATA_HOST, HttpRequest
 from .transport_errors import TransportError
@@ -19,12 +18,13 @@ from .transport_errors import TransportError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from acr_credential_provider.model.cloud_credential import CloudCredential
+
     from .transport import HttpResponse, Transport
 
-_TOKEN_TTL = 300  # seconds; a long-lived caller asks for the next one when this one is refused
+_TOKEN_TTL = 300  # seconds; when it is refused, the next one is fetched
 _ROLES = "/latest/meta-data/ram/security-credentials/"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_REGION = re.compile(r"[a-z]{2,3}(-[a-z0-9]+)+")
 _TOKEN = re.compile(r"[!-~]{1,4096}")  # printable ASCII without spaces: it goes into a header
 _LONGEST_SESSION = 48 * 3600.0
 
@@ -40,11 +40,10 @@ _LATER = "Try again; if it stays, restart the instance's metadata service from t
 
 
 class Imds:
-    """The metadata service of this instance; never asked through a proxy.
+    """The metadata service of this instance, which is never called through a proxy.
 
-    A session token is fetched first (v2), as hardened instances require. *allow_v1* goes on
-    without one where the service does not know tokens. All methods raise
-    `IdentityUnavailableError` with the reason.
+    A session token is fetched first (v2), as hardened instances require. With *allow_v1*, calls go on without one if
+    the service has no tokens. *bound* is in seconds for one call. All methods raise `IdentityUnavailableError`.
     """
 
     def __init__(
@@ -66,8 +65,8 @@ class Imds:
     def region_id(self) -> str:
         """Return the region of this instance, such as ``cn-hangzhou``."""
         region = _text(self._get("/latest/meta-data/region-id", missing="the region"))
-        if not _REGION.fullmatch(region):
-            raise IdentityUnavailableError("the metadata service sent a region that is none", remedy=_NOT_ECS)
+        if not is_region(region):
+            raise IdentityUnavailableError("the metadata service sent an invalid region", remedy=_NOT_ECS)
         return region
 
     def role_name(self) -> str:
@@ -77,25 +76,31 @@ class Imds:
         if not names:
             raise IdentityUnavailableError(problem, remedy=_ATTACH)
         if not _NAME.fullmatch(names[0]):
-            raise IdentityUnavailableError("the metadata service sent a role name that is none", remedy=_NOT_ECS)
+            raise IdentityUnavailableError("the metadata service sent an invalid role name", remedy=_NOT_ECS)
         return names[0]
 
     def role_credential(self, role: str) -> CloudCredential:
-        """Return the session of *role*; its life is told by the service's own clock."""
+        """Return a session of *role*; its life is by the service's own clock."""
         if not _NAME.fullmatch(role):
             raise IdentityUnavailableError("the RAM role's name has a wrong form", remedy="Correct the role's name.")
         problem = f"the RAM role {role} is not attached to this ECS instance"
         response = self._get(_ROLES + role, missing=problem)
+        try:
+            values = json.loads(response.body)
+        except (ValueError, RecursionError):
+            values = None
         date = server_time(response)
-        credential = _credential(response.body, now=self._clock() if date is None else date)
+        now = self._clock() if date is None else date
+        is_success = isinstance(values, dict) and values.get("Code") == "Success"
+        credential = parse_session(values, now=now, longest=_LONGEST_SESSION) if is_success else None
         if credential is None:
             raise IdentityUnavailableError(
-                f"the metadata service sent no living credentials for the RAM role {role}", remedy=_LATER
+                f"the metadata service sent no valid session of the RAM role {role}", remedy=_LATER
             )
         return credential
 
     def _get(self, path: str, *, missing: str) -> HttpResponse:
-        """Return the answer to *path*, with status 200."""
+        """Return the response for *path*, whose status is 200."""
         response = self._with_token(path)
         if response.status == 401 and self._token:  # it ran out, or the service lost it
             self._token = None
@@ -104,7 +109,7 @@ class Imds:
             raise IdentityUnavailableError(missing, remedy=_ATTACH)
         if response.status == 403 and not self._token:  # v1 was tried, and the instance is hardened against it
             raise IdentityUnavailableError(
-                "the metadata service is hardened: it answers to requests with a session token only, and gave none",
+                "the metadata service is hardened: it answers only requests with a session token, and gave none",
                 remedy=_LET_TOKENS_THROUGH,
             )
         if response.status != 200:
@@ -130,7 +135,7 @@ class Imds:
             return ""
         raise IdentityUnavailableError(
             f"the metadata service gave no session token (HTTP {response.status})",
-            remedy="If this instance knows no tokens, allow metadata v1 in the settings; else: " + _NOT_ECS,
+            remedy="If this instance has no tokens, set allowImdsV1 in the settings; else: " + _NOT_ECS,
         )
 
     def _send(self, request: HttpRequest) -> HttpResponse:
@@ -148,32 +153,15 @@ class Imds:
         try:
             response = self._transport.send(request)
         except TransportError as error:
-            # It is on the same host: who cannot reach it now is not on ECS, and waiting will not change that.
-            failure = TransportError(error.problem, remedy=error.remedy, retryable=error.again and not error.elsewhere)
+            # It is on the same host: if it cannot be reached, this is not ECS, and waiting does not help.
+            failure = TransportError(
+                error.problem, remedy=error.remedy, retryable=error.retryable and not error.try_next_endpoint
+            )
         else:
             if response.status < 500 and response.status != 429:
                 return response
             failure = TransportError(f"it answered with HTTP {response.status}", remedy=_LATER, retryable=True)
         raise failure
-
-
-def _credential(body: bytes, *, now: float) -> CloudCredential | None:
-    """Return the session in *body*, ``None`` for one that is not whole or not alive at *now*."""
-    try:
-        values = json.loads(body)
-        expiry = datetime.fromisoformat(values["Expiration"])
-        expires_in = expiry.timestamp() - now
-        key_id, secret, token = (values[name] for name in ("AccessKeyId", "AccessKeySecret", "SecurityToken"))
-        is_whole = values["Code"] == "Success" and all(_is_header_text(value) for value in (key_id, secret, token))
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        return None
-    if not (is_whole and expiry.tzinfo and 0 < expires_in <= _LONGEST_SESSION):
-        return None
-    return CloudCredential(key_id, secret, token, expires_in)
-
-
-def _is_header_text(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[!-~]{1,16384}", value) is not None
 
 
 def _text(response: HttpResponse) -> str:

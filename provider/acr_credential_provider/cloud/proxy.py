@@ -1,7 +1,7 @@
-"""Which requests go through a proxy: decided here, for every request, from settings or environment.
+"""Decides for every request, by settings or environment, whether it goes through a proxy.
 
-Only https passes a proxy, as a CONNECT tunnel. What we send over plain http goes to the
-metadata service and to loopback, and a proxy must see neither.
+Only https passes a proxy, as a CONNECT tunnel. Plain http goes only to the metadata service and to loopback, and a
+proxy must see neither.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _HOST_AND_PORT = re.compile(r"\[?([^\[\]]*)\]?:(\d{1,5})")
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether *host* can only be this machine.
+    """True if *host* can only be this machine.
 
     >>> [is_loopback(host) for host in ("localhost", "127.0.0.1", "::1", "127.0.0.1.example.com")]
     [True, True, True, False]
@@ -34,7 +34,7 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """One HTTP proxy; `authorization` is the header value that logs in to it, "" for none."""
+    """One HTTP proxy; `authorization` is its Proxy-Authorization header, "" for none."""
 
     host: str
     port: int
@@ -42,7 +42,7 @@ class Proxy:
 
     @classmethod
     def parse(cls, url: str) -> Proxy:
-        """Read *url* (``[http://][user:password@]host[:port]``), or raise ConfigurationError.
+        """Return the proxy at *url* (``[http://][user:password@]host[:port]``), or raise ConfigurationError.
 
         >>> Proxy.parse("http://me:secret@proxy.example.com:3128")
         Proxy(host='proxy.example.com', port=3128)
@@ -66,8 +66,8 @@ class Proxy:
 class ProxySettings:
     """The proxy for https ("" for none) and the hosts that are reached without it.
 
-    `no_proxy` entries are host suffixes at a dot, ``host:port``, addresses, CIDR blocks, or
-    ``*``. Loopback is reached directly unless `include_loopback` says otherwise.
+    `no_proxy` entries are host suffixes at a dot, ``host:port``, addresses, CIDR blocks, or ``*``. Loopback is reached
+    directly unless `include_loopback` is set.
     """
 
     https_proxy: str = field(default="", repr=False)
@@ -76,7 +76,7 @@ class ProxySettings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> ProxySettings:
-        """Read HTTPS_PROXY and NO_PROXY, in upper or lower case.
+        """Return the values of HTTPS_PROXY and NO_PROXY, in upper or lower case.
 
         >>> ProxySettings.from_environment({"https_proxy": "p:3128", "NO_PROXY": "a.example, 10.0.0.0/8"}).no_proxy
         ('a.example', '10.0.0.0/8')
@@ -89,7 +89,7 @@ class ProxySettings:
         )
 
     def proxy_for(self, host: str, port: int) -> Proxy | None:
-        """Return the proxy that leads to ``https://host:port``, ``None`` for the direct way."""
+        """Return the proxy for ``https://host:port``, ``None`` for a direct connection."""
         if not self.https_proxy or (is_loopback(host) and not self.include_loopback):
             return None
         if any(_covers(entry.strip().lower(), host.lower(), port) for entry in self.no_proxy):
@@ -98,7 +98,7 @@ class ProxySettings:
 
 
 def _covers(entry: str, host: str, port: int) -> bool:
-    """Say whether one NO_PROXY *entry* covers ``host:port``.
+    """True if one NO_PROXY *entry* covers ``host:port``.
 
     >>> _covers("aliyuncs.com", "cr.cn-hangzhou.aliyuncs.com", 443), _covers("aliyuncs.com", "notaliyuncs.com", 443)
     (True, False)
@@ -122,7 +122,7 @@ def _covers(entry: str, host: str, port: int) -> bool:
 def _in_block(host: str, block: str) -> bool:
     try:
         return ip_address(host) in ip_network(block, strict=False)
-    except ValueError:  # a name is in no block; a block that is none covers nothing
+    except ValueError:  # a name is in no block; an invalid block covers nothing
         return False
 
 

@@ -1,7 +1,6 @@
-"""Logs in to a registry as a container runtime does: challenge, token service, one manifest asked for.
+"""Logs in to a registry as a container runtime does: challenge, token service, one manifest.
 
-Protocol: distribution's token authentication. Only the doctor does this; pulls leave it to
-the container runtime.
+Protocol: distribution's token authentication. Only the doctor does this; for pulls the container runtime does.
 """
 
 from __future__ import annotations
@@ -28,37 +27,37 @@ _MANIFESTS = (
 _RIGHTS = "Give the RAM role or user cr:PullRepository on that repository."
 
 
-def log_in(  # noqa: PLR0913 - a login, and where to
-    transport: Transport, host: str, *, username: str, password: str, repository: str = "", reference: str = "latest"
+def log_in(
+    transport: Transport, host: str, login: tuple[str, str], *, repository: str = "", reference: str = "latest"
 ) -> str:
-    """Log in to *host*, ask for *repository* if there is one, and return what came of it.
+    """Log in to *host* with *login* (user name, password), request *repository* if there is one, and return the result.
 
-    Raises `RegistryRefusedError` when the registry or its token service says no, `TransportError`
-    when one of them cannot be reached.
+    Raises `RegistryRefusedError` if the registry or its token service refuses, `TransportError` if one of them cannot
+    be reached.
     """
     challenge = _challenge(transport, host)
     realm, service = challenge.get("realm", ""), challenge.get("service", "")
-    where = urlsplit(realm)
-    if where.scheme != "https" or not _is_expected(where.netloc, host):
+    target = urlsplit(realm)
+    if target.scheme != "https" or not _is_expected(target.netloc, host):
         raise RegistryRefusedError(
-            f"{host} sends logins to a place that is not Alibaba Cloud's and not its own", remedy=CHECK_MIDDLEBOX
+            f"{host} sends logins to a host that is neither its own nor Alibaba Cloud's", remedy=CHECK_MIDDLEBOX
         )
     query = f"service={quote(service, safe='')}"
     if repository:
         query += f"&scope={quote(f'repository:{repository}:pull', safe='')}"
-    basic = b64encode(f"{username}:{password}".encode()).decode("ascii")
-    url = f"{realm}{'&' if where.query else '?'}{query}"
+    basic = b64encode(":".join(login).encode()).decode("ascii")
+    url = f"{realm}{'&' if target.query else '?'}{query}"
     granted = transport.send(HttpRequest("GET", url, {"authorization": f"Basic {basic}"}))
     bearer = _bearer(granted)
     if not bearer:
         raise RegistryRefusedError(
-            f"the token service {where.netloc} did not accept the login for {host} (HTTP {granted.status})",
-            remedy="Check that the host belongs to the instance of its entry: a login is good for one instance only.",
+            f"the token service {target.netloc} did not accept the login for {host} (HTTP {granted.status})",
+            remedy="Check that the host belongs to the instance of its entry: a login is valid for one instance only.",
         )
     if not repository:
-        return f"{where.netloc} accepted the login"
-    _ask_for_manifest(transport, host, repository, reference, bearer)
-    return f"{where.netloc} accepted the login, and {host} has {repository}:{reference}"
+        return f"{target.netloc} accepted the login"
+    _check_manifest(transport, host, repository, reference, bearer)
+    return f"{target.netloc} accepted the login, and {host} has {repository}:{reference}"
 
 
 def _challenge(transport: Transport, host: str) -> dict[str, str]:
@@ -68,7 +67,7 @@ def _challenge(transport: Transport, host: str) -> dict[str, str]:
         return dict(_PARAMETER.findall(header))
     raise RegistryRefusedError(
         f"{host} does not answer like a registry with token authentication (HTTP {response.status})",
-        remedy=f"Check that {host} is a host of the instance, and nothing stands in its place.",
+        remedy=f"Check that {host} is a host of the instance, and that no other server answers in its place.",
     )
 
 
@@ -87,15 +86,15 @@ def _bearer(response: HttpResponse) -> str:
     return token if is_good else ""
 
 
-def _ask_for_manifest(transport: Transport, host: str, repository: str, reference: str, bearer: str) -> None:
+def _check_manifest(transport: Transport, host: str, repository: str, reference: str, bearer: str) -> None:
     headers = {"authorization": f"Bearer {bearer}", "accept": _MANIFESTS}
     url = f"https://{host}/v2/{quote(repository)}/manifests/{quote(reference, safe=':')}"
     status = transport.send(HttpRequest("HEAD", url, headers)).status
     if status in (401, 403):
         raise RegistryRefusedError(
-            f"{host} lets this login not pull {repository} (HTTP {status})",
+            f"{host} does not let this login pull {repository} (HTTP {status})",
             remedy=f"{_RIGHTS} If there is no such repository, correct the image's name; if it is another account's, "
-            "let a role of that account ask (assumeRole).",
+            "use a role of that account (assumeRole).",
         )
     if status == 404:
         raise RegistryRefusedError(

@@ -1,7 +1,7 @@
-"""Reads an OpenAPI answer: the values it holds, or the error that an operator can act on.
+"""Reads an OpenAPI response: its values, or the error that an operator can act on.
 
-Of what the cloud wrote, only the HTTP status, a code and a request id of safe shape go
-into an error: the message of a refusal can quote the request, secrets included.
+Of the cloud's text, only the HTTP status, a code and a request id of safe form go into an error, because the message
+of a refusal can quote the request, secrets included.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import mktime_tz, parsedate_tz
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.model.authorization_token import LONGEST_LIFE, AuthorizationGrant
+from acr_credential_provider.model.cloud_credential import CloudCredential
 from acr_credential_provider.model.errors import CredentialProviderError, RegistryRefusedError, ThrottledError
 
 from .transport_errors import CHECK_MIDDLEBOX, CHECK_NETWORK, TransportError
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NUMBER = re.compile(r"\d{1,7}")
-_LOGIN = re.compile(r"[!-~]{1,16384}")  # printable ASCII without spaces: it goes into a header
+_HEADER_TEXT = re.compile(r"[!-~]{1,16384}")  # printable ASCII without spaces
 _END_OF_TIME = 10**15  # milliseconds: the year 33658
 REPORT = "Try again; if it stays, report it to Alibaba Cloud support with the time of the call."
 _THROTTLING = ("throttling", "rejected.throttling", "requestthrottled", "flowcontrol")
@@ -32,19 +34,18 @@ _LATER = "Wait: too many calls were made for this account; if it stays, ask Alib
 
 _ATTACH = (
     "Attach a RAM policy with cr:GetAuthorizationToken, cr:ListInstanceEndpoint and cr:PullRepository "
-    "to the RAM role or user that is used here."
+    "to this RAM role or user."
 )
 _INSTANCE = (
-    "Correct instanceId or region in the settings (without region it is the node's): the account that asks has no such "
-    "instance there. "
-    "If the instance is another account's, let a role of that account ask (assumeRole)."
+    "Correct instanceId or region in the settings (without region it is the node's): the calling account has no such "
+    "instance there. If the instance is another account's, use a role of that account (assumeRole)."
 )
 _KEY = "Correct the access key in the settings' files: this id is unknown or disabled in RAM."
 _WRONG_HALF = "Correct the access key secret: it does not belong to this access key id."
-_SESSION = "The session is expired or not whole: try again; if it stays, correct the identity in the settings."
+_SESSION = "The session is expired or incomplete: try again; if it stays, correct the identity in the settings."
 _OTHER = "Look the code up in the error codes of Container Registry's API, and check the identity in the settings."
 
-_REMEDIES = (  # the beginning of a code, in lower case -> what to do; the first that fits
+_REMEDIES = (  # start of a code in lower case -> remedy; the first match counts
     ("nopermission", _ATTACH),
     ("statusforbidden", _ATTACH),
     ("forbidden", _ATTACH),
@@ -60,9 +61,9 @@ _REMEDIES = (  # the beginning of a code, in lower case -> what to do; the first
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What a service's refusal becomes: an error of its own, with a remedy for each code.
+    """The error of a service's refusals, with a remedy for each code.
 
-    *region* is where the service knows instances, "" for one that knows none, or those of everywhere.
+    *region* is the one whose instances the service knows, "" for a service without instances or for all regions.
     """
 
     refusal: type[CredentialProviderError]
@@ -74,38 +75,36 @@ def _acr_remedy(code: str) -> str:
     return next((text for start, text in _REMEDIES if code.lower().startswith(start)), _OTHER)
 
 
-def acr_of(region: str) -> Service:
-    """Return ACR in *region*, which knows no instance of another one."""
+def acr_in(region: str) -> Service:
+    """Return ACR in *region*, which does not know the instances of others."""
     return Service(RegistryRefusedError, _acr_remedy, region)
 
 
-ACR = acr_of("")
+ACR = acr_in("")
 
 
 def parse(response: HttpResponse, *, call: str, now: float, service: Service = ACR) -> Mapping[str, Any]:
-    """Return the members of the answer's object, or raise what it means.
+    """Return the members of the response's object, or raise its error.
 
-    *call* names the call in errors, *now* is the node's clock (seconds since the epoch).
-    Raises `ThrottledError`, the *service*'s own refusal, or `TransportError` when it is no answer of that service.
+    *call* names the call in errors, *now* is the node's clock (seconds since the epoch). Raises `ThrottledError`, the
+    *service*'s refusal, or `TransportError` if the response is not one of that service.
     """
     body = _decode(response.body)
     status = f"HTTP {response.status}"
     code, request_id = _safe(body, "Code", "code"), _safe(body, "RequestId", "requestId", "requestid")
     if response.status < 400 and body is not None and body.get("IsSuccess") is not False:
         return body
-    # "unknown code" when it has no safe shape: what is there might be anything.
-    named = f"{code or 'unknown code'}, {status}" + (f", request id {request_id}" if request_id else "")
+    details = f"{code or 'unknown code'}, {status}" + (f", request id {request_id}" if request_id else "")
     if _is_throttling(response, code):
-        raise ThrottledError(f"{call} was throttled ({named})", remedy=_LATER, retry_after=_retry_after(response))
+        raise ThrottledError(f"{call} was throttled ({details})", remedy=_LATER, retry_after=_retry_after(response))
     if response.status >= 500:
-        raise TransportError(f"{call} failed on the server's side ({named})", remedy=_LATER_OR_REGION, retryable=True)
+        raise TransportError(f"{call} failed on the server's side ({details})", remedy=_LATER_OR_REGION, retryable=True)
     if body is None:
         raise _not_json(response, call)
     if code.lower().startswith("invalidtimestamp"):
-        raise service.refusal(f"{call} was refused ({named}){_skew(response, now)}", remedy=_CLOCK)
-    # Whether there is such an instance is another matter in each region.
-    where = f" in {service.region}" if service.region and code.lower().startswith("instance_") else ""
-    raise service.refusal(f"{call} was refused ({named}){where}", remedy=service.remedy(code))
+        raise service.refusal(f"{call} was refused ({details}){_skew(response, now)}", remedy=_CLOCK)
+    region = f" in {service.region}" if service.region and code.lower().startswith("instance_") else ""
+    raise service.refusal(f"{call} was refused ({details}){region}", remedy=service.remedy(code))
 
 
 _LATER_OR_REGION = "Try again; if it stays, look at the status page of Alibaba Cloud for this region."
@@ -113,29 +112,45 @@ _CLOCK = "Correct this node's clock (chrony or ntp): signatures are good for 15 
 
 
 def parse_grant(
-    username: object, password: object, expiry: object, *, date: float | None, what: str
+    username: object, password: object, expiry: object, *, date: float | None, source: str
 ) -> AuthorizationGrant:
-    """Return the login that ACR sent for *what*, or raise `RegistryRefusedError` when it makes no sense.
+    """Return the login that ACR sent for *source* (an instance), or raise `RegistryRefusedError` if it is not usable.
 
-    *expiry* should be milliseconds since the epoch; *date* is the answer's own time in seconds.
+    *expiry* should be milliseconds since the epoch; *date* is the response's own time in seconds.
     """
-    if not (_is_login(username) and _is_login(password)):
-        raise RegistryRefusedError(f"ACR sent no usable token for {what}", remedy=REPORT)
+    if not (_is_header_text(username) and _is_header_text(password)):
+        raise RegistryRefusedError(f"ACR sent no usable token for {source}", remedy=REPORT)
     is_time = type(expiry) is int and 0 < expiry < _END_OF_TIME
     if date is None or not is_time or not 0 < expiry / 1000 - date <= LONGEST_LIFE:  # type: ignore[operator]
         # A time in seconds lands here too: read as milliseconds it is in the year 1970.
         raise RegistryRefusedError(
-            f"ACR sent a token for {what} whose expiry makes no sense by ACR's own clock", remedy=REPORT
+            f"ACR sent a token for {source} whose expiry is impossible by ACR's own clock", remedy=REPORT
         )
     return AuthorizationGrant(str(username), str(password), life=expiry / 1000 - date)  # type: ignore[operator]
 
 
-def _is_login(value: object) -> bool:
-    return isinstance(value, str) and _LOGIN.fullmatch(value) is not None
+def parse_session(values: Any, *, now: float, longest: float) -> CloudCredential | None:
+    """Return the session in the object *values*, None if it is incomplete, or not valid *now* for *longest* at most.
+
+    STS and the metadata service send it in the same form; *now* is their clock.
+    """
+    try:
+        expiry = datetime.fromisoformat(values["Expiration"])
+        expires_in = expiry.timestamp() - now
+        parts = [values[name] for name in ("AccessKeyId", "AccessKeySecret", "SecurityToken")]
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return None
+    if not (all(map(_is_header_text, parts)) and expiry.tzinfo and 0 < expires_in <= longest):
+        return None
+    return CloudCredential(*parts, expires_in)
+
+
+def _is_header_text(value: object) -> bool:
+    return isinstance(value, str) and _HEADER_TEXT.fullmatch(value) is not None
 
 
 def server_time(response: HttpResponse) -> float | None:
-    """Return the answer's Date in seconds since the epoch, ``None`` when it has none that is one.
+    """Return the response's Date in seconds since the epoch, ``None`` if it has no valid one.
 
     >>> from acr_credential_provider.cloud.transport import HttpResponse
     >>> server_time(HttpResponse(200, {"date": "Fri, 02 Jan 2026 03:04:05 GMT"}, b""))
@@ -165,7 +180,7 @@ def _decode(body: bytes) -> dict[str, Any] | None:
 
 
 def _safe(body: Mapping[str, Any] | None, *names: str) -> str:
-    """Return the first member of these names, "" unless it has the shape of a code or an id."""
+    """Return the first text among these members, "" unless it has the form of a code or an id."""
     for name in names:
         value = (body or {}).get(name)
         if isinstance(value, str):
@@ -183,7 +198,7 @@ def _is_throttling(response: HttpResponse, code: str) -> bool:
 
 
 def _retry_after(response: HttpResponse) -> float:
-    """Return the seconds that the cloud asks us to wait, 0 when it does not say.
+    """Return the seconds that the cloud asks to wait, 0 if unspecified.
 
     >>> from acr_credential_provider.cloud.transport import HttpResponse
     >>> _retry_after(HttpResponse(429, {"x-acs-retry-after": "1500", "retry-after": "9"}, b""))
@@ -192,7 +207,7 @@ def _retry_after(response: HttpResponse) -> float:
     milliseconds = response.headers.get("x-acs-retry-after", "")
     if _NUMBER.fullmatch(milliseconds):
         return int(milliseconds) / 1000
-    seconds = response.headers.get("retry-after", "")  # a date is possible too, and nobody sends one
+    seconds = response.headers.get("retry-after", "")  # a date is allowed too, but Alibaba Cloud sends none
     return float(seconds) if _NUMBER.fullmatch(seconds) else 0.0
 
 

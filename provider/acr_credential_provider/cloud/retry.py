@@ -1,4 +1,4 @@
-"""Tries a call again, or at the next endpoint, while that makes sense and fits in the deadline."""
+"""Retries a call, at the same endpoint or the next one, within the deadline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 _TRIES = 3
 _BASE, _CAP = 0.2, 2.0  # seconds
 _SHORTEST_TRY = 0.25
-"""Seconds. A try with less could only time out, and hide the true cause behind that."""
+"""Seconds. A try with less could only time out, which would hide the true cause."""
 
 
 def call_with_retry(
@@ -29,13 +29,12 @@ def call_with_retry(
     sleep: Callable[[float], None] = time.sleep,
     jitter: Callable[[float, float], float] = random.uniform,
 ) -> _T:
-    """Return what *attempt* makes of the first endpoint that answers.
+    """Return the result of *attempt* (called with an endpoint) for the first of *endpoints* that answers.
 
-    An endpoint that cannot be reached gives way to the next one at once. Everything else
-    that may pass is tried again at the same one, three times at most, with full jitter.
-    A refusal is final. *attempt* is called anew for each try, so that it signs anew.
+    If an endpoint cannot be reached, the next one is tried at once. Other failures that may pass are retried at the
+    same endpoint, three times at most, with full jitter. A refusal is final. Each try signs anew.
 
-    Raises `ThrottledError` at once when the wait that the cloud asks for does not fit, and
+    Raises `ThrottledError` at once if the wait that the cloud asks for does not fit into *time_left*, and
     `CloudUnreachableError` with the cause at each endpoint.
     """
     causes: dict[str, CloudUnreachableError] = {}
@@ -44,22 +43,22 @@ def call_with_retry(
     while True:
         endpoint = endpoints[at]
         tries[endpoint] += 1
-        outcome = _one(attempt, endpoint)
+        outcome = _outcome(attempt, endpoint)
         if not isinstance(outcome, TransportError | ThrottledError):
             return outcome
         causes[endpoint] = outcome
         wait = jitter(0.0, min(_CAP, _BASE * 2 ** tries[endpoint]))
+        may_retry = True
         if isinstance(outcome, ThrottledError):
             wait += outcome.retry_after
-            goes_on = True
-        elif outcome.elsewhere and at + 1 < len(endpoints):
-            at, wait, goes_on = at + 1, 0.0, True
+        elif outcome.try_next_endpoint and at + 1 < len(endpoints):
+            at, wait = at + 1, 0.0
         else:
-            goes_on = outcome.again
-            at = 0 if outcome.elsewhere else at
+            may_retry = outcome.retryable
+            at = 0 if outcome.try_next_endpoint else at
         # One more than the tries for each endpoint that may have been passed over.
-        goes_on = goes_on and tries[endpoints[at]] < _TRIES and sum(tries.values()) < _TRIES + len(endpoints) - 1
-        if not goes_on or wait + _SHORTEST_TRY > time_left():
+        may_retry = may_retry and tries[endpoints[at]] < _TRIES and sum(tries.values()) < _TRIES + len(endpoints) - 1
+        if not may_retry or wait + _SHORTEST_TRY > time_left():
             break
         if wait:
             sleep(wait)
@@ -68,7 +67,7 @@ def call_with_retry(
     raise CloudUnreachableError("; ".join(cause.problem for cause in causes.values()), remedy=outcome.remedy)
 
 
-def _one(attempt: Callable[[str], _T], endpoint: str) -> _T | TransportError | ThrottledError:
+def _outcome(attempt: Callable[[str], _T], endpoint: str) -> _T | TransportError | ThrottledError:
     try:
         return attempt(endpoint)
     except (TransportError, ThrottledError) as error:

@@ -1,8 +1,7 @@
-"""How the official SDKs are imported: deaf to the environment, and silent.
+"""Imports the official SDKs without their environment variables and log output.
 
-At import they read access keys, role ARNs and switches from ``ALIBABA_CLOUD_*``, and they
-hang handlers that write to stderr on their loggers. Our settings alone say which identity
-is used, and stderr is what the kubelet shows to users.
+At import they read access keys, role ARNs and switches from ``ALIBABA_CLOUD_*``, and add handlers to their loggers that
+write to stderr. But only our settings decide the identity, and the kubelet shows stderr to users.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _LOGGERS = ("credentials", "darabonba-core", "alibabacloud-tea")
 
 @contextmanager
 def sdk_import(environ: MutableMapping[str, str] | None = None) -> Iterator[None]:
-    """Set aside what the SDKs read at import; put it back and silence their loggers at the end.
+    """Remove the variables that the SDKs read at import; at the end restore them and silence the SDKs' loggers.
 
     >>> import os
     >>> environ = {"DEBUG": "sdk", "ALIBABA_CLOUD_ROLE_ARN": "acs:ram::1:role/x", "HOME": "/home/me"}

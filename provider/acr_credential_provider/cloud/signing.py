@@ -1,4 +1,4 @@
-"""Makes a request of an API call: the official signature, or none, in our own envelope."""
+"""Turns an API call into an HTTP request, with the official signature or with none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from acr_credential_provider.model.errors import ConfigurationError
-from acr_credential_provider.version import VERSION
+from acr_credential_provider.version import NAME, VERSION
 
 from .sdk_guard import sdk_import
 from .transport import HttpRequest
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from alibabacloud_credentials_api import ICredentials
 
 _ALGORITHM = "ACS3-HMAC-SHA256"
-_USER_AGENT = f"aliyun-acr-credential-provider/{VERSION}"
+_USER_AGENT = f"{NAME}/{VERSION}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Signable:
-    """What the official signer reads of a request."""
+    """The parts of a request that the official signer reads."""
 
     method: str
     pathname: str
@@ -39,10 +39,10 @@ class _Signable:
 
 
 def sign(endpoint: str, params: Any, query: Mapping[str, str], credential: ICredentials, *, now: float) -> HttpRequest:
-    """Return the request for the call that the official *params* describe, at *endpoint* (a base URL).
+    """Return the signed request at *endpoint* (a base URL) for the call *params*, official ones or an `ApiCall`.
 
-    *now* is seconds since the epoch. Each request is good for one sending: it carries a new nonce.
-    Raises `ConfigurationError` where OpenSSL cannot sign.
+    *now* is seconds since the epoch. Each request may be sent once, because it has a new nonce. Raises
+    `ConfigurationError` if OpenSSL cannot sign.
     """
     headers = {
         "accept": "application/json",
@@ -63,11 +63,11 @@ def sign(endpoint: str, params: Any, query: Mapping[str, str], credential: ICred
     signable = _Signable(params.method, params.pathname, query, headers)
     try:
         authorization = Utils.get_authorization(signable, _ALGORITHM, headers["x-acs-content-sha256"], key_id, secret)
-    except ValueError:  # OpenSSL's HMAC is without a SHA-256
+    except ValueError:  # OpenSSL's HMAC has no SHA-256
         authorization = ""
     if not authorization:
         raise ConfigurationError(NO_OPENSSL, remedy=REPAIR_OPENSSL)
-    # Encoded as it was signed: %20 and not +, "~" kept.
+    # Encoded as it was signed: %20 instead of +, and "~" as it is.
     parameters = "&".join(f"{name}={quote(query[name], safe='~')}" for name in sorted(query))
     return HttpRequest(
         method=params.method,
@@ -77,8 +77,8 @@ def sign(endpoint: str, params: Any, query: Mapping[str, str], credential: ICred
 
 
 @dataclass(frozen=True, slots=True)
-class RpcCall:
-    """An RPC call as `sign` wants it described, where no official client does so."""
+class ApiCall:
+    """A call in the form that `sign` reads, where the official client has none."""
 
     action: str
     version: str
@@ -87,9 +87,9 @@ class RpcCall:
 
 
 def anonymous(
-    endpoint: str, call: RpcCall, query: Mapping[str, str], *, form: Mapping[str, str], now: float
+    endpoint: str, call: ApiCall, query: Mapping[str, str], *, form: Mapping[str, str], now: float
 ) -> HttpRequest:
-    """Return the unsigned request for *call*: what *form* holds goes into the body, where no log keeps it."""
+    """Return the unsigned request for *call*, with *form* in the body, because proxies and servers log URLs."""
     parameters = {
         **query,
         "Action": call.action,

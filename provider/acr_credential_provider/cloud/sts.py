@@ -1,44 +1,41 @@
-"""STS: sessions of RAM roles, asked for with a key (AssumeRole) or with a cluster's token (AssumeRoleWithOIDC).
+"""STS: sessions of RAM roles, got with a key (AssumeRole) or with a cluster's token (AssumeRoleWithOIDC).
 
-Both are sent by our own transport. An OIDC token is as good as a password while it lives,
-so it travels in the body: the official packages put it into the URL, which proxies log.
+A valid OIDC token is as good as a password, so it is sent in the body: the official packages put it into the URL,
+which proxies log.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from acr_credential_provider.model.cloud_credential import CloudCredential
-from acr_credential_provider.model.errors import ConfigurationError, RoleRefusedError
+from acr_credential_provider.model.acr_hosts import check_region
+from acr_credential_provider.model.errors import RoleRefusedError
 
-from .responses import Service, parse, server_time
+from .responses import REPORT, Service, parse, parse_session, server_time
 from .retry import call_with_retry
-from .signing import RpcCall, anonymous, sign
+from .signing import ApiCall, anonymous, sign
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from .transport import HttpRequest, HttpResponse, Transport
+    from acr_credential_provider.model.cloud_credential import CloudCredential
+
+    from .transport import HttpRequest, Transport
 
 VERSION = "2015-04-01"
-_REGION = re.compile(r"[a-z]{2,3}(-[a-z0-9]+)+")
-_HEADER_TEXT = re.compile(r"[!-~]{1,16384}")
 _LONGEST_SESSION = 13 * 3600.0
 _GLOBAL = "https://sts.aliyuncs.com"
 _SERVED_BY = {"cn-hangzhou-finance": "cn-hangzhou"}
-"""Regions without an STS of their own name."""
-_REPORT = "Try again; if it stays, report it to Alibaba Cloud support with the time of the call."
+"""Regions that are served by the STS of another one."""
 
 
 def sts_endpoints(region: str, *, vpc_first: bool) -> tuple[str, ...]:
-    """Return the base URLs of STS for a caller in *region* ("" where that is not known), in order of trial.
+    """Return the base URLs of STS for a caller in *region* ("" if unknown), in the order in which to try them.
 
-    Any STS gives sessions of any account's roles, so the nearest is asked; the global one
-    comes last, for the few regions that have none of their own.
+    Any STS gives sessions of any account's roles, so the nearest comes first; the global one comes last, for the few
+    regions that have none of their own.
 
     >>> sts_endpoints("cn-hangzhou", vpc_first=True)[:2]
     ('https://sts-vpc.cn-hangzhou.aliyuncs.com', 'https://sts.cn-hangzhou.aliyuncs.com')
@@ -47,10 +44,7 @@ def sts_endpoints(region: str, *, vpc_first: bool) -> tuple[str, ...]:
     """
     if not region:
         return (_GLOBAL,)
-    if not _REGION.fullmatch(region):
-        raise ConfigurationError(
-            f"{region!r} is not a region", remedy="Write the region's id, for example cn-hangzhou."
-        )
+    check_region(region)
     served = _SERVED_BY.get(region, region)
     public = (f"https://sts.{served}.aliyuncs.com", _GLOBAL)
     return (f"https://sts-vpc.{served}.aliyuncs.com", *public) if vpc_first else public
@@ -58,9 +52,9 @@ def sts_endpoints(region: str, *, vpc_first: bool) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class WantedRole:
-    """The role that a session is asked of; *seconds* is the session's life, *policy* (JSON) narrows it.
+    """The role of a session; *seconds* is the session's life, *policy* (JSON) narrows its rights.
 
-    *session_name* is what RAM's audit logs will show: 2 to 64 of ``[A-Za-z0-9.@_-]``.
+    RAM's audit logs show *session_name*: 2 to 64 of ``[A-Za-z0-9.@_-]``.
     """
 
     arn: str
@@ -71,10 +65,10 @@ class WantedRole:
 
 
 class StsApi:
-    """STS at *endpoints* (base URLs in order of trial).
+    """STS at *endpoints* (base URLs in the order in which to try them).
 
-    All calls raise `RoleRefusedError` when STS says no, `ThrottledError` when it says
-    later, and `CloudUnreachableError` when nothing usable came within the transport's deadline.
+    All calls raise `RoleRefusedError` if STS refuses, `ThrottledError` if STS asks for a later call, and
+    `CloudUnreachableError` if no usable answer came within the transport's deadline.
     """
 
     def __init__(
@@ -85,13 +79,13 @@ class StsApi:
         self._clock = clock
 
     def assume_role(self, role: WantedRole, *, caller: CloudCredential) -> CloudCredential:
-        """Return a session of *role*, asked for by *caller*."""
+        """Return a session of *role* for *caller*."""
         query = _parameters(role)
         if role.policy:
             query["Policy"] = role.policy
         if role.external_id:
             query["ExternalId"] = role.external_id
-        call = RpcCall("AssumeRole", VERSION)
+        call = ApiCall("AssumeRole", VERSION)
         service = Service(RoleRefusedError, lambda code: _key_remedy(code, role))
         return self._session(
             role, call, lambda endpoint, now: sign(endpoint, call, query, caller, now=now), service=service
@@ -100,56 +94,42 @@ class StsApi:
     def assume_role_with_oidc(
         self, role: WantedRole, *, provider_arn: str, token: str, subject: str = ""
     ) -> CloudCredential:
-        """Return a session of *role* for the holder of the OIDC *token*; *subject* only serves the error."""
+        """Return a session of *role* for the OIDC *token*; *subject* is the token's ServiceAccount, for errors."""
         query = _parameters(role) | {"OIDCProviderArn": provider_arn}
         form = {"OIDCToken": token} | ({"Policy": role.policy} if role.policy else {})
-        call = RpcCall("AssumeRoleWithOIDC", VERSION)
+        call = ApiCall("AssumeRoleWithOIDC", VERSION)
         service = Service(RoleRefusedError, lambda code: _oidc_remedy(code, role, provider_arn, subject))
         return self._session(
             role, call, lambda endpoint, now: anonymous(endpoint, call, query, form=form, now=now), service=service
         )
 
     def _session(
-        self, role: WantedRole, call: RpcCall, request: Callable[[str, float], HttpRequest], *, service: Service
+        self, role: WantedRole, call: ApiCall, request: Callable[[str, float], HttpRequest], *, service: Service
     ) -> CloudCredential:
-        words = f"{call.action} of {role.arn}"
+        name = f"{call.action} of {role.arn}"
 
         def attempt(endpoint: str) -> CloudCredential | None:
             now = self._clock()
             response = self._transport.send(request(endpoint, now))
-            return _credential(parse(response, call=words, now=now, service=service), response, now=now)
+            session = parse(response, call=name, now=now, service=service).get("Credentials")
+            date = server_time(response)
+            return parse_session(session, now=now if date is None else date, longest=_LONGEST_SESSION)
 
-        found = call_with_retry(self._endpoints, attempt, time_left=self._transport.time_left)
-        if found is None:
-            raise RoleRefusedError(f"the answer to {words} holds no living session", remedy=_REPORT)
-        return found
+        credential = call_with_retry(self._endpoints, attempt, time_left=self._transport.time_left)
+        if credential is None:
+            raise RoleRefusedError(f"the answer to {name} holds no valid session", remedy=REPORT)
+        return credential
 
 
 def _parameters(role: WantedRole) -> dict[str, str]:
     return {"RoleArn": role.arn, "RoleSessionName": role.session_name, "DurationSeconds": str(role.seconds)}
 
 
-def _credential(body: Mapping[str, Any], response: HttpResponse, *, now: float) -> CloudCredential | None:
-    """Return the session in *body*, None for one that is not whole or not alive by STS's own clock."""
-    try:
-        values = body["Credentials"]
-        expiry = datetime.fromisoformat(values["Expiration"])
-        date = server_time(response)
-        expires_in = expiry.timestamp() - (now if date is None else date)
-        parts = [values[name] for name in ("AccessKeyId", "AccessKeySecret", "SecurityToken")]
-        is_whole = all(isinstance(part, str) and _HEADER_TEXT.fullmatch(part) for part in parts)
-    except (ValueError, TypeError, KeyError, OverflowError):
-        return None
-    if not (is_whole and expiry.tzinfo and 0 < expires_in <= _LONGEST_SESSION):
-        return None
-    return CloudCredential(*parts, expires_in)
-
-
 def _key_remedy(code: str, role: WantedRole) -> str:
-    """Return what to do about AssumeRole's refusal *code*."""
+    """Return the remedy for a refusal of AssumeRole with *code*."""
     if code.lower().startswith(("nopermission", "forbidden")):
         return (
-            f"Two things are needed: a RAM policy with sts:AssumeRole on {role.arn} for the identity that asks, and "
+            f"Two things are needed: a RAM policy with sts:AssumeRole on {role.arn} for the calling identity, and "
             f"that identity (or its account) as a principal in the trust policy of {role.arn}"
             + (", whose condition on sts:ExternalId must equal externalId." if role.external_id else ".")
         )
@@ -157,36 +137,35 @@ def _key_remedy(code: str, role: WantedRole) -> str:
 
 
 def _oidc_remedy(code: str, role: WantedRole, provider_arn: str, subject: str) -> str:
-    """Return what to do about AssumeRoleWithOIDC's refusal *code*."""
-    who = subject or "the ServiceAccount"
+    """Return the remedy for a refusal of AssumeRoleWithOIDC with *code*."""
     account = account_of(provider_arn)
     if code.lower() == "authenticationfail.nopermission" and account_of(role.arn) != account:
         return (
-            f"Let a role of account {account} ask: a cluster's tokens are good for roles of the account that "
-            f"{provider_arn} is in, and no other. That role may then assume {role.arn} (assumeRole)."
+            f"Use a role of account {account}: a cluster's tokens are good only for roles of the account of "
+            f"{provider_arn}. That role may then assume {role.arn} (assumeRole)."
         )
     remedies = {
         "authenticationfail.oidctoken.expired": (
-            "Correct this node's clock (chrony or ntp); a token of the kubelet is otherwise renewed in time."
+            "Correct this node's clock (chrony or ntp): the kubelet renews tokens in time."
         ),
         "authenticationfail.oidctoken.audiencenotmatch": (
             f"Add the token's audience to the client IDs of {provider_arn}, or ask for its audience "
             "(serviceAccountTokenAudience in the kubelet's CredentialProviderConfig)."
         ),
         "authenticationfail.oidctoken.issuernotmatch": (
-            f"Name the OIDC provider of this very cluster: {provider_arn} has another issuer than the token."
+            f"Name the OIDC provider of this cluster: {provider_arn} has another issuer than the token."
         ),
         "authenticationfail.oidctoken.issuerconfigurationbroken": (
             f"Check that the issuer URL of {provider_arn} serves /.well-known/openid-configuration to the Internet."
         ),
         "authenticationfail.nopermission": (
-            f"Look whether {provider_arn} is registered in RAM (if not, switch RRSA on in the cluster's security "
+            f"Check that {provider_arn} is registered in RAM (if not, switch RRSA on in the cluster's security "
             f"settings), and let the trust policy of {role.arn} allow it: as the principal Federated, with conditions "
-            f"on oidc:iss, oidc:aud (sts.aliyuncs.com) and oidc:sub that fit {who}."
+            f"on oidc:iss, oidc:aud (sts.aliyuncs.com) and oidc:sub that fit {subject or 'the ServiceAccount'}."
         ),
     }
     if code.lower().startswith("authenticationfail.oidctoken"):
-        other = "Name the OIDC provider of this very cluster: its keys did not sign the token."
+        other = "Name the OIDC provider of this cluster: its keys did not sign the token."
         return remedies.get(code.lower(), other)
     return remedies.get(code.lower()) or _common_remedy(code, role)
 
@@ -215,7 +194,7 @@ def _common_remedy(code: str, role: WantedRole) -> str:
         ("invalidparameter.rolearn", "Write the role as acs:ram::ACCOUNT:role/NAME."),
         ("invalidaccesskeyid", "Correct the access key in the settings' files: this id is unknown or disabled in RAM."),
         ("signaturedoesnotmatch", "Correct the access key secret: it does not belong to this access key id."),
-        ("invalidsecuritytoken", "The session that asks is expired or not whole: try again, or renew its source."),
+        ("invalidsecuritytoken", "The calling session is expired or incomplete: try again, or renew its source."),
     )
     other = "Look the code up in the error codes of STS, and check the identity and assumeRole in the settings."
     return next((remedy for beginning, remedy in known if start.startswith(beginning)), other)

@@ -1,4 +1,4 @@
-"""The one place that sends: one request, one answer, inside bounds of time and size that hold."""
+"""Sends single HTTP requests within strict bounds of time and size; nothing else sends to the cloud."""
 
 from __future__ import annotations
 
@@ -31,15 +31,14 @@ METADATA_HOST = "100.100.100.200"
 
 _LARGEST_BODY = 64 * 1024
 _MOST_BYTES = 4 * _LARGEST_BODY
-"""Of one answer on the wire, headers and chunk marks included."""
+"""Of one response on the wire, with headers and chunk marks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Wall-clock seconds: `connect` with DNS, `hop` for one whole request, `reserve` kept for the error line.
 
-    The reserve lets the true cause be told: without it the watchdog would end the process
-    in the midst of the last try.
+    Without the reserve, the watchdog would end the process during the last try, and the true cause would be lost.
     """
 
     connect: float = 2.0
@@ -49,10 +48,10 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request; `direct` never uses a proxy, `bound` (seconds) is shorter than the usual hop."""
+    """One request; `direct` never uses a proxy, `bound` (seconds) replaces `Bounds.hop`."""
 
     method: str
-    url: str = field(repr=False)  # STS answers to parameters, and those can be secrets
+    url: str = field(repr=False)  # STS takes parameters, and those can be secrets
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     direct: bool = False
@@ -61,7 +60,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """One answer, whatever its status; header names in lower case."""
+    """One response of any status; header names in lower case."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -71,8 +70,8 @@ class HttpResponse:
 class Transport:
     """Sends single requests; never follows a redirect, never waits past *deadline*.
 
-    *proxy* and *ca_bundle* (a path) come from the settings; ``None`` leaves them to the
-    environment and to what the distribution has.
+    *proxy* and *ca_bundle* (a path) come from the settings; ``None`` means the environment's proxy and the
+    distribution's bundle.
     """
 
     def __init__(
@@ -95,10 +94,10 @@ class Transport:
         return max(0.0, self._deadline.remaining() - self._bounds.reserve)
 
     def send(self, request: HttpRequest) -> HttpResponse:
-        """Send *request* once and return the answer (a body of at most 64 KiB).
+        """Send *request* once and return the response (a body of at most 64 KiB).
 
-        Raises `TransportError` when no usable answer came, `DeadlineExceededError` when there was
-        no time to ask, `ConfigurationError` for an address or a CA bundle that cannot be used.
+        Raises `TransportError` if no usable response came, `DeadlineExceededError` if no time is left,
+        `ConfigurationError` for an address or a CA bundle that cannot be used.
         """
         target = _Target.parse(request.url)
         proxy = None if request.direct or not target.tls else self._proxy.proxy_for(target.host, target.port)
@@ -112,7 +111,7 @@ class Transport:
             )
         hop = _Hop(target, proxy, self._deadline.within(seconds), seconds)
         outcome = hop.run(request, connect=self._bounds.connect, tls=tls, bundle=bundle, resolver=self._resolver)
-        # An outcome and not an exception: raised in there, the foreign one would ride along as its context.
+        # Raised here, so that no foreign exception is its context.
         if isinstance(outcome, TransportError):
             raise outcome
         return outcome
@@ -120,7 +119,7 @@ class Transport:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """Where a URL leads."""
+    """A parsed URL."""
 
     tls: bool
     host: str
@@ -156,14 +155,14 @@ class _Target:
 
 
 class _Hop:
-    """One request on one connection; knows at each moment what it is doing, and with whom."""
+    """One request on one connection; it tracks its current action (`_doing`) and peer, for errors."""
 
     def __init__(self, target: _Target, proxy: Proxy | None, deadline: Deadline, seconds: float) -> None:
         self._target = target
         self._proxy = proxy
         self._deadline = deadline
         self._doing = "connect to"
-        self._where = f"the proxy {proxy.host}:{proxy.port}" if proxy else target.name
+        self._peer = f"the proxy {proxy.host}:{proxy.port}" if proxy else target.name
         self._seconds = seconds
 
     def run(
@@ -175,7 +174,7 @@ class _Hop:
         bundle: str,
         resolver: Resolver,
     ) -> HttpResponse | TransportError:
-        """Return the answer, or why there is none; raises nothing that came from outside."""
+        """Return the response, or the error; foreign exceptions do not leave."""
         sock: socket.socket | None = None
         near = self._proxy or self._target
         try:
@@ -186,16 +185,16 @@ class _Hop:
                 refusal = self._open_tunnel(sock, self._proxy)
                 if refusal:
                     return refusal
-            self._where = self._target.name
+            self._peer = self._target.name
             if tls:
                 self._doing = "the TLS handshake with"
-                sock.settimeout(_seconds(self._deadline))  # OpenSSL's handshake holds it as a whole
-                # Bytes, because a str would load the IDNA codec for nothing.
+                sock.settimeout(_seconds(self._deadline))  # for OpenSSL's handshake as a whole
+                # Bytes, because a str would load the IDNA codec, which is not needed.
                 sock = tls.wrap_socket(sock, server_hostname=self._target.host.encode("ascii"))
             self._doing = "the call to"
             return self._exchange(sock, request)
-        except Exception as error:  # noqa: BLE001  # nothing foreign leaves: each class is told in our own words
-            return explain(error, doing=self._doing, where=self._where, bundle=bundle, seconds=self._seconds)
+        except Exception as error:  # noqa: BLE001  # explain has our own words for each class
+            return explain(error, doing=self._doing, peer=self._peer, bundle=bundle, seconds=self._seconds)
         finally:
             if sock:
                 sock.close()
@@ -215,7 +214,7 @@ class _Hop:
         else:
             remedy = "Let the proxy pass CONNECT to that host, or list the host in NO_PROXY."
         return TransportError(
-            f"{self._where} would not open a tunnel to {self._target.name} (HTTP {status})",
+            f"{self._peer} would not open a tunnel to {self._target.name} (HTTP {status})",
             remedy=remedy,
             try_next_endpoint=True,
             retryable=status >= 500,
@@ -227,29 +226,29 @@ class _Hop:
         connection.request(request.method, self._target.path, body=request.body or None, headers=headers)
         response = connection.getresponse()
         if 300 <= response.status < 400:
-            # The next host would be sent our security token.
+            # The next host would get our security token.
             return TransportError(
-                f"{self._where} answered with a redirect (HTTP {response.status}), which is never followed",
+                f"{self._peer} answered with a redirect (HTTP {response.status}), which is never followed",
                 remedy=CHECK_MIDDLEBOX,
             )
         body = response.read(_LARGEST_BODY + 1)
         if len(body) > _LARGEST_BODY:
-            return TransportError(f"the answer of {self._where} is larger than 64 KiB", remedy=CHECK_MIDDLEBOX)
-        if response.length:  # http.client only complains when it is asked for everything
-            return TransportError(f"the answer of {self._where} broke off", remedy=CHECK_NETWORK, retryable=True)
+            return TransportError(f"the response of {self._peer} is larger than 64 KiB", remedy=CHECK_MIDDLEBOX)
+        if response.length:  # http.client reports it only for a read without a limit
+            return TransportError(f"the answer of {self._peer} broke off", remedy=CHECK_NETWORK, retryable=True)
         return HttpResponse(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
 
     def _connection(self, sock: socket.socket) -> http.client.HTTPConnection:
-        """Return the standard library's HTTP over *sock*, with our bounds below it."""
+        """Return the standard library's HTTP over *sock*, within our bounds."""
         connection = http.client.HTTPConnection(self._target.host, self._target.port)
         connection.sock = _BoundedSocket(sock, self._deadline)
         return connection
 
 
 class _BoundedSocket:
-    """What http.client needs of a socket; every byte of it falls under one deadline.
+    """The part of a socket that http.client uses, with one deadline for all bytes.
 
-    A socket's own time-out is per call, so a server that drips would never meet it.
+    A socket's own time-out is for each call, so a server that sends byte by byte would never reach it.
     """
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
@@ -264,7 +263,7 @@ class _BoundedSocket:
         return io.BufferedReader(_BoundedReader(self._sock, self._deadline))
 
     def close(self) -> None:
-        """Do nothing: http.client closes before the body is read, the hop closes at its end."""
+        """Do nothing: http.client closes before the body is read; the hop closes at its end."""
 
 
 class _BoundedReader(io.RawIOBase):
@@ -286,7 +285,7 @@ class _BoundedReader(io.RawIOBase):
 
 
 def _seconds(deadline: Deadline) -> float:
-    """Return what is left as a socket time-out, or raise TimeoutError (0 would mean "do not block")."""
+    """Return the remaining time as a socket time-out, or raise TimeoutError (0 would mean "do not block")."""
     seconds = deadline.remaining()
     if not seconds:
         raise TimeoutError

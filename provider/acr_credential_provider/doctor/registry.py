@@ -59,8 +59,7 @@ def log_in_to_it(case: DoctorContext) -> str:
     return log_in(
         case.new_cloud().endpoints.transport(STEP_SECONDS),
         case.host,
-        username=case.login[0],
-        password=case.login[1],
+        case.login,
         repository=as_kubelet_sees(case.image).partition("/")[2],
         reference=reference,
     )

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .errors import ConfigurationError
+
 _LABEL = r"(?!xn--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 # Two letters and a name (cn-hangzhou, us-west-1, cn-shanghai-finance-1, cn-north-2-gov-1), or rus-west-1. Services with
 # customers' names before such a label start it with three letters (oss-, img-, vpc-) or end it with -internal.
@@ -40,6 +42,12 @@ def is_region(text: str) -> bool:
     (True, False)
     """
     return re.fullmatch(_REGION, text, re.ASCII) is not None
+
+
+def check_region(text: str) -> None:
+    """Raise `ConfigurationError` unless *text* is a region's ID, which becomes a part of host names."""
+    if not is_region(text):
+        raise ConfigurationError(f"{text!r} is not a region", remedy="Write the region's ID, for example cn-hangzhou.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,13 +39,13 @@ def test_a_lost_token_is_renewed_once():
         assert service.tokens[-1] == header(server.requests[-1], "x-aliyun-ecs-metadata-token")
 
 
-def test_static_podss_v1_is_used_only_where_it_is_allowed():
+def test_imds_v1_is_used_only_where_it_is_allowed():
     with serve(hardened=False, knows_tokens=False) as server:
         assert a_service(server, allow_v1=True).role_name() == "node-role"
         with pytest.raises(IdentityUnavailableError, match="session token") as caught:
             a_service(server).role_name()
 
-    assert "v1" in caught.value.remedy
+    assert "allowImdsV1" in caught.value.remedy
     assert is_clean(caught.value)
 
 
@@ -95,7 +95,10 @@ def test_a_role_name_that_is_none_is_not_asked_for(role):
     ],
 )
 def test_a_session_that_is_not_whole_or_not_alive_is_refused_and_not_shown(credential):
-    with serve(credential=credential) as server, pytest.raises(IdentityUnavailableError, match="no living") as caught:
+    with (
+        serve(credential=credential) as server,
+        pytest.raises(IdentityUnavailableError, match="no valid session") as caught,
+    ):
         a_service(server).role_credential("node-role")
 
     assert is_clean(caught.value)

@@ -112,7 +112,7 @@ def test_a_handshake_that_never_comes_ends_in_time(authority):
     with serving(say_nothing) as server, pytest.raises(TransportError, match=r"TLS handshake .* timed out") as caught:
         a_transport(ca_bundle=authority.bundle).send(get(f"https://127.0.0.1:{server.port}"))
 
-    assert caught.value.elsewhere
+    assert caught.value.try_next_endpoint
     assert is_clean(caught.value)
 
 
@@ -205,7 +205,7 @@ def test_a_refused_connection_is_told():
     with pytest.raises(TransportError, match=f"connect to 127.0.0.1:{port} was refused") as caught:
         a_transport().send(get(f"http://127.0.0.1:{port}"))
 
-    assert (caught.value.elsewhere, caught.value.again) == (True, True)
+    assert (caught.value.try_next_endpoint, caught.value.retryable) == (True, True)
     assert is_clean(caught.value)
 
 
