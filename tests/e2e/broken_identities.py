@@ -258,7 +258,7 @@ def instance_that_is_nobodys(world):
     world.registry["instanceId"] = "cri-nobodys"
 
 
-@breaks("token", "let a role of that account ask (assumeRole)")
+@breaks("token", "use a role of that account (assumeRole)")
 def instance_of_another_account(world):
     world.sandbox.state.add_instance(replace(world.sandbox.instance, account=guide.ACCOUNT_B))
 
@@ -280,7 +280,7 @@ def in_beijing(world):
     world.registry |= {"region": "cn-beijing", "endpoints": {"acr": world.sandbox.acr("cn-beijing")}}
 
 
-@breaks("token", "let a role of that account ask (assumeRole)")
+@breaks("token", "use a role of that account (assumeRole)")
 def instance_of_another_account_than_the_chains_end(world):
     chain_of_two(world)
     world.sandbox.state.add_instance(replace(world.sandbox.instance, account=guide.ACCOUNT_B))

@@ -1,4 +1,4 @@
-"""How a kubelet matches an image by a provider's matchImages (k8s.io/kubernetes pkg/credentialprovider at 1.36)."""
+"""Matches an image by a provider's matchImages as a kubelet does (k8s.io/kubernetes pkg/credentialprovider at 1.36)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def as_kubelet_sees(image: str) -> str:
-    """Return *image* without tag and digest, as the kubelet matches it and hands it to plugins.
+    """Return *image* without tag and digest, as the kubelet matches it and sends it to plugins.
 
     >>> as_kubelet_sees("acr.example.com:5000/team/app:1.2@sha256:abc")
     'acr.example.com:5000/team/app'
@@ -22,7 +22,7 @@ def as_kubelet_sees(image: str) -> str:
 
 
 def mismatch(pattern: str, image: str) -> str:
-    """Return why the kubelet does not match *image* by *pattern*, "" when it does.
+    """Return the reason why *pattern* does not match *image*, "" if it does.
 
     >>> mismatch("*.*.cr.aliyuncs.com", "demo-registry.cn-hangzhou.cr.aliyuncs.com/team/app")
     ''
@@ -48,7 +48,10 @@ def mismatch(pattern: str, image: str) -> str:
 
 
 def closest(patterns: Sequence[str], image: str) -> tuple[str, str]:
-    """Return the pattern that comes nearest to *image*, and why it does not match ("" when it does)."""
-    reasons = [(pattern, mismatch(pattern, image)) for pattern in patterns]
+    """Return the pattern that is closest to *image*, and why it does not match ("" if it does)."""
     order = ('a "*" in', "the image is", "its port", "its label", "it has", "it is")
-    return min(reasons, key=lambda each: next((n + 1 for n, start in enumerate(order) if each[1].startswith(start)), 0))
+
+    def distance(pair: tuple[str, str]) -> int:
+        return next((index for index, start in enumerate(order, start=1) if pair[1].startswith(start)), 0)
+
+    return min(((pattern, mismatch(pattern, image)) for pattern in patterns), key=distance)

@@ -1,6 +1,6 @@
-"""The node's kubelet as a process: which one it is, and the flags that it was started with.
+"""Finds the node's kubelet in /proc, and the flags that it was started with.
 
-Read from /proc. Any user may start a process with a kubelet's name, so a kubelet has to prove that it is root's.
+Any user may start a process with a kubelet's name, so only a process that is proved to be root's counts.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 CONFIG_FLAG, BIN_DIR_FLAG = "image-credential-provider-config", "image-credential-provider-bin-dir"
 RANCHER = "/var/lib/rancher/credentialprovider"
-"""Where k3s and RKE2 look when nobody tells them otherwise."""
+"""The default folder of k3s and RKE2."""
 RANCHER_KUBECONFIG = "/var/lib/rancher/k3s/agent/kubelet.kubeconfig"
-"""Of the kubelet that is part of k3s; RKE2's is a process of its own, with flags."""
+"""The kubeconfig of k3s's kubelet, which is part of the k3s process; RKE2's kubelet has flags of its own."""
 LARGEST = 1 << 20
 ENVIRONMENT = (
     *("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE"),
     *("ALIBABA_CLOUD_ROLE_ARN", "ALIBABA_CLOUD_OIDC_PROVIDER_ARN", "ALIBABA_CLOUD_OIDC_TOKEN_FILE"),
     "ALIBABA_CLOUD_STS_ENDPOINT",
 )
-"""The variables that the plugin reads. No other one of a kubelet's environment is taken: loaders of libraries, TLS
-libraries and interpreters read many, and run or load what those name."""
+"""The variables that the plugin reads. No other variable of a kubelet is used, because loaders, TLS libraries and
+interpreters run or load the files that theirs name."""
 
 _MOST_PARENTS = 16
 _KUBELET, _RANCHER = ("kubelet", "hyperkube"), ("k3s", "rke2")
@@ -40,10 +40,9 @@ _KUBELET, _RANCHER = ("kubelet", "hyperkube"), ("k3s", "rke2")
 
 @dataclass(frozen=True, slots=True)
 class Kubelet:
-    """The kubelet as a process. *environ* are those of its variables that are in `ENVIRONMENT`.
+    """A running kubelet. *environ* has only its variables in `ENVIRONMENT`.
 
-    *kubeconfig* is how it reaches the API server, *program* the path of its program on the node, "" where that cannot
-    be seen.
+    *kubeconfig* is its file for the API server, *program* the path of its program on the node, "" if it cannot be seen.
     """
 
     pid: int
@@ -54,7 +53,7 @@ class Kubelet:
     arguments: tuple[str, ...] = field(default=(), repr=False)
     """Its command line, the program's name first."""
     unit: str = ""
-    """The systemd service of the system that its cgroup is of, "" for none."""
+    """The systemd service of its cgroup, "" for none."""
     kubeconfig: str = ""
     program: str = ""
     parent: int = 0
@@ -63,32 +62,34 @@ class Kubelet:
 def find_kubelet(
     proc: str = "/proc", *, root: str = "/", main_pid: Callable[[str], int] = lambda _unit: 0
 ) -> Kubelet | None:
-    """Return the node's kubelet, None when none can be seen; raise `ConfigurationError` for several.
+    """Return the node's kubelet, None if none can be seen; raise `ConfigurationError` for several.
 
-    Any user may call a process kubelet, so only a process of root's counts (`_Process.is_of_root`), that is a child of
-    PID 1 (or of k3s or RKE2, or of a process outside, where the node is a container). Where there is none, the kubelet
-    counts that a script of its unit started and waits for. Others are passed over. Of several that count, the one in a
-    kubelet's unit is the node's, and of those of one unit the one that is *main_pid*, or a child of it. *root* is where
-    the node's / is, *main_pid* says what systemd has as the main process of a unit, 0 where it cannot be asked.
+    A candidate is a process of root's (`_Process.is_of_root`) that is a child of PID 1 (or of k3s or RKE2, or of a
+    process outside, if the node is a container). If there is none, a kubelet that a script of its unit started and
+    waits for is one. Of several, the one in a kubelet's unit is the node's, and of those of one unit the one that is
+    *main_pid* or its child. *root* is the path of the node's /; *main_pid* returns systemd's main process of a unit, 0
+    if unknown.
     """
-    found = [*_kubelets(proc, root, _KUBELET), *_kubelets(proc, root, _RANCHER)]
-    found = found or list(_kubelets(proc, root, _KUBELET, may_be_behind_script=True))
-    found = [each for each in found if _is_of_a_kubelet(each.unit)] or found
-    # The kubelet that RKE2 starts is a process beside it, the one of k3s is a part of it.
-    found = [each for each in found if not _is_rancher(each.arguments)] or found
-    if len(found) > 1:
-        main = {unit: main_pid(unit) for unit in {each.unit for each in found} - {""}}
-        found = [each for each in found if main.get(each.unit) in (each.pid, each.parent)] or found
-    if len(found) > 1:
-        pids = ", ".join(str(each.pid) for each in found)
+    kubelets = [*_kubelets(proc, root, _KUBELET), *_kubelets(proc, root, _RANCHER)]
+    kubelets = kubelets or list(_kubelets(proc, root, _KUBELET, may_be_behind_script=True))
+    kubelets = [kubelet for kubelet in kubelets if _is_of_a_kubelet(kubelet.unit)] or kubelets
+    # RKE2 starts its kubelet as another process; the kubelet of k3s is a part of k3s.
+    kubelets = [kubelet for kubelet in kubelets if _program(kubelet.arguments) not in _RANCHER] or kubelets
+    if len(kubelets) > 1:
+        main = {unit: main_pid(unit) for unit in {kubelet.unit for kubelet in kubelets} - {""}}
+        kubelets = [
+            kubelet for kubelet in kubelets if main.get(kubelet.unit) in (kubelet.pid, kubelet.parent)
+        ] or kubelets
+    if len(kubelets) > 1:
+        pids = ", ".join(str(kubelet.pid) for kubelet in kubelets)
         raise ConfigurationError(
             f"more than one kubelet runs here (PIDs {pids})", remedy="Stop those that are not this node's."
         )
-    return found[0] if found else None
+    return kubelets[0] if kubelets else None
 
 
 def flag(words: Sequence[str], name: str) -> str:
-    """Return the value of a flag, "" without it. The last one holds, as in the kubelet.
+    """Return the value of the flag *name*, "" without it. The last one counts, as in the kubelet.
 
     >>> flag(["kubelet", "--a=1", "--b", "2", "--a=3"], "a"), flag(["kubelet", "--b", "2"], "b")
     ('3', '2')
@@ -107,17 +108,17 @@ def _kubelets(proc: str, root: str, names: Family, *, may_be_behind_script: bool
         if _program(_words(_read(f"{proc}/{entry}/cmdline"))) not in names:
             continue
         with _opened(proc, entry) as process:
-            found = _kubelet(process, root, names, may_be_behind_script) if process is not None else None
-        if found is not None:
-            yield found
+            kubelet = _kubelet(process, root, names, may_be_behind_script) if process is not None else None
+        if kubelet is not None:
+            yield kubelet
 
 
 def _kubelet(process: _Process, root: str, names: Family, may_be_behind_script: bool) -> Kubelet | None:
-    """Return *process* as a kubelet called one of *names*, None for what is none."""
+    """Return *process* as a kubelet called one of *names*, None if it is none."""
     program = process.program(root)
     if program is None or not process.is_of_root(program):
         return None
-    words = _words(process.read("cmdline"))  # read once it is known whose process it is
+    words = _words(process.read("cmdline"))  # only now that the process is known to be root's
     if _program(words) not in names or (words[0].endswith("hyperkube") and words[1:2] != ["kubelet"]):
         return None
     parent = process.parent
@@ -146,14 +147,14 @@ def _kubelet(process: _Process, root: str, names: Family, may_be_behind_script: 
 
 @dataclass(frozen=True, slots=True)
 class _Process:
-    """A process by its folder in *proc*, open as *folder*: another one that gets its number later is not read."""
+    """A process by its open *folder* in *proc*, so that a later process with its number is not read."""
 
     proc: str
     pid: int
     folder: int
 
     def read(self, name: str) -> str:
-        """Return the text of one of its files, "" where that cannot be read."""
+        """Return the text of one of its files, "" if that cannot be read."""
         return _read(name, self.folder)
 
     @property
@@ -179,9 +180,9 @@ class _Process:
     def is_of_root(self, program: str) -> bool:
         """True if it is a process of the node's root, in no pod, whose *program* is a kubelet's.
 
-        Its user namespace is that of PID 1, where root is the node's. So is its mount namespace, for a pod that sees
-        the node's processes has root too; only systemd can have put it into a kubelet's unit, and that may have
-        mounts of its own. Where a namespace cannot be seen, the unit alone tells.
+        Its user namespace must be that of PID 1, because root of another one is not the node's. So must its mount
+        namespace, because pods have a root too; except in a kubelet's unit, which may have mounts of its own and into
+        which only systemd puts processes. If a namespace cannot be seen, the unit decides.
         """
         user = re.search(r"^Uid:\s*(\d+)\s+(\d+)\s+(\d+)", self.read("status"), re.MULTILINE)
         if not user or set(user.groups()) != {"0"} or _is_of_a_pod(self.read("cgroup")):
@@ -193,25 +194,25 @@ class _Process:
         return is_named_so and is_users_shared is True and self._shares("mnt") is True
 
     def program(self, root: str) -> str | None:
-        """Return the path of its program below *root*, "" where that cannot be seen, None if others can change it.
+        """Return the path of its program below *root*, "" if it cannot be seen, None if others can change it.
 
-        A program that was replaced while it runs is the one that is there now. One that takes its user's place
-        (setuid) does not count: any user can start it, under any name.
+        A program that was replaced while it runs is the file that is there now. A setuid program is refused (None),
+        because any user can start it under any name.
         """
         try:
             path = os.readlink("exe", dir_fd=self.folder)
-        except OSError:  # not ours to see, or it has ended
+        except OSError:  # it has ended, or this user may not read it
             return ""
-        for each in dict.fromkeys((path, path.removesuffix(" (deleted)"))):
+        for candidate in dict.fromkeys((path, path.removesuffix(" (deleted)"))):
             try:
-                with trusted_files.opened(each, root) as program:
-                    return None if program.status.st_mode & (stat.S_ISUID | stat.S_ISGID) else each
+                with trusted_files.opened(candidate, root) as program:
+                    return None if program.status.st_mode & (stat.S_ISUID | stat.S_ISGID) else candidate
             except (OSError, trusted_files.UntrustedFileError):
                 continue
         return None
 
     def _shares(self, kind: str) -> bool | None:
-        """Return whether its namespace *kind* is that of PID 1, None where that cannot be seen."""
+        """True if its namespace *kind* is that of PID 1, None if that cannot be seen."""
         try:
             own, first = os.stat(f"ns/{kind}", dir_fd=self.folder), os.stat(f"{self.proc}/1/ns/{kind}")
         except OSError:
@@ -223,7 +224,7 @@ class _Process:
 def _opened(proc: str, entry: str) -> Iterator[_Process | None]:
     try:
         folder = os.open(f"{proc}/{entry}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:  # it has ended meanwhile
+    except OSError:  # it has ended
         yield None
         return
     try:
@@ -232,12 +233,8 @@ def _opened(proc: str, entry: str) -> Iterator[_Process | None]:
         os.close(folder)
 
 
-def _is_rancher(words: Sequence[str]) -> bool:
-    return _program(words) in _RANCHER
-
-
 def _is_of_a_pod(cgroups: str) -> bool:
-    r"""True if the text of /proc/PID/cgroup names a pod, also as one pod sees the next: relative to its own.
+    r"""True if the text of /proc/PID/cgroup names a pod, also relative to another pod's cgroup.
 
     >>> _is_of_a_pod("0::/kubepods.slice/x.scope"), _is_of_a_pod("0::/../../pod0a1b2c3d-1111-2222-3333-444455556666/x")
     (True, True)
@@ -248,14 +245,14 @@ def _is_of_a_pod(cgroups: str) -> bool:
 
 
 def _is_of_a_kubelet(unit: str) -> bool:
-    """True if *unit* has the name of a kubelet's unit, as distributions, snaps, k3s and RKE2 call theirs."""
+    """True if *unit* is called as distributions, snaps, k3s and RKE2 call a kubelet's unit."""
     return "kubelet" in unit or unit.startswith(_RANCHER)
 
 
 def _service(cgroups: str) -> str:
-    r"""Return the service of the system that the text of /proc/PID/cgroup names, "" for none.
+    r"""Return the systemd service that the text of /proc/PID/cgroup names, "" for none.
 
-    Users have services too, with names of their own choice.
+    A user's services do not count, because users choose their names.
 
     >>> _service("12:pids:/system.slice/kubelet.service\n0::/system.slice/kubelet.service/sub\n"), _service("0::/\n")
     ('kubelet.service', '')
@@ -264,8 +261,8 @@ def _service(cgroups: str) -> str:
     """
     if re.search(r"/user(\.slice|-\d+\.slice|@\d+\.service)", cgroups):
         return ""
-    found = re.findall(r"/([A-Za-z0-9_.:\\@-]+\.service)(?:/|$)", cgroups, re.MULTILINE)
-    return str(found[-1]) if found else ""
+    services = re.findall(r"/([A-Za-z0-9_.:\\@-]+\.service)(?:/|$)", cgroups, re.MULTILINE)
+    return str(services[-1]) if services else ""
 
 
 def _listed(folder: str) -> list[str]:
@@ -279,7 +276,7 @@ def _read(path: str, folder: int | None = None) -> str:
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags, dir_fd=folder)) as file:
             return file.read(LARGEST).decode("utf-8", "surrogateescape")
-    except OSError:  # it has ended meanwhile, or is not ours to see
+    except OSError:  # it has ended, or this user may not read it
         return ""
 
 
@@ -288,18 +285,18 @@ def _words(cmdline: str) -> list[str]:
 
 
 def _program(words: Sequence[str]) -> str:
-    """Return the program's name; k3s writes its whole command line over its first word."""
+    """Return the program's name; k3s overwrites its first word with its whole command line."""
     return os.path.basename(words[0].split(" ")[0])
 
 
 def _parent(status: str) -> int:
-    """Return the parent that the text of /proc/PID/status names, -1 for none."""
-    found = re.search(r"^PPid:\s*(\d+)", status, re.MULTILINE)
-    return int(found[1]) if found else -1
+    """Return the parent in the text of /proc/PID/status, -1 for none."""
+    match = re.search(r"^PPid:\s*(\d+)", status, re.MULTILINE)
+    return int(match[1]) if match else -1
 
 
 def _started(machine: str, process: str) -> float | None:
-    """Return when a process started, from the texts of /proc/stat and of its own stat."""
+    """Return the time (seconds since the epoch) at which a process started, from /proc/stat and its own stat."""
     boot = re.search(r"^btime (\d+)", machine, re.MULTILINE)
     fields = process.rpartition(")")[2].split()
     if not boot or len(fields) < 20 or not fields[19].isdigit():
