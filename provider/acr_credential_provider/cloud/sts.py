@@ -81,7 +81,7 @@ class StsApi:
         self, transport: Transport, *, endpoints: Sequence[str], clock: Callable[[], float] = time.time
     ) -> None:
         self._transport = transport
-        self._endpoints = tuple(endpoints)
+        self.endpoints = tuple(endpoints)
         self._clock = clock
 
     def assume_role(self, role: WantedRole, *, caller: CloudCredential) -> CloudCredential:
@@ -119,7 +119,7 @@ class StsApi:
             response = self._transport.send(request(endpoint, now))
             return _credential(parse(response, call=words, now=now, service=service), response, now=now)
 
-        found = call_with_retry(self._endpoints, attempt, time_left=self._transport.time_left)
+        found = call_with_retry(self.endpoints, attempt, time_left=self._transport.time_left)
         if found is None:
             raise RoleRefusedError(f"the answer to {words} holds no living session", remedy=_REPORT)
         return found
