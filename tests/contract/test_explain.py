@@ -159,14 +159,14 @@ def login_of_its_own(sandbox, program, tmp_path):
         (tmp_path / name).write_text(content)
         (tmp_path / name).chmod(0o600)
     files = {"usernameFile": str(tmp_path / "username"), "passwordFile": str(tmp_path / "password")}
-    settings(program, instanceId=None, region=None, endpoints=None, identity={"kind": "login", **files})
+    settings(program, instanceId=None, region=None, endpoints=None, identity={"kind": "basicAuth", **files})
     return login
 
 
 def test_a_login_in_files_is_explained_and_tried_without_the_cloud(program, sandbox, tmp_path):
     login = login_of_its_own(sandbox, program, tmp_path)
     told = explain(program, sandbox.image).stdout.decode()
-    assert f"identity: login from {tmp_path}/username, {tmp_path}/password\n" in told
+    assert f"identity: basicAuth from {tmp_path}/username, {tmp_path}/password\n" in told
     assert "cloud calls: none\n" in told
     ended = program.run(b"", "doctor", sandbox.image, "--no-kubelet", "--output", "json", *paths(program))
     outcomes = {step["name"]: step["status"] for step in ended.document["checks"]}

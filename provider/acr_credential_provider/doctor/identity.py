@@ -26,7 +26,7 @@ def check_metadata_service(context: DoctorContext) -> str:
     kinds = identity.kind, getattr(identity, "without_role", ""), getattr(identity, "static_pods", "")
     if isinstance(identity, BasicAuthIdentity) or ("nodeRole" not in kinds and context.registry.region):
         raise CheckSkippedError(f"not needed by the identity {identity.kind}, nor for the region")
-    allow_v1 = bool(getattr(identity, "allow_metadata_v1", False))
+    allow_v1 = bool(getattr(identity, "allow_imds_v1", False))
     return f"this node is in {context.endpoints().metadata(CHECK_SECONDS, allow_v1=allow_v1).region_id()}"
 
 
