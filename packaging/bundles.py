@@ -72,7 +72,7 @@ class Bundle:
         return self.work / "inventory.json"
 
 
-# What no node runs, and sources that no node has; they alone need cryptography and the SDK's own providers.
+# What no node runs, and a source that no node has; it alone needs cryptography.
 PLUGIN = Bundle(
     folder=NAME,
     lock="freeze",
@@ -84,15 +84,14 @@ PLUGIN = Bundle(
         "acr_credential_provider.cluster_doctor",
         "acr_credential_provider.pull_secrets",
         "acr_credential_provider.sources.managed_role",
-        "acr_credential_provider.sources.profile",
     ],
     packages=["acr_node_config"],
 )
-# Both work on a cluster's objects; the profile of a command line is for people at a shell.
+# Both work on a cluster's objects.
 CONTROLLER = Bundle(
     folder="controller",
     lock="controller",
-    excludes=[*NEVER_USED, "anyio", "acr_node_config", "acr_credential_provider.sources.profile"],
+    excludes=[*NEVER_USED, "anyio", "acr_node_config"],
     packages=[
         "acr_credential_provider.openshift",
         "acr_credential_provider.eci",

@@ -7,20 +7,22 @@ import inspect
 import json
 from typing import Any
 
-from acr_credential_provider.settings import ProviderSettings, identities, models, pull_secrets
+from acr_credential_provider.settings import identities, models, pull_secrets
+from acr_credential_provider.settings.models import ProviderSettingsModel
 from pydantic.alias_generators import to_camel
 
 
 def main() -> None:
-    schema = ProviderSettings.model_json_schema()
+    schema = ProviderSettingsModel.model_json_schema()
     told: dict[str, dict[str, str]] = {}
     for module in (identities, models, pull_secrets):
         told |= descriptions(inspect.getsource(module))
-    for name, model in {"ProviderSettings": schema, **schema["$defs"]}.items():
+    for name, model in {"ProviderSettingsModel": schema, **schema["$defs"]}.items():
         for field, text in told.get(name, {}).items():
             model["properties"][field]["description"] = text
     whole: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-    print(json.dumps(whole, indent=2))  # noqa: T201 - what it is for
+    # The classes are called models, to tell them from the values of settings/runtime.py; the file knows only those.
+    print(json.dumps(whole, indent=2).replace('Model"', '"'))  # noqa: T201 - what it is for
 
 
 def descriptions(source: str) -> dict[str, dict[str, str]]:

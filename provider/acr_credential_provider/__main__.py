@@ -9,8 +9,7 @@ import posix
 import sys
 import time
 
-from .fastpath.lookup import exec_options, is_logged, lookup, read_request, write_all
-from .fastpath.response_cache import monotonic_now_for
+from .fastpath.lookup import exec_options, log_hit, lookup, read_request, write_all
 
 DEADLINE = 15
 """Seconds for the whole answer, far below the 60 after which the kubelet kills us."""
@@ -67,28 +66,21 @@ def _answer_or_operate(started: float, arguments: list[str]) -> int:
         raw = b""
     # A disk that hangs lets no handler of ours run, but the kernel end us.
     _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
-    try:
-        found = lookup(raw, options)
-        answer = None if found is None else found[0].response(found[1], now=monotonic_now_for(found[0]))
-    except Exception:  # noqa: BLE001 - whatever surprised the fast lane, the rest can tell what it is
-        found = answer = None
-    if found is None or answer is None:
+    hit = lookup(raw, options)
+    if hit is None:
         _signal.setitimer(_signal.ITIMER_REAL, max(started + BACKSTOP - time.monotonic(), 1.0))
         leave_out_variables()
         from .exec.run import get_credentials  # noqa: PLC0415
 
         return get_credentials(raw, options, started=started, seconds=DEADLINE)
+    response, entry = hit
     _signal.signal(_signal.SIGALRM, _stdout_hangs)
     try:
-        write_all(answer)
+        write_all(response)
     except OSError:
         _say(NOT_WRITTEN)
         return 1
-    memo = found[0]
-    if is_logged(memo.log):
-        from .fastpath.syslog import Log  # noqa: PLC0415 - for those alone who want to see it
-
-        Log(started=started).answered(host=memo.host, kind=memo.kind, cache="hit", tag=memo.log)
+    log_hit(entry, started)
     return 0
 
 

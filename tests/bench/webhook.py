@@ -77,7 +77,7 @@ def load(url: str, folder: str, prefix: str, rate: float, seconds: float) -> dic
 
 def main() -> None:
     """Measure without and with the webhook, and print it."""
-    from acr_credential_provider.settings import Webhook
+    from acr_credential_provider.settings.pull_secrets import Webhook
     from cluster.loopback_api import LoopbackApi
     from cluster.replicas import Given, Replicas
 

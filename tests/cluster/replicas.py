@@ -15,7 +15,7 @@ from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
 from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
 from acr_credential_provider.pull_secrets.serving.default_reporter import DefaultReporter
 from acr_credential_provider.pull_secrets.webhook.registration import ServiceReference
-from acr_credential_provider.settings import PullSecrets, Webhook
+from acr_credential_provider.settings.pull_secrets import PullSecrets, Webhook
 
 from .kube import KubeError
 from .service import Service

@@ -4,7 +4,8 @@ import re
 import shlex
 
 import pytest
-from acr_credential_provider.settings import ProviderSettings, validate
+from acr_credential_provider.settings import ProviderSettings
+from acr_credential_provider.settings.validation import validate
 from support import harness
 
 GUIDES = sorted([*(harness.ROOT / "docs/install").glob("*.md"), harness.ROOT / "docs/release.md"])

@@ -62,7 +62,7 @@ def test_the_guides_own_commands_work_in_their_order(api, configuration, tmp_pat
 
 def test_the_objects_that_the_guide_names_are_those_of_the_code():
     from acr_credential_provider.pull_secrets.model.names import HELPER, HELPER_SECRETS, SWITCH
-    from acr_credential_provider.settings import PullSecrets
+    from acr_credential_provider.settings.pull_secrets import PullSecrets
 
     assert all(name in GUIDE for name in (HELPER, HELPER_SECRETS[0], "aliyun-acr-credential-a", SWITCH))
     assert PullSecrets().secret_name in GUIDE

@@ -17,7 +17,7 @@ from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
 from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
 from acr_credential_provider.pull_secrets.webhook import registration, serving_certificates
 from acr_credential_provider.pull_secrets.webhook.registration import ServiceReference
-from acr_credential_provider.settings import Webhook
+from acr_credential_provider.settings.pull_secrets import Webhook
 from cluster.daemonset import collection, rendered
 from cluster.kube import KubeError
 from cluster.replicas import delete

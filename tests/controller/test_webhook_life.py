@@ -15,7 +15,7 @@ from acr_credential_provider.pull_secrets.webhook import registration
 from acr_credential_provider.pull_secrets.webhook.reconciler import WebhookReconciler
 from acr_credential_provider.pull_secrets.webhook.registration import ServiceReference
 from acr_credential_provider.pull_secrets.webhook.serving_certificates import Lifetimes
-from acr_credential_provider.settings import Webhook
+from acr_credential_provider.settings.pull_secrets import Webhook
 from cluster.kube import KubeError
 from cluster.replicas import (
     CERTIFICATES,

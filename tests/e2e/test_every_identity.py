@@ -16,7 +16,7 @@ from support.identity_world import ALL, ASKING, OWNER, World
 pytestmark = pytest.mark.filterwarnings("ignore:.*:SyntaxWarning")  # the official packages' own
 
 BY_TOKEN = ("serviceAccount", "serviceAccount+nodeRole", "rrsa")
-KEYS_IN_FILES = ("accessKey", "stsSession", "managedRole", "addonSecret", "profile")
+KEYS_IN_FILES = ("accessKey", "stsSession", "managedRole", "addonSecret")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import os
 import pytest
 from acr_credential_provider.model.errors import CredentialProviderError, IdentityUnavailableError, ThrottledError
 from acr_credential_provider.pull_secrets.tokens.token_fetcher import TokenFetcher, read_login_files
-from acr_credential_provider.settings import ProviderSettings
+from acr_credential_provider.settings.validation import from_document
 from sandbox.faults import Failure, Throttle
 from sandbox.server import PROVIDER_ARN
 from sandbox.state import Instance, Role
@@ -21,7 +21,7 @@ def settings(sandbox, *changes):
     document = sandbox.settings()
     (usual,) = document["registries"]
     document["registries"] = [{**usual, **change} for change in changes or [{}]]
-    return ProviderSettings.model_validate(document)
+    return from_document(document)
 
 
 def fetch(fetcher, told, *, number=0, known=()):

@@ -54,7 +54,6 @@ def test_an_sts_session_in_files_is_used_and_read_again_when_it_changes(program,
     ("identity", "words"),
     [
         ({"kind": "managedRole"}, ("managedRole", "controller")),
-        ({"kind": "profile"}, ("profile", "pip")),
     ],
 )
 def test_what_the_program_on_nodes_lacks_it_says(frozen, sandbox, identity, words):

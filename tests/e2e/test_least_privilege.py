@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import yaml
 from acr_credential_provider.model.errors import RegistryRefusedError, RoleRefusedError
-from acr_credential_provider.settings import ProviderSettings, validate
+from acr_credential_provider.settings import ProviderSettings
+from acr_credential_provider.settings.validation import validate
 from conftest import write_settings
 from sandbox.pull import PullError, pull
 from sandbox.server import PROVIDER_ARN

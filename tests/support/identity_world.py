@@ -26,7 +26,6 @@ ASKING = (
     "rrsa",
     "managedRole",
     "addonSecret",
-    "profile",
 )
 """Every kind but the node's role itself, and login, a password that asks nobody."""
 ALL = (*ASKING, "nodeRole")
@@ -107,16 +106,11 @@ class World:
                 "kind": kind,
                 "tokenFile": self.file("addon", json.dumps({**sealed, "expiration": ends, "keyring": KEYRING})),
             }
-        if kind == "addonSecret":
-            key = self.key()
-            (self.folder / "addon-secret").mkdir(exist_ok=True)
-            self.file("addon-secret/access-key-id", key.id)
-            self.file("addon-secret/access-key-secret", key.secret)
-            return {"kind": kind, "directory": str(self.folder / "addon-secret")}
-        key = self.key()
-        profile = {"name": "default", "mode": "AK", "access_key_id": key.id, "access_key_secret": key.secret}
-        config = {"current": "default", "profiles": [profile]}
-        return {"kind": "profile", "file": self.file("profiles.json", json.dumps(config))}
+        key = self.key()  # addonSecret
+        (self.folder / "addon-secret").mkdir(exist_ok=True)
+        self.file("addon-secret/access-key-id", key.id)
+        self.file("addon-secret/access-key-secret", key.secret)
+        return {"kind": kind, "directory": str(self.folder / "addon-secret")}
 
     def halves(self, key):
         return {"accessKeyIdFile": self.file("id", key.id), "accessKeySecretFile": self.file("secret", key.secret)}

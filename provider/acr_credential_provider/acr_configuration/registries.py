@@ -134,7 +134,7 @@ class Registries:
                     remedy = "Write the hosts with commas between them, without https:// and path."
                     raise EntryError(ConfigProblem(item.line, name, "holds something that is not a host", remedy))
                 if PersonalHost.recognise(host):
-                    remedy = "In native settings, add a registry with this domain and identity kind login."
+                    remedy = "In native settings, add a registry with this domain and identity kind basicAuth."
                     what = "has a domain of the new Personal Edition, which grants no temporary tokens"
                     raise EntryError(ConfigProblem(item.line, name, what, remedy))
                 hosts.append(host)

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .file_locks import FileLocks
+    from .cache_folder import CacheFolder
 
 EVERY = 3600.0
 """Seconds between two looks."""
@@ -29,14 +29,14 @@ DRAFT_KEPT = 3600.0
 """Seconds; writing one takes less than a millisecond."""
 
 
-def collect_garbage(cache: str, locks: FileLocks) -> None:
+def collect_garbage(cache: CacheFolder) -> None:
     """Look through the memos and locks below *cache*, if that was not done lately. Never raises."""
     now = time.time()
     try:
-        with locks.try_acquire("sweep") as free:
-            if free and _is_time(f"{cache}/locks/sweep.lock", now):
-                _sweep_memos(f"{cache}/memo", now)
-                _sweep_locks(f"{cache}/locks", now)
+        with cache.locks.try_acquire("sweep") as free:
+            if free and _is_time(f"{cache.path}/locks/sweep.lock", now):
+                _sweep_memos(f"{cache.path}/memo", now)
+                _sweep_locks(f"{cache.path}/locks", now)
     except OSError:  # no folder, read-only
         return
 

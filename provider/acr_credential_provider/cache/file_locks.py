@@ -1,8 +1,8 @@
-"""Who may go first: locks between processes of this node, each wait with an end.
+"""File locks between processes on this node. Every wait has an end.
 
 All are ``flock``s, so the kernel frees them when their holder dies, however it dies, and
-hands them on first come, first served. A lock's file is removed by its holder only, and
-who then gets the lock of a removed file starts over, so that never two are let in.
+hands each on first come, first served. A lock's file is removed by its holder only, and a
+process that then gets the lock of a removed file starts over, so that never two are let in.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from _thread import LockType, allocate_lock, start_new_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from acr_credential_provider.model.deadline import Deadline
+    from acr_credential_provider.model.progress import Progress
 
-POLL = 0.01  # seconds between looks at the slots by the one process at the head of the queue
+POLL = 0.02  # seconds between looks at the slots
 
 
 def _open(path: str) -> int:
@@ -26,9 +25,9 @@ def _open(path: str) -> int:
 
 
 def _lock(file: int, how: int) -> bool:
-    """Lock *file*; return False if another has it.
+    """Lock *file*; return False if another process has it.
 
-    Some file systems have no locks (ENOSYS), or none left (ENOLCK): there nobody waits.
+    Some file systems have no locks (ENOSYS), or none left (ENOLCK): there no process waits.
     """
     try:
         fcntl.flock(file, how)
@@ -65,7 +64,7 @@ def _acquired(lock: LockType, seconds: float) -> bool:
 
 
 class FileLock:
-    """One lock: ``with Lock(path, seconds) as held``, where *held* is False if *seconds* were not enough."""
+    """One lock: ``with FileLock(path, seconds) as held``, where *held* is False if *seconds* were not enough."""
 
     def __init__(self, path: str, seconds: float) -> None:
         self._path = path
@@ -98,106 +97,84 @@ class FileLock:
 
 
 class ConcurrencyLimiter:
-    """A place among the few processes that do heavy work; entering gives False if the queue was too long.
+    """One of *slots* places for heavy work: ``with ... as admitted``, False if none became free until *until*.
 
-    The first in the queue holds the gate and looks for one of *slots* free slots. When its
-    patience ends (their holders may be stopped) it goes on all the same but keeps the gate:
-    never more than *slots* + 1 processes work, whatever happens. With no deadlines at all,
-    only a slot that is free right now will do.
+    Without *until* only a slot that is free right now will do.
     """
 
-    def __init__(
-        self, folder: str, *, slots: int, at_the_gate: Deadline | None = None, for_a_slot: Deadline | None = None
-    ) -> None:
-        self._folder = folder
-        self._slots = slots
-        self._at_the_gate = at_the_gate
-        self._for_a_slot = for_a_slot
-        self._place: FileLock | None = None
+    def __init__(self, folder: str, *, slots: int, until: Deadline | None = None) -> None:
+        self._paths = [f"{folder}/slot-{number}" for number in range(slots)]
+        self._until = until
+        self._slot: FileLock | None = None
 
     def __enter__(self) -> bool:
-        gate = FileLock(f"{self._folder}/gate.lock", self._at_the_gate.remaining() if self._at_the_gate else 0.0)
-        if not gate.__enter__():
-            return False
-        self._place = self._free_slot()
-        if self._place is None and self._for_a_slot:
-            self._place = gate
-        else:
-            gate.__exit__()  # it is the next one's
-        return self._place is not None
+        while True:
+            for path in self._paths:
+                slot = FileLock(path, 0.0)
+                if slot.__enter__():
+                    self._slot = slot
+                    return True
+            if self._until is None or not self._until.remaining():
+                return False
+            time.sleep(POLL)
 
     def __exit__(self, *_: object) -> None:
-        if self._place is not None:
-            self._place.__exit__()
-
-    def _free_slot(self) -> FileLock | None:
-        while True:
-            for number in range(self._slots):
-                slot = FileLock(f"{self._folder}/slot-{number}", 0.0)
-                if slot.__enter__():
-                    return slot
-            if not self._for_a_slot or not self._for_a_slot.remaining():
-                return None
-            time.sleep(POLL)
+        if self._slot is not None:
+            self._slot.__exit__()
 
 
 class FileLocks:
-    """The folder of lock files. Where it can't be used, nobody waits for anybody."""
+    """The folder of lock files. Where it can't be used, no process waits for another."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
 
     def acquire(self, name: str, *, timeout: Deadline) -> FileLock:
-        """Hold the lock *name*, waiting for it until *patience* runs out."""
+        """Hold the lock *name*, waiting for it until *timeout*."""
         return FileLock(f"{self._folder}/{name}.lock", timeout.remaining())
 
     def try_acquire(self, name: str) -> FileLock:
         """Hold the lock *name* only if it is free right now."""
         return FileLock(f"{self._folder}/{name}.lock", 0.0)
 
-    def admission(self, *, slots: int, at_the_gate: Deadline, for_a_slot: Deadline) -> ConcurrencyLimiter:
-        """Be one of the few that do heavy work."""
-        return ConcurrencyLimiter(self._folder, slots=slots, at_the_gate=at_the_gate, for_a_slot=for_a_slot)
-
-    def admission_if_free(self, *, slots: int) -> ConcurrencyLimiter:
-        """Be one of them only if there is a place right now."""
-        return ConcurrencyLimiter(self._folder, slots=slots)
+    def admission(self, *, slots: int, until: Deadline | None = None) -> ConcurrencyLimiter:
+        """Be one of the few processes that do heavy work."""
+        return ConcurrencyLimiter(self._folder, slots=slots, until=until)
 
 
 class SingleFlight:
-    """The locks as one question sees them: its turn first, then admission to heavy work.
+    """The locks as the process with one question uses them: its turn first, then admission to heavy work.
 
-    *patience* is for both waits for another process's work, *to_the_end* for the queue of
-    those that wait to work, who would only be worse off alone.
+    *waiting* ends the wait for the process that has the same question, *until* the wait for a slot, which
+    is longer: a hundred processes that go on without one take more memory than a node has.
     """
 
-    def __init__(
-        self, locks: FileLocks, name: str, *, patience: Deadline, to_the_end: Deadline, say_stage: Callable[[str], None]
-    ) -> None:
+    def __init__(self, locks: FileLocks, name: str, *, waiting: Deadline, until: Deadline, progress: Progress) -> None:
         self._locks = locks
         self._name = name
-        self._patience = patience
-        self._to_the_end = to_the_end
-        self._say_stage = say_stage
+        self._waiting = waiting
+        self._until = until
+        self._progress = progress
 
     def wait(self) -> FileLock:
-        """Wait for the others with this question; False when patience ran out."""
-        self._say_stage("waiting for another pull with the same question")
-        return self._locks.acquire(self._name, timeout=self._patience)
+        """Wait for the process that has this question; False when it took too long."""
+        self._progress.stage("waiting for another pull with the same question")
+        return self._locks.acquire(self._name, timeout=self._waiting)
 
     def try_wait(self) -> FileLock:
-        """Take the turn only if nobody with this question has it."""
+        """Take the turn only if no process with this question has it."""
         return self._locks.try_acquire(self._name)
 
     def admission(self) -> ConcurrencyLimiter:
-        """Wait to be one of as many working processes as there are CPUs; False at the very end."""
-        self._say_stage("waiting for other pulls on this node")
-        return self._locks.admission(slots=_slots(), at_the_gate=self._to_the_end, for_a_slot=self._patience)
+        """Wait for a slot; False at the very end."""
+        self._progress.stage("waiting for other pulls on this node")
+        return self._locks.admission(slots=_slots(), until=self._until)
 
     def admission_if_free(self) -> ConcurrencyLimiter:
-        """Work only if fewer than that do right now."""
-        return self._locks.admission_if_free(slots=_slots())
+        """Take a slot only if there is one right now."""
+        return self._locks.admission(slots=_slots())
 
 
 def _slots() -> int:
-    return len(os.sched_getaffinity(0))
+    """Return one more than there are CPUs, because the holder of one may be stopped or hang on a disk."""
+    return len(os.sched_getaffinity(0)) + 1

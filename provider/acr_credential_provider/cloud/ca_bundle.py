@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import ssl
+from functools import lru_cache
 
-from acr_credential_provider.fastpath.cpython import verified_root
+from acr_credential_provider.fastpath.response_cache import file_fingerprint
 from acr_credential_provider.model.errors import ConfigurationError
 
 from .transport_errors import NO_OPENSSL, REPAIR_OPENSSL
@@ -13,8 +14,6 @@ from .transport_errors import NO_OPENSSL, REPAIR_OPENSSL
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from acr_credential_provider.cache.trust_anchor_cache import TrustAnchorCache
 
 # A frozen OpenSSL looks where its builder kept certificates, which is right on one distribution only.
 KNOWN_PLACES = (
@@ -25,8 +24,6 @@ KNOWN_PLACES = (
     "/var/lib/ca-certificates/ca-bundle.pem",  # SUSE
 )
 
-_SMALL = 16 * 1024
-"""Bytes; some ten certificates."""
 _INSTALL = "Install the ca-certificates package, or name a PEM file in the settings (caBundle) or SSL_CERT_FILE."
 
 
@@ -53,67 +50,16 @@ def find_ca_bundle(
     return bundled
 
 
-class CaBundle:
-    """TLS contexts that verify against *bundle*, whole only where that is needed.
-
-    *roots*, if given, tells by which certificate of the bundle a host was verified last
-    time. That one is loaded alone; when it is not enough any more, `widen` loads the rest.
-    """
-
-    def __init__(self, bundle: str, roots: TrustAnchorCache | None = None) -> None:
-        self.bundle = bundle
-        # A small bundle is loaded faster than a memo is read.
-        self._roots = roots if roots is not None and os.path.getsize(bundle) > _SMALL else None
-        self._whole: ssl.SSLContext | None = None
-
-    def context_for(self, host: str) -> ssl.SSLContext:
-        """Return a context for *host*, or raise `ConfigurationError` for a bundle that cannot be used."""
-        if self._whole is None:
-            root = self._roots.get(host) if self._roots is not None else ""
-            narrow = _context_of(root) if root else None
-            if narrow is not None:
-                return narrow
-            self.widen()
-        return self._whole or tls_context(self.bundle)
-
-    def widen(self) -> bool:
-        """Trust the whole bundle from now on; return False when it was so already."""
-        if self._whole is not None:
-            return False
-        self._whole = tls_context(self.bundle)
-        return True
-
-    def learn(self, host: str, connection: ssl.SSLSocket) -> None:
-        """Remember what *host* was just verified by, if it took the whole bundle."""
-        if self._roots is not None and connection.context is self._whole:
-            root = verified_root(connection)
-            if root:
-                self._roots.put(host, root)
-
-
 def tls_context(bundle: str) -> ssl.SSLContext:
-    """Return a context that verifies chain and host name against *bundle*, TLS 1.2 or later."""
-    context = _verifying()
-    try:
-        context.load_verify_locations(cafile=bundle)
-        is_usable = True
-    except OSError:  # ssl.SSLError too
-        is_usable = False
-    if not is_usable:
-        raise ConfigurationError(f"the CA bundle {bundle} holds no certificates that can be read", remedy=_INSTALL)
-    return context
+    """Return a context that verifies chain and host name against *bundle*, TLS 1.2 or later.
+
+    It is made once for each state of the file, because a distribution's 140 certificates take some 30 ms.
+    """
+    return _context_of(bundle, file_fingerprint(bundle))
 
 
-def _context_of(certificate: str) -> ssl.SSLContext | None:
-    context = _verifying()
-    try:
-        context.load_verify_locations(cadata=certificate)
-    except (OSError, ValueError):  # not what was written
-        return None
-    return context
-
-
-def _verifying() -> ssl.SSLContext:
+@lru_cache(maxsize=2)
+def _context_of(bundle: str, _fingerprint: str) -> ssl.SSLContext:
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies by default
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -121,6 +67,13 @@ def _verifying() -> ssl.SSLContext:
         context = None
     if context is None:
         raise ConfigurationError(NO_OPENSSL, remedy=REPAIR_OPENSSL)
+    try:
+        context.load_verify_locations(cafile=bundle)
+        is_usable = True
+    except OSError:  # ssl.SSLError too
+        is_usable = False
+    if not is_usable:
+        raise ConfigurationError(f"the CA bundle {bundle} holds no certificates that can be read", remedy=_INSTALL)
     return context
 
 

@@ -11,18 +11,17 @@ from urllib.parse import urlsplit
 
 from acr_credential_provider.model.errors import ConfigurationError, DeadlineExceededError
 
-from .ca_bundle import CaBundle, find_ca_bundle
+from .ca_bundle import find_ca_bundle, tls_context
 from .dial import dial
 from .proxy import ProxySettings, is_loopback
 from .transport_errors import CHECK_MIDDLEBOX, CHECK_NETWORK, TransportError, explain
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-    from acr_credential_provider.cache.trust_anchor_cache import TrustAnchorCache
     from acr_credential_provider.model.deadline import Deadline
 
     from .dial import Resolver
@@ -73,11 +72,10 @@ class Transport:
     """Sends single requests; never follows a redirect, never waits past *deadline*.
 
     *proxy* and *ca_bundle* (a path) come from the settings; ``None`` leaves them to the
-    environment and to what the distribution has. *roots* makes the memory of what a CA
-    bundle's certificates were needed for.
+    environment and to what the distribution has.
     """
 
-    def __init__(  # noqa: PLR0913 - each has its default
+    def __init__(
         self,
         deadline: Deadline,
         *,
@@ -85,15 +83,12 @@ class Transport:
         ca_bundle: str | None = None,
         bounds: Bounds | None = None,
         resolver: Resolver = socket.getaddrinfo,
-        roots: Callable[[str], TrustAnchorCache] | None = None,
     ) -> None:
         self._deadline = deadline
         self._proxy = ProxySettings.from_environment() if proxy is None else proxy
         self._ca_bundle = ca_bundle
         self._bounds = Bounds() if bounds is None else bounds
         self._resolver = resolver
-        self._roots = roots
-        self._trust: CaBundle | None = None
 
     def time_left(self) -> float:
         """Return the seconds that requests may still take."""
@@ -107,20 +102,8 @@ class Transport:
         """
         target = _Target.parse(request.url)
         proxy = None if request.direct or not target.tls else self._proxy.proxy_for(target.host, target.port)
-        trust = self._trusted() if target.tls else None
-        outcome = self._try(request, target, proxy, trust)
-        if isinstance(outcome, TransportError) and outcome.untrusted and trust is not None and trust.widen():
-            # Nothing was sent yet; the one certificate that did last time does not any more.
-            outcome = self._try(request, target, proxy, trust)
-        # An outcome and not an exception: raised in there, the foreign one would ride along as its context.
-        if isinstance(outcome, TransportError):
-            raise outcome
-        return outcome
-
-    def _try(
-        self, request: HttpRequest, target: _Target, proxy: Proxy | None, trust: CaBundle | None
-    ) -> HttpResponse | TransportError:
-        tls = trust.context_for(target.host) if trust is not None else None
+        bundle = find_ca_bundle(self._ca_bundle) if target.tls else ""
+        tls = tls_context(bundle) if bundle else None
         seconds = min(request.bound or self._bounds.hop, self.time_left())
         if not seconds:
             raise DeadlineExceededError(
@@ -128,13 +111,11 @@ class Transport:
                 remedy="Look for slow DNS or a slow network on this node.",
             )
         hop = _Hop(target, proxy, self._deadline.within(seconds), seconds)
-        return hop.run(request, connect=self._bounds.connect, tls=tls, trust=trust, resolver=self._resolver)
-
-    def _trusted(self) -> CaBundle:
-        if self._trust is None:
-            bundle = find_ca_bundle(self._ca_bundle)
-            self._trust = CaBundle(bundle, self._roots(bundle) if self._roots is not None else None)
-        return self._trust
+        outcome = hop.run(request, connect=self._bounds.connect, tls=tls, bundle=bundle, resolver=self._resolver)
+        # An outcome and not an exception: raised in there, the foreign one would ride along as its context.
+        if isinstance(outcome, TransportError):
+            raise outcome
+        return outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +172,7 @@ class _Hop:
         *,
         connect: float,
         tls: ssl.SSLContext | None,
-        trust: CaBundle | None,
+        bundle: str,
         resolver: Resolver,
     ) -> HttpResponse | TransportError:
         """Return the answer, or why there is none; raises nothing that came from outside."""
@@ -206,16 +187,14 @@ class _Hop:
                 if refusal:
                     return refusal
             self._where = self._target.name
-            if tls and trust:
+            if tls:
                 self._doing = "the TLS handshake with"
                 sock.settimeout(_seconds(self._deadline))  # OpenSSL's handshake holds it as a whole
                 # Bytes, because a str would load the IDNA codec for nothing.
                 sock = tls.wrap_socket(sock, server_hostname=self._target.host.encode("ascii"))
-                trust.learn(self._target.host, sock)
             self._doing = "the call to"
             return self._exchange(sock, request)
         except Exception as error:  # noqa: BLE001  # nothing foreign leaves: each class is told in our own words
-            bundle = trust.bundle if trust else ""
             return explain(error, doing=self._doing, where=self._where, bundle=bundle, seconds=self._seconds)
         finally:
             if sock:

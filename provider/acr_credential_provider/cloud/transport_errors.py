@@ -34,7 +34,6 @@ class TransportError(CloudUnreachableError):
 
     `elsewhere`: another endpoint may be reached although this one was not.
     `again`: the same endpoint may do better a moment later.
-    `untrusted`: more certificates to trust might help.
     """
 
     def __init__(
@@ -44,12 +43,10 @@ class TransportError(CloudUnreachableError):
         remedy: str,
         try_next_endpoint: bool = False,
         retryable: bool = False,
-        untrusted: bool = False,
     ) -> None:
         super().__init__(problem, remedy=remedy)
         self.elsewhere = try_next_endpoint
         self.again = retryable
-        self.untrusted = untrusted
 
 
 NO_OPENSSL = "no call can be signed or encrypted: this process's OpenSSL has no usable protocol, cipher or digest"
@@ -133,7 +130,6 @@ def _certificate(code: int, *, where: str, bundle: str) -> TransportError:
             f"the TLS certificate of {where} is {_NOT_IN_TIME[code]} by this node's clock",
             remedy=CHECK_CLOCK,
             try_next_endpoint=True,
-            untrusted=True,  # it may be a root that is over, with a newer one of its name beside it
         )
     if code in _WRONG_NAME:
         return TransportError(
@@ -147,5 +143,4 @@ def _certificate(code: int, *, where: str, bundle: str) -> TransportError:
             "(caBundle in the settings, or SSL_CERT_FILE); else update the ca-certificates package."
         ),
         try_next_endpoint=True,
-        untrusted=True,
     )

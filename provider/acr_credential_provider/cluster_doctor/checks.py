@@ -12,6 +12,7 @@ from acr_credential_provider.explain.no_match import no_match
 from acr_credential_provider.model.image_reference import scope_of
 from acr_credential_provider.pull_secrets.model.eci_annotations import INSTANCES
 from acr_credential_provider.pull_secrets.model.names import HELPER
+from acr_credential_provider.settings.identity_kinds import OIDC
 from acr_credential_provider.tokens.endpoints import display_name
 
 from .failing_pulls import (
@@ -120,11 +121,10 @@ def check_session_duration(cluster: Cluster) -> Iterator[CheckResult]:
         )
     for registry in registries:
         asking = registry.assume_role[-1] if registry.assume_role else registry.identity
-        role = getattr(asking, "role_arn", "") or "its role"
-        seconds = getattr(asking, "session_duration", 0.0)
+        seconds = asking.session_duration or 0.0
         if seconds > USUAL_SESSION:
             yield warning(
-                f"{display_name(registry)} asks for sessions of {seconds:.0f} s of {role}",
+                f"{display_name(registry)} asks for sessions of {seconds:.0f} s of {asking.role_arn or 'its role'}",
                 remedy=f"Let the role's maximum session duration in RAM be {seconds:.0f} s or more (usual: 3600 s), or "
                 "STS refuses all of its sessions.",
             )
@@ -160,7 +160,7 @@ def check_single_controller(cluster: Cluster) -> Outcome:
 
 def check_rrsa_token(cluster: Cluster) -> Iterator[CheckResult]:
     """Check that the controller's Pods have the token that RRSA needs."""
-    if not any(registry.identity.kind == "rrsa" for registry in cluster.settings.registries):
+    if not any(registry.identity.traits.session_from == OIDC for registry in cluster.settings.registries):
         raise CheckSkippedError("no entry uses RRSA")
     controllers = [pod for pod in cluster.listed("pods") if is_controller(pod)]
     if not controllers:

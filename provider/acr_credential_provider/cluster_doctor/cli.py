@@ -24,7 +24,7 @@ from acr_credential_provider.pull_secrets.model.content import Content, EntryLog
 from acr_credential_provider.pull_secrets.model.namespace_requests import content_for
 from acr_credential_provider.pull_secrets.model.objects import Namespace
 from acr_credential_provider.pull_secrets.model.selection import selects_account_named, system_namespaces
-from acr_credential_provider.settings import read
+from acr_credential_provider.settings.loader import read
 
 from .checks import run_cluster_checks
 from .failing_pulls import is_relevant
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from acr_credential_provider.model.config_problem import ConfigProblem
-    from acr_credential_provider.settings import PullSecrets
+    from acr_credential_provider.settings.pull_secrets import PullSecrets
 
     from .snapshot import Object, Objects
 

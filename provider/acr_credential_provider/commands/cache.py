@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.cache.cache_dirs import ensure, is_there
+from acr_credential_provider.cache.cache_folder import CacheFolder
 from acr_credential_provider.cache.cached_answer import CachedAnswer
-from acr_credential_provider.cache.file_locks import FileLocks
 from acr_credential_provider.console.arguments import add_paths, duration
 from acr_credential_provider.exec.watchdog import report
-from acr_credential_provider.fastpath.lookup import API_VERSIONS, cache_key
+from acr_credential_provider.fastpath.lookup import cache_key
 from acr_credential_provider.fastpath.response_cache import (
     FAILED,
     FOREVER,
@@ -22,9 +22,10 @@ from acr_credential_provider.fastpath.response_cache import (
     ResponseCache,
     monotonic_now_for,
 )
-from acr_credential_provider.model.deadline import Deadline
+from acr_credential_provider.model.deadline import Deadline, Deadlines
 from acr_credential_provider.model.errors import CredentialProviderError
-from acr_credential_provider.model.protocol import CredentialProviderRequest
+from acr_credential_provider.model.progress import Progress
+from acr_credential_provider.model.question import Question
 
 if TYPE_CHECKING:
     import argparse
@@ -112,27 +113,23 @@ def _clear(options: argparse.Namespace) -> int:
 
 def _refresh(options: argparse.Namespace) -> int:
     from acr_credential_provider.tokens.acquire import acquire_response  # noqa: PLC0415 - everything third-party, for this command alone
-    from acr_credential_provider.tokens.endpoints import Tools  # noqa: PLC0415
 
     ensure(options.cache)
-    memos, locks = ResponseCache(f"{options.cache}/memo"), FileLocks(f"{options.cache}/locks")
+    cache = CacheFolder(options.cache)
     failures = 0
     for memo, asked in list(_memos(options.cache)):
-        digest = cache_key(options.settings, memo.host, "")
-        if memo.digest != digest or not _is_worth_renewing(memo, asked, options.within):
+        question = Question.of_node(memo.host, options.settings)
+        if memo.digest != question.key or not _is_worth_renewing(memo, asked, options.within):
             continue  # a ServiceAccount's, whose token only the kubelet has; or not due; or not asked for
-        request = CredentialProviderRequest(API_VERSIONS[0], f"{memo.host}/any")
         deadline = Deadline(REFRESH_DEADLINE)
-        tools = Tools(
-            options.settings, f"{options.cache}/store", memos, locks, deadline, deadline, str, ahead=options.within
-        )
-        notes = CachedAnswer(memos, digest=digest, host=memo.host, stamps=memo.fingerprints)
-        with locks.try_acquire(digest) as free:
+        deadlines = Deadlines(deadline, deadline)
+        cached = CachedAnswer(cache.responses, digest=question.key, host=memo.host, stamps=memo.fingerprints)
+        with cache.locks.try_acquire(question.key) as free:
             if not free:
                 continue  # a pull is at it
             try:
-                with acquire_response(request, digest=digest, tools=tools) as fresh:
-                    notes.put(fresh, asked=asked)
+                with acquire_response(question, cache, deadlines, Progress(), ahead=options.within) as fresh:
+                    cached.put(fresh, asked=asked)
             except CredentialProviderError as error:
                 report(error)
                 failures += 1

@@ -15,17 +15,10 @@ from acr_credential_provider.console.command_line import STDIN, STDIN_NAME, file
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.files.atomic_write import write_private_atomically
 from acr_credential_provider.model.errors import ConfigurationError
-from acr_credential_provider.settings import (
-    LARGEST,
-    DegradedSettings,
-    ProviderSettings,
-    decoded,
-    read,
-    settings_in,
-    validate,
-    validate_conversion,
-    validate_for,
-)
+from acr_credential_provider.settings import ProviderSettings
+from acr_credential_provider.settings.deployment_target import validate_for
+from acr_credential_provider.settings.loader import LARGEST, decoded, read, settings_in
+from acr_credential_provider.settings.validation import validate, validate_conversion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -107,9 +100,9 @@ def _validate(options: argparse.Namespace) -> int:
             _print_problems(file, judged)
     if not isinstance(judged, ProviderSettings):
         return 1
-    usable = "partly usable" if isinstance(judged, DegradedSettings) else "valid"
+    usable = "partly usable" if judged.skipped else "valid"
     print(f"{file}: {usable}, {len(judged.registries)} registries")  # noqa: T201 - the command's output
-    return 1 if isinstance(judged, DegradedSettings) else 0
+    return 1 if judged.skipped else 0
 
 
 def _convert(options: argparse.Namespace) -> int:

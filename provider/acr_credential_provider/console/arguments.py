@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from acr_credential_provider.fastpath.lookup import CACHE, SETTINGS
-from acr_credential_provider.settings import parse_duration
+from acr_credential_provider.settings.field_types import parse_duration
 
 from .command_line import path_argument
 

@@ -16,7 +16,6 @@ _LOADED_LATE = (
     "acr_credential_provider.sources.node_role",
     "acr_credential_provider.sources.oidc_token",
     "acr_credential_provider.sources.secret_file",
-    "acr_credential_provider.sources.profile",
     "acr_credential_provider.sources.rrsa",
     "acr_credential_provider.sources.service_account",
     "acr_credential_provider.sources.sts_session",

@@ -5,17 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.cache.file_locks import FileLocks
-from acr_credential_provider.cache.token_store import TokenStore
-from acr_credential_provider.cloud.transport import Transport
 from acr_credential_provider.console.checks import CheckSkippedError
-from acr_credential_provider.explain.candidates import NOWHERE, is_for_pods_only
+from acr_credential_provider.explain.candidates import is_for_pods_only
 from acr_credential_provider.explain.context import PullContext
 from acr_credential_provider.fastpath.lookup import API_VERSIONS
-from acr_credential_provider.fastpath.response_cache import ResponseCache
-from acr_credential_provider.model.deadline import Deadline
+from acr_credential_provider.model.deadline import Deadline, Deadlines
 from acr_credential_provider.model.protocol import CredentialProviderRequest
-from acr_credential_provider.tokens.endpoints import Tools
+from acr_credential_provider.tokens.endpoints import CloudAccess
+from acr_credential_provider.tokens.local_state import LocalState
 from acr_credential_provider.tokens.token_service import TokenService
 
 if TYPE_CHECKING:
@@ -96,21 +93,13 @@ class DoctorContext(PullContext):
     def token_service(self) -> TokenService:
         """Return a pull's token service with an empty cache and its whole time left."""
         deadline = Deadline(CHECK_SECONDS)
-        tools = Tools(
-            settings_path=self.settings_path,
-            store_folder=NOWHERE,
-            memos=ResponseCache(NOWHERE),
-            locks=FileLocks(NOWHERE),
-            deadline=deadline,
-            patience=deadline,
-            say_stage=str,
-            transport=Transport,
+        return TokenService(
+            self.settings, self.request(), LocalState.empty(), CloudAccess(Deadlines(deadline, deadline))
         )
-        return TokenService(self.settings, request=self.request(), store=TokenStore(NOWHERE), machine="", tools=tools)
 
     def endpoints(self) -> EndpointResolver:
         """Return a pull's way to the cloud, with its whole time left."""
-        return self.token_service().reach
+        return self.token_service().endpoints
 
     def request(self) -> CredentialProviderRequest:
         """Return the request for the pod, or for a static one: without a ServiceAccount token."""

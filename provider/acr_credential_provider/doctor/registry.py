@@ -23,7 +23,7 @@ def check_hosts(context: DoctorContext) -> str:
     if not context.host:
         raise CheckSkippedError("no IMAGE was given")
     context.skip_without_pod(f"; name {context.host} in domains, and ACR is not asked for it")
-    registry = context.token_service().match(context.scope).registry
+    registry = context.token_service().match(context.scope, settings_path=context.settings_path).registry
     if registry is None:
         raise NoMatchError(
             f"ACR does not list {context.host} as a host of any entry that may serve it",

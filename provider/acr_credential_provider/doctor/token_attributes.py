@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from acr_credential_provider.kubelet.credential_provider_config import Provider, TokenAttributes
-    from acr_credential_provider.settings import ServiceAccountIdentity
+    from acr_credential_provider.settings import Identity
     from acr_credential_provider.sources.oidc_token import OidcToken
 
     from .context import DoctorContext
@@ -59,7 +59,7 @@ def _pod_token(context: DoctorContext) -> OidcToken | None:
     token.check(
         audience=identity.audience,
         issuer=identity.issuer,
-        provider_arn=identity.oidc_provider_arn,
+        provider_arn=identity.oidc_provider_arn or "",
         now=time.time(),
     )
     return token
@@ -93,7 +93,7 @@ def _check_provider(context: DoctorContext, provider: Provider) -> str:
     return _forwarding(provider.token, identity, entry)
 
 
-def _forwarding(token: TokenAttributes, identity: ServiceAccountIdentity, entry: str) -> str:
+def _forwarding(token: TokenAttributes, identity: Identity, entry: str) -> str:
     """Return which ServiceAccounts' annotations are forwarded; raise when no role could ever be found."""
     if ROLE_ANNOTATION in token.required:
         forwarding = f"for ServiceAccounts with the annotation {ROLE_ANNOTATION} alone"

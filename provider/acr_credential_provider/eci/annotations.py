@@ -14,12 +14,13 @@ from acr_credential_provider.model.acr_hosts import EnterpriseHost, recognise
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.model.image_reference import scope_of
 from acr_credential_provider.pull_secrets.model.eci_annotations import InstanceRequest, annotations_for
+from acr_credential_provider.settings.identity_kinds import IMDS
 from acr_credential_provider.settings.registry_matching import candidates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from acr_credential_provider.settings import BasicAuthIdentity, ProviderSettings, Registry
+    from acr_credential_provider.settings import Identity, ProviderSettings, Registry
     from acr_credential_provider.sources.basic_auth import BasicAuth
 
 _OWN_ROLE = "ECI asks as a role of its own account"
@@ -39,7 +40,7 @@ def render(
     *,
     images: Sequence[str] = (),
     service_arn: str = "",
-    login_of: Callable[[BasicAuthIdentity], BasicAuth] | None = None,
+    login_of: Callable[[Identity], BasicAuth] | None = None,
 ) -> Rendered:
     """Return what ECI needs to pull *images*, or whatever the *settings* cover when none are given.
 
@@ -55,13 +56,13 @@ def render(
     parameters: dict[str, str] = {}
     for number, registry in enumerate(comes_along, start=1):
         parameters |= _acr_registry_info(number, registry)
-        if registry.identity.kind != "nodeRole":
+        if registry.identity.traits.session_from != IMDS:
             notes.append(
                 f"{_display_name(registry)}: its identity ({registry.identity.kind}) does not come along; {_OWN_ROLE}"
             )
     logins = 0
     for registry in (each for each in chosen if not each.instance_id):
-        if registry.identity.kind != "basicAuth":
+        if registry.identity.traits.asks_cloud:
             notes.append(_of_personal_edition(registry))
             continue
         if login_of is None:
@@ -135,7 +136,7 @@ def _user_arn(enterprise: list[Registry], service_arn: str) -> tuple[str, list[s
 
 
 def _of_personal_edition(registry: Registry) -> str:
-    if registry.assume_role or registry.identity.kind in ("accessKey", "stsSession"):
+    if registry.assume_role or registry.identity.key_files:
         return (
             f"{_display_name(registry)}: left out; of the Personal Edition ECI pulls without a password from its own "
             "account only: use imagePullSecrets or ImageRegistryCredential for another's"

@@ -15,13 +15,15 @@ from acr_credential_provider.console.command_line import CommandParser, path_arg
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.files.atomic_write import write_private_atomically
 from acr_credential_provider.model.errors import ConfigurationError
-from acr_credential_provider.settings import DegradedSettings, ProviderSettings, read, validate, validate_conversion
+from acr_credential_provider.settings import ProviderSettings
+from acr_credential_provider.settings.loader import read
+from acr_credential_provider.settings.validation import validate, validate_conversion
 from acr_credential_provider.sources.basic_auth import read_basic_auth
 
 from .annotations import render
 
 if TYPE_CHECKING:
-    from acr_credential_provider.settings import BasicAuthIdentity
+    from acr_credential_provider.settings import Identity
     from acr_credential_provider.sources.basic_auth import BasicAuth
 
 NAME = "aliyun-acr-credential-provider render"
@@ -101,7 +103,7 @@ def _eci(options: argparse.Namespace) -> int:
     return 0 if is_whole else 1
 
 
-def _login(identity: BasicAuthIdentity) -> BasicAuth:
+def _login(identity: Identity) -> BasicAuth:
     return read_basic_auth(identity.username_file, identity.password_file)
 
 
@@ -112,10 +114,8 @@ def _settings(path: str) -> tuple[ProviderSettings, bool]:
         judged = validate_conversion(acr_configuration.convert(text, place="controller", keys_directory=_NOWHERE))
     else:
         judged = validate(text)
-    if isinstance(judged, DegradedSettings):
+    if isinstance(judged, ProviderSettings):
         for problem, remedy in judged.skipped:
             sys.stderr.write(f"error: {path}, {problem}\nremedy: {remedy}\n")
-        return judged, False
-    if isinstance(judged, ProviderSettings):
-        return judged, True
+        return judged, not judged.skipped
     raise ConfigurationError(f"{path}, {judged[0]}", remedy=judged[0].remedy)

@@ -21,13 +21,11 @@ from acr_credential_provider.fastpath.lookup import (
     CACHE,
     SETTINGS,
     absolute,
-    is_logged,
+    log_hit,
     lookup,
     read_request,
     write_all,
 )
-from acr_credential_provider.fastpath.response_cache import monotonic_now_for
-from acr_credential_provider.fastpath.syslog import Log
 from acr_credential_provider.version import VERSION
 
 from .run import get_credentials
@@ -35,7 +33,6 @@ from .watchdog import OutputClosedError, ResponseWriter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from acr_credential_provider.fastpath.response_cache import CacheEntry
     from acr_credential_provider.model.errors import CredentialProviderError
 
 NOT_FOUND = "credentials not found in native keychain"
@@ -109,8 +106,12 @@ class _HelperResponseWriter(ResponseWriter):
             self.code = 1
             super().__call__(NOT_FOUND.encode() + b"\n")
             return
-        found = {"ServerURL": self._server, "Username": login["username"], "Secret": login["password"]}
-        super().__call__(json.dumps(found, separators=(",", ":")).encode() + b"\n")
+        document = {"ServerURL": self._server, "Username": login["username"], "Secret": login["password"]}
+        super().__call__(json.dumps(document, separators=(",", ":")).encode() + b"\n")
+
+    def report(self, error: CredentialProviderError) -> None:
+        """Write *error* to stdout, where clients look for it."""
+        _write(f"error: {' '.join(error.problem.split())}\nremedy: {' '.join(error.remedy.split())}")
 
 
 def _get(raw: bytes, options: dict[str, str], *, started: float, seconds: float) -> int:
@@ -120,27 +121,19 @@ def _get(raw: bytes, options: dict[str, str], *, started: float, seconds: float)
         return _refuse(NO_SERVER)
     if not _may_be_ours(host):
         return _refuse(NOT_FOUND)
-    asked = {"kind": "CredentialProviderRequest", "apiVersion": API_VERSIONS[0], "image": f"{host}/any"}
-    request = json.dumps(asked).encode()
-    reply = _HelperResponseWriter(server)
-    memo = _fresh_memo(request, options)
-    if memo is not None:
-        try:
-            reply(memo.response(API_VERSIONS[0], now=monotonic_now_for(memo)))
-        except OutputClosedError:
-            return 1
-        if is_logged(memo.log):
-            Log(started=started).answered(host=memo.host, kind=memo.kind, cache="hit", tag=memo.log)
-        return reply.code
-    return get_credentials(request, options, started=started, seconds=seconds, reply=reply, tell=_tell)
-
-
-def _fresh_memo(request: bytes, options: dict[str, str]) -> CacheEntry | None:
+    document = {"kind": "CredentialProviderRequest", "apiVersion": API_VERSIONS[0], "image": f"{host}/any"}
+    request = json.dumps(document).encode()
+    writer = _HelperResponseWriter(server)
+    hit = lookup(request, options)
+    if hit is None:
+        return get_credentials(request, options, started=started, seconds=seconds, writer=writer)
+    response, entry = hit
     try:
-        found = lookup(request, options)
-    except Exception:  # noqa: BLE001 - whatever surprised the fast lane, the rest can tell what it is
-        return None
-    return None if found is None else found[0]
+        writer(response)
+    except OutputClosedError:
+        return 1
+    log_hit(entry, started)
+    return writer.code
 
 
 def _may_be_ours(host: str) -> bool:
@@ -167,10 +160,6 @@ def _stdin_hangs(_signal_number: int, _frame: object) -> None:
     signal.alarm(1)  # for a stdout that nobody reads either
     _write("error: what the client writes to stdin did not end\nremedy: close stdin after it, as docker does")
     os._exit(1)
-
-
-def _tell(error: CredentialProviderError) -> None:
-    _write(f"error: {' '.join(error.problem.split())}\nremedy: {' '.join(error.remedy.split())}")
 
 
 def _refuse(words: str) -> int:

@@ -1,7 +1,7 @@
-"""The command line: puts the parts together, for the kubelet and for operators.
+"""One run of the plugin after a cache miss: stdin, stdout, the clock, the deadline and the exit code are here.
 
-The composition root: stdin, stdout, the clock, the deadline and the exit code are here
-and nowhere below.
+What is imported at the top is all that a process pays that only waits for another one; the rest comes after
+its wait (`tokens.acquire`).
 """
 
 from __future__ import annotations
@@ -11,155 +11,157 @@ import os
 import time
 
 from acr_credential_provider.cache.cache_dirs import ensure, is_there
+from acr_credential_provider.cache.cache_folder import NOWHERE, CacheFolder
 from acr_credential_provider.cache.cached_answer import CachedAnswer
-from acr_credential_provider.cache.file_locks import FileLocks, SingleFlight
-from acr_credential_provider.fastpath.lookup import cache_key
-from acr_credential_provider.fastpath.response_cache import (
-    CacheEntry,
-    ResponseCache,
-    file_fingerprint,
-    monotonic_now_for,
-)
+from acr_credential_provider.cache.file_locks import SingleFlight
+from acr_credential_provider.fastpath.response_cache import CacheEntry, file_fingerprint, monotonic_now_for
 from acr_credential_provider.fastpath.syslog import Log
-from acr_credential_provider.model.deadline import Deadline
+from acr_credential_provider.model.deadline import Deadline, Deadlines
 from acr_credential_provider.model.errors import (
     CacheUnsafeError,
     ConfigurationError,
     CredentialProviderError,
     DeadlineExceededError,
 )
-from acr_credential_provider.model.image_reference import scope_of
+from acr_credential_provider.model.progress import LoggedProgress
 from acr_credential_provider.model.protocol import CredentialProviderRequest
+from acr_credential_provider.model.question import Question
 
 from .serve import serve
-from .watchdog import OutputClosedError, Progress, ResponseWriter, Watchdog, note, report
+from .watchdog import OutputClosedError, ResponseWriter, Watchdog, note
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from acr_credential_provider.tokens.endpoints import Tools
-
 CLOUD = 7.0
-"""Seconds for the cloud: less than the patience of those who wait, so that they hear the true cause."""
-RENEWAL = 3.0
-"""Seconds that a pull waits for a better answer than the living one that it has."""
+"""Seconds for all calls to the cloud: less than other processes wait, so that they read the true cause."""
+REFRESH = 3.0
+"""Seconds that a pull waits for a refresh while it has a valid answer."""
 LAST_WORDS = 0.5
-"""Seconds kept back at the end of a deadline."""
+"""Seconds at the end of a deadline that are kept back for the error message."""
 LOOKING_AT = "looking at"
-NOWHERE = "/dev/null"
-"""A cache folder in which nothing can be read or written."""
 
 
-def get_credentials(  # noqa: PLR0913 - what the two protocols differ in is handed in
-    raw: bytes,
-    options: dict[str, str],
-    *,
-    started: float,
-    seconds: float,
-    reply: ResponseWriter | None = None,
-    tell: Callable[[CredentialProviderError], None] = report,
+def get_credentials(
+    raw: bytes, options: dict[str, str], *, started: float, seconds: float, writer: ResponseWriter | None = None
 ) -> int:
-    """Answer the request in *raw* where no fresh memo does; return the exit code.
+    """Answer the request in *raw*, which the fast path could not; return the exit code.
 
-    *started* is when the process began (monotonic clock) and *seconds* its deadline from then.
-    The answer goes to *reply*, by default stdout as it is; the error instead of one to *tell*.
+    *started* is when the process began (monotonic clock) and *seconds* its deadline from then. The response
+    goes to *writer*, by default stdout, and so does an error in its place.
     """
     os.umask(0o077)
     gc.disable()  # the process ends before there is anything to collect
     deadline = Deadline(started + seconds - time.monotonic())
-    reply, stage, log = reply or ResponseWriter(), Progress(), Log(started=started)
+    writer, log = writer or ResponseWriter(), Log(started=started)
+    progress = LoggedProgress(log)
 
     def fail(error: CredentialProviderError) -> None:
-        tell(error)
+        writer.report(error)
         log.failed(error)
 
     def time_is_up() -> int:
-        if reply.is_out(LAST_WORDS / 2):
-            return reply.code
-        fail(_NOT_WRITTEN if reply.is_begun else _too_late(stage, seconds))
+        if writer.is_out(LAST_WORDS / 2):
+            return writer.code
+        fail(_NOT_WRITTEN if writer.is_begun else _too_late(progress, seconds))
         return 1
 
     try:
         with Watchdog(deadline.remaining() - LAST_WORDS, time_is_up):
-            request = CredentialProviderRequest.decode(raw)
-            _answer(request, options, deadline=deadline, reply=reply, stage=stage, log=log)
+            question = Question(CredentialProviderRequest.decode(raw), options["--settings"])
+            log.host = question.scope
+            progress.now = f"{LOOKING_AT} {question.settings_path} and the cache folder {options['--cache']}"
+            path, problem = _usable(options["--cache"])
+            PluginRun(question, CacheFolder(path), deadline, writer, progress).serve()
+            if problem is not None:
+                log.noted(problem)
     except CredentialProviderError as error:
         fail(error)
     except OutputClosedError:
         fail(_NOT_WRITTEN)
     except BaseException as error:  # noqa: BLE001 - its text may hold anything, so only its type is told
         fail(_unforeseen(error))
-    return reply.code if reply.is_out() else 1
+    return writer.code if writer.is_out() else 1
 
 
-def _answer(  # noqa: PLR0913 - where the parts are put together
-    request: CredentialProviderRequest,
-    options: dict[str, str],
-    *,
-    deadline: Deadline,
-    reply: ResponseWriter,
-    stage: Progress,
-    log: Log,
-) -> None:
-    settings, where = options["--settings"], scope_of(request.image)
-    log.host = where
-    stage.say(f"{LOOKING_AT} {settings} and the cache folder {options['--cache']}")
-    digest = cache_key(settings, where, request.subject)
-    cache, trouble = _usable(options["--cache"])
-    memos, locks = ResponseCache(f"{cache}/memo"), FileLocks(f"{cache}/locks")
-    notes = CachedAnswer(memos, digest=digest, host=where, stamps=(file_fingerprint(settings),), log=log)
-    patience = deadline.within(deadline.remaining() / 2)
-    to_the_end = deadline.within(deadline.remaining() - 2 * LAST_WORDS)
+class PluginRun:
+    """The run for one *question*, with the parts that `serve.serve` puts in order."""
 
-    def say(memo: CacheEntry) -> None:
-        now = monotonic_now_for(memo)
-        reply(memo.response(request.api_version, now=now))
-        log.answered(host=where, kind=memo.kind, cache=log.cache if now < memo.refresh_at else "due", tag=memo.log)
-
-    def say_stage(words: str) -> None:
-        stage.say(words)
-        log.stage(words)
-
-    def tools(for_cloud: Deadline, for_others: Deadline) -> Tools:
-        from acr_credential_provider.tokens.endpoints import Tools  # noqa: PLC0415 - everything third-party, after all waiting
-
-        return Tools(
-            settings, f"{cache}/store", memos, locks, for_cloud, for_others, say_stage, say_log_tag=log.set_tag
+    def __init__(
+        self,
+        question: Question,
+        cache: CacheFolder,
+        deadline: Deadline,
+        writer: ResponseWriter,
+        progress: LoggedProgress,
+    ) -> None:
+        self._question = question
+        self._cache = cache
+        self._deadline = deadline
+        self._waiting = deadline.within(deadline.remaining() / 2)
+        self._writer = writer
+        self._progress = progress
+        self._log = progress.log
+        fingerprints = (file_fingerprint(question.settings_path),)
+        self._cached = CachedAnswer(
+            cache.responses, digest=question.key, host=question.scope, stamps=fingerprints, log=self._log
         )
 
-    def acquire() -> AbstractContextManager[CacheEntry]:
-        from acr_credential_provider.tokens.acquire import acquire_response  # noqa: PLC0415
+    def serve(self) -> None:
+        """Answer the question; raise `CredentialProviderError` where there is no answer."""
+        single_flight = SingleFlight(
+            self._cache.locks,
+            self._question.key,
+            waiting=self._waiting,
+            until=self._deadline.within(self._deadline.remaining() - 2 * LAST_WORDS),
+            progress=self._progress,
+        )
+        serve(
+            cached=self._cached,
+            single_flight=single_flight,
+            acquire=self.acquire,
+            refresh=self.refresh,
+            respond=self.respond,
+        )
+        if self._log.cache != "shared":  # a process that only waited leaves this to the one that called the cloud
+            from acr_credential_provider.cache.cache_gc import collect_garbage  # noqa: PLC0415
 
-        log.cache = "miss"
-        return acquire_response(request, digest=digest, tools=tools(deadline.within(CLOUD), patience))
+            collect_garbage(self._cache)
 
-    def renew(living: CacheEntry) -> AbstractContextManager[CacheEntry]:
-        from acr_credential_provider.tokens.acquire import refresh_response  # noqa: PLC0415
+    def acquire(self) -> AbstractContextManager[CacheEntry]:
+        """Get a new answer from the cloud."""
+        from acr_credential_provider.tokens.acquire import acquire_response  # noqa: PLC0415 - all that is third-party
 
-        def settle_for_the_living() -> int:
-            if not reply.is_begun:
-                say(living)
-                notes.put_failure(_too_late(stage, RENEWAL))
-            return 0 if reply.is_out(LAST_WORDS) else 1
+        self._log.cache = "miss"
+        deadlines = Deadlines(self._deadline.within(CLOUD), self._waiting)
+        return acquire_response(self._question, self._cache, deadlines, self._progress)
 
-        log.cache = "renewed"
-        brief = tools(deadline.within(RENEWAL - LAST_WORDS), Deadline(0.0))
-        return refresh_response(request, digest=digest, tools=brief, watchdog=Watchdog(RENEWAL, settle_for_the_living))
+    def refresh(self, valid: CacheEntry) -> AbstractContextManager[CacheEntry]:
+        """Do the same briefly, and respond with the *valid* answer if it takes too long."""
+        from acr_credential_provider.tokens.acquire import refresh_response  # noqa: PLC0415 - all that is third-party
 
-    queue = SingleFlight(locks, digest, patience=patience, to_the_end=to_the_end, say_stage=say_stage)
-    serve(cached=notes, single_flight=queue, acquire=acquire, refresh=renew, respond=say)
-    if trouble is not None:
-        log.noted(trouble)
-    if log.cache != "shared":  # who only waited for another's answer leaves the tidying to that one
-        from acr_credential_provider.cache.cache_gc import collect_garbage  # noqa: PLC0415
+        def settle_for_valid() -> int:
+            if not self._writer.is_begun:
+                self.respond(valid)
+                self._cached.put_failure(_too_late(self._progress, REFRESH))
+            return 0 if self._writer.is_out(LAST_WORDS) else 1
 
-        collect_garbage(cache, locks)
+        self._log.cache = "renewed"
+        deadlines = Deadlines(self._deadline.within(REFRESH - LAST_WORDS), Deadline(0.0))
+        watchdog = Watchdog(REFRESH, settle_for_valid)
+        return refresh_response(self._question, self._cache, deadlines, self._progress, watchdog=watchdog)
+
+    def respond(self, entry: CacheEntry) -> None:
+        """Write the response of *entry*, and a line about it to the log."""
+        now = monotonic_now_for(entry)
+        self._writer(entry.response(self._question.request.api_version, now=now))
+        cache = self._log.cache if now < entry.refresh_at else "due"
+        self._log.answered(host=entry.host, kind=entry.kind, cache=cache, tag=entry.log)
 
 
 def _usable(cache: str) -> tuple[str, CacheUnsafeError | None]:
-    """Return *cache* with its folders made, or `NOWHERE` and why *cache* is not to be used."""
+    """Return *cache* with its folders made, or `NOWHERE` and the reason why *cache* must not be used."""
     try:
         ensure(cache)
     except CacheUnsafeError as error:
@@ -173,11 +175,11 @@ def _usable(cache: str) -> tuple[str, CacheUnsafeError | None]:
     return cache, None
 
 
-def _too_late(stage: Progress, seconds: float) -> DeadlineExceededError:
+def _too_late(progress: LoggedProgress, seconds: float) -> DeadlineExceededError:
     remedy = "Check that this node reaches that service: name resolution, routes, proxy, security groups."
-    if stage.now.startswith((LOOKING_AT, "reading ")):
+    if progress.now.startswith((LOOKING_AT, "reading ")):
         remedy = "Look whether the disk or mount that this is on still answers (ls, mount, dmesg)."
-    return DeadlineExceededError(f"no answer within {seconds:.0f} s; it was {stage.now}", remedy=remedy)
+    return DeadlineExceededError(f"no answer within {seconds:.0f} s; it was {progress.now}", remedy=remedy)
 
 
 def _unforeseen(error: BaseException) -> CredentialProviderError:

@@ -1,7 +1,7 @@
 """The deadline that nothing can hold up, and the one write to stdout.
 
 A name look-up, a hung disk or a lock can't be interrupted from inside. So a thread waits
-beside the work, and when the time is over it says what must be said and ends the process.
+beside the work, and when the time is over it reports that and ends the process.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ LONGEST_LINE = 2000
 
 
 class OutputClosedError(Exception):
-    """The answer could not be written. Not a failure of the pull's question, so never remembered as one."""
+    """The response could not be written. Not a failure of the question, so never cached as one."""
 
 
 class ResponseWriter:
-    """Stdout, for exactly one answer: the first one wins, whichever thread it comes from.
+    """Stdout, for exactly one response: the first one wins, whichever thread it comes from.
 
-    `code` is the exit code once it is out.
+    `code` is the exit code once it is out. `report` tells an error in its place.
     """
 
     code = 0
@@ -53,26 +53,19 @@ class ResponseWriter:
 
     @property
     def is_begun(self) -> bool:
-        """Say whether an answer has been begun: whole, in writing, or failed."""
+        """True if a response has been begun: whole, in writing, or failed."""
         return self._once.locked()
 
     def is_out(self, seconds: float = 0.0) -> bool:
-        """Say whether a whole answer is out; one that is in writing has *seconds* to end."""
+        """True if a whole response is out; one that is in writing has *seconds* to end."""
         if not self.is_begun or not self._in_writing.acquire(timeout=seconds):
             return False
         self._in_writing.release()
         return True
 
-
-class Progress:
-    """What the work is at, for the words of the error if time runs out."""
-
-    def __init__(self) -> None:
-        self.now = "starting"
-
-    def say(self, words: str) -> None:
-        """Note what comes next, as the end of "it was ..."."""
-        self.now = words
+    def report(self, error: CredentialProviderError) -> None:
+        """Write *error* to the place where the caller looks for it: stderr."""
+        report(error)
 
 
 class Watchdog:
@@ -101,16 +94,16 @@ class Watchdog:
 
 
 def report(error: CredentialProviderError) -> None:
-    """Say *error* and its remedy on stderr, a line each; a stderr that nobody reads is left alone."""
-    _tell(_line("error", error.problem) + _line("remedy", error.remedy))
+    """Write *error* and its remedy to stderr, a line each; a stderr that is not read is left alone."""
+    _write(_line("error", error.problem) + _line("remedy", error.remedy))
 
 
 def note(error: CredentialProviderError) -> None:
-    """Say on stderr, in one line, what did not keep us from going on: error and remedy are of what did."""
-    _tell(_line("note", f"{error.problem}. {error.remedy}"))
+    """Write *error* to stderr as one line, a note: the run goes on all the same."""
+    _write(_line("note", f"{error.problem}. {error.remedy}"))
 
 
-def _tell(lines: bytes) -> None:
+def _write(lines: bytes) -> None:
     try:
         waiting = select.poll()
         waiting.register(2, select.POLLOUT)
@@ -120,6 +113,6 @@ def _tell(lines: bytes) -> None:
         return
 
 
-def _line(what: str, text: str) -> bytes:
+def _line(label: str, text: str) -> bytes:
     """Return one line, so short that two of them fit into a pipe that has any room."""
-    return f"{what}: {' '.join(text.split())}".encode("utf-8", "backslashreplace")[:LONGEST_LINE] + b"\n"
+    return f"{label}: {' '.join(text.split())}".encode("utf-8", "backslashreplace")[:LONGEST_LINE] + b"\n"

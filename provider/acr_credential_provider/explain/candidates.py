@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.fastpath.lookup import ROLE_ANNOTATION
 from acr_credential_provider.model.acr_hosts import recognise
-from acr_credential_provider.settings import NodeRoleIdentity, registry_matching
+from acr_credential_provider.settings import Identity, registry_matching
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from acr_credential_provider.settings import Registry, ServiceAccountIdentity
+    from acr_credential_provider.settings import Registry
 
-NOWHERE = "/dev/null"
-"""The folder of a cache that keeps nothing."""
 MOST_ROLES = 20
 """Rules of ``roles`` that are listed; the settings may have thousands."""
 _FALLBACKS = {"deny": "refused", "nodeRole": "the node's role"}
@@ -32,17 +31,17 @@ def candidates(scope: str, registries: Sequence[Registry]) -> list[int]:
 
 def is_for_pods_only(registry: Registry) -> bool:
     """True if only a pod's ServiceAccount token gets credentials for *registry*."""
-    return registry.identity.kind == "serviceAccount" and registry.identity.static_pods == "deny"
+    return registry.identity.traits.is_of_pods and registry.identity.static_pods == "deny"
 
 
 def with_node_role(registry: Registry) -> Registry:
     """Return *registry* with the node's identity: where ACR is does not depend on the identity, and needs no pod."""
-    return registry.model_copy(update={"identity": NodeRoleIdentity(kind="nodeRole"), "assume_role": ()})
+    return replace(registry, identity=Identity("nodeRole"), assume_role=())
 
 
-def role_rules(identity: ServiceAccountIdentity) -> list[str]:
+def role_rules(identity: Identity) -> list[str]:
     """Return which ServiceAccounts get which role, a rule a line, in the order in which the rules are tried."""
-    roles = f"{identity.oidc_provider_arn.partition(':oidc-provider/')[0]}:role/"
+    roles = f"{(identity.oidc_provider_arn or '').partition(':oidc-provider/')[0]}:role/"
     rules = [f"{', '.join(rule.service_accounts)}: {roles}{rule.role_name}" for rule in identity.roles]
     more = [f"({len(rules) - MOST_ROLES} more rules)"] if len(rules) > MOST_ROLES else []
     return [

@@ -8,17 +8,24 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.cache.cache_dirs import is_there
-from acr_credential_provider.cache.cached_answer import CachedAnswer
+from acr_credential_provider.cache.cache_folder import NOWHERE
 from acr_credential_provider.console.checks import OK, CheckResult, CheckSkippedError, run_checks, warning
 from acr_credential_provider.fastpath.lookup import API_VERSIONS, ROLE_ANNOTATION, cache_key
-from acr_credential_provider.fastpath.response_cache import FOREVER, TOKEN, ResponseCache, monotonic_now_for
+from acr_credential_provider.fastpath.response_cache import (
+    FOREVER,
+    TOKEN,
+    ResponseCache,
+    file_fingerprint,
+    monotonic_now_for,
+)
 from acr_credential_provider.model.acr_hosts import SharedHost, recognise
 from acr_credential_provider.model.errors import CacheUnsafeError, IdentityUnavailableError
 from acr_credential_provider.model.protocol import CredentialProviderRequest
-from acr_credential_provider.settings import BasicAuthIdentity
+from acr_credential_provider.settings.identity_kinds import IMDS, OIDC
 from acr_credential_provider.tokens.endpoints import display_name
+from acr_credential_provider.tokens.local_state import FailureCache
 
-from .candidates import NOWHERE, candidates, is_for_pods_only, role_rules, with_node_role
+from .candidates import candidates, is_for_pods_only, role_rules, with_node_role
 from .context import PullContext, load_settings
 from .dry_run import ReadOnlyStore, WouldCallError, offline_token_service
 from .no_match import no_match
@@ -73,7 +80,7 @@ def check_registry_entry(context: ExplainContext) -> str:
     """Find the registry entry that serves the image."""
     registries = context.settings.registries
     try:
-        registry = _token_service(context).match(context.scope).registry
+        registry = _token_service(context).match(context.scope, settings_path=context.settings_path).registry
     except WouldCallError as call:
         context.first_call = call.problem
         raise _unknown_hosts(candidates(context.scope, registries)) from None
@@ -86,7 +93,7 @@ def check_registry_entry(context: ExplainContext) -> str:
     if registry is None:
         raise no_match(context.scope, registries)
     context.known_registry = registry
-    context.is_per_pod = registry.identity.kind == "serviceAccount"
+    context.is_per_pod = registry.identity.traits.is_of_pods
     entry = f"registries[{registries.index(registry)}] ({display_name(registry)})"
     if context.host in registry.domains:
         return f"{entry} has {context.host}"
@@ -98,9 +105,8 @@ def check_registry_entry(context: ExplainContext) -> str:
 def check_identity(context: ExplainContext) -> str:
     """Describe the identity that a token is asked with."""
     identity = context.registry.identity
-    if isinstance(identity, BasicAuthIdentity):
-        files: tuple[str, ...] = (identity.username_file, identity.password_file)
-    else:
+    files = identity.key_files
+    if identity.traits.asks_cloud:
         registry = with_node_role(context.registry) if context.is_per_pod else context.registry
         try:
             context.known_route = _token_service(context).route(registry)
@@ -114,7 +120,7 @@ def check_identity(context: ExplainContext) -> str:
 def check_roles(context: ExplainContext) -> Iterator[CheckResult]:
     """List the roles that are assumed, in order."""
     identity, chain = context.registry.identity, context.registry.assume_role
-    rules = role_rules(identity) if identity.kind == "serviceAccount" else []
+    rules = role_rules(identity) if identity.traits.is_of_pods else []
     if not (rules or chain):
         raise CheckSkippedError("no role is assumed")
     for line in (*rules, *(f"then {hop.role_arn}" for hop in chain)):
@@ -148,7 +154,7 @@ def check_response_cache(context: ExplainContext) -> str:
 
 def check_token_store(context: ExplainContext) -> str:
     """Describe the stored token of the registry entry."""
-    token, now = context.route.kept, time.time()
+    token, now = context.route.stored, time.time()
     if context.is_per_pod:
         raise CheckSkippedError("each ServiceAccount has a token of its own")
     if token is None or not token.is_valid(now):
@@ -161,9 +167,9 @@ def check_token_store(context: ExplainContext) -> str:
 
 def check_failure_cache(context: ExplainContext) -> Iterator[CheckResult]:
     """Show the failures that a pull gets for some seconds instead of calling again."""
-    of_host = CachedAnswer(ResponseCache(f"{context.cache}/memo"), digest=_cache_key(context), host="", stamps=())
+    of_host = _failures(context).get(_cache_key(context))
     of_token = context.known_route.failure if context.known_route else None
-    failures = {failure.problem: failure for failure in (of_token, of_host.failure()) if failure is not None}
+    failures = {failure.problem: failure for failure in (of_token, of_host) if failure is not None}
     for problem, failure in failures.items():
         context.is_cached = True
         seconds = failure.cool_down or 0.0
@@ -204,9 +210,12 @@ _CHECKS: tuple[Check[ExplainContext], ...] = (
 
 def _token_service(context: ExplainContext) -> TokenService:
     store = context.resources.enter_context(ReadOnlyStore(f"{context.cache}/store"))
-    return offline_token_service(
-        context.settings, request=context.request, store=store, settings_path=context.settings_path, cache=context.cache
-    )
+    return offline_token_service(context.settings, context.request, store, _failures(context))
+
+
+def _failures(context: ExplainContext) -> FailureCache:
+    fingerprints = (file_fingerprint(context.settings_path),)
+    return FailureCache(ResponseCache(f"{context.cache}/memo"), fingerprints, read_only=True)
 
 
 def _unknown_hosts(indexes: list[int], more: str = "") -> CheckSkippedError:
@@ -228,11 +237,11 @@ def _calls(context: ExplainContext) -> list[str]:
         return []
     identity = registry.identity
     calls = []
-    if identity.kind == "nodeRole":
+    if identity.traits.session_from == IMDS:
         calls = ["the metadata service, for the session of the node's role"]
-    elif identity.kind == "serviceAccount":
+    elif identity.traits.is_of_pods:
         calls = ["STS, AssumeRoleWithOIDC of the ServiceAccount's role"]
-    elif identity.kind == "rrsa":
+    elif identity.traits.session_from == OIDC:
         role = identity.role_arn or "the role that ALIBABA_CLOUD_ROLE_ARN names"
         calls = [f"STS, AssumeRoleWithOIDC of {role}, unless a session is kept"]
     calls += [f"STS, AssumeRole of {hop.role_arn}, unless a session is kept" for hop in registry.assume_role]

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.console.checks import CheckSkippedError
 from acr_credential_provider.model.image_reference import registry_of, scope_of
-from acr_credential_provider.settings import BasicAuthIdentity, load
+from acr_credential_provider.settings.loader import load
 
 if TYPE_CHECKING:
-    from acr_credential_provider.settings import ProviderSettings, Registry, ServiceAccountIdentity
+    from acr_credential_provider.settings import Identity, ProviderSettings, Registry
     from acr_credential_provider.tokens.token_service import TokenRoute
 
 
@@ -46,17 +46,17 @@ class PullContext:
     @property
     def route(self) -> TokenRoute:
         """How a token is got from ACR; raises `CheckSkippedError`."""
-        if isinstance(self.registry.identity, BasicAuthIdentity):
+        if not self.registry.identity.traits.asks_cloud:
             raise CheckSkippedError("a login in files needs nothing of ACR's API")
         if self.known_route is None:
             raise CheckSkippedError("the region is not known")
         return self.known_route
 
     @property
-    def pod_identity(self) -> ServiceAccountIdentity:
+    def pod_identity(self) -> Identity:
         """The identity of the registry entry, if it is pods' own; raises `CheckSkippedError`."""
         identity = self.registry.identity
-        if identity.kind != "serviceAccount":
+        if not identity.traits.is_of_pods:
             raise CheckSkippedError(f"not needed by the identity {identity.kind}")
         return identity
 

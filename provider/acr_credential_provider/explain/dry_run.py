@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from acr_credential_provider.cache.cache_folder import NOWHERE
 from acr_credential_provider.cache.file_locks import FileLocks
 from acr_credential_provider.cache.token_store import TokenStore
 from acr_credential_provider.cloud.transport import Transport
-from acr_credential_provider.fastpath.response_cache import ResponseCache, file_fingerprint
-from acr_credential_provider.model.deadline import Deadline
+from acr_credential_provider.fastpath.response_cache import file_fingerprint
+from acr_credential_provider.model.deadline import Deadline, Deadlines
 from acr_credential_provider.model.errors import CredentialProviderError
 from acr_credential_provider.tokens.acquire import MACHINE_ID
-from acr_credential_provider.tokens.endpoints import Tools
+from acr_credential_provider.tokens.endpoints import CloudAccess
+from acr_credential_provider.tokens.local_state import FailureCache, LocalState
 from acr_credential_provider.tokens.token_service import TokenService
-
-from .candidates import NOWHERE
 
 if TYPE_CHECKING:
     from acr_credential_provider.cloud.transport import HttpRequest, HttpResponse
@@ -47,22 +47,9 @@ class ReadOnlyStore(TokenStore):
 
 
 def offline_token_service(
-    settings: ProviderSettings,
-    *,
-    request: CredentialProviderRequest,
-    store: ReadOnlyStore,
-    settings_path: str,
-    cache: str,
+    settings: ProviderSettings, request: CredentialProviderRequest, store: ReadOnlyStore, failures: FailureCache
 ) -> TokenService:
-    """Return the token service that a pull would use, short of its network."""
-    tools = Tools(
-        settings_path=settings_path,
-        store_folder=f"{cache}/store",
-        memos=ResponseCache(f"{cache}/memo"),
-        locks=FileLocks(NOWHERE),
-        deadline=Deadline(60.0),
-        patience=Deadline(0.0),
-        say_stage=str,
-        transport=NoNetworkTransport,
-    )
-    return TokenService(settings, request=request, store=store, machine=file_fingerprint(MACHINE_ID), tools=tools)
+    """Return the token service of a pull, which reads *store* and *failures*, calls nothing and keeps nothing."""
+    access = CloudAccess(Deadlines(Deadline(60.0), Deadline(0.0)), transport=NoNetworkTransport)
+    state = LocalState(store, FileLocks(NOWHERE), failures, file_fingerprint(MACHINE_ID))
+    return TokenService(settings, request, state, access)

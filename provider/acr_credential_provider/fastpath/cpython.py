@@ -9,7 +9,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from hashlib import sha256
-    from ssl import SSLSocket
     from typing import Any
 
     make_scanner: Callable[[Any], Callable[[str, int], tuple[object, int]]] | None
@@ -71,13 +70,3 @@ def checksum(data: bytes) -> str:
 def hexdigest(text: str) -> str:
     """Return the SHA-256 of *text* in hex: the name of a memo, never a password's hash."""
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def verified_root(connection: "SSLSocket") -> str:
-    """Return the PEM of the trusted certificate that *connection*'s verified chain ends in, "" where none is told."""
-    try:
-        chain = connection._sslobj.get_verified_chain()  # type: ignore[attr-defined]  # noqa: SLF001 - public from 3.13 on
-        certificate: str = chain[-1].public_bytes()
-    except (AttributeError, IndexError, TypeError, ValueError):
-        return ""
-    return certificate

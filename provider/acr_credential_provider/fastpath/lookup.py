@@ -126,38 +126,45 @@ def cache_key(settings: str, scope: str, subject: str) -> str:
     return hexdigest(f"{VERSION}\n{settings}\n{scope}\n{subject}")
 
 
-def lookup_response(raw: bytes, options: dict[str, str]) -> bytes | None:
-    """Return the response to the request in *raw*, or None when the rest must see to it."""
-    found = lookup(raw, options)
-    return None if found is None else found[0].response(found[1], now=monotonic_now_for(found[0]))
-
-
-def lookup(raw: bytes, options: dict[str, str]) -> tuple[CacheEntry, str] | None:
-    """Return the memo that answers the request in *raw*, and the apiVersion to answer in."""
+def lookup(raw: bytes, options: dict[str, str]) -> tuple[bytes, CacheEntry] | None:
+    """Return the response to the request in *raw* and the cache entry behind it, or None when there is no fresh one."""
     try:
-        request: dict[str, object] = parse_json(raw.decode())  # type: ignore[assignment]
-        api_version: str = request["apiVersion"]  # type: ignore[assignment]
-        image: str = request["image"]  # type: ignore[assignment]
-        if request["kind"] != "CredentialProviderRequest" or api_version not in API_VERSIONS:
-            return None
-        digest = cache_key(options["--settings"], cache_scope(image), token_subject(request))
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return _lookup(raw, options)
+    except Exception:  # noqa: BLE001 - whatever surprised the fast path, the slow path reports it
         return None
-    memos = ResponseCache(options["--cache"] + "/memo")
-    memo = memos.get(digest)
-    if memo is None:
+
+
+def _lookup(raw: bytes, options: dict[str, str]) -> tuple[bytes, CacheEntry] | None:
+    request: dict[str, object] = parse_json(raw.decode())  # type: ignore[assignment]
+    api_version: str = request["apiVersion"]  # type: ignore[assignment]
+    image: str = request["image"]  # type: ignore[assignment]
+    if request["kind"] != "CredentialProviderRequest" or api_version not in API_VERSIONS:
         return None
-    if monotonic_now_for(memo) >= memo.refresh_at:
+    key = cache_key(options["--settings"], cache_scope(image), token_subject(request))
+    responses = ResponseCache(options["--cache"] + "/memo")
+    entry = responses.get(key)
+    if entry is None:
         return None
-    memos.mark_used(digest)
-    return memo, api_version
+    now = monotonic_now_for(entry)
+    if now >= entry.refresh_at:
+        return None
+    responses.mark_used(key)
+    return entry.response(api_version, now=now), entry
+
+
+def log_hit(entry: CacheEntry, started: float) -> None:
+    """Log that *entry* was the response, if anybody wants to know; *started* is on the monotonic clock."""
+    if is_logged(entry.log):
+        from .syslog import Log  # noqa: PLC0415 - only those who log pay for it
+
+        Log(started=started).answered(host=entry.host, kind=entry.kind, cache="hit", tag=entry.log)
 
 
 def is_logged(tag: str) -> bool:
-    """Say whether a line may have to be logged about an answer with this *tag*; makes no system call.
+    """True if a line may have to be logged about an answer with this *tag*; makes no system call.
 
-    The memo brings its tag along, the settings' level first: it is as true as the settings
-    file is unchanged, so the level is too. The environment may overrule it.
+    The tag is a part of the cache entry, the settings' level first, and so as valid as the settings
+    file is unchanged. The environment may overrule it.
     """
     return bool(tag and not tag.startswith("off")) or LOG_VARIABLE in posix.environ
 

@@ -45,10 +45,6 @@ class Log:
         self._forced = forced if forced in LEVELS else ""
         self._socket = path if path.startswith("/") else SOCKET
 
-    def set_tag(self, tag: str) -> None:
-        """Take note of the *tag*."""
-        self.tag = tag
-
     def answered(self, *, host: str, kind: str, cache: str, tag: str) -> None:
         """Tell the answer: for which *host*, what *kind* of one, and what the *cache* had to do with it.
 

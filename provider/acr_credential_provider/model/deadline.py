@@ -29,3 +29,13 @@ class Deadline:
     def within(self, seconds: float) -> Deadline:
         """Return a deadline at most *seconds* from now that never outlives this one."""
         return Deadline(min(seconds, self.remaining()), monotonic=self._monotonic)
+
+
+class Deadlines:
+    """The deadlines of one run: *cloud* for all calls, *waiting* for other processes' work on the same token."""
+
+    __slots__ = ("cloud", "waiting")
+
+    def __init__(self, cloud: Deadline, waiting: Deadline) -> None:
+        self.cloud = cloud
+        self.waiting = waiting

@@ -8,17 +8,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.cache.cache_dirs import ensure
-from acr_credential_provider.cache.file_locks import FileLocks
-from acr_credential_provider.fastpath.lookup import API_VERSIONS, cache_key
-from acr_credential_provider.fastpath.response_cache import ResponseCache
-from acr_credential_provider.model.deadline import Deadline
+from acr_credential_provider.cache.cache_folder import CacheFolder
+from acr_credential_provider.model.deadline import Deadline, Deadlines
 from acr_credential_provider.model.errors import ConfigurationError
-from acr_credential_provider.model.image_reference import scope_of
-from acr_credential_provider.model.protocol import CredentialProviderRequest
-from acr_credential_provider.settings import load
+from acr_credential_provider.model.progress import Progress
+from acr_credential_provider.model.question import Question
+from acr_credential_provider.settings.loader import load
 from acr_credential_provider.sources.basic_auth import BasicAuth
 from acr_credential_provider.tokens.acquire import acquire_response
-from acr_credential_provider.tokens.endpoints import Tools
 
 from . import docker_config
 from .pull_secrets import PODMAN_TYPE, PULL_SECRET_TYPES
@@ -75,13 +72,9 @@ def from_acr(settings: str, places: Sequence[str]) -> dict[str, BasicAuth]:
 
 
 def _token(settings: str, place: str, cache: str) -> BasicAuth:
-    request = CredentialProviderRequest(API_VERSIONS[0], f"{place}/any")
-    where = scope_of(request.image)
+    question = Question.of_node(place, settings)
     deadline = Deadline(SECONDS)
-    tools = Tools(
-        settings, f"{cache}/store", ResponseCache(f"{cache}/memo"), FileLocks(f"{cache}/locks"), deadline, deadline, str
-    )
-    with acquire_response(request, digest=cache_key(settings, where, ""), tools=tools) as memo:
+    with acquire_response(question, CacheFolder(cache), Deadlines(deadline, deadline), Progress()) as memo:
         for auth in json.loads(memo.answer).values():
             return BasicAuth(auth["username"], auth["password"])
-    raise ConfigurationError(f"{settings} does not cover {place}", remedy=f"See: explain {request.image}")
+    raise ConfigurationError(f"{settings} does not cover {place}", remedy=f"See: explain {question.request.image}")

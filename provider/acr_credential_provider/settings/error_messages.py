@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from acr_credential_provider.model.config_problem import ConfigProblem
 
 from .field_types import ContradictionError
-from .identities import KINDS
+from .identity_kinds import KINDS
 from .strict_yaml import line_of
 
 if TYPE_CHECKING:

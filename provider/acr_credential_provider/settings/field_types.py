@@ -117,7 +117,7 @@ def _policy(policy: object) -> str:
 _LARGEST_POLICY = 2048
 _DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": "^([0-9]+[hms])+$"})
 _Duration = Annotated[float, BeforeValidator(parse_duration), _DURATION_SCHEMA]
-KubeletCache = Annotated[_Duration, _between(0, 24 * 3600, "at most 24h")]
+MaxCacheDuration = Annotated[_Duration, _between(0, 24 * 3600, "at most 24h")]
 RefreshBefore = Annotated[_Duration, _between(0, 12 * 3600, "at most 12h")]
 TokenDuration = Annotated[_Duration, AfterValidator(_whole_hours)]
 Host = Annotated[str, AfterValidator(_is_host)]
@@ -148,7 +148,11 @@ class Model(BaseModel):
     """A part of the settings: strict, immutable, camelCase in the file, and silent about its input."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", frozen=True, hide_input_in_errors=True, strict=True
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        strict=True,
     )
 
 

@@ -139,17 +139,7 @@ class AddonSecretIdentity(Model):
     """The Secret in kube-system that is mounted there."""
 
 
-class ProfileIdentity(Model):
-    """A profile of the ``aliyun`` command line, for people at a shell."""
-
-    kind: Literal["profile"]
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._@-]{1,64}$")] | None = None
-    """Name of the profile; without it the current one."""
-    file: AbsolutePath | None = None
-    """The command line's configuration; without it ``~/.aliyun/config.json``."""
-
-
-Identity = Annotated[
+AnyIdentity = Annotated[
     NodeRoleIdentity
     | AccessKeyIdentity
     | StsSessionIdentity
@@ -157,24 +147,12 @@ Identity = Annotated[
     | RrsaIdentity
     | ManagedRoleIdentity
     | AddonSecretIdentity
-    | ProfileIdentity
     | BasicAuthIdentity,
     Field(discriminator="kind"),
 ]
-KINDS = (
-    "nodeRole",
-    "accessKey",
-    "stsSession",
-    "serviceAccount",
-    "rrsa",
-    "managedRole",
-    "addonSecret",
-    "profile",
-    "basicAuth",
-)
 
 
-class AssumedRole(Model):
+class AssumedRoleModel(Model):
     """One hop of a chain: a role that the identity before it assumes."""
 
     role_arn: RoleArn

@@ -7,7 +7,7 @@ import stat
 
 from acr_credential_provider.model.errors import ConfigurationError
 
-from .models import ProviderSettings
+from .runtime import ProviderSettings
 from .validation import validate
 
 LARGEST = 1 << 20

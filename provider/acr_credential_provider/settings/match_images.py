@@ -19,7 +19,7 @@ from acr_credential_provider.model.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from . import ProviderSettings, Registry, ServiceAccountIdentity
+    from .runtime import ProviderSettings, Registry
 
 NETWORKS = ("", "-vpc", "-internal", "-intl", "-intl-vpc")
 """Of the Personal Edition's shared hosts."""
@@ -54,14 +54,14 @@ class MatchImages:
 
 def match_images(settings: ProviderSettings) -> MatchImages:
     """Return what the kubelet should ask about; raise `ConfigurationError` for what patterns cannot say."""
-    by_account = [each for each in settings.registries if each.identity.kind == "serviceAccount"]
-    by_node = [each for each in settings.registries if each.identity.kind != "serviceAccount"]
+    by_account = [each for each in settings.registries if each.identity.traits.is_of_pods]
+    by_node = [each for each in settings.registries if not each.identity.traits.is_of_pods]
     is_wide = not by_account
     found = {pattern for registry in by_node for pattern in _patterns(registry, is_wide=is_wide)}
     # What an unreadable entry names must still be asked about: only then does somebody learn what is wrong.
-    for host in getattr(settings, "quarantined_hosts", ()):
+    for host in settings.quarantined_hosts:
         found.add(_pattern(host, is_wide=is_wide))
-    if getattr(settings, "personal_quarantined", False):
+    if settings.personal_quarantined:
         found.update(_shared("*"))
     node = tuple(sorted(found, key=_order))
     return _with_tokens(node, by_account, settings) if by_account else MatchImages(node)
@@ -75,8 +75,7 @@ def _with_tokens(node: tuple[str, ...], by_account: Sequence[Registry], settings
                 f"registries[{index}].domains is missing: a kubelet hands out tokens of pods for hosts by name only",
                 remedy="Add domains: [HOST], the hosts of the images.",
             )
-    identities: list[ServiceAccountIdentity] = [each.identity for each in by_account]  # type: ignore[misc]
-    audiences = sorted({each.audience for each in identities})
+    audiences = sorted({registry.identity.audience for registry in by_account})
     if len(audiences) > 1:
         raise ConfigurationError(
             f"registries want ServiceAccount tokens for {len(audiences)} audiences ({', '.join(audiences)}), "
@@ -84,7 +83,7 @@ def _with_tokens(node: tuple[str, ...], by_account: Sequence[Registry], settings
             remedy="Give them the same audience.",
         )
     token = tuple(sorted({host for each in by_account for host in each.domains}))
-    for_static_pods = {host for each in by_account if _serves_static_pods(each) for host in each.domains}
+    for_static_pods = {host for each in by_account if each.identity.static_pods != "deny" for host in each.domains}
     notes = []
     for host in token:
         pattern = next((each for each in node if not mismatch(each, f"{host}/x")), None)
@@ -98,10 +97,6 @@ def _with_tokens(node: tuple[str, ...], by_account: Sequence[Registry], settings
             )
         notes.append(f"{pattern} matches {host} too: the kubelet logs a refusal there for each pull, and goes on.")
     return MatchImages(node, token, audiences[0], requires_account=not for_static_pods, notes=tuple(notes))
-
-
-def _serves_static_pods(registry: Registry) -> bool:
-    return getattr(registry.identity, "static_pods", "deny") != "deny"
 
 
 def _patterns(registry: Registry, *, is_wide: bool) -> Iterator[str]:

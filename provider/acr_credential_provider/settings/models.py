@@ -13,8 +13,8 @@ from .field_types import (
     ContradictionError,
     Endpoint,
     Host,
-    KubeletCache,
     LogLevel,
+    MaxCacheDuration,
     MetadataEndpoint,
     Model,
     Namespace,
@@ -23,18 +23,20 @@ from .field_types import (
     Region,
     TokenDuration,
 )
-from .identities import AssumedRole, Identity
+from .identities import AnyIdentity, AssumedRoleModel
+from .identity_kinds import KINDS
 from .pull_secrets import PullSecrets
+from .runtime import ProviderSettings, from_dict
 
 
-class RegistryEndpoints(Model):
+class RegistryEndpointsModel(Model):
     """Other addresses of Alibaba Cloud's APIs for one registry: private links, tests."""
 
     acr: Endpoint | None = None
     """Base URL of ACR's OpenAPI, in place of ``https://cr[-vpc].REGION.aliyuncs.com``."""
 
 
-class Registry(Model):
+class RegistryModel(Model):
     """One ACR instance: where it is, which hosts it has, and who asks it for tokens."""
 
     instance_id: Annotated[str, Field(pattern=r"^(cri-[a-z0-9]{1,60})?$")] = ""
@@ -47,9 +49,9 @@ class Registry(Model):
     namespaces: Annotated[tuple[Namespace, ...], Field(strict=False)] = ()
     """Namespaces on the Personal Edition's shared hosts that get its tokens; without them all but Alibaba Cloud's own.
     They tell two accounts in one region apart."""
-    identity: Identity
+    identity: AnyIdentity
     """Whose cloud credentials ask ACR."""
-    assume_role: Annotated[tuple[AssumedRole, ...], Field(strict=False, max_length=5)] = ()
+    assume_role: Annotated[tuple[AssumedRoleModel, ...], Field(strict=False, max_length=5)] = ()
     """Roles that the identity assumes, one after the other; the last one asks ACR."""
     refresh_before: RefreshBefore = 900.0
     """How long before its expiry a token is renewed, at most half its life."""
@@ -58,12 +60,12 @@ class Registry(Model):
     of the session that asks."""
     network: Literal["auto", "vpc", "public"] = "auto"
     """How ACR's OpenAPI is reached; auto is the VPC first in the node's own region."""
-    endpoints: RegistryEndpoints = RegistryEndpoints()
+    endpoints: RegistryEndpointsModel = RegistryEndpointsModel()
     """Other addresses of the APIs for this registry."""
 
     @model_validator(mode="after")
-    def _is_of_one_piece(self) -> Registry:
-        is_login = self.identity.kind == "basicAuth"
+    def _is_of_one_piece(self) -> RegistryModel:
+        is_login = not KINDS[self.identity.kind].asks_cloud
         if is_login and not self.domains:
             raise ContradictionError(
                 "is missing: a login says nothing about hosts",
@@ -115,7 +117,7 @@ class Registry(Model):
             )
 
 
-class Proxy(Model):
+class ProxyModel(Model):
     """The HTTP proxy to the cloud; without it the proxy variables of the environment hold."""
 
     https: ProxyUrl | None = None
@@ -124,7 +126,7 @@ class Proxy(Model):
     """Hosts, domains and networks that are reached without it."""
 
 
-class Endpoints(Model):
+class EndpointsModel(Model):
     """Other addresses of services that all registries share."""
 
     metadata: MetadataEndpoint = "http://100.100.100.200"
@@ -133,20 +135,20 @@ class Endpoints(Model):
     """Base URL of STS, in place of the one that is nearest to the node."""
 
 
-class ProviderSettings(Model):
+class ProviderSettingsModel(Model):
     """Settings of aliyun-acr-credential-provider, the same file for every way it runs."""
 
     api_version: Literal["aliyun-acr-credential-provider/v1"]
     kind: Literal["ProviderSettings"]
-    registries: Annotated[tuple[Registry, ...], Field(strict=False, min_length=1, max_length=5000)]
+    registries: Annotated[tuple[RegistryModel, ...], Field(strict=False, min_length=1, max_length=5000)]
     """The instances whose hosts get tokens. No other host ever gets one."""
-    max_cache_duration: KubeletCache = 300.0
+    max_cache_duration: MaxCacheDuration = 300.0
     """The longest time that the kubelet may keep an answer; a change here must not wait longer."""
     ca_bundle: AbsolutePath | None = None
     """PEM file with the certificate authorities to trust; without it the system's."""
-    proxy: Proxy | None = None
+    proxy: ProxyModel | None = None
     """The HTTP proxy to the cloud."""
-    endpoints: Endpoints = Endpoints()
+    endpoints: EndpointsModel = EndpointsModel()
     """Other addresses of shared services."""
     log: LogLevel = "off"
     """What goes to the system's log (/dev/log): error is failures only, info a line for each answer."""
@@ -154,7 +156,7 @@ class ProviderSettings(Model):
     """What the pull-secrets controller keeps; without it the ServiceAccount default of the namespace default."""
 
     @model_validator(mode="after")
-    def _each_host_has_one_registry(self) -> ProviderSettings:
+    def _each_host_has_one_registry(self) -> ProviderSettingsModel:
         claimed: set[tuple[str, ...]] = set()
         for index, registry in enumerate(self.registries):
             for claim, steps in _claims(registry):
@@ -169,8 +171,22 @@ class ProviderSettings(Model):
                 claimed.add(claim)
         return self
 
+    def to_runtime(self) -> ProviderSettings:
+        """Return the same settings as plain values."""
+        fields = self.model_dump(exclude={"api_version", "kind", "proxy", "endpoints", "pull_secrets"})
+        for registry in fields["registries"]:
+            registry["acr_endpoint"] = registry.pop("endpoints")["acr"]
+        fields |= {
+            "https_proxy": None if self.proxy is None else self.proxy.https or "",
+            "no_proxy": self.proxy.no_proxy if self.proxy else (),
+            "metadata_endpoint": self.endpoints.metadata,
+            "sts_endpoint": self.endpoints.sts,
+            "pull_secrets": self.pull_secrets,
+        }
+        return from_dict({"skipped": (), "quarantined_hosts": (), **fields})
 
-def _claims(registry: Registry) -> list[tuple[tuple[str, ...], tuple[str | int, ...]]]:
+
+def _claims(registry: RegistryModel) -> list[tuple[tuple[str, ...], tuple[str | int, ...]]]:
     """Return what only one registry may have, and the steps to the field that claims it."""
     namespaces = registry.namespaces or ("",)
     claims: list[tuple[tuple[str, ...], tuple[str | int, ...]]] = [
@@ -184,13 +200,3 @@ def _claims(registry: Registry) -> list[tuple[tuple[str, ...], tuple[str | int, 
     elif not registry.domains:
         claims += [(("personal", region, namespace), ()) for namespace in namespaces]
     return claims
-
-
-class DegradedSettings(ProviderSettings):
-    """What can be used of an acr-configuration, and (problem, remedy) of each entry that can't."""
-
-    skipped: Annotated[tuple[tuple[str, str], ...], Field(strict=False)] = ()
-    quarantined_hosts: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Hosts that stand in those entries: no other entry may answer for them."""
-    personal_quarantined: bool = False
-    """Whether one of them may be of the Personal Edition, and so have any of its shared hosts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -11,11 +12,15 @@ from acr_credential_provider import acr_configuration
 from acr_credential_provider.model.config_problem import ConfigProblem
 
 from .error_messages import config_problem, message_of
-from .models import DegradedSettings, ProviderSettings
+from .models import ProviderSettingsModel
 from .strict_yaml import parse
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from acr_credential_provider.acr_configuration import Conversion
+
+    from .runtime import ProviderSettings
 
 
 def validate(text: str) -> ProviderSettings | list[ConfigProblem]:
@@ -26,9 +31,14 @@ def validate(text: str) -> ProviderSettings | list[ConfigProblem]:
     if isinstance(document, ConfigProblem):
         return [document]
     try:
-        return ProviderSettings.model_validate(document)
+        return from_document(document)
     except ValidationError as error:
         return _problems(error, text)
+
+
+def from_document(document: Mapping[str, Any]) -> ProviderSettings:
+    """Return the settings in a parsed *document*; raise pydantic's ``ValidationError``."""
+    return ProviderSettingsModel.model_validate(document).to_runtime()
 
 
 def _problems(error: ValidationError, text: str) -> list[ConfigProblem]:
@@ -47,20 +57,17 @@ def validate_conversion(conversion: Conversion) -> ProviderSettings | list[Confi
     """
     while conversion.document is not None and conversion.document["registries"]:
         try:
-            settings = ProviderSettings.model_validate(conversion.document)
+            settings = from_document(conversion.document)
         except ValidationError as error:
-            found = error.errors(include_input=False, include_url=False)
+            errors = error.errors(include_input=False, include_url=False)
         else:
-            if not conversion.problems:
-                return settings
-            skipped = [(str(each), each.remedy) for each in conversion.problems]
-            doubts = {
-                "skipped": skipped,
-                "quarantinedHosts": sorted(conversion.quarantined_hosts),
-                "personalQuarantined": conversion.personal_quarantined,
-            }
-            return DegradedSettings.model_validate(conversion.document | doubts)
-        wrong = {_refuse(each, conversion) for each in found}
+            return replace(
+                settings,
+                skipped=tuple((str(problem), problem.remedy) for problem in conversion.problems),
+                quarantined_hosts=tuple(sorted(conversion.quarantined_hosts)) if conversion.problems else (),
+                personal_quarantined=bool(conversion.problems) and conversion.personal_quarantined,
+            )
+        wrong = {_refuse(each, conversion) for each in errors}
         if None in wrong:
             break
         for index in sorted(each for each in wrong if each is not None)[::-1]:

@@ -29,11 +29,11 @@ class AccessKeySource:
     secret_file: str
     forbidden: int = FOR_OWNER_ALONE
 
-    def principal(self, request: CredentialProviderRequest | None) -> Principal | None:  # noqa: ARG002  # the same for all
-        """Return the owner of what is in the files, whoever that is."""
+    def principal(self, request: CredentialProviderRequest | None) -> Principal:  # noqa: ARG002  # the same for all
+        """Return the unnamed owner of the files' content."""
         return Principal.node("accessKey", self.id_file, self.secret_file)
 
-    def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:  # noqa: ARG002  # the same for all
+    def find(self, principal: Principal) -> CloudCredential:  # noqa: ARG002  # the same for all
         """Return the key, or raise `IdentityUnavailableError` naming the file and the fix."""
         return CloudCredential(
             read_word(self.id_file, what=_HALF, forbidden=self.forbidden),

@@ -33,24 +33,16 @@ class AssumedRoleSource:
         base = self.base.principal(request)
         if base is None:
             return None
-        return Principal(repr((base.key, self.arn, self.seconds, self.policy, self.external_id)), base.session)
+        key = repr((base.key, self.arn, self.seconds, self.policy, self.external_id))
+        return Principal(key, base.session, base=base)
 
-    def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:
-        """Return the session, or raise what *base* or STS had against it."""
-        who = self.principal(request)
-        if who is None:
-            return None
+    def find(self, principal: Principal) -> CloudCredential:
+        """Return the session, or raise the refusal of *base* or STS."""
         # A key that was replaced in its file may have been another's: nothing of the old one is used.
-        key = "\n".join((who.key, *(file_fingerprint(path) for path in self.files())))
-        wanted = WantedRole(self.arn, who.session, self.seconds, self.policy, self.external_id)
-
-        def fetch() -> CloudCredential:
-            caller = self.base.find(request)
-            if caller is None:
-                raise AssertionError  # `who` said that it applies
-            return self.cloud.sts().assume_role(wanted, caller=caller)
-
-        return self.cloud.keep(key, fetch)
+        key = "\n".join((principal.key, *(file_fingerprint(path) for path in self.files())))
+        wanted = WantedRole(self.arn, principal.session, self.seconds, self.policy, self.external_id)
+        caller = principal.base or principal
+        return self.cloud.session(key, lambda: self.cloud.sts().assume_role(wanted, caller=self.base.find(caller)))
 
     def files(self) -> tuple[str, ...]:
         """Return the paths of *base*."""

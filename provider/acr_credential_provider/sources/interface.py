@@ -1,4 +1,4 @@
-"""The one contract of all credential sources, and what they are given to work with."""
+"""The one contract of all credential sources, and the services that they use."""
 
 from __future__ import annotations
 
@@ -23,25 +23,24 @@ class CredentialSource(Protocol):
     """
 
     def principal(self, request: CredentialProviderRequest | None) -> Principal | None:
-        """Return whose credentials `find` would return; None, or an error, where it would be so too.
+        """Return the identity that the source has for *request*, None when it does not apply.
 
-        Nothing is called for it, so a request that must be refused is refused here, first.
+        Makes no call, so a request that must be refused is refused here, first: raises `CredentialProviderError`.
+        *request* is None where there is no pull, as in the controller.
         """
 
-    def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:
-        """Return credentials, or ``None`` when this source does not apply to *request*.
+    def find(self, principal: Principal) -> CloudCredential:
+        """Return credentials of a *principal* that `principal` returned.
 
-        Raises `CredentialProviderError` when it applies and cannot deliver: an identity that
-        was asked for and refused must never quietly become another one. *request* is
-        ``None`` where there is no pull, as in the controller.
+        Raises `CredentialProviderError` when it cannot: a refused identity never becomes another one.
         """
 
     def files(self) -> tuple[str, ...]:
-        """Return the paths whose content decides what `find` returns, whether or not they exist."""
+        """Return the paths of files whose content decides what `find` returns, whether or not they exist."""
 
 
 class CloudServices(Protocol):
-    """What sources reach the cloud and this node's memory with."""
+    """The cloud and this node's session cache, as sources use them; calls end at the deadline of the caller."""
 
     def metadata(self, *, allow_v1: bool) -> Imds:
         """Return the metadata service of this node."""
@@ -49,5 +48,5 @@ class CloudServices(Protocol):
     def sts(self, named: str = "") -> StsApi:
         """Return STS: where the settings say, else at *named* (a base URL), else the nearest."""
 
-    def keep(self, key: str, fetch: Callable[[], CloudCredential]) -> CloudCredential:
-        """Return the session that is kept under *key*, or what *fetch* brings, which is kept then."""
+    def session(self, key: str, fetch: Callable[[], CloudCredential]) -> CloudCredential:
+        """Return the cached session *key*, or the result of *fetch*, which is cached then."""

@@ -41,11 +41,11 @@ class ManagedRoleSource:
     path: str
     clock: Callable[[], float] = time.time
 
-    def principal(self, request: CredentialProviderRequest | None) -> Principal | None:  # noqa: ARG002  # the same for all
+    def principal(self, request: CredentialProviderRequest | None) -> Principal:  # noqa: ARG002  # the same for all
         """Return the cluster's managed role."""
         return Principal.node("managedRole", self.path)
 
-    def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:  # noqa: ARG002  # the same for all
+    def find(self, principal: Principal) -> CloudCredential:  # noqa: ARG002  # the same for all
         """Return the session, or raise `IdentityUnavailableError`."""
         content = read_secret(
             self.path, what="the add-on token", largest=_LARGEST, forbidden_mode_bits=NOT_WRITTEN_BY_OTHERS

@@ -8,28 +8,31 @@ from typing import TYPE_CHECKING
 from .principal import Principal
 
 if TYPE_CHECKING:
-    from acr_credential_provider.cloud.imds import Imds
     from acr_credential_provider.model.cloud_credential import CloudCredential
     from acr_credential_provider.model.protocol import CredentialProviderRequest
+
+    from .interface import CloudServices
 
 
 @dataclass(frozen=True, slots=True)
 class NodeRoleSource:
-    """Credentials of the instance's RAM role, `role` by name or ("") whichever is attached.
+    """Credentials of the instance's RAM role: *role* by name, or ("") the one that is attached.
 
-    It applies to every request: the settings chose the node's identity.
+    It applies to every request, because the settings chose the node's identity.
     """
 
-    metadata: Imds
+    cloud: CloudServices
     role: str = ""
+    allow_v1: bool = False
 
-    def principal(self, request: CredentialProviderRequest | None) -> Principal | None:  # noqa: ARG002  # the same for all
+    def principal(self, request: CredentialProviderRequest | None) -> Principal:  # noqa: ARG002  # the same for all
         """Return the node."""
         return Principal.node("nodeRole", self.role)
 
-    def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:  # noqa: ARG002  # the same for all
+    def find(self, principal: Principal) -> CloudCredential:  # noqa: ARG002  # the same for all
         """Return the role's session, or raise `IdentityUnavailableError`."""
-        return self.metadata.role_credential(self.role or self.metadata.role_name())
+        metadata = self.cloud.metadata(allow_v1=self.allow_v1)
+        return metadata.role_credential(self.role or metadata.role_name())
 
     def files(self) -> tuple[str, ...]:
         """Return nothing: no file has a part in it."""

@@ -1,12 +1,16 @@
-"""Whose credentials a source would find: told before any call, as a key for what is kept and a name for sessions."""
+"""The identity that a source acts as for one request: a part of cache keys, and the name of sessions."""
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from acr_credential_provider.fastpath.cpython import hexdigest
+
+if TYPE_CHECKING:
+    from .oidc_token import OidcToken
 
 LONGEST_NAME = 64
 """Characters of a RoleSessionName; STS wants at least 2, of ``[A-Za-z0-9.@_-]``."""
@@ -14,13 +18,23 @@ LONGEST_NAME = 64
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """One identity: *key* is another text for each that may get something else, and holds no secret.
+    """One identity: *key* differs for any two that may get different answers, and holds no secret.
 
-    *session* is the RoleSessionName of sessions that it asks for, which RAM's audit logs show.
+    *session* is the RoleSessionName of its sessions, which RAM's audit logs show. *token* is the ServiceAccount token
+    that proves it, and *role* the ARN of the role that this token is for. *base* is the identity that assumes this one.
     """
 
     key: str
     session: str
+    token: OidcToken | None = field(default=None, compare=False, repr=False)
+    role: str = ""
+    base: Principal | None = field(default=None, compare=False, repr=False)
+
+    def proof(self) -> OidcToken:
+        """Return `token`, for sources whose principals have one."""
+        if self.token is None:
+            raise AssertionError
+        return self.token
 
     @classmethod
     def node(cls, *key: object) -> Principal:
@@ -28,13 +42,14 @@ class Principal:
         return cls(repr(key), session_name("acr-node", os.uname().nodename))
 
     @classmethod
-    def service_account(cls, namespace: str, name: str, *key: object) -> Principal:
-        """Return the identity *key* of the ServiceAccount *namespace*/*name*."""
-        return cls(repr((namespace, name, *key)), session_name("acr-sa", f"{namespace}.{name}"))
+    def service_account(cls, token: OidcToken, role: str, *key: object) -> Principal:
+        """Return the identity *key* of the ServiceAccount of *token*, in the role with the ARN *role*."""
+        name = session_name("acr-sa", f"{token.namespace}.{token.name}")
+        return cls(repr((token.namespace, token.name, *key)), name, token, role)
 
 
 def session_name(prefix: str, words: str) -> str:
-    """Return a RoleSessionName that says *words*, as far as its alphabet and length let it.
+    """Return *prefix* and *words* as a RoleSessionName, which has a short alphabet and an end.
 
     >>> session_name("acr-node", "cn-hangzhou.10.0.0.1")
     'acr-node-cn-hangzhou.10.0.0.1'

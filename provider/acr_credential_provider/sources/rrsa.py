@@ -40,7 +40,7 @@ class RrsaSource:
     """A session of one role for the ServiceAccount whose token a file holds.
 
     What the settings leave out ack-pod-identity-webhook says in the environment. The file is
-    read at each `find`: it is renewed every hour, and may come to be only after we started.
+    read for each `Principal`: it is renewed every hour, and may appear only after we started.
     """
 
     cloud: CloudServices
@@ -53,30 +53,25 @@ class RrsaSource:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     clock: Callable[[], float] = time.time
 
-    def principal(self, request: CredentialProviderRequest | None) -> Principal | None:  # noqa: ARG002  # the same for all
+    def principal(self, request: CredentialProviderRequest | None) -> Principal:  # noqa: ARG002  # the same for all
         """Return the ServiceAccount of the file, or raise `IdentityUnavailableError`."""
-        return self._who(self._token())
+        token, role = self._token(), self._role()
+        return Principal.service_account(token, role, "rrsa", token.issuer, role, self._provider(), self.seconds)
 
-    def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:  # noqa: ARG002  # the same for all
-        """Return the session, or raise what kept it from being had."""
-        token = self._token()
-        who = self._who(token)
-        wanted = WantedRole(self._role(), who.session, self.seconds)
-        return self.cloud.keep(
-            who.key,
+    def find(self, principal: Principal) -> CloudCredential:
+        """Return the session, or raise why there is none."""
+        token = principal.proof()
+        wanted = WantedRole(principal.role, principal.session, self.seconds)
+        return self.cloud.session(
+            principal.key,
             lambda: self.cloud.sts(self._endpoint()).assume_role_with_oidc(
                 wanted, provider_arn=self._provider(), token=token.text, subject=token.subject
             ),
         )
 
     def files(self) -> tuple[str, ...]:
-        """Return nothing: the file's content changes every hour, and what it is good for does not."""
+        """Return nothing: the file's content changes every hour, but its identity does not."""
         return ()
-
-    def _who(self, token: OidcToken) -> Principal:
-        return Principal.service_account(
-            token.namespace, token.name, "rrsa", token.issuer, self._role(), self._provider(), self.seconds
-        )
 
     def _role(self) -> str:
         return self._named(self.role_arn, "ALIBABA_CLOUD_ROLE_ARN", _ROLE)

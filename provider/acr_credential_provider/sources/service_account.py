@@ -6,7 +6,7 @@ import re
 import time
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from acr_credential_provider.cloud.sts import WantedRole
 from acr_credential_provider.fastpath.lookup import ROLE_ANNOTATION
@@ -20,22 +20,11 @@ if TYPE_CHECKING:
 
     from acr_credential_provider.model.cloud_credential import CloudCredential
     from acr_credential_provider.model.protocol import CredentialProviderRequest
+    from acr_credential_provider.settings.runtime import RoleRule
 
     from .interface import CloudServices, CredentialSource
 
 _ROLE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-
-
-class RoleRule(Protocol):
-    """Which ServiceAccounts (``NAMESPACE/NAME``, ``*`` for any part) the settings give which role."""
-
-    @property
-    def service_accounts(self) -> Sequence[str]:
-        """The patterns."""
-
-    @property
-    def role_name(self) -> str:
-        """The role's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,67 +33,53 @@ class ServiceAccountSource:
 
     The first of *rules* that fits names the role, else the ServiceAccount's annotation does.
     Nothing else of a request has a say: no annotation can name an account, a host or a
-    provider. Who has no role gets *without_role*'s credentials, or is refused when that is None; so
-    it is with *static_pods* where there is no token. The two are apart, for a request without a token
-    may be any pod's, one that was refused as itself included, if another provider of the kubelet asks.
+    provider. A ServiceAccount without a role gets *node*'s credentials if *without_role* is set, and is
+    refused otherwise; *static_pods* is the same for requests without a token. The two are apart, because a
+    request without a token may be any pod's, a refused one's too, if another provider of the kubelet asks.
     """
 
     cloud: CloudServices
     provider_arn: str
     rules: Sequence[RoleRule] = ()
-    without_role: CredentialSource | None = None
-    static_pods: CredentialSource | None = None
+    node: CredentialSource | None = None
+    without_role: bool = False
+    static_pods: bool = False
     audience: str = AUDIENCE
     issuer: str | None = None
     seconds: int = 3600
     clock: Callable[[], float] = time.time
 
     def principal(self, request: CredentialProviderRequest | None) -> Principal | None:
-        """Return the ServiceAccount, or raise `TokenRefusedError` or `IdentityUnavailableError`."""
-        if request is None:
-            return None
-        token, role = self._judged(request)
-        if token is None or role is None:
-            return self._instead(token).principal(request)
-        return self._who(token, role)
+        """Return the ServiceAccount, or the node in its place; None without a request.
 
-    def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:
-        """Return the session, or raise what kept it from being had; None without a request."""
+        Raises `TokenRefusedError` or `IdentityUnavailableError`.
+        """
         if request is None:
             return None
-        token, role = self._judged(request)
+        token, role = self._token_and_role(request)
         if token is None or role is None:
-            return self._instead(token).find(request)
-        who = self._who(token, role)
-        wanted = WantedRole(role, who.session, self.seconds)
-        return self.cloud.keep(
-            who.key,
+            return self._substitute(token).principal(request)
+        key = ("serviceAccount", token.uid, token.issuer, role, self.provider_arn, self.seconds)
+        return Principal.service_account(token, role, *key)
+
+    def find(self, principal: Principal) -> CloudCredential:
+        """Return the session, or raise why there is none."""
+        if principal.token is None and self.node is not None:
+            return self.node.find(principal)
+        token = principal.proof()
+        wanted = WantedRole(principal.role, principal.session, self.seconds)
+        return self.cloud.session(
+            principal.key,
             lambda: self.cloud.sts().assume_role_with_oidc(
                 wanted, provider_arn=self.provider_arn, token=token.text, subject=token.subject
             ),
         )
 
-    def role_of(self, request: CredentialProviderRequest) -> str | None:
-        """Return the ARN of the role that *request*'s ServiceAccount has, if it has one; errors as `who`."""
-        return self._judged(request)[1]
-
     def files(self) -> tuple[str, ...]:
         """Return nothing: the request brings the token."""
         return ()
 
-    def _who(self, token: OidcToken, role: str) -> Principal:
-        return Principal.service_account(
-            token.namespace,
-            token.name,
-            "serviceAccount",
-            token.uid,
-            token.issuer,
-            role,
-            self.provider_arn,
-            self.seconds,
-        )
-
-    def _judged(self, request: CredentialProviderRequest) -> tuple[OidcToken | None, str | None]:
+    def _token_and_role(self, request: CredentialProviderRequest) -> tuple[OidcToken | None, str | None]:
         """Return the token, if there is one, and the role's ARN, if there is one; raise when one is wrong."""
         if not request.service_account_token:
             return None, None
@@ -127,18 +102,17 @@ class ServiceAccountSource:
             )
         return name
 
-    def _instead(self, token: OidcToken | None) -> CredentialSource:
+    def _substitute(self, token: OidcToken | None) -> CredentialSource:
+        """Return the node's source where the settings allow it; raise `IdentityUnavailableError` elsewhere."""
+        if self.node is not None and (self.static_pods if token is None else self.without_role):
+            return self.node
         if token is None:
-            if self.static_pods is not None:
-                return self.static_pods
             raise IdentityUnavailableError(
                 "the kubelet sent no ServiceAccount token, and the settings give nothing to those without one",
                 remedy="Give the provider tokenAttributes in the kubelet's CredentialProviderConfig (Kubernetes 1.34 "
                 "or newer). If another provider there has them for these hosts, this is of no account. For static pods "
                 "alone: staticPods: nodeRole in the settings.",
             )
-        if self.without_role is not None:
-            return self.without_role
         raise IdentityUnavailableError(
             f"ServiceAccount {token.namespace}/{token.name} has no RAM role to pull with",
             remedy=f"Annotate it with {ROLE_ANNOTATION} and list that key in the kubelet's tokenAttributes, or name "

@@ -33,11 +33,11 @@ class StsSessionSource:
     token_file: str
     forbidden: int = FOR_OWNER_ALONE
 
-    def principal(self, request: CredentialProviderRequest | None) -> Principal | None:  # noqa: ARG002  # the same for all
-        """Return the owner of what is in the files, whoever that is."""
+    def principal(self, request: CredentialProviderRequest | None) -> Principal:  # noqa: ARG002  # the same for all
+        """Return the unnamed owner of the files' content."""
         return Principal.node("stsSession", *self.files())
 
-    def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:  # noqa: ARG002  # the same for all
+    def find(self, principal: Principal) -> CloudCredential:  # noqa: ARG002  # the same for all
         """Return the session, or raise `IdentityUnavailableError` naming the file and the fix."""
         for _ in range(_TRIES):
             before = [file_fingerprint(path) for path in self.files()]

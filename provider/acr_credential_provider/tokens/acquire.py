@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.cache.token_store import TokenStore
@@ -21,110 +22,104 @@ from acr_credential_provider.fastpath.response_cache import (
     file_fingerprint,
     uptime,
 )
-from acr_credential_provider.model.image_reference import scope_of
 from acr_credential_provider.sources.basic_auth import read_basic_auth
 
 from . import settings_cache
+from .endpoints import CloudAccess
+from .local_state import FailureCache, LocalState
 from .token_service import TokenService
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from acr_credential_provider.cache.cache_folder import CacheFolder
     from acr_credential_provider.exec.watchdog import Watchdog
-    from acr_credential_provider.model.protocol import CredentialProviderRequest
+    from acr_credential_provider.model.deadline import Deadlines
+    from acr_credential_provider.model.progress import Progress
+    from acr_credential_provider.model.question import Question
     from acr_credential_provider.settings import ProviderSettings, Registry
 
-    from .endpoints import Tools
-
 MACHINE_ID = "/etc/machine-id"
-"""A cache that was cloned with the disk of another node is worth nothing: this file tells."""
+"""Differs between nodes: a cache that was cloned with the disk of another node is worth nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What is answered, and from when it is refreshed or no longer given out; *files* are fingerprints."""
+
+    kind: str
+    refresh_at: float = FOREVER
+    expires_at: float = FOREVER
+    username: str = ""
+    password: str = ""
+    files: tuple[str, ...] = ()
 
 
 @contextmanager
-def acquire_response(request: CredentialProviderRequest, *, digest: str, tools: Tools) -> Iterator[CacheEntry]:
-    """Yield the answer to *request*; what was learnt is stored when the context is left.
+def acquire_response(
+    question: Question, cache: CacheFolder, deadlines: Deadlines, progress: Progress, *, ahead: float = 0.0
+) -> Iterator[CacheEntry]:
+    """Yield the answer to *question*; new tokens and sessions are stored when the context is left.
 
-    Raises `CredentialProviderError`, and only before it yields.
+    A token that is due within *ahead* seconds is refreshed. Raises `CredentialProviderError` only before it yields.
     """
-    # Stamps come before the reading: a file that changes meanwhile must make the memo untrue.
-    stamps = [file_fingerprint(MACHINE_ID), file_fingerprint(tools.settings_path)]
-    tools.say_stage(f"reading {tools.settings_path}")
-    settings = settings_cache.load(tools.settings_path, memos=tools.memos, stamps=stamps)
-    tools.say_log_tag(settings.log)
-    where = scope_of(request.image)
-    with TokenStore(tools.store_folder) as store:
-        cloud = TokenService(settings, request=request, store=store, machine=stamps[0], tools=tools)
-        coverage = cloud.match(where)
-        if coverage.registry is None:
-            yield _cache_entry(
-                digest, where, settings, stamps, kind=NOT_COVERED, due=coverage.until, dead=coverage.until
-            )
+    # Before the files are read: one that changes meanwhile must make the entry invalid.
+    fingerprints = [file_fingerprint(MACHINE_ID), file_fingerprint(question.settings_path)]
+    progress.stage(f"reading {question.settings_path}")
+    settings = settings_cache.load(question.settings_path, cache.responses, fingerprints)
+    progress.set_tag(settings.log)
+    with TokenStore(cache.store_path) as store:
+        state = LocalState(store, cache.locks, FailureCache(cache.responses, fingerprints[1:]), fingerprints[0])
+        service = TokenService(settings, question.request, state, CloudAccess(deadlines, progress))
+        match = service.match(question.scope, settings_path=question.settings_path)
+        registry, tag = match.registry, settings.log
+        if registry is None:
+            answer = _Answer(NOT_COVERED, match.until, match.until)
+            yield _cache_entry(question, settings, answer, fingerprints, tag)
             return
-        log_tag = _log_tag(settings, coverage.registry)
-        tools.say_log_tag(log_tag)
-        identity = coverage.registry.identity
-        if identity.kind == "basicAuth":
-            login = read_basic_auth(identity.username_file, identity.password_file)
-            auth = _auth(where, login.username, login.password)
-            yield _cache_entry(
-                digest, where, settings, stamps, kind=LOGIN, due=FOREVER, dead=FOREVER, auth=auth, log=log_tag
-            )
+        tag = _log_tag(settings, registry)
+        progress.set_tag(tag)
+        if not registry.identity.traits.asks_cloud:
+            login = read_basic_auth(registry.identity.username_file, registry.identity.password_file)
+            answer = _Answer(LOGIN, username=login.username, password=login.password)
+            yield _cache_entry(question, settings, answer, fingerprints, tag)
             return
-        with cloud.token(coverage.registry) as (token, files):
-            yield _cache_entry(
-                digest,
-                where,
-                settings,
-                stamps + list(files),
-                kind=TOKEN,
-                due=token.refresh_at,
-                dead=token.expires_at,
-                auth=_auth(where, token.username, token.password),
-                log=log_tag,
-            )
+        with service.token(registry, ahead=ahead) as (token, files):
+            answer = _Answer(TOKEN, token.refresh_at, token.expires_at, token.username, token.password, files)
+            yield _cache_entry(question, settings, answer, fingerprints, tag)
 
 
 @contextmanager
 def refresh_response(
-    request: CredentialProviderRequest, *, digest: str, tools: Tools, watchdog: Watchdog
+    question: Question, cache: CacheFolder, deadlines: Deadlines, progress: Progress, *, watchdog: Watchdog
 ) -> Iterator[CacheEntry]:
-    """Do the same under a *watchdog* that gives the living answer if this takes too long."""
-    with watchdog, acquire_response(request, digest=digest, tools=tools) as memo:
-        yield memo
+    """Do the same under a *watchdog*, which gives the valid answer if this takes too long."""
+    with watchdog, acquire_response(question, cache, deadlines, progress) as entry:
+        yield entry
 
 
-def _auth(where: str, username: str, password: str) -> dict[str, dict[str, str]]:
-    """Return the ``auth`` of an answer for *where*; a namespace ends in a slash, for the kubelet compares prefixes."""
-    return {where + "/" if "/" in where else where: {"username": username, "password": password}}
-
-
-def _cache_entry(  # noqa: PLR0913 - the parts of an answer
-    digest: str,
-    where: str,
-    settings: ProviderSettings,
-    stamps: list[str],
-    *,
-    kind: str,
-    due: float,
-    dead: float,
-    auth: dict[str, dict[str, str]] | None = None,
-    log: str = "",
+def _cache_entry(
+    question: Question, settings: ProviderSettings, answer: _Answer, fingerprints: Sequence[str], tag: str
 ) -> CacheEntry:
+    scope = question.scope
+    # A namespace ends in a slash, because the kubelet compares prefixes.
+    key = scope + "/" if "/" in scope else scope
+    auth = {key: {"username": answer.username, "password": answer.password}} if answer.kind != NOT_COVERED else {}
     return CacheEntry(
-        digest=digest,
-        kind=kind,
-        host=where,
+        digest=question.key,
+        kind=answer.kind,
+        host=scope,
         written=time.time(),
         uptime=uptime(),
-        due=due,
-        dead=dead,
+        due=answer.refresh_at,
+        dead=answer.expires_at,
         longest=settings.max_cache_duration,
-        stamps=stamps,
-        answer=json.dumps(auth or {}, separators=(",", ":")),
-        log=log or settings.log,
+        stamps=(*fingerprints, *answer.files),
+        answer=json.dumps(auth, separators=(",", ":")),
+        log=tag,
     )
 
 
 def _log_tag(settings: ProviderSettings, registry: Registry) -> str:
-    """Return what the log is told of an answer: the level first, then which entry it came from."""
+    """Return the log's tag of an answer: the level first, then the entry it came from."""
     return f"{settings.log} entry={registry.instance_id or 'personal'} source={registry.identity.kind}"

@@ -1,19 +1,20 @@
-"""Settings that were judged once and have not changed since.
+"""Settings that were validated once and have not changed since.
 
-Judging takes pydantic and a YAML parser, half of what a miss computes. So the judged values
-are remembered like an answer is: in a memo that is true as long as its file is. A change of
-the file, of the version or of the node ends it.
+Validation takes pydantic and a YAML parser, more than half of what a miss computes. So valid
+settings are cached like an answer: a cache entry that is valid as long as its files are. A change
+of the file, of the version or of the node ends it.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 from acr_credential_provider.fastpath.lookup import cache_key
 from acr_credential_provider.fastpath.response_cache import FOREVER, CacheEntry, uptime
+from acr_credential_provider.settings.runtime import from_dict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,29 +23,29 @@ if TYPE_CHECKING:
     from acr_credential_provider.settings import ProviderSettings
 
 SUFFIX = "settings"
-FORMAT = "settings 2"
+FORMAT = "settings 3"
 """Part of the cache key: another format of the stored values is another entry."""
 
 
-def load(path: str, *, memos: ResponseCache, stamps: Sequence[str]) -> ProviderSettings:
-    """Return the settings at *path* as plain values with the attributes of the model.
+def load(path: str, responses: ResponseCache, fingerprints: Sequence[str]) -> ProviderSettings:
+    """Return the settings at *path*, without the section for the controller; raise `ConfigurationError`.
 
-    *stamps* must have been taken before. Raises `ConfigurationError` as `settings.load`.
+    *fingerprints* must be older than this call, or a change meanwhile would go unnoticed.
     """
-    digest = cache_key(path, "", FORMAT)
-    memo = memos.get(digest, SUFFIX)
-    text = memo.answer if memo is not None and memo.fingerprints == tuple(stamps) else None
-    if text is None:
-        from acr_credential_provider.settings import load as judge  # noqa: PLC0415 - what this module is there to spare
+    key = cache_key(path, "", FORMAT)
+    entry = responses.get(key, SUFFIX)
+    if entry is not None and entry.fingerprints == tuple(fingerprints):
+        return from_dict(json.loads(entry.answer))
+    from acr_credential_provider.settings.loader import load as validated  # noqa: PLC0415 - loads pydantic
 
-        text = judge(path).model_dump_json()
-        _remember(memos, digest, text, stamps)
-    return cast("ProviderSettings", json.loads(text, object_hook=lambda fields: SimpleNamespace(**fields)))
+    settings = replace(validated(path), pull_secrets=None)
+    _store(responses, key, json.dumps(asdict(settings), separators=(",", ":")), fingerprints)
+    return settings
 
 
-def _remember(memos: ResponseCache, digest: str, text: str, stamps: Sequence[str]) -> None:
-    memo = CacheEntry(
-        digest=digest,
+def _store(responses: ResponseCache, key: str, text: str, fingerprints: Sequence[str]) -> None:
+    entry = CacheEntry(
+        digest=key,
         kind=SUFFIX,
         host="",
         written=time.time(),
@@ -52,10 +53,10 @@ def _remember(memos: ResponseCache, digest: str, text: str, stamps: Sequence[str
         due=FOREVER,
         dead=FOREVER,
         longest=0.0,
-        stamps=stamps,
+        stamps=fingerprints,
         answer=text,
     )
     try:
-        memos.put(memo, SUFFIX)
-    except (OSError, ValueError):  # full, read-only, not ours: the next miss judges again
+        responses.put(entry, SUFFIX)
+    except (OSError, ValueError):  # full, read-only, not ours: the next miss validates again
         return

@@ -1,8 +1,7 @@
-"""Sessions of RAM roles, kept on this node's disk between pulls like tokens are.
+"""Sessions of RAM roles, kept on this node's disk between pulls as tokens are.
 
-They are known by who asked for what, never by an access key's ID, which is another one each
-time. One is reused in the first half of its life: what ACR grants lives no longer than the
-session does, so the rest of it would only make for short tokens and more calls.
+Their names are principals and roles, never the ID of an access key, which differs each time. A session
+is reused in the first half of its life only: a token from ACR ends with the session that asked for it.
 """
 
 from __future__ import annotations
@@ -11,48 +10,31 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
-from acr_credential_provider.cache.cached_answer import CachedAnswer
 from acr_credential_provider.fastpath.cpython import hexdigest
 from acr_credential_provider.model.cloud_credential import CloudCredential
-from acr_credential_provider.model.errors import CredentialProviderError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from acr_credential_provider.cache.file_locks import FileLocks
-    from acr_credential_provider.cache.token_store import KeyValueStore
-    from acr_credential_provider.fastpath.response_cache import ResponseCache
     from acr_credential_provider.model.deadline import Deadline
 
-FIT = 0.5
+    from .local_state import LocalState
+
+REUSED = 0.5
 """The part of a session's life in which it is reused."""
 
 
 class StsSessionCache:
-    """The sessions that one request may use or add; what is new is stored when the context is left.
+    """The sessions that one request uses or adds; new ones are stored when the context is left.
 
-    *machine* and *stamps* are of the files whose change makes kept sessions, and remembered
-    failures, worthless. Locks are taken in the order in which sessions need each other, and
-    held until the new ones are stored, so that whoever waits finds them.
+    Locks are taken in the order in which sessions need each other, and held until the new ones
+    are stored, so that processes that wait for them (until *waiting*) find them.
     """
 
-    def __init__(  # noqa: PLR0913 - parts, always given by name
-        self,
-        *,
-        store: KeyValueStore,
-        locks: FileLocks,
-        memos: ResponseCache,
-        patience: Deadline,
-        machine: str,
-        stamps: Sequence[str],
-    ) -> None:
-        self._store = store
-        self._locks = locks
-        self._memos = memos
-        self._patience = patience
-        self._machine = machine
-        self._stamps = tuple(stamps)
-        self._held = ExitStack()
+    def __init__(self, state: LocalState, *, waiting: Deadline) -> None:
+        self._state = state
+        self._waiting = waiting
+        self._locks = ExitStack()
         self._in_use: dict[str, CloudCredential] = {}
         self._new: dict[str, tuple[CloudCredential, float]] = {}
 
@@ -60,64 +42,52 @@ class StsSessionCache:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._held:
-            for name, (session, got_at) in self._new.items():
-                self._put(name, session, got_at)
+        with self._locks:
+            for name, (session, fetched_at) in self._new.items():
+                self._store(name, session, fetched_at)
             self._new.clear()
 
     def get_or_fetch(self, key: str, fetch: Callable[[], CloudCredential]) -> CloudCredential:
-        """Return the session under *key*, or what *fetch* brings; raise what *fetch* raises.
+        """Return the session under *key*, or the result of *fetch*; raise what *fetch* raises.
 
-        A failure is remembered for a moment: the same identity may be behind many registries.
+        Failures are cached, because the same identity may be behind many registries.
         """
-        name = hexdigest(f"session\n{key}\n{self._machine}")
+        name = hexdigest(f"session\n{key}\n{self._state.machine}")
         if name not in self._in_use:
-            with ExitStack() as held:
-                held.enter_context(self._locks.acquire(name, timeout=self._patience))
-                session = self._kept(name)
+            with ExitStack() as lock:
+                lock.enter_context(self._state.locks.acquire(name, timeout=self._waiting))
+                session = self._stored(name)
                 if session is None:
-                    session = self._fetched(name, fetch)
-                    self._held.push(held.pop_all())  # until it is stored
+                    fetched_at = time.time()
+                    session = self._state.failures.run(name, fetch)
+                    self._new[name] = session, fetched_at
+                    self._locks.push(lock.pop_all())  # until it is stored
             self._in_use[name] = session
         return self._in_use[name]
 
     def invalidate(self) -> None:
         """Forget the sessions in use: one was refused, and the next pull should ask for new ones."""
         for name in self._in_use:
-            self._store.put(f"session/{name}", {}, until=0.0)
+            self._state.store.put(f"session/{name}", {}, until=0.0)
         self._in_use.clear()
         self._new.clear()
 
-    def _fetched(self, name: str, fetch: Callable[[], CloudCredential]) -> CloudCredential:
-        notes = CachedAnswer(self._memos, digest=name, host="", stamps=self._stamps)
-        failure = notes.failure()
-        if failure is not None:
-            raise failure
-        got_at = time.time()
+    def _stored(self, name: str) -> CloudCredential | None:
+        stored = self._state.store.get(f"session/{name}", times=("ends",))
+        if not stored:
+            return None
         try:
-            session = fetch()
-        except CredentialProviderError as error:
-            notes.put_failure(error)
-            raise
-        self._new[name] = session, got_at
-        return session
-
-    def _kept(self, name: str) -> CloudCredential | None:
-        kept = self._store.get(f"session/{name}", times=("ends",))
-        try:
-            return (
-                CloudCredential(kept["id"], kept["secret"], kept["token"], kept["ends"] - time.time()) if kept else None
-            )
+            return CloudCredential(stored["id"], stored["secret"], stored["token"], stored["ends"] - time.time())
         except (KeyError, TypeError):  # another version's
             return None
 
-    def _put(self, name: str, session: CloudCredential, got_at: float) -> None:
+    def _store(self, name: str, session: CloudCredential, fetched_at: float) -> None:
         if session.expires_in is None:
             return
         value = {
             "id": session.access_key_id,
             "secret": session.access_key_secret,
             "token": session.security_token,
-            "ends": got_at + session.expires_in,
+            "ends": fetched_at + session.expires_in,
         }
-        self._store.put(f"session/{name}", value, until=got_at + FIT * session.expires_in)
+        self._state.store.put(f"session/{name}", value, until=fetched_at + REUSED * session.expires_in)

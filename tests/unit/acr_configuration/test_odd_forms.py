@@ -5,7 +5,8 @@ import textwrap
 
 import pytest
 from acr_credential_provider.acr_configuration import convert, is_one
-from acr_credential_provider.settings import DegradedSettings, ProviderSettings, validate_conversion
+from acr_credential_provider.settings import ProviderSettings
+from acr_credential_provider.settings.validation import validate_conversion
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -487,7 +488,7 @@ def test_what_a_controller_alone_reads_is_a_problem_of_the_controller_alone(form
 def test_one_bad_entry_does_not_cost_the_others():
     conversion = convert(info(ENTRY + "- instanceId: cri-xxx\n- instanceId: cri-lab\n  regionId: cn-beijing"))
     judged = validate_conversion(conversion)
-    assert isinstance(judged, DegradedSettings)
+    assert judged.skipped
     assert [each.instance_id for each in judged.registries] == ["cri-shop", "cri-lab"]
     assert judged.skipped[0][0].startswith("line 5: acr-registry-info[1].instanceId still holds")
     assert not judged.personal_quarantined
@@ -498,7 +499,7 @@ def test_what_a_bad_entry_may_have_been_for_is_noted():
         "- instanceId: ''\n  regionId: cn-hangzhou\n  domains: a.example.com,b.example.com\n  customAccessKey: LTAI1\n"
     )
     judged = validate_conversion(convert(info(ENTRY + entry)))
-    assert isinstance(judged, DegradedSettings)
+    assert judged.skipped
     assert {"a.example.com", "b.example.com"} <= set(judged.quarantined_hosts)
     assert judged.personal_quarantined
 

@@ -5,6 +5,7 @@ import time
 
 import pytest
 from acr_credential_provider.cache.cache_dirs import ensure
+from acr_credential_provider.cache.cache_folder import CacheFolder
 from acr_credential_provider.cache.cache_gc import AT_MOST, DRAFT_KEPT, EVERY, KEPT, collect_garbage
 from acr_credential_provider.cache.file_locks import FileLocks
 from acr_credential_provider.model.deadline import Deadline
@@ -30,7 +31,7 @@ def _make(path, *, age):
 
 
 def _sweep(cache):
-    collect_garbage(str(cache), FileLocks(f"{cache}/locks"))
+    collect_garbage(CacheFolder(str(cache)))
 
 
 @pytest.mark.parametrize("name", [f"{DIGEST}.{suffix}" for suffix in ("memo", "failed", "settings", "root")])

@@ -6,7 +6,8 @@ import pytest
 from acr_credential_provider import acr_configuration
 from acr_credential_provider.cluster_doctor.checks import run_cluster_checks
 from acr_credential_provider.cluster_doctor.snapshot import Cluster, Configuration
-from acr_credential_provider.settings import ProviderSettings, validate_conversion
+from acr_credential_provider.settings import ProviderSettings
+from acr_credential_provider.settings.validation import from_document, validate_conversion
 
 HOST = "demo-registry.cn-hangzhou.cr.aliyuncs.com"
 IMAGE = f"{HOST}/team/app:1"
@@ -17,7 +18,7 @@ ENTRY = {"instanceId": "cri-a", "region": "cn-hangzhou", "identity": {"kind": "n
 
 def settings(*registries):
     document = {"apiVersion": "aliyun-acr-credential-provider/v1", "kind": "ProviderSettings"}
-    return ProviderSettings.model_validate(document | {"registries": list(registries) or [ENTRY]})
+    return from_document(document | {"registries": list(registries) or [ENTRY]})
 
 
 def converted(data, **annotations):

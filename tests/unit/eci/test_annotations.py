@@ -4,7 +4,7 @@ import pytest
 from acr_credential_provider.eci.annotations import render
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.model.eci_annotations import InstanceRequest, annotations_for, requests_of
-from acr_credential_provider.settings import ProviderSettings
+from acr_credential_provider.settings.validation import from_document
 from acr_credential_provider.sources.basic_auth import BasicAuth
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,9 +18,7 @@ LOGIN = {"kind": "basicAuth", "usernameFile": "/run/user", "passwordFile": "/run
 
 def settings(*registries):
     document = {"apiVersion": "aliyun-acr-credential-provider/v1", "kind": "ProviderSettings"}
-    return ProviderSettings.model_validate(
-        document | {"registries": [{"identity": NODE_ROLE} | each for each in registries]}
-    )
+    return from_document(document | {"registries": [{"identity": NODE_ROLE} | each for each in registries]})
 
 
 def test_one_instance_gets_the_older_annotation_and_the_newer_one():

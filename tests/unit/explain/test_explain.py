@@ -3,7 +3,8 @@
 import pytest
 from acr_credential_provider.explain.candidates import candidates
 from acr_credential_provider.explain.no_match import no_match
-from acr_credential_provider.settings import ProviderSettings, validate
+from acr_credential_provider.settings import ProviderSettings
+from acr_credential_provider.settings.validation import validate
 
 HANGZHOU = "demo-registry.cn-hangzhou.cr.aliyuncs.com"
 

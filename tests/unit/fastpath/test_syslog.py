@@ -41,7 +41,7 @@ def log_to(journal, level, *, tag="off"):
     """Return a log as a process with *level* in its environment has it."""
     environ = {b"ACR_CREDENTIAL_PROVIDER_LOG": f"{level}:{journal.getsockname()}".encode()}
     log = Log(started=time.monotonic(), environ=environ)
-    log.set_tag(tag)
+    log.tag = tag
     return log
 
 

@@ -14,7 +14,7 @@ import kubernetes_validate
 import pack
 import pytest
 import yaml
-from acr_credential_provider.settings import validate
+from acr_credential_provider.settings.validation import validate
 from acr_node_config.commands import reporter_cli
 from acr_node_config.reporter.reporter import STATUS
 from acr_node_config.reporter.restart_leases import slot_name

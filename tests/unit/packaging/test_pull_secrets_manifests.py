@@ -12,7 +12,8 @@ from acr_credential_provider.pull_secrets.commands.runtime import ListenAddress
 from acr_credential_provider.pull_secrets.kube.event_recorder import COMPONENT
 from acr_credential_provider.pull_secrets.model import names
 from acr_credential_provider.pull_secrets.webhook import registration, serving_certificates
-from acr_credential_provider.settings import AddonSecretIdentity, ManagedRoleIdentity, PullSecrets
+from acr_credential_provider.settings.identities import AddonSecretIdentity, ManagedRoleIdentity
+from acr_credential_provider.settings.pull_secrets import PullSecrets
 from acr_credential_provider.sources.rrsa import USUAL_FILE
 from support.harness import ROOT
 

@@ -6,7 +6,7 @@ import pytest
 from acr_credential_provider.pull_secrets.config.configuration import ABSENT, next_config, parse, role_of, text_of
 from acr_credential_provider.pull_secrets.model.objects import Namespace, ServiceAccount
 from acr_credential_provider.pull_secrets.model.selection import selects_account, selects_namespace, system_namespaces
-from acr_credential_provider.settings import PullSecrets
+from acr_credential_provider.settings.pull_secrets import PullSecrets
 
 INFO = "- instanceId: cri-shop\n  regionId: cn-hangzhou\n"
 OTHER = "- instanceId: cri-other\n  regionId: cn-hangzhou\n"

@@ -1,7 +1,9 @@
 import re
 
 import yaml
-from acr_credential_provider.settings import ProviderSettings, validate, validate_for
+from acr_credential_provider.settings import ProviderSettings
+from acr_credential_provider.settings.deployment_target import validate_for
+from acr_credential_provider.settings.validation import validate
 from support.harness import ROOT
 
 

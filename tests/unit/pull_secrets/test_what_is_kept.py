@@ -12,7 +12,7 @@ from acr_credential_provider.pull_secrets.model.names import HELPER_SECRETS, SEC
 from acr_credential_provider.pull_secrets.model.objects import ServiceAccount
 from acr_credential_provider.pull_secrets.model.plan import CreateSecret, Observed, UpdateSecret, plan
 from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
-from acr_credential_provider.settings import PullSecrets
+from acr_credential_provider.settings.pull_secrets import PullSecrets
 
 OURS, HELPERS = PullSecrets().secret_name, HELPER_SECRETS[0]
 SILENT = EntryLogins("cri-silent", "cn-hangzhou", (), is_known=False, may_fill=None)

@@ -1,6 +1,7 @@
 """The kubelet's patterns for settings: whatever the settings cover by name is asked about."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,10 @@ import yaml
 from acr_credential_provider.kubelet.image_match import mismatch
 from acr_credential_provider.model.acr_hosts import recognise
 from acr_credential_provider.model.errors import ConfigurationError
-from acr_credential_provider.settings import DegradedSettings, ProviderSettings, validate
+from acr_credential_provider.settings import ProviderSettings
 from acr_credential_provider.settings.match_images import match_images
 from acr_credential_provider.settings.registry_matching import candidates
+from acr_credential_provider.settings.validation import validate
 from acr_node_config.kubelet_config.go_syntax import why_no_url
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,9 +138,7 @@ def test_what_patterns_cannot_say_is_an_error_with_a_remedy(registries, words, r
 
 def test_hosts_of_unreadable_entries_are_asked_about_so_that_somebody_learns_of_them():
     judged = settings({"instanceId": "cri-1", "domains": ["a.example.com"]})
-    partly = DegradedSettings.model_construct(
-        registries=judged.registries, quarantined_hosts=("lost.example.com",), personal_quarantined=True
-    )
+    partly = replace(judged, quarantined_hosts=("lost.example.com",), personal_quarantined=True)
     assert match_images(partly).node == (*sorted(SHARED), "a.example.com", "lost.example.com")
 
 

@@ -1,24 +1,26 @@
 """Which registry an image belongs to, as tables: no disk, no cloud, no clock."""
 
+from dataclasses import replace
+
 import pytest
 from acr_credential_provider.model.errors import CloudUnreachableError, ConfigurationError, IdentityUnavailableError
-from acr_credential_provider.settings import DegradedSettings, ProviderSettings
 from acr_credential_provider.settings.registry_matching import Hosts, candidates, match
+from acr_credential_provider.settings.validation import from_document
 
 SHARED = "registry.cn-hangzhou.aliyuncs.com"
 DEMO = "demo-registry.cn-hangzhou.cr.aliyuncs.com"
 NODE = {"kind": "nodeRole"}
 
 
-def settings(*registries, model=ProviderSettings, **more):
-    return model.model_validate(
+def settings(*registries, **more):
+    valid = from_document(
         {
             "apiVersion": "aliyun-acr-credential-provider/v1",
             "kind": "ProviderSettings",
             "registries": [{"identity": NODE, **each} for each in registries],
-            **more,
         }
     )
+    return replace(valid, **more)
 
 
 class Cloud:
@@ -28,9 +30,7 @@ class Cloud:
         self.own, self.knows, self.lists, self.asked = own, known or {}, lists or {}, []
 
     def cover(self, where, given):
-        coverage = match(
-            where, given, path="/s", region_of=self.region_of, known=self.known, ask=self.ask, retry_after=5.0
-        )
+        coverage = match(where, given, self, path="/s", retry_after=5.0)
         return None if coverage.registry is None else given.registries.index(coverage.registry), coverage.until
 
     def region_of(self, registry):
@@ -113,16 +113,16 @@ def test_a_custom_domain_is_found_in_a_list_that_is_known():
 @pytest.mark.parametrize(
     ("doubt", "where"),
     [
-        ({"personalQuarantined": True}, f"{SHARED}/team"),
-        ({"quarantinedHosts": [SHARED]}, f"{SHARED}/team"),
-        ({"quarantinedHosts": ["images.example.com"]}, "images.example.com"),
+        ({"personal_quarantined": True}, f"{SHARED}/team"),
+        ({"quarantined_hosts": [SHARED]}, f"{SHARED}/team"),
+        ({"quarantined_hosts": ["images.example.com"]}, "images.example.com"),
     ],
     ids=str,
 )
 def test_no_entry_answers_in_the_place_of_one_that_had_to_be_left_out(doubt, where):
     """Its identity was asked for and can't be had; another entry's must not take its place."""
     left = [HERE, {"instanceId": "cri-a", "domains": ["images.example.com"], **HERE}]
-    given = settings(*left, model=DegradedSettings, skipped=[("line 9: a key stands in it", "Move it.")], **doubt)
+    given = settings(*left, skipped=[("line 9: a key stands in it", "Move it.")], **doubt)
     with pytest.raises(ConfigurationError, match="line 9: a key stands in it"):
         Cloud().cover(where, given)
 
@@ -130,9 +130,8 @@ def test_no_entry_answers_in_the_place_of_one_that_had_to_be_left_out(doubt, whe
 def test_entries_that_were_left_out_do_not_cost_the_others():
     given = settings(
         {"instanceId": "cri-a", "domains": [DEMO], **HERE},
-        model=DegradedSettings,
         skipped=[("line 9", "Move it.")],
-        personalQuarantined=True,
+        personal_quarantined=True,
     )
     assert Cloud().cover(DEMO, given)[0] == 0
 

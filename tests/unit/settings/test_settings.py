@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 from acr_credential_provider.model.errors import ConfigurationError
-from acr_credential_provider.settings import KINDS, ProviderSettings, load, parse_duration, validate, validate_for
+from acr_credential_provider.settings import KINDS, ProviderSettings
+from acr_credential_provider.settings.deployment_target import validate_for
+from acr_credential_provider.settings.field_types import parse_duration
+from acr_credential_provider.settings.loader import load
+from acr_credential_provider.settings.validation import validate
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,7 +61,7 @@ def test_good_settings_are_read_with_their_defaults():
         None,
         "auto",
     )
-    assert settings.endpoints.metadata == "http://100.100.100.200"
+    assert settings.metadata_endpoint == "http://100.100.100.200"
 
 
 def test_json_is_as_good_as_yaml():
@@ -352,7 +356,6 @@ IDENTITIES = {
     "rrsa": {"roleArn": ROLE_ARN, "oidcProviderArn": PROVIDER, "tokenFile": "/token"},
     "managedRole": {},
     "addonSecret": {},
-    "profile": {"name": "me"},
     "basicAuth": {"usernameFile": "/u", "passwordFile": "/p"},
 }
 
@@ -384,7 +387,6 @@ def test_every_kind_of_identity_can_be_written():
         ("node", "rrsa", None),
         ("node", "managedRole", "nodeRole or serviceAccount"),
         ("node", "addonSecret", "accessKey"),
-        ("node", "profile", "nodeRole"),
         ("controller", "nodeRole", None),
         ("controller", "accessKey", None),
         ("controller", "stsSession", None),
@@ -392,7 +394,6 @@ def test_every_kind_of_identity_can_be_written():
         ("controller", "rrsa", None),
         ("controller", "managedRole", None),
         ("controller", "addonSecret", None),
-        ("controller", "profile", "rrsa or managedRole"),
     ],
 )
 def test_a_place_refuses_what_it_cannot_hold_and_names_what_it_can(place, kind, alternative):

@@ -5,6 +5,7 @@ from acr_credential_provider.model.cloud_credential import FixedCredential
 from acr_credential_provider.model.errors import CredentialProviderError
 from alibabacloud_credentials_api import ICredentials, ICredentialsProvider
 from unit.cloud.safety import CANARY, is_clean
+from unit.sources.stage import find
 
 
 class SourceContract:
@@ -25,7 +26,7 @@ class SourceContract:
         return []
 
     def test_what_it_finds_is_an_official_credential(self, working, asked):
-        found = working.find(asked)
+        found = find(working, asked)
 
         assert isinstance(found, ICredentials)
         assert isinstance(FixedCredential(found), ICredentialsProvider)
@@ -35,7 +36,7 @@ class SourceContract:
         assert found.get_provider_name() in {"static_ak", "static_sts"}
 
     def test_no_secret_is_in_the_repr_of_source_or_credentials(self, working, asked):
-        found = working.find(asked)
+        found = find(working, asked)
 
         assert CANARY not in repr(working) + repr(FixedCredential(found)) + str(found)
         assert CANARY not in repr(working.principal(asked))
@@ -52,12 +53,12 @@ class SourceContract:
         assert failing
         for source in failing:
             with pytest.raises(CredentialProviderError) as caught:
-                source.find(asked)
+                find(source, asked)
             assert caught.value.remedy
             assert is_clean(caught.value)
 
     def test_what_does_not_apply_finds_nothing_and_nobody(self, silent, asked):
-        assert [source.find(asked) for source in silent] == [None] * len(silent)
+        assert [find(source, asked) for source in silent] == [None] * len(silent)
         assert [source.principal(asked) for source in silent] == [None] * len(silent)
 
     def test_the_files_it_depends_on_are_told_without_reading_them(self, working, failing):

@@ -92,10 +92,16 @@ class FakeCloud:
         self.endpoints.append(named)
         return self.service
 
-    def keep(self, key, fetch):
+    def session(self, key, fetch):
         if key not in self.kept:
             self.kept[key] = fetch()
         return self.kept[key]
 
 
 NO = IdentityUnavailableError("no", remedy="none")
+
+
+def find(source, asked=None):
+    """Return the credentials that *source* has for the request *asked*, None when it does not apply."""
+    principal = source.principal(asked)
+    return None if principal is None else source.find(principal)

@@ -6,6 +6,7 @@ from acr_credential_provider.model.errors import IdentityUnavailableError
 from acr_credential_provider.sources.access_key import AccessKeySource
 from unit.cloud.safety import CANARY, is_clean
 from unit.sources.contract import SourceContract
+from unit.sources.stage import find
 
 SECRET = CANARY.encode() + b"\n"
 
@@ -54,7 +55,7 @@ class TestAccessKey(SourceContract):
 
 
 def test_the_halves_come_without_the_white_space_around_them(pair):
-    found = pair(b" LTAI-1 \r\n", b"\n" + CANARY.encode()).find(None)
+    found = find(pair(b" LTAI-1 \r\n", b"\n" + CANARY.encode()))
 
     assert (found.access_key_id, found.access_key_secret, found.security_token) == ("LTAI-1", CANARY, "")
     assert found.expires_in is None
@@ -65,7 +66,7 @@ def test_a_mounted_secret_is_read_through_its_symlinks(pair, tmp_path):
     (tmp_path / "..data").symlink_to(source.secret_file)
     (tmp_path / "secret").symlink_to("..data")
 
-    assert AccessKeySource(source.id_file, str(tmp_path / "secret")).find(None).access_key_secret == CANARY
+    assert find(AccessKeySource(source.id_file, str(tmp_path / "secret"))).access_key_secret == CANARY
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_the_error_names_the_file_and_the_fix(spoil, remedy, pair):
     spoil(source.secret_file)
 
     with pytest.raises(IdentityUnavailableError) as caught:
-        source.find(None)
+        find(source)
     assert source.secret_file in caught.value.problem
     assert remedy in caught.value.remedy
     assert is_clean(caught.value)
@@ -93,15 +94,15 @@ def test_a_file_of_another_user_is_not_believed(pair):
     os.chown(source.secret_file, 65534, 65534)
 
     with pytest.raises(IdentityUnavailableError, match="belongs to user 65534"):
-        source.find(None)
+        find(source)
 
 
 def test_a_rotated_key_works_at_once(pair, tmp_path):
     source = pair()
-    source.find(None)
+    find(source)
     Path(source.id_file).write_text("LTAI-2")
 
-    assert source.find(None).access_key_id == "LTAI-2"
+    assert find(source).access_key_id == "LTAI-2"
 
 
 def test_both_files_are_told(pair):

@@ -5,13 +5,13 @@ from acr_credential_provider.sources.assumed_role import AssumedRoleSource
 from acr_credential_provider.sources.node_role import NodeRoleSource
 from acr_credential_provider.sources.service_account import ServiceAccountSource
 from unit.sources.contract import SourceContract
-from unit.sources.stage import NO, PROVIDER, FakeCloud, FakeMetadata, request, token
+from unit.sources.stage import NO, PROVIDER, FakeCloud, find, request, token
 
 B = "acs:ram::2222:role/b"
 
 
 def node(error=None):
-    return NodeRoleSource(FakeMetadata(error))
+    return NodeRoleSource(FakeCloud(metadata_error=error))
 
 
 class TestAssumedRole(SourceContract):
@@ -36,7 +36,7 @@ class TestAssumedRole(SourceContract):
 def test_each_hop_is_asked_for_with_the_session_of_the_one_before():
     cloud = FakeCloud()
     chain = AssumedRoleSource(cloud, AssumedRoleSource(cloud, node(), "acs:ram::1111:role/a"), B, seconds=7200)
-    assert chain.find(None).expires_in == 7200
+    assert find(chain).expires_in == 7200
     assert [(wanted.arn, caller) for wanted, caller in cloud.service.asked] == [
         ("acs:ram::1111:role/a", "STS.node"),
         (B, "STS.acs:ram::1111:role/a"),
@@ -45,8 +45,8 @@ def test_each_hop_is_asked_for_with_the_session_of_the_one_before():
 
 def test_a_kept_session_spares_the_hops_before_it():
     cloud = FakeCloud()
-    AssumedRoleSource(cloud, node(), B).find(None)
-    AssumedRoleSource(cloud, node(NO), B).find(None)
+    find(AssumedRoleSource(cloud, node(), B))
+    find(AssumedRoleSource(cloud, node(NO), B))
     assert len(cloud.service.asked) == 1
 
 
@@ -61,7 +61,7 @@ def test_what_makes_another_session_makes_another_key():
 def test_the_session_is_named_after_the_first_identity():
     cloud = FakeCloud()
     chain = AssumedRoleSource(cloud, ServiceAccountSource(cloud, PROVIDER), B)
-    chain.find(request(token()))
+    find(chain, request(token()))
     assert [wanted.session_name for wanted, _ in cloud.service.asked] == ["acr-sa-team.app"] * 2
 
 
@@ -72,5 +72,5 @@ def test_a_key_that_was_replaced_in_its_files_uses_no_session_of_the_old_one(tmp
         for path in paths:
             path.write_text(turn)
             path.chmod(0o600)
-        AssumedRoleSource(cloud, AccessKeySource(*map(str, paths)), B).find(None)
+        find(AssumedRoleSource(cloud, AccessKeySource(*map(str, paths)), B))
     assert [caller for _, caller in cloud.service.asked] == ["old", "newer"]

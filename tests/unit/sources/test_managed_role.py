@@ -9,6 +9,7 @@ from acr_credential_provider.sources.managed_role import ManagedRoleSource
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from unit.cloud.safety import CANARY
 from unit.sources.contract import SourceContract
+from unit.sources.stage import find
 
 KEYRING = "fake-keyring1234"
 
@@ -76,7 +77,7 @@ class TestManagedRole(SourceContract):
 
 
 def test_the_life_is_what_is_left_of_it(write):
-    found = write(token(life=600)).find(None)
+    found = find(write(token(life=600)))
     assert found.access_key_id == "STS.managed"
     assert found.security_token == "CAIS+/=="
     assert 590 < found.expires_in <= 600
@@ -84,14 +85,14 @@ def test_the_life_is_what_is_left_of_it(write):
 
 def test_a_rotated_token_is_read_anew(write):
     source = write(token())
-    source.find(None)
+    find(source)
     os.chmod(source.path, 0o600)
     with open(source.path, "w") as file:
         json.dump(token(**{"access.key.id": encrypted("STS.next")}), file)
-    assert source.find(None).access_key_id == "STS.next"
+    assert find(source).access_key_id == "STS.next"
 
 
 def test_a_role_that_was_not_granted_is_told(write):
     with pytest.raises(IdentityUnavailableError, match="not granted") as caught:
-        write(token(error={"code": "RoleNotExist"})).find(None)
+        find(write(token(error={"code": "RoleNotExist"})))
     assert "AliyunCSManagedAcrRole" in caught.value.remedy

@@ -1,4 +1,5 @@
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 from acr_credential_provider.cloud.imds import Imds
@@ -11,11 +12,13 @@ from unit.cloud.fake_metadata import serve, session
 from unit.cloud.loopback import answer, serving
 from unit.cloud.safety import CANARY
 from unit.sources.contract import SourceContract
+from unit.sources.stage import find
 
 
 def a_source(server, role="", **kwargs):
     transport = Transport(Deadline(5.0), proxy=ProxySettings(), bounds=Bounds(connect=0.3))
-    return NodeRoleSource(Imds(transport, endpoint=server.url, bound=0.4, **kwargs), role)
+    metadata = Imds(transport, endpoint=server.url, bound=0.4, **kwargs)
+    return NodeRoleSource(SimpleNamespace(metadata=lambda *, allow_v1: metadata), role)
 
 
 class TestNodeRole(SourceContract):
@@ -38,12 +41,12 @@ class TestNodeRole(SourceContract):
 
 def test_the_role_is_found_by_itself():
     with serve(role="any-role") as server:
-        assert a_source(server).find(None).access_key_id == "STS.id"
+        assert find(a_source(server)).access_key_id == "STS.id"
 
 
 def test_a_configured_role_is_not_looked_up():
     with serve() as server:
-        a_source(server, "node-role").find(None)
+        find(a_source(server, "node-role"))
 
     assert [head.split()[1] for head in server.requests] == [
         "/latest/api/token",
@@ -53,4 +56,4 @@ def test_a_configured_role_is_not_looked_up():
 
 def test_a_configured_role_is_never_replaced_by_the_attached_one():
     with serve(role="attached") as server, pytest.raises(IdentityUnavailableError, match="wanted"):
-        a_source(server, "wanted").find(None)
+        find(a_source(server, "wanted"))

@@ -3,7 +3,7 @@ from acr_credential_provider.model.errors import ConfigurationError, IdentityUna
 from acr_credential_provider.sources.rrsa import RrsaSource
 from unit.cloud.safety import CANARY
 from unit.sources.contract import SourceContract
-from unit.sources.stage import PROVIDER, FakeCloud, token
+from unit.sources.stage import PROVIDER, FakeCloud, find, token
 
 ROLE = "acs:ram::1111:role/a"
 
@@ -56,7 +56,7 @@ def test_the_environment_says_what_the_settings_leave_out(file):
         "ALIBABA_CLOUD_OIDC_TOKEN_FILE": str(file),
         "ALIBABA_CLOUD_STS_ENDPOINT": "sts-vpc.cn-hangzhou.aliyuncs.com",
     }
-    RrsaSource(cloud, environ=environ).find(None)
+    find(RrsaSource(cloud, environ=environ))
     assert cloud.endpoints == ["https://sts-vpc.cn-hangzhou.aliyuncs.com"]
     ((wanted, caller),) = cloud.service.asked
     assert (wanted.arn, wanted.session_name) == (ROLE, "acr-sa-team.app")
@@ -65,7 +65,7 @@ def test_the_environment_says_what_the_settings_leave_out(file):
 
 def test_the_settings_go_before_the_environment(file):
     cloud = FakeCloud()
-    source(file, cloud, environ={"ALIBABA_CLOUD_ROLE_ARN": "acs:ram::2222:role/x"}).find(None)
+    find(source(file, cloud, environ={"ALIBABA_CLOUD_ROLE_ARN": "acs:ram::2222:role/x"}))
     assert cloud.service.asked[0][0].arn == ROLE
 
 
@@ -73,7 +73,7 @@ def test_a_token_that_comes_later_or_is_renewed_is_seen(tmp_path):
     path = tmp_path / "later"
     waiting = source(path)
     with pytest.raises(IdentityUnavailableError, match="RRSA is not set up"):
-        waiting.find(None)
+        find(waiting)
     path.write_text(token())
     first = waiting.principal(None)
     path.write_text(token(jti="2"))
@@ -85,12 +85,12 @@ def test_a_token_that_comes_later_or_is_renewed_is_seen(tmp_path):
 def test_a_token_that_others_could_replace_is_refused(file):
     file.chmod(0o666)
     with pytest.raises(IdentityUnavailableError, match="mode 0666"):
-        source(file).find(None)
+        find(source(file))
     file.chmod(0o640)
-    assert source(file).find(None)
+    assert find(source(file))
 
 
 def test_an_endpoint_in_the_environment_is_a_host_and_never_plain_http(file):
     for odd in ("http://sts.aliyuncs.com", "sts.aliyuncs.com/path", "user@host", "a b"):
         with pytest.raises(ConfigurationError):
-            source(file, environ={"ALIBABA_CLOUD_STS_ENDPOINT": odd}).find(None)
+            find(source(file, environ={"ALIBABA_CLOUD_STS_ENDPOINT": odd}))

@@ -1,13 +1,13 @@
 import time
-from types import SimpleNamespace
 
 import pytest
 from acr_credential_provider.model.errors import IdentityUnavailableError, RoleRefusedError, TokenRefusedError
+from acr_credential_provider.settings.runtime import RoleRule
 from acr_credential_provider.sources.node_role import NodeRoleSource
 from acr_credential_provider.sources.service_account import ServiceAccountSource
 from unit.cloud.safety import CANARY
 from unit.sources.contract import SourceContract
-from unit.sources.stage import ISSUER, NODE, PROVIDER, FakeCloud, FakeMetadata, request, token
+from unit.sources.stage import ISSUER, NODE, PROVIDER, FakeCloud, find, request, token
 
 
 def source(cloud=None, **changes):
@@ -15,7 +15,7 @@ def source(cloud=None, **changes):
 
 
 def rule(*patterns, role):
-    return SimpleNamespace(service_accounts=patterns, role_name=role)
+    return RoleRule(patterns, role)
 
 
 class TestServiceAccount(SourceContract):
@@ -40,7 +40,7 @@ class TestServiceAccount(SourceContract):
 
 
 def test_without_a_pull_it_does_not_apply():
-    assert source().find(None) is None
+    assert find(source()) is None
     assert source().principal(None) is None
 
 
@@ -56,7 +56,7 @@ def test_without_a_pull_it_does_not_apply():
 )
 def test_the_first_rule_that_fits_names_the_role_else_the_annotation(rules, annotation, role):
     cloud = FakeCloud()
-    source(cloud, rules=rules).find(request(token(), role=annotation))
+    find(source(cloud, rules=rules), request(token(), role=annotation))
     assert [wanted.arn for wanted, _ in cloud.service.asked] == [f"acs:ram::1111:role/{role}"]
 
 
@@ -66,18 +66,18 @@ def test_the_first_rule_that_fits_names_the_role_else_the_annotation(rules, anno
     ids=["no token", "no role"],
 )
 def test_who_has_no_role_is_refused_unless_the_settings_give_the_nodes_to_just_those(asked, own, others):
-    node = NodeRoleSource(FakeMetadata())
-    for strict in (source(), source(**{others: node})):
+    node = NodeRoleSource(FakeCloud())
+    for strict in (source(), source(node=node, **{others: True})):
         with pytest.raises(IdentityUnavailableError, match=r"no RAM role|no ServiceAccount token"):
-            strict.find(asked)
-    lenient = source(**{own: node})
-    assert lenient.find(asked) is NODE
+            find(strict, asked)
+    lenient = source(node=node, **{own: True})
+    assert find(lenient, asked) is NODE
     assert lenient.principal(asked).key == node.principal(None).key
 
 
 def test_a_wrong_token_is_refused_even_where_no_token_would_do():
-    node = NodeRoleSource(FakeMetadata())
-    lenient = source(without_role=node, static_pods=node)
+    node = NodeRoleSource(FakeCloud())
+    lenient = source(node=node, without_role=True, static_pods=True)
     for asked in (request(token(aud=["else"]), role=None), request("e30.e30.c2ln", role=None)):
         with pytest.raises(TokenRefusedError):
             lenient.principal(asked)
@@ -103,7 +103,7 @@ def test_everything_that_tells_identities_apart_is_in_the_key():
 
 def test_an_issuer_that_the_settings_name_must_be_the_tokens_own():
     custom = source(provider_arn="acs:ram::1111:oidc-provider/mine", issuer="https://mine")
-    assert custom.find(request(token(iss="https://mine")))
+    assert find(custom, request(token(iss="https://mine")))
     with pytest.raises(TokenRefusedError, match="another cluster"):
-        custom.find(request(token(iss="https://mine.example")))
-    assert source(issuer=ISSUER).find(request(token()))
+        find(custom, request(token(iss="https://mine.example")))
+    assert find(source(issuer=ISSUER), request(token()))

@@ -4,6 +4,7 @@ import pytest
 from acr_credential_provider.sources.sts_session import StsSessionSource
 from unit.cloud.safety import CANARY
 from unit.sources.contract import SourceContract
+from unit.sources.stage import find
 
 
 @pytest.fixture
@@ -39,10 +40,10 @@ class TestStsSession(SourceContract):
 
 def test_a_renewed_session_is_read_whole(session, tmp_path):
     source = session()
-    assert source.find(None).security_token == "a+b/c=="
+    assert find(source).security_token == "a+b/c=="
     for path in source.files():
         with open(path, "w") as file:
             file.write("new")
-    found = source.find(None)
+    found = find(source)
     assert (found.access_key_id, found.access_key_secret, found.security_token) == ("new", "new", "new")
     assert found.expires_in is None

@@ -3,12 +3,12 @@ from contextlib import contextmanager
 
 import pytest
 from acr_credential_provider.cache.cache_dirs import ensure
-from acr_credential_provider.cache.file_locks import FileLocks
+from acr_credential_provider.cache.cache_folder import CacheFolder
 from acr_credential_provider.cache.token_store import TokenStore
-from acr_credential_provider.fastpath.response_cache import ResponseCache
 from acr_credential_provider.model.cloud_credential import CloudCredential
 from acr_credential_provider.model.deadline import Deadline
 from acr_credential_provider.model.errors import RoleRefusedError
+from acr_credential_provider.tokens.local_state import FailureCache, LocalState
 from acr_credential_provider.tokens.sts_session_cache import StsSessionCache
 
 
@@ -28,18 +28,14 @@ class Bank:
 @pytest.fixture
 def opened(tmp_path):
     ensure(str(tmp_path))
+    cache = CacheFolder(str(tmp_path))
 
     @contextmanager
     def opened(machine="m", patience=0.2):
         with (
             TokenStore(f"{tmp_path}/store") as store,
             StsSessionCache(
-                store=store,
-                locks=FileLocks(f"{tmp_path}/locks"),
-                memos=ResponseCache(f"{tmp_path}/memo"),
-                patience=Deadline(patience),
-                machine=machine,
-                stamps=(),
+                LocalState(store, cache.locks, FailureCache(cache.responses), machine), waiting=Deadline(patience)
             ) as sessions,
         ):
             yield sessions

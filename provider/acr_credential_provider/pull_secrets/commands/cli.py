@@ -13,7 +13,6 @@ import threading
 import uuid
 from typing import TYPE_CHECKING
 
-from acr_credential_provider import settings as settings_file
 from acr_credential_provider.console.arguments import duration, namespaced_name
 from acr_credential_provider.console.command_line import CommandParser, folder_argument, path_argument
 from acr_credential_provider.pull_secrets.config.options import Options
@@ -24,6 +23,8 @@ from acr_credential_provider.pull_secrets.serving import json_logging
 from acr_credential_provider.pull_secrets.serving.default_reporter import DefaultReporter
 from acr_credential_provider.pull_secrets.tokens.token_fetcher import TokenFetcher, read_login_files
 from acr_credential_provider.pull_secrets.webhook.registration import SERVICE, ServiceReference
+from acr_credential_provider.settings import loader as settings_file
+from acr_credential_provider.settings.pull_secrets import PullSecrets
 
 from .dry_run import dry_run, line, told
 from .runtime import ListenAddress, Runtime
@@ -224,7 +225,7 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _uninstall(options: argparse.Namespace) -> int:
     api = KubeClient.find(kubeconfig=options.kubeconfig or "", context=options.context)
-    names = [*options.secret_name, settings_file.PullSecrets().secret_name]
+    names = [*options.secret_name, PullSecrets().secret_name]
     own = Options(namespace=options.namespace)
     undone = Undone()
     is_anything = False

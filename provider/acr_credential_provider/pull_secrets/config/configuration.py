@@ -21,7 +21,10 @@ from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.model.content import Content, EntryLogins
 from acr_credential_provider.pull_secrets.model.namespace_requests import content_for
 from acr_credential_provider.pull_secrets.model.registry_names import display_name, entry_of
-from acr_credential_provider.settings import ProviderSettings, PullSecrets, validate, validate_conversion, validate_for
+from acr_credential_provider.settings import ProviderSettings
+from acr_credential_provider.settings.deployment_target import validate_for
+from acr_credential_provider.settings.pull_secrets import PullSecrets
+from acr_credential_provider.settings.validation import validate, validate_conversion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from acr_credential_provider import settings as settings_file
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
 from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
 from acr_credential_provider.pull_secrets.model.selection import system_namespaces
+from acr_credential_provider.settings import loader as settings_file
 
 from .configuration import ABSENT, ActiveConfig, next_config, parse, role_of, text_of, write_keys
 

@@ -9,7 +9,7 @@ from .plan import Desired
 from .selection import selects_account
 
 if TYPE_CHECKING:
-    from acr_credential_provider.settings import PullSecrets
+    from acr_credential_provider.settings.pull_secrets import PullSecrets
 
     from .content import Content, EntryLogins
     from .owner_reference import Reference

@@ -15,7 +15,7 @@ from .eci_annotations import requests_of
 from .selection import is_left_out, selects_namespace
 
 if TYPE_CHECKING:
-    from acr_credential_provider.settings import PullSecrets
+    from acr_credential_provider.settings.pull_secrets import PullSecrets
 
     from .content import EntryLogins
     from .eci_annotations import InstanceRequest

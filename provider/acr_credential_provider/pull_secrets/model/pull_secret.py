@@ -15,7 +15,7 @@ from .names import ENDS_KEY, LABELS, SECRET_KEY, SECRET_TYPE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from acr_credential_provider.settings import PullSecrets
+    from acr_credential_provider.settings.pull_secrets import PullSecrets
 
     from .owner_reference import Reference
 

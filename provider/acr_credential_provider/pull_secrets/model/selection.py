@@ -15,7 +15,7 @@ from .names import SWITCH
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from acr_credential_provider.settings import LabelRequirement, PullSecrets, Selector
+    from acr_credential_provider.settings.pull_secrets import LabelRequirement, PullSecrets, Selector
 
     from .objects import Namespace, ServiceAccount
 

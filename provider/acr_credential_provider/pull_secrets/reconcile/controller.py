@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from acr_credential_provider.pull_secrets.model.owner_reference import Reference
     from acr_credential_provider.pull_secrets.model.reporter import ObjectRef, Reporter
     from acr_credential_provider.pull_secrets.tokens.token_renewer import Fetch
-    from acr_credential_provider.settings import PullSecrets
+    from acr_credential_provider.settings.pull_secrets import PullSecrets
     from acr_credential_provider.sources.basic_auth import BasicAuth
 
 LOG = logging.getLogger(__name__)

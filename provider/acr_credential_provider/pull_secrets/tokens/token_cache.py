@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from acr_credential_provider.model.authorization_token import AuthorizationGrant
-    from acr_credential_provider.settings import BasicAuthIdentity, ProviderSettings, Registry
+    from acr_credential_provider.settings import Identity, ProviderSettings, Registry
     from acr_credential_provider.sources.basic_auth import BasicAuth
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
@@ -76,8 +76,8 @@ class TokenCache:
         with self._lock:
             who = {}
             for registry in settings.registries:
-                fields = registry.model_dump_json(include={"identity", "assume_role", "token_duration", "endpoints"})
-                mine = told if registry.identity.kind == "accessKey" else ""
+                fields = repr((registry.identity, registry.assume_role, registry.token_duration, registry.acr_endpoint))
+                mine = told if registry.identity.key_files else ""
                 who[entry_of(registry)] = hashlib.sha256((fields + mine).encode()).hexdigest()[:16]
             changed = {entry for entry in who if self._who.get(entry) not in (None, who[entry])}
             self._failures = {e: each for e, each in self._failures.items() if e in who and e not in changed}
@@ -159,7 +159,7 @@ class TokenCache:
         """
         return [
             self._of_files(registry, registry.identity, read, on_failure)
-            if registry.identity.kind == "basicAuth"
+            if not registry.identity.traits.asks_cloud
             else self._of_token(registry)
             for registry in settings.registries
         ]
@@ -167,7 +167,7 @@ class TokenCache:
     def _of_files(
         self,
         registry: Registry,
-        identity: BasicAuthIdentity,
+        identity: Identity,
         read: Callable[[str, str], BasicAuth],
         on_failure: Callable[[Registry, CredentialProviderError], None],
     ) -> EntryLogins:
@@ -241,7 +241,7 @@ def _asked(settings: ProviderSettings) -> list[Registry]:
     """Return the entries that the cloud is asked for, each once."""
     asked: dict[str, Registry] = {}
     for registry in settings.registries:
-        if registry.identity.kind != "basicAuth":
+        if registry.identity.traits.asks_cloud:
             asked.setdefault(entry_of(registry), registry)
     return list(asked.values())
 

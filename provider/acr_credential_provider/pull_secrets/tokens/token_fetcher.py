@@ -6,14 +6,14 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from acr_credential_provider.cache.file_locks import FileLocks
+from acr_credential_provider.cache.cache_folder import CacheFolder
 from acr_credential_provider.cloud.transport import Transport
-from acr_credential_provider.fastpath.response_cache import ResponseCache
-from acr_credential_provider.model.deadline import Deadline
+from acr_credential_provider.model.deadline import Deadline, Deadlines
 from acr_credential_provider.model.errors import CredentialProviderError
 from acr_credential_provider.sources.basic_auth import read_basic_auth
 from acr_credential_provider.sources.secret_file import NOT_WRITTEN_BY_OTHERS
-from acr_credential_provider.tokens.endpoints import Tools
+from acr_credential_provider.tokens.endpoints import CloudAccess
+from acr_credential_provider.tokens.local_state import FailureCache, LocalState
 from acr_credential_provider.tokens.token_service import TokenService
 
 from .token_cache import Fetched
@@ -67,7 +67,7 @@ class TokenFetcher:
         *known* are the hosts that ACR listed last time: they still hold where it does not say them now.
         """
         cloud = self._cloud(settings)
-        region = cloud.reach.region(registry)
+        region = cloud.endpoints.region(registry)
         grant = cloud.grant(registry)
         if registry.domains or not registry.instance_id:
             return Fetched(grant, region, ())
@@ -80,19 +80,12 @@ class TokenFetcher:
         return Fetched(grant, region, hosts)
 
     def _cloud(self, settings: ProviderSettings) -> TokenService:
-        deadline = Deadline(self._seconds)
-        tools = Tools(
-            settings_path="",
-            store_folder="",
-            memos=ResponseCache(f"{self._folder}/memo"),
-            locks=FileLocks(f"{self._folder}/locks"),
-            deadline=deadline,
-            patience=deadline,
-            say_stage=str,
-            transport=self._transport,
-            forbidden=NOT_WRITTEN_BY_OTHERS,
+        cache, deadline = CacheFolder(self._folder), Deadline(self._seconds)
+        state = LocalState(
+            self._memory, cache.locks, FailureCache(cache.responses), "pull-secrets", forbidden=NOT_WRITTEN_BY_OTHERS
         )
-        return TokenService(settings, request=None, store=self._memory, machine="pull-secrets", tools=tools)
+        access = CloudAccess(Deadlines(deadline, deadline), transport=self._transport)
+        return TokenService(settings, None, state, access)
 
 
 def read_login_files(username_file: str, password_file: str) -> BasicAuth:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from acr_credential_provider.pull_secrets.model.owner_reference import Reference
     from acr_credential_provider.pull_secrets.model.pull_secret import PullSecretProvider
     from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
-    from acr_credential_provider.settings import PullSecrets, Webhook
+    from acr_credential_provider.settings.pull_secrets import PullSecrets, Webhook
 
     from .registration import ServiceReference
 

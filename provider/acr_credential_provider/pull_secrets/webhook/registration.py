@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from acr_credential_provider.pull_secrets.model.owner_reference import Reference
-    from acr_credential_provider.settings import Webhook
+    from acr_credential_provider.settings.pull_secrets import Webhook
 
 NAME = f"{PREFIX}-pull-secrets"
 SERVICE = f"{PREFIX}-webhook"

@@ -10,7 +10,7 @@ from acr_credential_provider.pull_secrets.model.dockerconfigjson import (
     has_logins,
     places,
 )
-from acr_credential_provider.settings import Registry
+from acr_credential_provider.settings.validation import from_document
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +18,8 @@ ROLE = {"kind": "nodeRole"}
 
 
 def registry(**fields):
-    return Registry.model_validate({"identity": ROLE, **fields})
+    document = {"apiVersion": "aliyun-acr-credential-provider/v1", "kind": "ProviderSettings"}
+    return from_document({**document, "registries": [{"identity": ROLE, **fields}]}).registries[0]
 
 
 def keys(*, listed=(), region="cn-hangzhou", **fields):

@@ -11,7 +11,7 @@ from acr_credential_provider.pull_secrets.model.names import SWITCH
 from acr_credential_provider.pull_secrets.model.namespace_requests import content_for, unmet
 from acr_credential_provider.pull_secrets.model.objects import Namespace, ServiceAccount
 from acr_credential_provider.pull_secrets.model.plan import ChangeAccount, CreateSecret, Observed, plan
-from acr_credential_provider.settings import PullSecrets
+from acr_credential_provider.settings.pull_secrets import PullSecrets
 
 SHOP = EntryLogins("cri-shop", "cn-hangzhou", (("shop.example", "u", "CANARYSECRET"),))
 LAB = EntryLogins("cri-lab", "cn-beijing", (("lab.example", "u", "p"),))

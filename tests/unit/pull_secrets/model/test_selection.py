@@ -2,7 +2,7 @@ import pytest
 from acr_credential_provider.pull_secrets.model.names import SWITCH
 from acr_credential_provider.pull_secrets.model.objects import Namespace, ServiceAccount
 from acr_credential_provider.pull_secrets.model.selection import selects_account, selects_namespace, system_namespaces
-from acr_credential_provider.settings import PullSecrets
+from acr_credential_provider.settings.pull_secrets import PullSecrets
 
 
 def wanted(**fields):

@@ -7,9 +7,9 @@ from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.model.reporter import NullReporter
 from acr_credential_provider.pull_secrets.reconcile.desired_state_builder import DesiredStateBuilder
 from acr_credential_provider.pull_secrets.tokens.token_cache import Fetched, TokenCache
-from acr_credential_provider.settings import ProviderSettings
+from acr_credential_provider.settings.validation import from_document
 
-SETTINGS = ProviderSettings.model_validate(
+SETTINGS = from_document(
     {
         "apiVersion": "aliyun-acr-credential-provider/v1",
         "kind": "ProviderSettings",

@@ -15,7 +15,7 @@ from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
 from acr_credential_provider.pull_secrets.model.reporter import NullReporter
 from acr_credential_provider.pull_secrets.reconcile.apply import Applier, ApplyResult
 from acr_credential_provider.pull_secrets.reconcile.workers import Workers
-from acr_credential_provider.settings import PullSecrets
+from acr_credential_provider.settings.pull_secrets import PullSecrets
 
 ENTRY = EntryLogins("cri-a", "cn-hangzhou", (("a.example", "u", "p"),))
 SNAPSHOT = DesiredState(

@@ -6,7 +6,7 @@ from acr_credential_provider.model.authorization_token import AuthorizationGrant
 from acr_credential_provider.model.errors import IdentityUnavailableError, RegistryRefusedError, ThrottledError
 from acr_credential_provider.pull_secrets.model.registry_names import display_name, entry_of
 from acr_credential_provider.pull_secrets.tokens.token_cache import Fetched, TokenCache
-from acr_credential_provider.settings import ProviderSettings
+from acr_credential_provider.settings.validation import from_document
 from acr_credential_provider.sources.basic_auth import BasicAuth
 
 ONE, TWO = "cri-0000000000000001", "cri-0000000000000002"
@@ -27,7 +27,7 @@ def registry(instance=ONE, **fields):
 
 def settings(*registries):
     document = {"apiVersion": "aliyun-acr-credential-provider/v1", "kind": "ProviderSettings"}
-    return ProviderSettings.model_validate({**document, "registries": list(registries or [registry(), registry(TWO)])})
+    return from_document({**document, "registries": list(registries or [registry(), registry(TWO)])})
 
 
 class World:

@@ -11,7 +11,7 @@ from acr_credential_provider.model.errors import CloudUnreachableError
 from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
 from acr_credential_provider.pull_secrets.serving.http_server import Request
 from acr_credential_provider.pull_secrets.webhook.admission import PATH, AdmissionHandler, BadReviewError, Review
-from acr_credential_provider.settings import PullSecrets, Webhook
+from acr_credential_provider.settings.pull_secrets import PullSecrets, Webhook
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,7 +11,7 @@ from acr_credential_provider.pull_secrets.webhook.registration import (
     trusts,
     warnings_about,
 )
-from acr_credential_provider.settings import Webhook
+from acr_credential_provider.settings.pull_secrets import Webhook
 
 HERE = ServiceReference("kube-system", "acr-hook")
 PEM = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
