@@ -200,12 +200,12 @@ def a_missing_audience_grant_stops_pods_alone_and_is_found_by_the_doctor(cluster
 
     step = "right to ask for tokens"
     found = examined(cluster, tenancy.shop.image("team-a/app"))
-    assert [name for name, each in found.items() if each["outcome"] == "failed"] == [step], found
+    assert [name for name, each in found.items() if each["status"] == "failed"] == [step], found
     for word in ("ClusterRole", f"resources: [{AUDIENCE}]", "request-serviceaccounts-token-audience", "system:nodes"):
         assert word in found[step]["remedy"]
 
     grant_audience(cluster)
-    assert examined(cluster, tenancy.shop.image("team-a/app"))[step]["outcome"] == "ok"
+    assert examined(cluster, tenancy.shop.image("team-a/app"))[step]["status"] == "ok"
     # The kubelet waits 10 s after the first failure, 20 s after the second.
     assert cluster.digest_of(pod, timeout=45, patient=True) == tenancy.shop.digest("team-a/app")
     assert tenancy.who_asked() == [(team.account, team.session)]
@@ -223,7 +223,7 @@ def the_right_to_tokens_may_be_given_for_single_service_accounts(cluster: Cluste
     image = tenancy.shop.image("team-a/app")
     for team, outcome in ((named, "ok"), (other, "failed")):
         found = examined(cluster, image, token=_token(cluster, team), role=team.account)[step]
-        assert found["outcome"] == outcome, found
+        assert found["status"] == outcome, found
     assert "try one with --token-file" in examined(cluster, image)[step]["remedy"]
 
 
@@ -275,7 +275,7 @@ def static_pods_and_those_without_a_role_get_the_nodes_where_the_settings_say_so
 
     tenancy.write_settings(**IDENTITY, staticPods="nodeRole")
     found = examined(cluster, tenancy.shop.image("team-a/app"))["ServiceAccount token"]
-    assert (found["outcome"], "also one that is refused as itself" in found["problem"]) == ("failed", True), found
+    assert (found["status"], "also one that is refused as itself" in found["detail"]) == ("failed", True), found
     cluster.kubelet.use_tokens(*tenancy.shop.hosts, alone=True, requireServiceAccount=False)
     static = cluster.start_static_pod(tenancy.shop.image("team-a/web"))
     assert cluster.digest_of(static, patient=True) == tenancy.shop.digest("team-a/web")
@@ -291,13 +291,13 @@ def the_doctor_walks_the_way_of_a_pod_with_its_token(cluster: Cluster) -> None:
     image = tenancy.shop.image("team-a/app")
     found = examined(cluster, image, token=_token(cluster, team), role=team.account)
     for step in ("ServiceAccount token", "right to ask for tokens", "STS endpoint", "identity", "token"):
-        assert found[step]["outcome"] == "ok", found
+        assert found[step]["status"] == "ok", found
     assert found["identity"]["detail"].endswith(f":role/{team.account}")
     assert tenancy.who_asked() == [(team.account, team.session)]
     found = examined(cluster, image, token=_token(cluster, other), role=team.account)
-    assert (found["identity"]["outcome"], "trust policy" in found["identity"]["remedy"]) == ("failed", True), found
+    assert (found["identity"]["status"], "trust policy" in found["identity"]["remedy"]) == ("failed", True), found
     found = examined(cluster, image, token=_token(cluster, team, "another"), role=team.account)
-    assert found["ServiceAccount token"]["problem"].endswith(f"is not for the audience {AUDIENCE}")
+    assert found["ServiceAccount token"]["detail"].endswith(f"is not for the audience {AUDIENCE}")
 
 
 def a_node_that_was_switched_keeps_its_old_images_open_until_they_are_removed(cluster: Cluster) -> None:
@@ -394,4 +394,4 @@ def examined(cluster: Cluster, image: str, *, token: str = "", role: str = "") -
     ran = cluster.node.run([str(cluster.plugin), *words], input=token.encode(), capture_output=True)
     assert ran.stderr == b"", ran.stderr
     assert not token or token.encode() not in ran.stdout
-    return {each["name"]: each for each in json.loads(ran.stdout)["steps"]}
+    return {each["name"]: each for each in json.loads(ran.stdout)["checks"]}

@@ -61,9 +61,9 @@ def doctor(request, reader, tmp_path):
         ended = program.run(b"", "doctor", "--cluster", "--kubeconfig", str(kubeconfig), "--output", "json", *words)
         assert SECRET.encode() not in ended.stdout + ended.stderr
         assert ended.stderr == b"", ended.stderr
-        steps = {each["name"]: each for each in ended.document["steps"]}
-        for each in ended.document["steps"]:
-            if each["outcome"] == "failed":  # it counts for more than a warning of the same check
+        steps = {each["name"]: each for each in ended.document["checks"]}
+        for each in ended.document["checks"]:
+            if each["status"] == "failed":  # it counts for more than a warning of the same check
                 steps[each["name"]] = each
         return ended.code, steps
 
@@ -114,12 +114,16 @@ def test_the_cause_of_each_failing_pull_is_found_on_a_real_cluster(api, doctor, 
     failing_pod(others[1], IMAGE, name="unlisted")
     code, found = doctor()
     assert code == 1
-    causes = {name: each["problem"] for name, each in found.items() if each["outcome"] == "failed"}
+    causes = {
+        name: f"{each.get('location', '')}: {each['detail']}"
+        for name, each in found.items()
+        if each["status"] == "failed"
+    }
     assert f"{namespace}/denied" in causes.pop("rights and images")
     assert f"{namespace}/own-list" in causes.pop("workloads' own pull secrets")
-    assert f"{namespace}/elsewhere" in causes.pop("region")
+    assert f"{namespace}/elsewhere" in causes.pop("registry entry")
     assert f"{others[0]}/early" in causes.pop("Pods before their pull secret")
-    assert f"{others[1]}/unlisted" in causes.pop("ServiceAccount list")
+    assert f"{others[1]}/unlisted" in causes.pop("ServiceAccount selected")
     assert causes == {}
 
 
@@ -128,15 +132,15 @@ def test_what_the_configuration_holds_wrong_is_told(doctor, configure):
     configure(**{"acr-registry-info": INFO + key + "- instanceId: <cri-instanceId>\n", "watch-namespace": "all"})
     code, found = doctor()
     assert code == 1
-    assert found["access keys"]["outcome"] == "warning"
-    assert "placeholder" in found["configuration's form"]["problem"]
-    assert "kube-system" in found["system namespaces"]["problem"]
+    assert found["access keys"]["status"] == "warning"
+    assert "placeholder" in found["configuration's form"]["detail"]
+    assert "kube-system" in found["system namespaces"]["location"]
 
 
 def test_without_the_configmap_that_is_what_is_told(doctor):
     code, found = doctor()
     assert code == 1
-    assert "nobody made the ConfigMap" in found["configuration"]["problem"]
+    assert "the ConfigMap does not exist" in found["configuration"]["detail"]
 
 
 def test_a_file_of_settings_serves_in_its_place(doctor, tmp_path, sandbox):
@@ -158,7 +162,7 @@ def test_native_settings_in_another_configmap_are_found_where_one_says(api, doct
     failing_pod(namespace, IMAGE, name="unlisted")
     _, found = doctor("--config-map", f"{namespace}/settings")
     assert found["configuration"]["detail"] == "1 registries"
-    assert f"{namespace}/unlisted" in found["ServiceAccount list"]["problem"]
+    assert f"{namespace}/unlisted" in found["ServiceAccount selected"]["location"]
 
 
 def test_who_may_read_nothing_is_told_which_right_is_missing(api, tmp_path):

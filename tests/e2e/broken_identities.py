@@ -34,7 +34,7 @@ def new_personal_edition_asked_for_tokens(world):
     world.registry |= {"instanceId": "", "domains": [world.image.partition("/")[0]]}
 
 
-@breaks("entry", "identity: kind: basicAuth")
+@breaks("registry entry", "identity: kind: basicAuth")
 def new_personal_edition_without_a_login(world):
     world.image = "crpi-a1b2c3.cn-hangzhou.personal.cr.aliyuncs.com/team/app"
     world.node.provider["matchImages"].append("*.*.personal.cr.aliyuncs.com")

@@ -109,13 +109,13 @@ def cache_that_is_a_file(world):
     world.cache.write_text("")
 
 
-@breaks("entry", "to domains of registries[0]")
+@breaks("registry entry", "to domains of registries[0]")
 def host_without_entry(world):
     world.node.provider["matchImages"].append("127.0.0.1:1")
     world.image = "127.0.0.1:1/team/app"
 
 
-@breaks("entry", "Correct region:")
+@breaks("registry entry", "Correct region:")
 def host_of_another_region(world):
     world.image = "sandbox-registry.cn-beijing.cr.aliyuncs.com/team/app"
 

@@ -19,7 +19,7 @@ STEPS = [
     "kubelet environment",
     "settings",
     "cache folder",
-    "entry",
+    "registry entry",
     "ServiceAccount token",
     "right to ask for tokens",
     "metadata service",

@@ -52,9 +52,9 @@ def test_the_vpc_and_the_public_endpoint_are_both_tried(sandbox, frozen, tmp_pat
         words = ["unshare", "--mount", "sh", "-ec", WITH_HOSTS, "sh", str(tmp_path / "hosts")]
         paths = ("--settings", str(frozen.settings), "--cache", str(frozen.cache), "--no-kubelet", "--output", "json")
         ended = frozen.run(b"", "doctor", sandbox.image, *paths, under=tuple(namespace.command(words)))
-    steps = {each["name"]: each for each in ended.document["steps"]}
-    assert [name for name, each in steps.items() if each["outcome"] == "failed"] == broken, steps
-    assert steps["ACR endpoint"]["problem" if broken else "detail"] == told
+    steps = {each["name"]: each for each in ended.document["checks"]}
+    assert [name for name, each in steps.items() if each["status"] == "failed"] == broken, steps
+    assert steps["ACR endpoint"]["detail"] == told
 
 
 WAYS = {"source": harness.source, "frozen": harness.frozen}
@@ -63,7 +63,7 @@ WAYS = {"source": harness.source, "frozen": harness.frozen}
 @pytest.mark.parametrize("way", WAYS)
 def test_on_a_healthy_node_every_step_is_ok(world, way):
     ended = world.doctor(WAYS[way])
-    outcomes = {each["name"]: each["outcome"] for each in ended.document["steps"]}
+    outcomes = {each["name"]: each["status"] for each in ended.document["checks"]}
     assert {name for name, outcome in outcomes.items() if outcome == "skipped"} == {
         "ServiceAccount token",
         "right to ask for tokens",
@@ -80,15 +80,13 @@ def test_the_nodes_role_and_the_hosts_that_acr_lists_are_tried(world):
     world.registry["identity"] = {"kind": "nodeRole"}
     del world.registry["region"]
     ended = world.doctor()
-    outcomes = {each["name"]: each["outcome"] for each in ended.document["steps"]}
+    outcomes = {each["name"]: each["status"] for each in ended.document["checks"]}
     assert outcomes["metadata service"] == "ok"
     assert ended.code == 0
 
 
 def told(ended):
-    return {
-        each["name"]: (each["outcome"], each.get("detail", each.get("problem"))) for each in ended.document["steps"]
-    }
+    return {each["name"]: (each["status"], each.get("detail")) for each in ended.document["checks"]}
 
 
 def test_each_hop_of_a_chain_is_told_and_asked_for_once_by_its_step(world):
@@ -135,7 +133,7 @@ def test_what_only_a_pod_can_show_is_skipped_with_that_reason(world, way):
         assert found[name][0] == "ok", found
     for name in ("identity", "token", "registry login", "plugin as the kubelet runs it"):
         assert found[name][0] == "skipped"
-        assert found[name][1].startswith("a pod's ServiceAccount asks")
+        assert found[name][1].startswith("only a pod's ServiceAccount may ask")
     assert f"team-a/*: acs:ram::{ACCOUNT}:role/pull-team-a; " in found["identity"][1]
     assert (ended.code, ended.document["healthy"]) == (0, True)
     assert world.sandbox.calls.count("AssumeRoleWithOIDC") == 0
@@ -250,12 +248,12 @@ def test_without_an_image_the_first_entry_is_tried(world):
 def test_where_no_kubelet_is_seen_the_rest_is_tried_all_the_same(world):
     world.node.kubelets = 0
     ended = world.doctor(harness.frozen, "--settings", str(world.settings), "--cache", str(world.cache))
-    assert ended.document["steps"][0] == {
+    assert ended.document["checks"][0] == {
         "name": "kubelet",
-        "outcome": "skipped",
-        "detail": "none is to be seen here (in a pod: hostPID and --host-root)",
+        "status": "skipped",
+        "detail": "no kubelet is seen here (in a pod: hostPID and --host-root)",
     }
-    assert ended.document["steps"][-2]["outcome"] == "ok"
+    assert ended.document["checks"][-2]["status"] == "ok"
     assert ended.code == 0
 
 
@@ -280,7 +278,7 @@ def test_from_a_pod_the_hosts_files_are_what_counts(sandbox, way, tmp_path, endp
     paths = ("--settings", str(program.settings), "--cache", str(program.cache))
     ended = program.run(b"", "doctor", sandbox.image, "--host-root", str(root), "--output", "json", *paths)
     assert ended.stderr == b""
-    failed = [each["name"] for each in ended.document["steps"] if each["outcome"] == "failed"]
+    failed = [each["name"] for each in ended.document["checks"] if each["status"] == "failed"]
     assert failed == (["DNS"] if endpoint else []), ended.stdout
     assert (root / "var/cache/acr").is_dir()
 
@@ -300,17 +298,19 @@ def test_a_disk_that_takes_nothing_is_told_and_keeps_nothing_of_the_try(world):
     words = ("--no-kubelet", "--settings", str(world.settings), "--cache", str(world.cache), world.image)
     program = harness.frozen(world.settings, world.cache)
     ended = program.run(b"", "doctor", "--output", "json", *words, under=("prlimit", "--fsize=8"))
-    (failed,) = (each for each in ended.document["steps"] if each["outcome"] == "failed")
+    (failed,) = (each for each in ended.document["checks"] if each["status"] == "failed")
     assert failed["name"] == "cache folder"
-    assert failed["problem"].startswith(f"nothing can be kept in {world.cache}: File too large")
+    assert failed["detail"].startswith(f"nothing can be kept in {world.cache}: File too large")
     assert [*(world.cache / "memo").iterdir()] == []
 
 
 def test_all_that_knows_an_identity_is_loaded_before_this_program_is_out_of_sight():
     code = """
 import sys; from pathlib import Path
-from acr_credential_provider import doctor, sources
-doctor.chroot("/")
+from acr_credential_provider import sources
+from acr_credential_provider.doctor import checks
+from acr_credential_provider.doctor.chroot import chroot
+chroot("/")
 folder = Path(sources.__file__).parent
 files = {each.stem for each in folder.glob("*.py")} - {"__init__", "interface"}  # the latter is types alone
 print(*(files - {name.rpartition(".")[2] for name in sys.modules}))

@@ -16,20 +16,25 @@ def world(sandbox, tmp_path):
         yield World(sandbox, tmp_path, api)
 
 
+def broken(ended):
+    return [each for each in ended.document["checks"] if each["status"] in ("failed", "no match")]
+
+
 @pytest.mark.parametrize("name", BREAKS)
 def test_the_first_broken_step_is_named_with_its_remedy(world, name):
     way, step, remedy = BREAKS[name]
     way(world)
     ended = world.doctor()
-    found = ended.document["steps"]
+    found = ended.document["checks"]
     assert [each["name"] for each in found] == STEPS
-    failed = [each for each in found if each["outcome"] == "failed"]
+    failed = broken(ended)
     assert [each["name"] for each in failed] == [step], found
     assert remedy in failed[0]["remedy"]
     at = STEPS.index(step)
-    assert {each["outcome"] for each in found[:at]} <= {"ok", "skipped"}
-    assert {each["outcome"] for each in found[at + 1 :]} <= {"not tried"}
-    assert (ended.code, ended.document["healthy"]) == (1, False)
+    assert {each["status"] for each in found[:at]} <= {"ok", "skipped"}
+    assert {(each["status"], each["detail"]) for each in found[at + 1 :]} <= {("not run", f"{step} failed")}
+    code = 3 if failed[0]["status"] == "no match" else 1
+    assert (ended.code, ended.document["healthy"]) == (code, False)
     assert world.sandbox.key.secret.encode() not in ended.stdout
 
 
@@ -51,8 +56,7 @@ def test_the_first_broken_step_is_named_with_its_remedy(world, name):
 def test_from_source_the_same_step_is_named(world, name):
     way, step, _ = BREAKS[name]
     way(world)
-    found = world.doctor(harness.source).document["steps"]
-    assert [each["name"] for each in found if each["outcome"] == "failed"] == [step]
+    assert [each["name"] for each in broken(world.doctor(harness.source))] == [step]
 
 
 CAUSES = {
@@ -96,5 +100,5 @@ def test_a_pull_tells_each_cause_with_the_remedy_that_the_doctor_has(world, caus
     assert error.startswith("error: ")
     assert told.startswith("remedy: ")
     assert remedy in told
-    (failed,) = (each for each in world.doctor().document["steps"] if each["outcome"] == "failed")
+    (failed,) = broken(world.doctor())
     assert remedy in failed["remedy"]

@@ -154,7 +154,7 @@ def test_doctor_and_explain_name_it_and_leave_it_alone(program, sandbox, tmp_pat
     assert f"the cache folder {foreign} was not made by this program" in doctor.stdout.decode()
     explained = program.run(b"", "explain", image_of(sandbox), *paths)
     assert explained.code == 0
-    assert f"note: the cache folder {foreign}" in explained.stderr.decode()
+    assert f"warning    cache folder: the cache folder {foreign} was not made" in explained.stdout.decode()
     assert state(foreign) == before
 
 

@@ -127,9 +127,7 @@ def world(sandbox, tmp_path):
 
 
 def told(ended):
-    return {
-        each["name"]: (each["outcome"], each.get("detail", each.get("problem"))) for each in ended.document["steps"]
-    }
+    return {each["name"]: (each["status"], each.get("detail")) for each in ended.document["checks"]}
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -75,7 +75,7 @@ class StsApi:
         self, transport: Transport, *, endpoints: Sequence[str], clock: Callable[[], float] = time.time
     ) -> None:
         self._transport = transport
-        self._endpoints = tuple(endpoints)
+        self.endpoints = tuple(endpoints)
         self._clock = clock
 
     def assume_role(self, role: WantedRole, *, caller: CloudCredential) -> CloudCredential:
@@ -115,7 +115,7 @@ class StsApi:
             date = server_time(response)
             return parse_session(session, now=now if date is None else date, longest=_LONGEST_SESSION)
 
-        credential = call_with_retry(self._endpoints, attempt, time_left=self._transport.time_left)
+        credential = call_with_retry(self.endpoints, attempt, time_left=self._transport.time_left)
         if credential is None:
             raise RoleRefusedError(f"the answer to {name} holds no valid session", remedy=REPORT)
         return credential

@@ -1,316 +1,47 @@
-"""What keeps a cluster's Pods from the pull secret they should have: values in, findings out.
+"""The checks of `doctor --cluster`: what keeps a cluster's Pods from the pull secret they should have.
 
-The usual causes, in the order in which a pull meets them. Only pulls that fail are
-explained; what is merely likely to fail later is a warning. Nothing here holds a secret.
+Only pulls that fail now are explained; what may fail later is a warning. Nothing here holds a secret.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.console.checks import FAILED, OK, SKIPPED, CheckResult
-from acr_credential_provider.model.acr_hosts import EnterpriseHost, recognise
+from acr_credential_provider.console.checks import CheckResult, CheckSkippedError, failed, run_checks, warning
+from acr_credential_provider.explain.no_match import no_match
 from acr_credential_provider.model.display_name import display_name
+from acr_credential_provider.model.image_reference import scope_of
 from acr_credential_provider.pull_secrets.model.eci_annotations import INSTANCES
 from acr_credential_provider.pull_secrets.model.names import HELPER
 from acr_credential_provider.settings.identity_kinds import OIDC
 
 from .failing_pulls import (
     ABSENT,
+    NO_ENTRY,
+    NO_SECRET,
+    NOT_SELECTED,
+    ON_PLUGIN_NODE,
+    OTHER_SECRETS,
     REFUSED,
+    UNCLEAR,
     UNREACHABLE,
-    account_of,
-    entries_for,
-    failing_pulls,
-    grouped,
-    is_covered,
-    pulls_by_plugin,
-    pulls_without_ours,
-    selected_pulls,
-    some,
-    unselected_pulls,
+    pod_names,
+    pulls_by,
 )
-from .snapshot import (
-    TOKEN_AUDIENCE,
-    SkippedError,
-    configuration_of,
-    has_projected_token,
-    is_controller,
-    is_ours,
-    is_pull_secret,
-    name_of,
-    namespace_of,
-    own_region,
-    plugin_nodes,
-    pull_secrets_of_accounts,
-    session_of,
-    settings_of,
-)
+from .snapshot import TOKEN_AUDIENCE, has_sts_token, is_controller, is_ours, name_of, namespace_of, spec_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+
+    from acr_credential_provider.console.checks import Check, Outcome
 
     from .snapshot import Cluster
 
-WARNING = "warning"
 USUAL_SESSION = 3600.0
-"""Seconds: the maximum session duration that a RAM role has unless somebody raised it."""
+"""Seconds: the maximum session duration of a RAM role until somebody raises it."""
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _TOO_LONG = "maximum session duration"
-"""Words that our own remedy for that refusal of STS has."""
-
-
-def run_cluster_checks(cluster: Cluster) -> list[CheckResult]:
-    """Return a finding or more for each check, in the order in which a pull meets them."""
-    findings: list[CheckResult] = []
-    for name, check in _CHECKS:
-        try:
-            found = list(check(name, cluster))
-        except SkippedError as reason:
-            found = [CheckResult(name, SKIPPED, detail=str(reason))]
-        findings += found or [CheckResult(name, OK)]
-    return findings
-
-
-# The configuration itself.
-
-
-def check_config_exists(name: str, cluster: Cluster) -> Iterator[CheckResult]:
-    """Tell when there is no configuration."""
-    if cluster.configuration is None:
-        yield CheckResult(
-            name,
-            FAILED,
-            problem="there is no configuration: nobody made the ConfigMap (usual: kube-system/acr-configuration)",
-            remedy="Make one with acr-registry-info, or say where it is: --config-map NAMESPACE/NAME, --settings FILE.",
-        )
-    elif cluster.settings is not None:
-        yield CheckResult(name, OK, detail=f"{len(cluster.settings.registries)} registries")
-
-
-def check_config_valid(name: str, cluster: Cluster) -> Iterator[CheckResult]:
-    """Tell what is wrong with the configuration."""
-    configuration = configuration_of(cluster)
-    for each in configuration.problems:
-        yield CheckResult(name, FAILED, problem=str(each), remedy=each.remedy)
-    for change in configuration.changes:
-        yield CheckResult(
-            name,
-            WARNING,
-            problem=change.what,
-            remedy="Write it as documented: copy the sample with its indentation (settings validate FILE).",
-        )
-
-
-def check_no_key_in_config(name: str, cluster: Cluster) -> Iterator[CheckResult]:
-    """Tell of access keys that anybody who reads the configuration can read."""
-    configuration = configuration_of(cluster)
-    places = {
-        "the ConfigMap": " ".join(configuration.data.values()),
-        f"the ConfigMap's annotation {_LAST_APPLIED}": configuration.annotations.get(_LAST_APPLIED, ""),
-    }
-    for place, text in places.items():
-        if "customaccesskeysecret" in text.lower():
-            yield CheckResult(
-                name,
-                WARNING,
-                problem=f"{place} holds an access key in clear text, for everyone who may read ConfigMaps",
-                remedy="Move it into a Secret (identity accessKey with files, settings convert --keys-directory), use "
-                "RRSA instead, and renew the key: whoever read it has it.",
-            )
-
-
-def check_system_namespaces_excluded(name: str, cluster: Cluster) -> Iterator[CheckResult]:
-    """Tell when the configuration selects system namespaces."""
-    configuration_of(cluster)
-    if cluster.system_namespaces:
-        yield CheckResult(
-            name,
-            WARNING,
-            problem=f"{', '.join(cluster.system_namespaces)}: ServiceAccounts of the system get the pull secret too",
-            remedy="Name the business namespaces in watch-namespace: with a login that is not good for them, public "
-            "images of the system cannot be pulled.",
-        )
-
-
-def check_session_valid(name: str, cluster: Cluster) -> Iterator[CheckResult]:
-    """Tell of roles whose session cannot be as long as it is asked for."""
-    settings = settings_of(cluster)
-    for event in cluster.events or ():
-        if _TOO_LONG in str(event.get("message", "")):
-            yield CheckResult(
-                name,
-                FAILED,
-                problem="STS refuses a session that is longer than its role allows",
-                remedy="Raise the role's maximum session duration in RAM (up to 43200 s), or lower expireDuration.",
-            )
-            break
-    for registry in settings.registries:
-        arn, seconds = session_of(registry)
-        if seconds > USUAL_SESSION:
-            yield CheckResult(
-                name,
-                WARNING,
-                problem=f"{display_name(registry)} asks for sessions of {seconds:.0f} s of {arn or 'its role'}",
-                remedy=f"Let the role's maximum session duration in RAM be {seconds:.0f} s or more (usual: 3600 s), or "
-                "STS refuses all of its sessions.",
-            )
-
-
-# Who works.
-
-
-def check_single_controller(name: str, cluster: Cluster) -> Iterator[CheckResult]:
-    """Tell when another controller keeps pull secrets too."""
-    if cluster.deployments is None:
-        raise SkippedError("this user may not list deployments")
-    helpers = [each for each in cluster.deployments if name_of(each) == HELPER and not is_ours(each)]
-    ours = [each for each in cluster.deployments if is_ours(each)]
-    running = [each for each in helpers if (each.get("spec") or {}).get("replicas", 1)]
-    if running and ours:
-        yield CheckResult(
-            name,
-            FAILED,
-            problem=f"{namespace_of(running[0])}/{HELPER} runs beside {namespace_of(ours[0])}/{name_of(ours[0])}: both "
-            "write the same ServiceAccounts",
-            remedy="Uninstall the add-on aliyun-acr-credential-helper, or start ours with --take-over first "
-            "(docs/migration.md).",
-        )
-    elif running:
-        yield CheckResult(name, OK, detail=f"{HELPER} keeps the pull secrets; ours does not run here")
-    elif ours:
-        yield CheckResult(name, OK, detail=f"{namespace_of(ours[0])}/{name_of(ours[0])}")
-    else:
-        yield CheckResult(
-            name,
-            WARNING,
-            problem="no pull-secrets controller runs in this cluster",
-            remedy="Deploy it where nodes have no plugin: docs/migration.md.",
-        )
-
-
-def check_rrsa_token_mounted(name: str, cluster: Cluster) -> Iterator[CheckResult]:
-    """Tell when the controller lacks the token that RRSA needs."""
-    settings = settings_of(cluster)
-    if not any(each.identity.traits.session_from == OIDC for each in settings.registries):
-        raise SkippedError("no entry uses RRSA")
-    if cluster.pods is None:
-        raise SkippedError("this user may not list pods")
-    controllers = [each for each in cluster.pods if is_controller(each)]
-    for pod in controllers:
-        if not has_projected_token(pod):
-            yield CheckResult(
-                name,
-                FAILED,
-                problem=f"{namespace_of(pod)}/{name_of(pod)} has no token for {TOKEN_AUDIENCE}: made before "
-                "RRSA was enabled, or without it",
-                remedy="Enable RRSA for the cluster (console: Cluster Information, Security and Auditing, which also "
-                "shows the OIDC provider's URL and ARN), then delete the Pod: its Deployment makes it anew.",
-            )
-    if not controllers:
-        raise SkippedError("no Pod of a controller was found")
-
-
-# The pulls that fail.
-
-
-def check_registry_entry_exists(name: str, cluster: Cluster) -> Iterator[CheckResult]:
-    """Tell of images that no registry entry serves."""
-    settings = settings_of(cluster)
-    own = own_region(cluster)
-    for host, pulls in grouped(failing_pulls(cluster), lambda pull: pull.image.partition("/")[0]).items():
-        system = recognise(host)
-        if entries_for(pulls[0], settings, own) or system is None:
-            continue
-        regions = sorted({each.region or own or "the cluster's own region" for each in settings.registries})
-        where = f" in {system.region}, and the entries are for {', '.join(regions)}"
-        is_elsewhere = isinstance(system, EnterpriseHost) and system.region not in regions
-        yield CheckResult(
-            name,
-            FAILED,
-            problem=f"{some(pulls)}: no entry is for {host}" + (where if is_elsewhere else ""),
-            remedy=f"Add an entry with its instanceId and regionId: {system.region} (another region is asked over the "
-            "public network).",
-        )
-
-
-def check_plugin_installed(name: str, cluster: Cluster) -> Iterator[CheckResult]:
-    """Tell of nodes without the plugin."""
-    for node, message in plugin_nodes(cluster, "False").items():
-        yield CheckResult(
-            name,
-            WARNING,
-            problem=f"the plugin on node {node} does not work: {message}",
-            remedy="See that node's Events and its agent's log; until then Pods there need pull secrets.",
-        )
-    for node, pulls in grouped(pulls_by_plugin(cluster), lambda pull: pull.node).items():
-        yield CheckResult(
-            name,
-            FAILED,
-            problem=f"{some(pulls)}: not pulled on node {node}, whose kubelet asks the plugin",
-            remedy=f"Run on that node: aliyun-acr-credential-provider doctor {pulls[0].shown_image}",
-        )
-
-
-def check_pull_secret_referenced(name: str, cluster: Cluster) -> Iterator[CheckResult]:
-    """Tell of Pods whose ServiceAccount does not name the pull secret."""
-    for (namespace, account), pulls in grouped(unselected_pulls(cluster), account_of).items():
-        problem = f"{some(pulls)}: ServiceAccount {namespace}/{account} is not among those that get a pull secret"
-        remedy = (
-            f"Add {account} to service-account and {namespace} to watch-namespace in acr-configuration, then restart "
-            "the workload."
-        )
-        asked = ",".join(dict.fromkeys(instance for pull in pulls for instance in pull.asks_for))
-        if asked:
-            problem += ", and ECI's annotation on a Pod asks for nothing outside of ECI"
-            remedy = (
-                f"Add {account} to service-account and {namespace} to watch-namespace in acr-configuration, then "
-                "restart the workload; or let the namespace ask: "
-                f"kubectl annotate namespace {namespace} {INSTANCES}={asked}"
-            )
-        yield CheckResult(name, FAILED, problem=problem, remedy=remedy)
-
-
-def check_no_overriding_secret(name: str, cluster: Cluster) -> Iterator[CheckResult]:
-    """Tell of Pods whose own imagePullSecrets replace the ServiceAccount's."""
-    for pulls in grouped(pulls_without_ours(cluster, is_own_list=True), lambda pull: pull.namespace).values():
-        yield CheckResult(
-            name,
-            FAILED,
-            problem=f"{some(pulls)}: the workload names imagePullSecrets of its own ({', '.join(pulls[0].secrets)}), "
-            "so that its ServiceAccount's are not used",
-            remedy="Remove imagePullSecrets from the workload's template, or add ours to them, and recreate the Pods. "
-            "On nodes with the kubelet plugin this does no harm.",
-        )
-
-
-def check_created_before_controller(name: str, cluster: Cluster) -> Iterator[CheckResult]:
-    """Tell of Pods that were made before their ServiceAccount had the pull secret."""
-    accounts = pull_secrets_of_accounts(cluster)
-    for pulls in grouped(pulls_without_ours(cluster, is_own_list=False), lambda pull: pull.namespace).values():
-        is_attached = any(is_pull_secret(each, cluster) for each in accounts.get(account_of(pulls[0]), ()))
-        if is_attached:
-            problem = "the Pod was created before its ServiceAccount had the pull secret, and is not given it later"
-            remedy = "Delete the Pods (kubectl rollout restart). Against the next time: webhook-configuration enable."
-        else:
-            problem = f"ServiceAccount {pulls[0].namespace}/{pulls[0].account} has no pull secret of ours yet"
-            remedy = "See why in the controller's Events and log (pull-secrets plan); then restart the workload."
-        yield CheckResult(name, FAILED, problem=f"{some(pulls)}: {problem}", remedy=remedy)
-
-
-def check_registry_reachable(name: str, cluster: Cluster) -> Iterator[CheckResult]:
-    """Tell of registries that do not answer."""
-    cut_off = [each for each in failing_pulls(cluster) if each.cause == UNREACHABLE and is_covered(each, cluster)]
-    for host, pulls in grouped(cut_off, lambda pull: pull.image.partition("/")[0]).items():
-        yield CheckResult(
-            name,
-            FAILED,
-            problem=f"{some(pulls)}: {host} cannot be reached from the node",
-            remedy="Check name resolution, routes and certificates there, and the instance's access control: the "
-            "public host needs Internet access, the -vpc host a VPC that the instance was told of.",
-        )
-
-
+"""A part of our own remedy for that refusal of STS, as it stands in Events."""
 _RIGHTS = (
     "Look whether the role or user has cr:GetAuthorizationToken and cr:PullRepository (docs/identities.md), and "
     "whether the image is of this account; another account's needs that account's role: assumeRoleARN."
@@ -318,31 +49,240 @@ _RIGHTS = (
 _IMAGE = "Look whether the image and tag exist, in this account, instance and region."
 
 
-def check_registry_access(name: str, cluster: Cluster) -> Iterator[CheckResult]:
-    """Tell of registries that refuse the login."""
-    with_ours = [each for each in selected_pulls(cluster) if any(is_pull_secret(one, cluster) for one in each.secrets)]
-    for (image, cause), pulls in grouped(with_ours, lambda pull: (pull.shown_image, pull.cause)).items():
-        what, remedy = {
-            REFUSED: ("the registry refuses {image} to the pull secret that the Pod has", f"{_RIGHTS} {_IMAGE}"),
-            ABSENT: ("the registry does not know {image}", _IMAGE),
-        }.get(cause, ("{image} is not pulled although the Pod has the pull secret", f"{_IMAGE} {_RIGHTS}"))
-        if cause != UNREACHABLE:
-            yield CheckResult(name, FAILED, problem=f"{some(pulls)}: {what.format(image=image)}", remedy=remedy)
+def run_cluster_checks(cluster: Cluster) -> list[CheckResult]:
+    """Return the results of all checks, in the order in which a pull meets them."""
+    return run_checks(_CHECKS, cluster, keep_going=True)
 
 
-_CHECKS: tuple[tuple[str, Callable[[str, Cluster], Iterator[CheckResult]]], ...] = (
-    ("configuration", check_config_exists),
-    ("configuration's form", check_config_valid),
-    ("access keys", check_no_key_in_config),
-    ("system namespaces", check_system_namespaces_excluded),
-    ("session duration", check_session_valid),
+# The configuration itself.
+
+
+def check_configuration_exists(cluster: Cluster) -> Outcome:
+    """Check that there is a configuration."""
+    if cluster.found_configuration is None:
+        return [
+            failed(
+                "there is no configuration: the ConfigMap does not exist (usual: kube-system/acr-configuration)",
+                remedy="Create one with acr-registry-info, or name it: --config-map NAMESPACE/NAME, --settings FILE.",
+            )
+        ]
+    settings = cluster.found_configuration.settings
+    return f"{len(settings.registries)} registries" if settings else ""
+
+
+def check_configuration_form(cluster: Cluster) -> Iterator[CheckResult]:
+    """Check that the configuration is valid, and was read as it is written."""
+    for problem in cluster.configuration.problems:
+        yield failed(
+            f"{problem.field} {problem.problem}".strip(), remedy=problem.remedy, location=f"line {problem.line}"
+        )
+    for change in cluster.configuration.changes:
+        yield warning(
+            change.what,
+            remedy="Write it as documented: copy the sample with its indentation (settings validate FILE).",
+            location=f"line {change.line}",
+        )
+
+
+def check_no_access_key(cluster: Cluster) -> Iterator[CheckResult]:
+    """Check that the ConfigMap shows no access key to its readers."""
+    configuration = cluster.configuration
+    texts = {
+        "the ConfigMap": " ".join(configuration.data.values()),
+        f"the ConfigMap's annotation {_LAST_APPLIED}": configuration.annotations.get(_LAST_APPLIED, ""),
+    }
+    for holder, text in texts.items():
+        if "customaccesskeysecret" in text.lower():
+            yield warning(
+                f"{holder} holds an access key in clear text, for everyone who may read ConfigMaps",
+                remedy="Move it into a Secret (identity accessKey with files, settings convert --keys-directory), or "
+                "use RRSA instead, and renew the key: its readers have it.",
+            )
+
+
+def check_system_namespaces(cluster: Cluster) -> Iterator[CheckResult]:
+    """Check that the configuration selects no system namespaces."""
+    if cluster.configuration and cluster.system_namespaces:
+        yield warning(
+            "ServiceAccounts of the system get the pull secret too",
+            remedy="Name the business namespaces in watch-namespace: with a login that is not good for them, public "
+            "images of the system cannot be pulled.",
+            location=", ".join(cluster.system_namespaces),
+        )
+
+
+def check_session_duration(cluster: Cluster) -> Iterator[CheckResult]:
+    """Check that roles allow the session duration that is asked for."""
+    registries = cluster.settings.registries
+    if any(_TOO_LONG in str(event.get("message", "")) for event in cluster.events or ()):
+        yield failed(
+            "STS refuses a session that is longer than its role allows",
+            remedy="Raise the role's maximum session duration in RAM (up to 43200 s), or lower expireDuration.",
+        )
+    for registry in registries:
+        asking = registry.assume_role[-1] if registry.assume_role else registry.identity
+        seconds = asking.session_duration or 0.0
+        if seconds > USUAL_SESSION:
+            yield warning(
+                f"{display_name(registry)} asks for sessions of {seconds:.0f} s of {asking.role_arn or 'its role'}",
+                remedy=f"Let the role's maximum session duration in RAM be {seconds:.0f} s or more (usual: 3600 s), or "
+                "STS refuses all of its sessions.",
+            )
+
+
+# The controllers.
+
+
+def check_single_controller(cluster: Cluster) -> Outcome:
+    """Check that one controller keeps the pull secrets."""
+    deployments = cluster.listed("deployments")
+    ours = [deployment for deployment in deployments if is_ours(deployment)]
+    helpers = [
+        deployment
+        for deployment in deployments
+        if name_of(deployment) == HELPER and not is_ours(deployment) and spec_of(deployment).get("replicas", 1)
+    ]
+    if helpers and ours:
+        problem = failed(
+            f"{namespace_of(helpers[0])}/{HELPER} runs beside {namespace_of(ours[0])}/{name_of(ours[0])}: both write "
+            "the same ServiceAccounts",
+            remedy="Uninstall the add-on aliyun-acr-credential-helper, or start ours with --take-over first "
+            "(docs/migration.md).",
+        )
+        return [problem]
+    if helpers:
+        return f"{HELPER} keeps the pull secrets; ours does not run here"
+    if ours:
+        return f"{namespace_of(ours[0])}/{name_of(ours[0])}"
+    remedy = "Deploy it where nodes have no plugin: docs/migration.md."
+    return [warning("no pull-secrets controller runs in this cluster", remedy=remedy)]
+
+
+def check_rrsa_token(cluster: Cluster) -> Iterator[CheckResult]:
+    """Check that the controller's Pods have the token that RRSA needs."""
+    if not any(registry.identity.traits.session_from == OIDC for registry in cluster.settings.registries):
+        raise CheckSkippedError("no entry uses RRSA")
+    controllers = [pod for pod in cluster.listed("pods") if is_controller(pod)]
+    if not controllers:
+        raise CheckSkippedError("no Pod of a controller was found")
+    for pod in controllers:
+        if not has_sts_token(pod):
+            yield failed(
+                f"it has no token for {TOKEN_AUDIENCE}: it was made before RRSA was enabled, or without it",
+                remedy="Enable RRSA for the cluster (console: Cluster Information, Security and Auditing, which also "
+                "shows the OIDC provider's URL and ARN), then delete the Pod: its Deployment makes it anew.",
+                location=f"{namespace_of(pod)}/{name_of(pod)}",
+            )
+
+
+# The pulls that fail, one cause each.
+
+
+def check_registry_reachable(cluster: Cluster) -> Iterator[CheckResult]:
+    """Check that nodes reach the registries."""
+    for (host,), pulls in pulls_by(cluster, UNREACHABLE, "host").items():
+        yield failed(
+            f"{host} cannot be reached from the node",
+            remedy="Check name resolution, routes and certificates there, and the instance's access control: the "
+            "public host needs Internet access, the -vpc host a VPC that is added to the instance.",
+            location=pod_names(pulls),
+        )
+
+
+def check_registry_entry(cluster: Cluster) -> Iterator[CheckResult]:
+    """Check that a registry entry serves each image of ACR."""
+    for pulls in pulls_by(cluster, NO_ENTRY, "host").values():
+        error = no_match(scope_of(pulls[0].image), cluster.registries)
+        yield failed(error.problem, remedy=error.remedy, location=pod_names(pulls))
+
+
+def check_node_plugin(cluster: Cluster) -> Iterator[CheckResult]:
+    """Check that the plugin works on nodes, and pulls."""
+    for node, condition in cluster.plugin_conditions.items():
+        if condition.get("status") == "False":
+            yield warning(
+                f"the plugin does not work: {condition.get('message', '')}",
+                remedy="See that node's Events and its agent's log; until then Pods there need pull secrets.",
+                location=f"node {node}",
+            )
+    for (node,), pulls in pulls_by(cluster, ON_PLUGIN_NODE, "node").items():
+        yield failed(
+            f"not pulled on node {node}, whose kubelet asks the plugin",
+            remedy=f"Run on that node: aliyun-acr-credential-provider doctor {pulls[0].shown_image}",
+            location=pod_names(pulls),
+        )
+
+
+def check_account_selected(cluster: Cluster) -> Iterator[CheckResult]:
+    """Check that the Pods' ServiceAccounts are selected for the pull secret."""
+    for (namespace, account), pulls in pulls_by(cluster, NOT_SELECTED, "namespace", "account").items():
+        problem = f"ServiceAccount {namespace}/{account} is not among those that get a pull secret"
+        remedy = (
+            f"Add {account} to service-account and {namespace} to watch-namespace in acr-configuration, then restart "
+            "the workload."
+        )
+        instances = ",".join(dict.fromkeys(instance for pull in pulls for instance in pull.instances))
+        if instances:
+            problem += ", and ECI's annotation on a Pod asks for nothing outside of ECI"
+            remedy = (
+                f"Add {account} to service-account and {namespace} to watch-namespace in acr-configuration, then "
+                "restart the workload; or let the namespace ask: "
+                f"kubectl annotate namespace {namespace} {INSTANCES}={instances}"
+            )
+        yield failed(problem, remedy=remedy, location=pod_names(pulls))
+
+
+def check_no_other_secrets(cluster: Cluster) -> Iterator[CheckResult]:
+    """Check that no workload's own imagePullSecrets replace its ServiceAccount's."""
+    cluster.listed("accounts")
+    for pulls in pulls_by(cluster, OTHER_SECRETS, "namespace").values():
+        yield failed(
+            f"the workload names imagePullSecrets of its own ({', '.join(pulls[0].secrets)}), so that its "
+            "ServiceAccount's are not used",
+            remedy="Remove imagePullSecrets from the workload's template, or add ours to them, and recreate the Pods. "
+            "On nodes with the kubelet plugin this does no harm.",
+            location=pod_names(pulls),
+        )
+
+
+def check_secret_before_pod(cluster: Cluster) -> Iterator[CheckResult]:
+    """Check that ServiceAccounts had the pull secret before their Pods were created."""
+    cluster.listed("accounts")
+    for (namespace, name), pulls in pulls_by(cluster, NO_SECRET, "namespace", "account").items():
+        if any(map(cluster.is_pull_secret, cluster.account_secrets(namespace, name))):
+            problem = "the Pod was created before its ServiceAccount had the pull secret, and is not given it later"
+            remedy = "Delete the Pods (kubectl rollout restart). Against the next time: webhook-configuration enable."
+        else:
+            problem = f"ServiceAccount {namespace}/{name} has no pull secret of ours yet"
+            remedy = "See why in the controller's Events and log (pull-secrets plan); then restart the workload."
+        yield failed(problem, remedy=remedy, location=pod_names(pulls))
+
+
+def check_rights_and_images(cluster: Cluster) -> Iterator[CheckResult]:
+    """Check that the registry accepts the pull secret for each image, and has the image."""
+    causes = {
+        REFUSED: ("the registry refuses {image} to the pull secret that the Pod has", f"{_RIGHTS} {_IMAGE}"),
+        ABSENT: ("the registry does not know {image}", _IMAGE),
+        UNCLEAR: ("{image} is not pulled although the Pod has the pull secret", f"{_IMAGE} {_RIGHTS}"),
+    }
+    for cause, (problem, remedy) in causes.items():
+        for (image,), pulls in pulls_by(cluster, cause, "shown_image").items():
+            yield failed(problem.format(image=image), remedy=remedy, location=pod_names(pulls))
+
+
+_CHECKS: tuple[Check[Cluster], ...] = (
+    ("configuration", check_configuration_exists),
+    ("configuration's form", check_configuration_form),
+    ("access keys", check_no_access_key),
+    ("system namespaces", check_system_namespaces),
+    ("session duration", check_session_duration),
     ("controllers", check_single_controller),
-    ("RRSA token", check_rrsa_token_mounted),
-    ("network", check_registry_reachable),
-    ("region", check_registry_entry_exists),
-    ("nodes' plugin", check_plugin_installed),
-    ("ServiceAccount list", check_pull_secret_referenced),
-    ("workloads' own pull secrets", check_no_overriding_secret),
-    ("Pods before their pull secret", check_created_before_controller),
-    ("rights and images", check_registry_access),
+    ("RRSA token", check_rrsa_token),
+    ("registry reachable", check_registry_reachable),
+    ("registry entry", check_registry_entry),
+    ("node plugin", check_node_plugin),
+    ("ServiceAccount selected", check_account_selected),
+    ("workloads' own pull secrets", check_no_other_secrets),
+    ("Pods before their pull secret", check_secret_before_pod),
+    ("rights and images", check_rights_and_images),
 )

@@ -1,13 +1,11 @@
-"""``doctor --cluster``: reads a cluster, changes nothing in it, and tells what keeps its Pods from pulling."""
+"""``doctor --cluster``: reads a cluster and changes nothing in it."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider import acr_configuration
-from acr_credential_provider.console.checks import FAILED, text, to_dict
-from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.console.checks import report
 from acr_credential_provider.pull_secrets.config.configuration import ParsedConfig, parse, text_of, unreadable
 from acr_credential_provider.pull_secrets.kube.operator_client import (
     CONFIG_MAP,
@@ -29,8 +27,8 @@ from acr_credential_provider.pull_secrets.model.selection import selects_account
 from acr_credential_provider.settings.loader import read
 
 from .checks import run_cluster_checks
-from .failing_pulls import is_of_interest
-from .snapshot import Cluster, Configuration, name_of
+from .failing_pulls import is_relevant
+from .snapshot import Cluster, Configuration, annotations_of, labels_of, name_of
 
 if TYPE_CHECKING:
     import argparse
@@ -42,38 +40,33 @@ if TYPE_CHECKING:
     from .snapshot import Object, Objects
 
 _NOWHERE = "/not-read-for-this"
-"""Where the key files of a converted acr-configuration would be: nobody asks the cloud here."""
+"""Where the key files of a converted acr-configuration would be: they are not used here."""
 
 
 def run(options: argparse.Namespace) -> int:
-    """Examine the cluster that *options* (kubeconfig, context, settings, output) name; return the exit code."""
+    """Check the cluster that *options* (kubeconfig, context, settings, output) name; return the exit code."""
     api = connect(options.kubeconfig or "", options.context)
-    namespace, slash, name = options.config_map.partition("/")
-    if not (namespace and slash and name):
-        raise ConfigurationError("--config-map names no ConfigMap", remedy="Write it as NAMESPACE/NAME.")
-    findings = run_cluster_checks(_look(api, options.settings, (namespace, name)))
-    as_json = options.output == "json"
-    print(json.dumps(to_dict(findings), indent=2) if as_json else text(findings))  # noqa: T201 - the command's output
-    return 1 if any(each.outcome == FAILED for each in findings) else 0
+    results = run_cluster_checks(_read_cluster(api, options.settings, options.config_map))
+    return report(results, as_json=options.output == "json")
 
 
-def _look(api: OperatorClient, settings: str, config_map: tuple[str, str]) -> Cluster:
-    """Return what is to be seen of the cluster; *settings* is a file to go by in place of *config_map*, or ""."""
-    judged, configuration = _configuration(api, settings, config_map)
-    wanted = judged.spec if judged is not None else None
-    registries = judged.settings.registries if judged is not None and judged.settings is not None else ()
-    entries = tuple(EntryLogins(each.instance_id, each.region or "", ()) for each in registries)
+def _read_cluster(api: OperatorClient, settings_path: str, config_map: tuple[str, str]) -> Cluster:
+    """Return what this user may see of the cluster; *settings_path*, if any, replaces *config_map*."""
+    parsed, configuration = _configuration(api, settings_path, config_map)
+    pull_secrets = parsed.spec if parsed is not None else None
+    registries = parsed.settings.registries if parsed is not None and parsed.settings is not None else ()
+    entries = tuple(EntryLogins(registry.instance_id, registry.region or "", ()) for registry in registries)
 
     def selects(namespace: Object, account: Object) -> bool:
-        return wanted is not None and _selects(wanted, entries, namespace, account)
+        return pull_secrets is not None and _selects(pull_secrets, entries, namespace, account)
 
     return Cluster(
         configuration,
         selects,
-        system_namespaces(wanted) if wanted is not None else (),
+        system_namespaces(pull_secrets) if pull_secrets is not None else (),
         namespaces=_list(api, NAMESPACE),
         accounts=_list(api, SERVICE_ACCOUNT),
-        pods=_list(api, POD, is_wanted=is_of_interest),
+        pods=_list(api, POD, is_wanted=is_relevant),
         deployments=_list(api, DEPLOYMENT),
         nodes=_list(api, NODE),
         events=_list(api, EVENT),
@@ -81,48 +74,45 @@ def _look(api: OperatorClient, settings: str, config_map: tuple[str, str]) -> Cl
 
 
 def _configuration(
-    api: OperatorClient, settings: str, config_map: tuple[str, str]
+    api: OperatorClient, settings_path: str, config_map: tuple[str, str]
 ) -> tuple[ParsedConfig | None, Configuration | None]:
-    """Return what the controller is told, judged; None and None where nobody told it anything."""
+    """Return the controller's configuration, parsed; None and None if it does not exist."""
     data: dict[str, str] = {}
     annotations: dict[str, str] = {}
-    missed: tuple[ConfigProblem, ...] = ()
-    if settings:
-        content = read(settings)
+    problems: tuple[ConfigProblem, ...] = ()
+    if settings_path:
+        content = read(settings_path)
     else:
-        found = api.find(CONFIG_MAP, config_map[1], config_map[0])
-        if found is None:
+        document = api.find(CONFIG_MAP, config_map[1], config_map[0])
+        if document is None:
             return None, None
-        data = found.get("data") or {}
-        annotations = (found.get("metadata") or {}).get("annotations") or {}
-        missed = unreadable(found.get("binaryData") or ())
+        data = document.get("data") or {}
+        annotations = annotations_of(document)
+        problems = unreadable(document.get("binaryData") or ())
         content = text_of(data)
-    judged = parse(content, role="nodeRole", keys_directory=_NOWHERE)
-    if missed:
-        judged = ParsedConfig(None, missed)
+    parsed = parse(content, role="nodeRole", keys_directory=_NOWHERE)
+    if problems:
+        parsed = ParsedConfig(None, problems)
     changes = []
     if acr_configuration.is_one(content):
         conversion = acr_configuration.convert(content, place="controller", keys_directory=_NOWHERE)
-        # In the cluster no key is moved anywhere: another check says what there is to say of keys.
-        changes = [each for each in conversion.changes if each.what != acr_configuration.KEY_MOVED]
-    return judged, Configuration(judged.settings, judged.problems, changes, data, annotations)
+        # Keys stay where they are in the cluster; another check warns of them.
+        changes = [change for change in conversion.changes if change.what != acr_configuration.KEY_MOVED]
+    return parsed, Configuration(parsed.settings, parsed.problems, changes, data, annotations)
 
 
-def _selects(wanted: PullSecrets, entries: tuple[EntryLogins, ...], namespace: Object, account: Object) -> bool:
-    place = Namespace(name_of(namespace), labels=_of(namespace, "labels"), annotations=_of(namespace, "annotations"))
-    labels, annotations = _of(account, "labels"), _of(account, "annotations")
-    return content_for(place, wanted, Content.of(b""), entries) is not None and selects_account_named(
-        wanted, name_of(account), labels, annotations
+def _selects(pull_secrets: PullSecrets, entries: tuple[EntryLogins, ...], namespace: Object, account: Object) -> bool:
+    labels, annotations = labels_of(namespace), annotations_of(namespace)
+    content = content_for(
+        Namespace(name_of(namespace), labels=labels, annotations=annotations), pull_secrets, Content.of(b""), entries
+    )
+    return content is not None and selects_account_named(
+        pull_secrets, name_of(account), labels_of(account), annotations_of(account)
     )
 
 
-def _of(found: Object, what: str) -> dict[str, str]:
-    metadata: dict[str, Any] = found.get("metadata") or {}
-    return metadata.get(what) or {}
-
-
 def _list(api: OperatorClient, kind: Kind, *, is_wanted: Callable[[dict[str, Any]], bool] = bool) -> Objects:
-    """Return all objects of a *kind*, None where this user may not see them: the checks that need them say so."""
+    """Return all objects of a *kind*, None if this user may not list them."""
     try:
         return api.list(kind, is_wanted=is_wanted)
     except ForbiddenError:

@@ -1,10 +1,12 @@
-"""What a cluster looked like when it was read, and what the doctor asks of that. Values alone, none a secret."""
+"""A cluster as it was when it was read, and questions about its objects. Values alone, none of them a secret."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from acr_credential_provider.console.checks import CheckSkippedError
 from acr_credential_provider.pull_secrets.model.names import HELPER, HELPER_SECRETS, PREFIX, is_name
 
 if TYPE_CHECKING:
@@ -16,21 +18,21 @@ if TYPE_CHECKING:
 
     Object = Mapping[str, Any]
     Objects = Sequence[Object] | None
-    """None: who asks may not list them."""
+    """None: this user may not list them."""
 
 TOKEN_AUDIENCE = "sts.aliyuncs.com"  # noqa: S105 - a host
-_REGION_LABELS = ("topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region")
 PLUGIN_CONDITION = "ACRCredentialProviderReady"
-"""The condition by which the node's agent tells whether the kubelet there uses the plugin."""
+"""The node condition in which the agent reports whether the kubelet uses the plugin."""
 COMPONENT = "pull-secrets"
-"""What the labels call the controller."""
+"""The controller's component label."""
+_REGION_LABELS = ("topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region")
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What the controller goes by: *settings* (None: nothing usable), what is wrong, and what was read otherwise.
+    """The controller's *settings* (None: not usable), its problems, and what was repaired as it was read.
 
-    *annotations* and *data* are of the ConfigMap that it came from, if it came from one.
+    *annotations* and *data* are of its ConfigMap, if it came from one.
     """
 
     settings: ProviderSettings | None
@@ -40,14 +42,17 @@ class Configuration:
     annotations: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Cluster:
-    """What was read of a cluster. *selects* says whether (namespace, ServiceAccount) are to have the pull secret."""
+    """What was read of a cluster.
 
-    configuration: Configuration | None
+    *selects* is true for a (namespace, ServiceAccount) that should have the pull secret, *system_namespaces* are those
+    of the system that are selected.
+    """
+
+    found_configuration: Configuration | None
     selects: Callable[[Object, Object], bool]
     system_namespaces: Sequence[str] = ()
-    """Namespaces of the system that are selected."""
     namespaces: Objects = None
     accounts: Objects = None
     pods: Objects = None
@@ -56,103 +61,125 @@ class Cluster:
     events: Objects = None
 
     @property
-    def settings(self) -> ProviderSettings | None:
-        """The settings, if there are any that can be used."""
-        return self.configuration.settings if self.configuration else None
+    def configuration(self) -> Configuration:
+        """The configuration; raises `CheckSkippedError`."""
+        if self.found_configuration is None:
+            raise CheckSkippedError("no configuration")
+        return self.found_configuration
+
+    @property
+    def settings(self) -> ProviderSettings:
+        """The settings; raises `CheckSkippedError` when none can be used."""
+        if self.found_configuration is None or self.found_configuration.settings is None:
+            raise CheckSkippedError("no usable configuration")
+        return self.found_configuration.settings
+
+    def listed(self, plural: str) -> Sequence[Object]:
+        """Return the objects of a kind, a field of this class; raise `CheckSkippedError` if they may not be listed."""
+        objects: Objects = getattr(self, plural)
+        if objects is None:
+            raise CheckSkippedError(f"this user may not list {plural.replace('accounts', 'serviceaccounts')}")
+        return objects
+
+    @cached_property
+    def registries(self) -> list[Registry]:
+        """The registry entries; those without a region have that of the cluster's nodes, if it is known."""
+        nodes = [labels_of(node) for node in self.nodes or ()]
+        own = next((str(labels[name]) for labels in nodes for name in _REGION_LABELS if labels.get(name)), "")
+        return [
+            registry if registry.region or not own else replace(registry, region=own)
+            for registry in self.settings.registries
+        ]
+
+    @cached_property
+    def plugin_conditions(self) -> dict[str, Object]:
+        """The nodes with an agent, each with the condition that it reports of the plugin there."""
+        return {
+            name_of(node): condition
+            for node in self.nodes or ()
+            for condition in (node.get("status") or {}).get("conditions") or ()
+            if condition.get("type") == PLUGIN_CONDITION
+        }
+
+    @cached_property
+    def _objects(self) -> dict[tuple[str, str], Object]:
+        objects = (*(self.namespaces or ()), *(self.accounts or ()))
+        return {(namespace_of(item), name_of(item)): item for item in objects}
+
+    def is_selected(self, namespace: str, account: str) -> bool:
+        """True if a ServiceAccount should have the pull secret."""
+        bare_namespace: Object = {"metadata": {"name": namespace}}
+        bare_account: Object = {"metadata": {"name": account, "namespace": namespace}}
+        return self.selects(
+            self._objects.get(("", namespace), bare_namespace), self._objects.get((namespace, account), bare_account)
+        )
+
+    def account_secrets(self, namespace: str, account: str) -> tuple[str, ...]:
+        """Return the names of a ServiceAccount's pull secrets."""
+        return secret_names(self._objects.get((namespace, account), {}).get("imagePullSecrets"))
+
+    def is_pull_secret(self, name: str) -> bool:
+        """True if *name* is of a Secret that a controller keeps for ACR: ours, or the helper's."""
+        return (
+            name in HELPER_SECRETS
+            or name.startswith("acr-credential")
+            or (self.settings.pull_secrets is not None and name == self.settings.pull_secrets.secret_name)
+        )
 
 
-class SkippedError(Exception):
-    """A check does not apply, or what it needs may not be read."""
+def _metadata(item: Object) -> Object:
+    return item.get("metadata") or {}
 
 
-def configuration_of(cluster: Cluster) -> Configuration:
-    """Return the cluster's configuration; raise `SkippedError`."""
-    if cluster.configuration is None:
-        raise SkippedError("no configuration")
-    return cluster.configuration
+def labels_of(item: Object) -> dict[str, str]:
+    """Return the labels of *item*."""
+    return _metadata(item).get("labels") or {}
 
 
-def settings_of(cluster: Cluster) -> ProviderSettings:
-    """Return the settings; raise `SkippedError` when none can be used."""
-    if cluster.settings is None:
-        raise SkippedError("no usable configuration")
-    return cluster.settings
+def annotations_of(item: Object) -> dict[str, str]:
+    """Return the annotations of *item*."""
+    return _metadata(item).get("annotations") or {}
 
 
-def plugin_nodes(cluster: Cluster, status: str) -> dict[str, str]:
-    """Return the nodes whose agent says *status* (True, False) of the plugin there, each with what it says."""
-    return {
-        name_of(node): str(condition.get("message", ""))
-        for node in cluster.nodes or ()
-        for condition in (node.get("status") or {}).get("conditions") or ()
-        if condition.get("type") == PLUGIN_CONDITION and condition.get("status") == status
-    }
+def spec_of(item: Object) -> Object:
+    """Return the spec of *item*."""
+    return item.get("spec") or {}
 
 
-def pull_secrets_of_accounts(cluster: Cluster) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Return the pull secrets of each ServiceAccount."""
-    if cluster.accounts is None:
-        raise SkippedError("this user may not list serviceaccounts")
-    return {(namespace_of(each), name_of(each)): names_in(each.get("imagePullSecrets")) for each in cluster.accounts}
+def name_of(item: Object) -> str:
+    """Return the name of *item*."""
+    return str(_metadata(item).get("name", ""))
 
 
-def names_in(references: Sequence[Object] | None) -> tuple[str, ...]:
+def namespace_of(item: Object) -> str:
+    """Return the namespace of *item*."""
+    return str(_metadata(item).get("namespace", ""))
+
+
+def secret_names(references: Sequence[Object] | None) -> tuple[str, ...]:
     """Return the names in a list of imagePullSecrets; an entry that no Secret can have as its name is left out."""
-    names = [str((each or {}).get("name") or "") for each in references or ()]
-    return tuple(each for each in names if is_name(each))
-
-
-def is_pull_secret(name: str, cluster: Cluster) -> bool:
-    """Say whether *name* is of a Secret that a controller keeps for ACR: ours, or the helper's."""
-    section = getattr(cluster.settings, "pull_secrets", None)
-    return name in HELPER_SECRETS or name.startswith("acr-credential") or name == getattr(section, "secret_name", "")
-
-
-def own_region(cluster: Cluster) -> str:
-    """Return the region of the cluster's nodes, "" when none says."""
-    for node in cluster.nodes or ():
-        labels = (node.get("metadata") or {}).get("labels") or {}
-        for label in _REGION_LABELS:
-            if labels.get(label):
-                return str(labels[label])
-    return ""
-
-
-def session_of(registry: Registry) -> tuple[str, float]:
-    """Return the role whose session asks ACR, and its life in seconds."""
-    session = registry.assume_role[-1] if registry.assume_role else registry.identity
-    return session.role_arn or "", session.session_duration or 0.0
+    names = [str((reference or {}).get("name") or "") for reference in references or ()]
+    return tuple(name for name in names if is_name(name))
 
 
 def is_controller(pod: Object) -> bool:
-    """Say whether *pod* is of a controller that asks ACR, the helper's or ours."""
-    owners = (pod.get("metadata") or {}).get("ownerReferences") or ()
-    is_of_daemon_set = any(each.get("kind") == "DaemonSet" for each in owners)
-    account = (pod.get("spec") or {}).get("serviceAccountName")
-    return not is_of_daemon_set and (account == HELPER or is_ours(pod))
+    """True if *pod* is of a pull-secrets controller, the helper's or ours."""
+    owners = _metadata(pod).get("ownerReferences") or ()
+    is_of_daemon_set = any(owner.get("kind") == "DaemonSet" for owner in owners)
+    return not is_of_daemon_set and (spec_of(pod).get("serviceAccountName") == HELPER or is_ours(pod))
 
 
-def has_projected_token(pod: Object) -> bool:
-    """Say whether *pod* has a ServiceAccount token for STS."""
-    return any(
-        ((source.get("serviceAccountToken") or {}).get("audience")) == TOKEN_AUDIENCE
-        for volume in (pod.get("spec") or {}).get("volumes") or ()
-        for source in (volume.get("projected") or {}).get("sources") or ()
-    )
-
-
-def is_ours(found: Object) -> bool:
-    """Say whether *found* carries the labels of our own controller, which is not all that we may run in a cluster."""
-    labels = (found.get("metadata") or {}).get("labels") or {}
+def is_ours(item: Object) -> bool:
+    """True if *item* carries the labels of our own controller: we may run other components in a cluster."""
+    labels = labels_of(item)
     component = labels.get("app.kubernetes.io/component", COMPONENT)
     return bool(labels.get("app.kubernetes.io/name") == PREFIX and component == COMPONENT)
 
 
-def name_of(found: Object) -> str:
-    """Return the name of an object."""
-    return str((found.get("metadata") or {}).get("name", ""))
-
-
-def namespace_of(found: Object) -> str:
-    """Return the namespace of an object."""
-    return str((found.get("metadata") or {}).get("namespace", ""))
+def has_sts_token(pod: Object) -> bool:
+    """True if *pod* mounts a ServiceAccount token for STS."""
+    return any(
+        (source.get("serviceAccountToken") or {}).get("audience") == TOKEN_AUDIENCE
+        for volume in spec_of(pod).get("volumes") or ()
+        for source in (volume.get("projected") or {}).get("sources") or ()
+    )

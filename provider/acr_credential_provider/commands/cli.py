@@ -12,13 +12,11 @@ import os
 import sys
 import time
 
-from acr_credential_provider.cache.cache_dirs import is_there
-from acr_credential_provider.cache.cache_folder import NOWHERE
-from acr_credential_provider.console.arguments import add_paths
+from acr_credential_provider.console.arguments import add_paths, namespaced_name
 from acr_credential_provider.console.command_line import CommandParser, file_or_stdin, folder_argument, path_argument
-from acr_credential_provider.exec.watchdog import note, report
+from acr_credential_provider.exec.watchdog import report
 from acr_credential_provider.fastpath.lookup import API_VERSIONS, LARGEST_REQUEST, SETTINGS
-from acr_credential_provider.model.errors import CacheUnsafeError, ConfigurationError, CredentialProviderError
+from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
 from acr_credential_provider.version import VERSION
 
 from . import cache, settings
@@ -121,7 +119,7 @@ def _parser() -> CommandParser:
     add_paths(get)
     get.set_defaults(run=_reject_tty)
 
-    explain = commands.add_parser("explain", help="say which answer an image would get and why; asks nobody")
+    explain = commands.add_parser("explain", help="say which answer an image would get and why: offline")
     explain.add_argument("image", metavar="IMAGE")
     add_paths(explain)
     explain.add_argument("--output", choices=("text", "json"), default="text")
@@ -157,6 +155,7 @@ def _add_doctor(doctor: argparse.ArgumentParser) -> None:
     doctor.add_argument("--context", default="", help="with --cluster")
     doctor.add_argument(
         "--config-map",
+        type=namespaced_name,
         default="kube-system/acr-configuration",
         metavar="NAMESPACE/NAME",
         help="with --cluster: where the controller's configuration is (default: kube-system/acr-configuration)",
@@ -199,46 +198,34 @@ def _version(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from acr_credential_provider import explain  # noqa: PLC0415 - a pull's whole path, for this command alone
+    from acr_credential_provider.console import checks  # noqa: PLC0415 - a pull's whole path, for this command alone
+    from acr_credential_provider.explain.checks import explain  # noqa: PLC0415
 
-    found = explain.explain(options.image, settings_path=options.settings, cache=_readable(options.cache))
-    as_json = options.output == "json"
-    print(json.dumps(explain.to_dict(found), indent=2) if as_json else explain.text(found))  # noqa: T201
-    return {explain.FAILURE: 1, explain.NOTHING: 3}.get(found.answer, 0)
-
-
-def _readable(cache: str) -> str:
-    """Return *cache*, or a folder with nothing in it where a pull would not use *cache*, which is said on stderr."""
-    try:
-        is_there(cache)
-    except CacheUnsafeError as error:
-        note(error)
-    except OSError:  # this user may not even see it
-        pass
-    else:
-        return cache
-    return NOWHERE
+    results = explain(options.image, settings_path=options.settings, cache=options.cache)
+    return checks.report(results, as_json=options.output == "json")
 
 
 def _doctor(options: argparse.Namespace) -> int:
     if options.cluster:
         return _doctor_of_the_cluster(options)
-    from acr_credential_provider import doctor  # noqa: PLC0415 - a pull's whole path, for this command alone
-    from acr_credential_provider.console import checks  # noqa: PLC0415 - a pull's whole path, for this command alone
-    from acr_credential_provider.doctor.token_attributes import PodIdentity  # noqa: PLC0415
+    from acr_credential_provider.console.checks import report, run_checks  # noqa: PLC0415 - for this command alone
+    from acr_credential_provider.doctor.checks import CHECKS  # noqa: PLC0415
+    from acr_credential_provider.doctor.chroot import chroot  # noqa: PLC0415
+    from acr_credential_provider.doctor.context import DoctorContext, PodIdentity  # noqa: PLC0415
 
     pod = None
     if options.token_file:
         pod = PodIdentity(_token(options.token_file), dict(options.service_account_annotation))
-    examination = doctor.Doctor(
-        options.image, settings=options.settings, cache=options.cache, wants_kubelet=not options.no_kubelet, pod=pod
+    context = DoctorContext(
+        options.image,
+        settings_path=options.settings,
+        cache=options.cache,
+        use_kubelet=not options.no_kubelet,
+        pod=pod,
     )
     if options.host_root:
-        doctor.chroot(options.host_root)
-    found = checks.run_checks(examination.checks())
-    as_json = options.output == "json"
-    print(json.dumps(checks.to_dict(found), indent=2) if as_json else checks.text(found))  # noqa: T201
-    return 1 if any(each.outcome == checks.FAILED for each in found) else 0
+        chroot(options.host_root)
+    return report(run_checks(CHECKS, context), as_json=options.output == "json")
 
 
 def _token(path: str) -> str:

@@ -1,1 +1,1 @@
-"""What the command lines share: arguments, check results, build information. Imports settings and below."""
+"""Shared by the command lines: arguments, checks and their results, build information. Imports settings and below."""

@@ -1,4 +1,4 @@
-"""What our command lines share: kinds of arguments, and the two paths that most commands take."""
+"""Kinds of arguments, and the two paths that most commands take."""
 
 from __future__ import annotations
 

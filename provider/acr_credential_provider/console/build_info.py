@@ -1,4 +1,4 @@
-"""What this program was made of: written down when it was frozen, found out when it runs from source."""
+"""The versions of this program and its parts, from a file when it is frozen."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ FILE = "build-info.json"
 def build_info() -> dict[str, Any]:
     """Return version, commit, architecture, the versions of Python, OpenSSL, SQLite and the C library, and packages.
 
-    The values are texts, but for ``packages``, which is versions by name. From source the
-    commit is not known ("").
+    All are texts except ``packages``, a dict of versions by name. The commit is "" when run from source.
     """
-    folder = getattr(sys, "_MEIPASS", "")  # PyInstaller's name for where a frozen program's files are
+    folder = getattr(sys, "_MEIPASS", "")  # the files of a program that PyInstaller froze
     if folder:
         with open(os.path.join(folder, FILE), encoding="utf-8") as file:
-            told: dict[str, Any] = json.load(file)
-        return told
+            frozen: dict[str, Any] = json.load(file)
+        return frozen
     import sqlite3  # noqa: PLC0415 - for one command
     import ssl  # noqa: PLC0415
     from importlib import metadata  # noqa: PLC0415

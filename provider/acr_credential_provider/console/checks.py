@@ -1,75 +1,126 @@
-"""What a doctor does and says: steps that are tried in order, and what became of each."""
+"""Checks of `explain`, `doctor` and `doctor --cluster`: one kind of result, one runner, one form as text and as JSON.
+
+A check is a name and a function of what is examined. The function returns the detail of a check that is ok, or yields
+results of its own (none: it is ok), or raises. The runner gives every result the name of its check.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from acr_credential_provider.model.errors import CredentialProviderError
+from acr_credential_provider.model.deadline import Deadline
+from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-OK, FAILED, SKIPPED, NOT_TRIED = "ok", "failed", "skipped", "not tried"
+    Subject = TypeVar("Subject")
+    Outcome = str | Iterable["CheckResult"]
+    Check = tuple[str, Callable[[Subject], Outcome]]
+
+OK, WARNING, SKIPPED, NO_MATCH, FAILED, NOT_RUN = "ok", "warning", "skipped", "no match", "failed", "not run"
+SECONDS = 300.0
+"""For all checks together; none begins later."""
 
 
-class SkippedError(Exception):
-    """This step does not apply here; its text says why."""
+class CheckSkippedError(Exception):
+    """The check does not apply, or what it needs is not there; the text says why."""
+
+    def __init__(self, reason: str, *, remedy: str = "") -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing to try; *run* returns what it saw, raises `CredentialProviderError` or `SkippedError`."""
-
-    name: str
-    run: Callable[[], str]
+class NoMatchError(ConfigurationError):
+    """No registry entry of the settings serves the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What became of a step: ``ok`` and what was *seen*, ``failed``, ``skipped`` and why, or ``not tried``."""
+    """The result of a check: its status, what was seen or is wrong, what to do about it, and where."""
 
     name: str
-    outcome: str
+    status: str
     detail: str = ""
-    problem: str = ""
     remedy: str = ""
+    location: str = ""
 
 
-def run_checks(steps: Iterable[Check]) -> list[CheckResult]:
-    """Try *steps* in order until one fails; those after it are not tried."""
-    findings: list[CheckResult] = []
-    is_broken = False
-    for step in steps:
-        if is_broken:
-            findings.append(CheckResult(step.name, NOT_TRIED))
+def failed(detail: str, *, remedy: str, location: str = "") -> CheckResult:
+    """Return the result of a check that failed."""
+    return CheckResult("", FAILED, detail, remedy, location)
+
+
+def warning(detail: str, *, remedy: str, location: str = "") -> CheckResult:
+    """Return a result that keeps nothing from working."""
+    return CheckResult("", WARNING, detail, remedy, location)
+
+
+def run_checks(
+    checks: Sequence[Check[Subject]], subject: Subject, *, keep_going: bool = False, seconds: float = SECONDS
+) -> list[CheckResult]:
+    """Run *checks* on *subject* in order, until one fails unless *keep_going*; none begins after *seconds*."""
+    deadline = Deadline(seconds)
+    results: list[CheckResult] = []
+    blocker = ""
+    for name, check in checks:
+        if blocker:
+            results.append(CheckResult(name, NOT_RUN, blocker))
             continue
-        try:
-            findings.append(CheckResult(step.name, OK, detail=step.run()))
-        except SkippedError as reason:
-            findings.append(CheckResult(step.name, SKIPPED, detail=str(reason)))
-        except CredentialProviderError as error:
-            findings.append(CheckResult(step.name, FAILED, problem=error.problem, remedy=error.remedy))
-            is_broken = True
-        except Exception as error:  # noqa: BLE001 - its text may hold anything, so only its type is told
-            problem = f"unforeseen {type(error).__name__}"
-            findings.append(CheckResult(step.name, FAILED, problem=problem, remedy="Report it, with this version."))
-            is_broken = True
-    return findings
+        own = list(_results(check, subject)) if deadline.remaining() else [_late(seconds)]
+        results += [replace(result, name=name) for result in own] or [CheckResult(name, OK)]
+        if any(result.status in (FAILED, NO_MATCH) for result in own) and not (keep_going and deadline.remaining()):
+            blocker = f"{name} failed"
+    return results
 
 
-def text(findings: Iterable[CheckResult]) -> str:
-    """Return *findings* as lines for a terminal."""
+def _late(seconds: float) -> CheckResult:
+    return failed(f"{seconds:.0f} s were over before it began", remedy="Find out what is slow, and run it again.")
+
+
+def _results(check: Callable[[Subject], Outcome], subject: Subject) -> Iterator[CheckResult]:
+    try:
+        outcome = check(subject)
+        if isinstance(outcome, str):
+            yield CheckResult("", OK, outcome)
+        else:
+            yield from outcome
+    except CheckSkippedError as skipped:
+        yield CheckResult("", SKIPPED, str(skipped), skipped.remedy)
+    except NoMatchError as error:
+        yield CheckResult("", NO_MATCH, error.problem, error.remedy)
+    except CredentialProviderError as error:
+        yield failed(error.problem, remedy=error.remedy)
+    except Exception as error:  # noqa: BLE001 - its text may hold a secret, so only its type is shown
+        yield failed(f"unforeseen {type(error).__name__}", remedy="Report it, with this version.")
+
+
+def text(results: Iterable[CheckResult]) -> str:
+    """Return *results* as lines for a terminal."""
     lines = []
-    for each in findings:
-        told = each.detail or each.problem
-        lines.append(f"{each.outcome:<9}  {each.name}{': ' + told if told else ''}")
-        if each.remedy:
-            lines.append(f"{'':<9}  remedy: {each.remedy}")
+    for result in results:
+        parts = (result.name, result.location, result.detail)
+        lines.append(f"{result.status:<9}  {': '.join(part for part in parts if part)}")
+        if result.remedy:
+            lines.append(f"{'':<9}  remedy: {result.remedy}")
     return "\n".join(lines)
 
 
-def to_dict(findings: Iterable[CheckResult]) -> dict[str, Any]:
-    """Return *findings* as the JSON that ``--output json`` prints."""
-    steps = [{name: value for name, value in asdict(each).items() if value} for each in findings]
-    return {"healthy": all(each["outcome"] != FAILED for each in steps), "steps": steps}
+def to_dict(results: Sequence[CheckResult]) -> dict[str, Any]:
+    """Return *results* as JSON: ``healthy``, and ``checks`` with the fields of `CheckResult` that are not empty."""
+    checks = [{name: value for name, value in asdict(result).items() if value} for result in results]
+    return {"healthy": exit_code(results) == 0, "checks": checks}
+
+
+def exit_code(results: Iterable[CheckResult]) -> int:
+    """Return 1 if a check failed, 3 if no registry entry serves the image, else 0."""
+    statuses = {result.status for result in results}
+    return 1 if FAILED in statuses else 3 if NO_MATCH in statuses else 0
+
+
+def report(results: Sequence[CheckResult], *, as_json: bool) -> int:
+    """Print *results*; return the exit code."""
+    print(json.dumps(to_dict(results), indent=2) if as_json else text(results))  # noqa: T201 - the command's output
+    return exit_code(results)

@@ -1,4 +1,4 @@
-"""What all our command lines share: paths that are absolute from the start, options that count wherever they stand."""
+"""Parsing of all command lines: paths are made absolute at once, and options may stand before their command."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 STDIN_NAME = "stdin"
-"""What errors call the file that is read there."""
+"""Its name in errors."""
 
 
 class CommandParser(argparse.ArgumentParser):
     """A parser whose commands take their options before their name too.
 
-    argparse alone overwrites what was typed before a command with the command's own defaults.
-    No abbreviations: what one means changes with each option that is added.
+    argparse alone overwrites options before a command with the command's own defaults. There are no abbreviations,
+    because the meaning of one changes with each option that is added.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -30,10 +30,7 @@ class CommandParser(argparse.ArgumentParser):
         return super().parse_args(args if args is None else self.ordered(args), namespace)
 
     def ordered(self, arguments: Sequence[str]) -> list[str]:
-        """Return *arguments* with the options before a command moved behind it, where its own parser judges them.
-
-        Returns them as they are where that can't be done: argparse says what is wrong.
-        """
+        """Return *arguments* with the options before a command moved behind it; unchanged if one is not understood."""
         words: list[str] = []
         moved: list[str] = []
         rest = list(arguments)
@@ -67,14 +64,14 @@ def _numbers_of_values(parser: argparse.ArgumentParser) -> dict[str, int]:
 
     An option that takes other numbers of them in other commands is left out.
     """
-    found: dict[str, set[int]] = {}
+    numbers: dict[str, set[int]] = {}
     for command in commands_of(parser).values():
         for action in command._actions:  # noqa: SLF001
             for name in () if isinstance(action, argparse._HelpAction) else action.option_strings:  # noqa: SLF001
-                found.setdefault(name, set()).add(1 if action.nargs is None else 0 if action.nargs == 0 else -1)
+                numbers.setdefault(name, set()).add(1 if action.nargs is None else 0 if action.nargs == 0 else -1)
         for name, number in _numbers_of_values(command).items():
-            found.setdefault(name, set()).add(number)
-    return {name: number for name, (number, *others) in found.items() if not others and number >= 0}
+            numbers.setdefault(name, set()).add(number)
+    return {name: number for name, (number, *others) in numbers.items() if not others and number >= 0}
 
 
 def path_argument(text: str) -> str:
@@ -87,8 +84,10 @@ def path_argument(text: str) -> str:
     try:
         return absolute(text)
     except ValueError:
-        why = "a shell replaces ~ only where a word starts with it" if text[0] == "~" else "stdin and stdout do not fit"
-        raise argparse.ArgumentTypeError(f"{text!r}: {why}; a file of this name is ./{text}") from None
+        reason = (
+            "a shell replaces ~ only where a word starts with it" if text[0] == "~" else "stdin and stdout do not fit"
+        )
+        raise argparse.ArgumentTypeError(f"{text!r}: {reason}; a file of this name is ./{text}") from None
     except OSError:
         raise argparse.ArgumentTypeError("is relative, and the working directory is gone: write it from / on") from None
 
@@ -99,7 +98,7 @@ def folder_argument(text: str) -> str:
 
 
 def file_or_stdin(text: str) -> str:
-    """Take the path of a file that is read, as `path_argument`; ``-`` is stdin and stays."""
+    """Take the path of an input file, as `path_argument`; ``-`` is stdin and stays."""
     return text if text == STDIN else path_argument(text)
 
 

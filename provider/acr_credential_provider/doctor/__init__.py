@@ -1,12 +1,6 @@
-"""Walks a pull's path for real, step by step, and names the first step that is broken.
+"""Tries a pull's path for real, check by check, and names the first one that fails. Imports explain and below.
 
-Each step is a name and a function that returns what it saw, or raises. It uses the same
-parts as a pull, in a cache of nobody's, so that all is asked again and no answer of its own
-is kept. It makes the node's cache folder if that is absent, as a pull does; and the plugin,
-run as the kubelet runs it, remembers what it always does.
+It uses the parts of a pull with an empty cache of its own: everything is asked again, and nothing that it gets is kept.
+It creates the node's cache folder if that does not exist, as a pull does; and the plugin, run as the kubelet runs it,
+caches what it always does.
 """
-
-from .checks import Doctor
-from .chroot import chroot
-
-__all__ = ["Doctor", "chroot"]

@@ -1,54 +1,39 @@
-"""The steps of an examination, in the order of a pull."""
+"""The checks of `doctor`, in the order of a pull; each needs those before it."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.console.checks import Check
+from acr_credential_provider.explain.context import load_settings
 
-from . import identity, kubelet, network, plugin_run, registry, settings_checks
-from .context import DoctorContext
+from . import identity, kubelet, network, plugin_run, registry, settings_checks, token_attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from acr_credential_provider.console.checks import Check
 
-    from .token_attributes import PodIdentity
+    from .context import DoctorContext
 
-_STEPS: tuple[tuple[str, Callable[[DoctorContext], str]], ...] = (
-    ("kubelet", kubelet.find_kubelet),
+CHECKS: tuple[Check[DoctorContext], ...] = (
+    ("kubelet", kubelet.check_process),
     ("kubelet flags", kubelet.check_flags),
     ("kubelet config", kubelet.check_config),
-    ("matchImages", kubelet.check_match),
-    ("plugin file", kubelet.check_file),
-    ("kubelet environment", kubelet.take_environment),
-    ("settings", settings_checks.load_settings),
-    ("cache folder", settings_checks.check_cache),
-    ("entry", settings_checks.choose_entry),
-    ("ServiceAccount token", identity.check_token),
-    ("right to ask for tokens", identity.check_right),
-    ("metadata service", identity.ask_metadata),
-    ("STS endpoint", identity.reach_sts),
-    ("identity", identity.find_identity),
+    ("matchImages", kubelet.check_match_images),
+    ("plugin file", kubelet.check_plugin_file),
+    ("kubelet environment", kubelet.enter_environment),
+    ("settings", load_settings),
+    ("cache folder", settings_checks.check_cache_folder),
+    ("registry entry", settings_checks.check_registry_entry),
+    ("ServiceAccount token", token_attributes.check_token_attributes),
+    ("right to ask for tokens", token_attributes.check_token_request_right),
+    ("metadata service", identity.check_metadata_service),
+    ("STS endpoint", identity.check_sts_endpoint),
+    ("identity", identity.check_identity),
     ("proxy", network.check_proxy),
-    ("DNS", network.look_up),
-    ("ACR endpoint", network.reach_acr),
+    ("DNS", network.check_dns),
+    ("ACR endpoint", network.check_acr_endpoint),
     ("clock", network.check_clock),
     ("hosts", registry.check_hosts),
-    ("token", registry.get_token),
-    ("registry login", registry.log_in_to_it),
-    ("plugin as the kubelet runs it", plugin_run.run_plugin),
+    ("token", registry.check_token),
+    ("registry login", registry.check_login),
+    ("plugin as the kubelet runs it", plugin_run.check_plugin_run),
 )
-
-
-class Doctor:
-    """The checks for one *image*, "" for the first entry of the settings; the rest is as in `DoctorContext`."""
-
-    def __init__(
-        self, image: str, *, settings: str, cache: str, wants_kubelet: bool = True, pod: PodIdentity | None = None
-    ) -> None:
-        self._case = DoctorContext(image, settings=settings, cache=cache, wants_kubelet=wants_kubelet, pod=pod)
-
-    def checks(self) -> tuple[Check, ...]:
-        """Return the steps, in the order of a pull; each needs those before it."""
-        return tuple(Check(name, partial(run, self._case)) for name, run in _STEPS)

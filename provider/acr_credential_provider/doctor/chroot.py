@@ -1,4 +1,4 @@
-"""Makes the host whose root is mounted somewhere the world: for a doctor in a pod."""
+"""Enters the root of the host, for a doctor in a pod."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _LOADED_LATE = (
 
 
 def chroot(root: str) -> None:
-    """Make the host whose root is mounted at *root* the world: its files, its /proc, its resolv.conf."""
-    # This program is not there any more afterwards: what it loads late must be loaded now.
+    """Enter the host whose root is mounted at *root*: its files, its /proc, its resolv.conf."""
+    # This program's own files are out of reach afterwards, so all that it loads late is loaded now.
     for codec in ("ascii", "idna", "latin-1", "unicode_escape", "utf-8-sig"):
         codecs.lookup(codec)
     for module in _LOADED_LATE:
         try:
             import_module(module)
-        except ImportError:  # what this installation does without, no step will miss
+        except ImportError:  # not part of this installation, so no check needs it
             continue
     try:
         os.chroot(root)

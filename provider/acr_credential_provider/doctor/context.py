@@ -1,98 +1,109 @@
-"""What is examined, and what the steps have learnt of it so far."""
+"""What is examined, and what the checks have learnt of it so far."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.cloud.transport import Transport
-from acr_credential_provider.console.checks import SkippedError
-from acr_credential_provider.explain import is_of_pods
+from acr_credential_provider.console.checks import CheckSkippedError
+from acr_credential_provider.explain.candidates import is_for_pods_only
+from acr_credential_provider.explain.context import PullContext
 from acr_credential_provider.fastpath.lookup import API_VERSIONS
 from acr_credential_provider.model.deadline import Deadline, Deadlines
-from acr_credential_provider.model.image_reference import registry_of, scope_of
 from acr_credential_provider.model.protocol import CredentialProviderRequest
 from acr_credential_provider.tokens.endpoints import CloudAccess
 from acr_credential_provider.tokens.local_state import LocalState
-from acr_credential_provider.tokens.token_service import TokenRoute, TokenService
+from acr_credential_provider.tokens.token_service import TokenService
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from acr_credential_provider.cloud.transport import HttpResponse
     from acr_credential_provider.kubelet.credential_provider_config import Provider
     from acr_credential_provider.kubelet.process import Kubelet
-    from acr_credential_provider.settings import ProviderSettings, Registry
+    from acr_credential_provider.tokens.endpoints import EndpointResolver
 
-    from .token_attributes import PodIdentity
-
-STEP_SECONDS = 15.0
+CHECK_SECONDS = 15.0
+"""For the cloud in one check."""
 NEEDS_A_POD = (
-    "a pod's ServiceAccount asks, and its token is only there when the kubelet pulls for that pod; "
+    "only a pod's ServiceAccount may ask, and its token exists only while the kubelet pulls for that pod; "
     "--token-file takes one from kubectl create token"
 )
 
 
-class DoctorContext:
-    """One *image* ("" for the first entry of the settings), and what the steps have learnt so far.
+@dataclass(frozen=True, slots=True)
+class PodIdentity:
+    """The ServiceAccount that a pull is tried for: its *token*, as the kubelet would request it, and *annotations*."""
 
-    *settings* and *cache* hold unless the kubelet gives the plugin other ones. With *wants_kubelet*
-    False the node's kubelet is left aside. With a *pod* the pull is for its ServiceAccount, else
-    for a static pod. Raises `InvalidImageError`.
+    token: str = field(repr=False)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+class DoctorContext(PullContext):
+    """One *image* ("" for the first registry entry), and what the checks have learnt so far.
+
+    *settings_path* and *cache* hold unless the kubelet gives the plugin other ones. With *use_kubelet* False the
+    node's kubelet is left aside. With a *pod* the pull is for its ServiceAccount, else for a static pod.
     """
 
+    # Each is set before the first check that uses it.
+    responses: list[HttpResponse]
+    """ACR's answers."""
+    login: tuple[str, str]
+
     def __init__(
-        self, image: str, *, settings: str, cache: str, wants_kubelet: bool = True, pod: PodIdentity | None = None
+        self, image: str, *, settings_path: str, cache: str, use_kubelet: bool = True, pod: PodIdentity | None = None
     ) -> None:
-        self.image = image
+        super().__init__(image, settings_path=settings_path, cache=cache)
+        self.use_kubelet = use_kubelet
         self.pod = pod
-        self.passed: dict[str, str] = dict(pod.annotations) if pod else {}
-        self.settings_path = settings
-        self.cache = cache
-        self.wants_kubelet = wants_kubelet
-        self.kubelet: Kubelet | None = None
-        self.provider: Provider | None = None
+        self.annotations: Mapping[str, str] = pod.annotations if pod else {}
+        """Those that the kubelet forwards."""
         self.environment: dict[str, str] = {}
-        self.ours: list[Provider] = []
-        self.others: list[Provider] = []
-        self.host = registry_of(image) if image else ""
-        self.where = scope_of(image) if image else ""
-        # What the steps find; each is set before the first step that uses it.
-        self.settings: ProviderSettings
-        self.cloud: TokenService
-        self.registry: Registry
-        self.way: TokenRoute | None
-        self.answers: list[HttpResponse]
-        self.login: tuple[str, str]
+        """Of the plugin, below the kubelet."""
+        self.known_kubelet: Kubelet | None = None
+        self.known_provider: Provider | None = None
+        self.matching_providers: list[Provider] = []
+        self.other_providers: list[Provider] = []
 
-    def seen_kubelet(self) -> Kubelet:
-        """Return the kubelet, or skip what is of it."""
-        if self.kubelet is None:
-            raise SkippedError("no kubelet")
-        return self.kubelet
+    @property
+    def kubelet(self) -> Kubelet:
+        """The node's kubelet; raises `CheckSkippedError`."""
+        if self.known_kubelet is None:
+            raise CheckSkippedError("no kubelet")
+        return self.known_kubelet
 
-    def our_provider(self) -> tuple[Kubelet, Provider]:
-        """Return the kubelet and our provider there, or skip what is of them."""
-        if self.kubelet is None or self.provider is None:
-            raise SkippedError("no kubelet")
-        return self.kubelet, self.provider
+    @property
+    def provider(self) -> Provider:
+        """The kubelet's provider that is run for the image; raises `CheckSkippedError`."""
+        if self.known_provider is None:
+            raise CheckSkippedError("no kubelet")
+        return self.known_provider
 
-    def needs_pod(self) -> bool:
-        """Say whether only a pod's token could take this step."""
-        return is_of_pods(self.registry) and self.pod is None
+    @property
+    def is_pod_missing(self) -> bool:
+        """True if only a pod's token gets any further."""
+        return is_for_pods_only(self.registry) and self.pod is None
 
-    def acr(self) -> TokenRoute:
-        """Return the way to ACR, or skip what is of it."""
-        if self.way is None:
-            raise SkippedError("a login needs nothing of ACR's OpenAPI")
-        return self.way
+    def skip_without_pod(self, hint: str = "") -> None:
+        """Raise `CheckSkippedError` if only a pod's token gets any further."""
+        if self.is_pod_missing:
+            raise CheckSkippedError(NEEDS_A_POD + hint)
 
-    def new_cloud(self, transport: type[Transport] = Transport) -> TokenService:
-        """Return a pull's cloud that has kept nothing, with its time before it."""
-        deadline = Deadline(STEP_SECONDS)
-        access = CloudAccess(Deadlines(deadline, deadline), transport=transport)
-        return TokenService(self.settings, self.request(), LocalState.empty(), access)
+    def token_service(self) -> TokenService:
+        """Return a pull's token service with an empty cache and its whole time left."""
+        deadline = Deadline(CHECK_SECONDS)
+        return TokenService(
+            self.settings, self.request(), LocalState.empty(), CloudAccess(Deadlines(deadline, deadline))
+        )
+
+    def endpoints(self) -> EndpointResolver:
+        """Return a pull's way to the cloud, with its whole time left."""
+        return self.token_service().endpoints
 
     def request(self) -> CredentialProviderRequest:
-        """Return the question of the pod, or that of a static one: without a ServiceAccount token."""
+        """Return the request for the pod, or for a static one: without a ServiceAccount token."""
         image = self.image or f"{self.host}/any"
         if self.pod is None:
             return CredentialProviderRequest(API_VERSIONS[0], image)
-        return CredentialProviderRequest(API_VERSIONS[0], image, self.pod.token, self.passed)
+        return CredentialProviderRequest(API_VERSIONS[0], image, self.pod.token, dict(self.annotations))

@@ -1,99 +1,68 @@
-"""Who asks: a pod's token and the right to it, the metadata service, STS, and each hop of a chain."""
+"""The identity that asks ACR: the metadata service, STS, and each role of a chain."""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.cloud.transport import Transport
-from acr_credential_provider.cloud.transport_errors import TransportError
-from acr_credential_provider.console.checks import SkippedError
-from acr_credential_provider.explain import of_the_node, roles_of
-from acr_credential_provider.model.errors import (
-    CloudUnreachableError,
-    CredentialProviderError,
-)
+from acr_credential_provider.console.checks import CheckSkippedError
+from acr_credential_provider.explain.candidates import role_rules, with_node_role
+from acr_credential_provider.model.errors import CredentialProviderError
 from acr_credential_provider.settings.identity_kinds import OIDC
 from acr_credential_provider.sources.basic_auth import read_basic_auth
 
-from .context import NEEDS_A_POD, STEP_SECONDS
-from .network import answers_of, judged_clock
-from .token_attributes import check_attributes, check_pod_token, check_token_request_right, forwarded_annotations
+from .context import CHECK_SECONDS
+from .network import clock_offset, probe
 
 if TYPE_CHECKING:
-    from acr_credential_provider.cloud.transport import HttpRequest, HttpResponse
     from acr_credential_provider.settings import Identity
-    from acr_credential_provider.tokens.token_service import TokenService
+    from acr_credential_provider.tokens.token_service import TokenRoute, TokenService
 
     from .context import DoctorContext
 
 
-def check_token(case: DoctorContext) -> str:
-    """See that the kubelet hands over what the pod's identity needs, and judge the token that was given."""
-    identity = _pods_identity(case)
-    token = check_pod_token(case.pod, identity)
-    whose = f"of {token.namespace}/{token.name}, " if token else ""
-    if case.provider is None:
-        if token is None:
-            raise SkippedError("no kubelet")
-        return f"{whose}for {identity.audience}; no kubelet, so with all annotations that were given"
-    provider = next((each for each in case.ours if each.token), case.provider)
-    told = check_attributes(identity, provider, beside=case.ours, not_matching=case.others, host=case.host)
-    if case.pod is not None:
-        case.passed = forwarded_annotations(provider, case.pod.annotations)
-    return whose + told
-
-
-def check_right(case: DoctorContext) -> str:
-    """Ask the API server whether this node may have such tokens."""
-    identity = _pods_identity(case)
-    return check_token_request_right(case.seen_kubelet().kubeconfig, identity, check_pod_token(case.pod, identity))
-
-
-def ask_metadata(case: DoctorContext) -> str:
-    """Ask the metadata service for the region, where a pull needs it at all."""
-    identity = case.registry.identity
-    if not identity.traits.asks_cloud or (not identity.uses_node_role and case.registry.region):
-        raise SkippedError(f"not needed by the identity {identity.kind}, nor for the region")
-    service = case.new_cloud().endpoints.metadata(STEP_SECONDS, allow_v1=identity.allow_imds_v1)
+def check_metadata_service(context: DoctorContext) -> str:
+    """Ask the metadata service for the region, if a pull needs it at all."""
+    identity = context.registry.identity
+    if not identity.traits.asks_cloud or (not identity.uses_node_role and context.registry.region):
+        raise CheckSkippedError(f"not needed by the identity {identity.kind}, nor for the region")
+    service = context.endpoints().metadata(CHECK_SECONDS, allow_v1=identity.allow_imds_v1)
     return f"this node is in {service.region_id()}"
 
 
-def reach_sts(case: DoctorContext) -> str:
-    """Reach STS where roles are assumed, and compare clocks."""
-    if not (case.registry.assume_role or case.registry.identity.traits.session_from == OIDC):
-        raise SkippedError("no role is assumed")
-    answers, told = answers_of(case, _sts_endpoints(case))
-    judged_clock(answers, "STS's")
-    return told
+def check_sts_endpoint(context: DoctorContext) -> str:
+    """Reach STS if roles are assumed, and compare clocks."""
+    if not (context.registry.assume_role or context.registry.identity.traits.session_from == OIDC):
+        raise CheckSkippedError("no role is assumed")
+    sts = context.endpoints().sts(context.registry, "", CHECK_SECONDS)
+    responses, detail = probe(context, sts.endpoints)
+    clock_offset(responses, "STS's")
+    return detail
 
 
-def find_identity(case: DoctorContext) -> str:
-    """Get the credentials that ask ACR, hop by hop."""
-    identity = case.registry.identity
+def check_identity(context: DoctorContext) -> str:
+    """Get the credentials that ask ACR, role by role."""
+    identity = context.registry.identity
     if not identity.traits.asks_cloud:
         login = read_basic_auth(identity.username_file, identity.password_file)
-        case.login, case.way = (login.username, login.password), None
-        return f"login: from {identity.username_file}, {identity.password_file}"
-    if case.needs_pod():
-        case.way = case.new_cloud().route(of_the_node(case.registry))
-        roles = "; ".join(roles_of(identity)) if identity.traits.is_of_pods else ""
-        raise SkippedError(f"{NEEDS_A_POD}; roles: {roles}")
-    # One cloud for all hops: it keeps the sessions that it got, so each role is asked for once.
-    cloud, told = case.new_cloud(), ""
-    for hops in range(len(case.registry.assume_role) + 1):
-        told += _hop(case, cloud, hops)
-    case.way = cloud.route(case.registry)
-    return told
+        context.login = login.username, login.password
+        return f"{identity.kind}: from {', '.join(identity.key_files)}"
+    if context.is_pod_missing:
+        context.known_route = context.token_service().route(with_node_role(context.registry))
+        context.skip_without_pod(f"; roles: {'; '.join(role_rules(context.pod_identity))}")
+    # One service for the whole chain: it keeps the sessions that it got, so each role is assumed once.
+    service = context.token_service()
+    detail = "".join(_assume(context, service, hops) for hops in range(len(context.registry.assume_role) + 1))
+    context.known_route = service.route(context.registry)
+    return detail
 
 
-def _hop(case: DoctorContext, cloud: TokenService, hops: int) -> str:
-    """Find the identity after its first *hops* roles; say what was got, or raise by which hop it was not."""
-    identity, chain = case.registry.identity, case.registry.assume_role
+def _assume(context: DoctorContext, service: TokenService, hops: int) -> str:
+    """Get the credentials after the first *hops* roles; return what they are, or raise with the hop that failed."""
+    identity, chain = context.registry.identity, context.registry.assume_role
     try:
-        way = cloud.route(replace(case.registry, assume_role=chain[:hops]))
-        credential = way.source.find(way.principal)
+        route = service.route(replace(context.registry, assume_role=chain[:hops]))
+        credential = route.source.find(route.principal)
     except CredentialProviderError as error:
         if chain:
             hop = f"assumeRole[{hops - 1}]" if hops else f"identity {identity.kind}"
@@ -102,39 +71,11 @@ def _hop(case: DoctorContext, cloud: TokenService, hops: int) -> str:
     if hops:
         return f", then of {chain[hops - 1].role_arn}"
     kind = "a session" if credential.security_token else "an access key"
-    where = ", ".join(way.source.files()) or _issuer(identity, way.principal.role)
-    return f"{identity.kind}: {kind} from {where}"
+    return f"{identity.kind}: {kind} from {', '.join(route.source.files()) or _issuer(identity, route)}"
 
 
-def _pods_identity(case: DoctorContext) -> Identity:
-    identity = case.registry.identity
-    if not identity.traits.is_of_pods:
-        raise SkippedError(f"not needed by the identity {identity.kind}")
-    return identity
-
-
-def _sts_endpoints(case: DoctorContext) -> list[str]:
-    """Return where a pull would ask STS, in order: by asking as a pull does, short of sending it."""
-    from acr_credential_provider.cloud.sts import WantedRole  # noqa: PLC0415 - for those alone who have roles to assume
-
-    asked: list[str] = []
-
-    class Noting(Transport):
-        def send(self, request: HttpRequest) -> HttpResponse:
-            base, _, query = request.url.partition("?")
-            if "Action=AssumeRoleWithOIDC" not in query:  # the metadata service tells which STS is near
-                return super().send(request)
-            asked.append(base.rstrip("/"))
-            raise TransportError("not asked", remedy="", try_next_endpoint=True)
-
-    sts = case.new_cloud(Noting).endpoints.sts(case.registry, "", STEP_SECONDS)
-    with suppress(CloudUnreachableError):
-        sts.assume_role_with_oidc(WantedRole("", ""), provider_arn="", token="")
-    return asked
-
-
-def _issuer(identity: Identity, role: str) -> str:
-    """Return where the credentials of an *identity* without files of its own come from; *role* is a pod's own."""
+def _issuer(identity: Identity, route: TokenRoute) -> str:
+    role = route.principal.role
     if identity.traits.is_of_pods:
         return f"STS, of {role}" if role else "the metadata service, as pods without a role have it"
     return "STS, for a ServiceAccount token in a file" if role else "the metadata service"

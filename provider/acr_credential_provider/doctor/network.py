@@ -1,8 +1,7 @@
-"""The way to ACR's OpenAPI: proxy, names, endpoints, and the clock that signatures go by."""
+"""The way to ACR's API: proxy, names, endpoints, and the clock that signatures go by."""
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -10,123 +9,125 @@ from urllib.parse import urlsplit
 from acr_credential_provider.cloud.dial import addresses, dial
 from acr_credential_provider.cloud.responses import server_time
 from acr_credential_provider.cloud.transport import HttpRequest
-from acr_credential_provider.cloud.transport_errors import CHECK_CLOCK, CHECK_DNS, CHECK_MIDDLEBOX, TransportError
-from acr_credential_provider.console.checks import SkippedError
+from acr_credential_provider.cloud.transport_errors import (
+    CHECK_CLOCK,
+    CHECK_DNS,
+    CHECK_MIDDLEBOX,
+    TransportError,
+    explain,
+)
+from acr_credential_provider.console.checks import CheckSkippedError
 from acr_credential_provider.model.deadline import Deadline
 from acr_credential_provider.model.errors import CloudUnreachableError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from acr_credential_provider.cloud.proxy import Proxy
     from acr_credential_provider.cloud.transport import HttpResponse
 
     from .context import DoctorContext
 
+SECONDS = 3.0
+"""For a proxy or a name."""
 MOST_SKEW = 14 * 60.0
 """Seconds. ACR refuses signatures that are off by 15 minutes."""
 
 
-def check_proxy(case: DoctorContext) -> str:
-    """Reach the proxies that lead to ACR."""
-    ways = {f"{host}:{port}": case.cloud.endpoints.proxy.proxy_for(host, port) for host, port in _targets(case)}
-    proxies = {f"{proxy.host}:{proxy.port}": proxy for proxy in ways.values() if proxy}
+def check_proxy(context: DoctorContext) -> str:
+    """Connect to the proxies that lead to ACR."""
+    proxies = {host: proxy for host, proxy in _routes(context).items() if proxy}
     if not proxies:
-        raise SkippedError("none leads to ACR" if case.cloud.endpoints.proxy.https_proxy else "none is set")
-    for name, proxy in proxies.items():
-        _reach(proxy.host, proxy.port, f"the proxy {name}")
-    return ", ".join(f"{each} by way of {proxy.host}:{proxy.port}" for each, proxy in ways.items() if proxy)
+        raise CheckSkippedError("none leads to ACR" if context.endpoints().proxy.https_proxy else "none is set")
+    for proxy in proxies.values():
+        try:
+            dial(proxy.host, proxy.port, Deadline(SECONDS)).close()
+        except OSError as error:
+            raise CloudUnreachableError(
+                _problem(error, "connect to the proxy", f"{proxy.host}:{proxy.port}"),
+                remedy="Correct the proxy in the settings, or HTTPS_PROXY in the kubelet's environment, or start it.",
+            ) from None
+    return ", ".join(f"{host} by way of {proxy.host}:{proxy.port}" for host, proxy in proxies.items())
 
 
-def look_up(case: DoctorContext) -> str:
-    """Look up the names of ACR's endpoints; one that is known is enough."""
-    names = [host for host, port in _targets(case) if not case.cloud.endpoints.proxy.proxy_for(host, port)]
+def check_dns(context: DoctorContext) -> str:
+    """Look up the names of ACR's endpoints; one that has an address is enough."""
+    names = [host.rpartition(":")[0] for host, proxy in _routes(context).items() if not proxy]
     if not names:
-        raise SkippedError("the proxy looks the names up")
+        raise CheckSkippedError("the proxy looks the names up")
     failures = {}
     for name in names:
         try:
-            addresses(name, 443, Deadline(3.0))
-        except TimeoutError:
-            failures[name] = f"DNS did not answer for {name} within 3 s"
-        except OSError:
-            failures[name] = f"DNS knows no address for {name}"
+            addresses(name, 443, Deadline(SECONDS))
+        except OSError as error:
+            failures[name] = _problem(error, "the look-up of", name)
     if len(failures) == len(names):
         raise CloudUnreachableError("; ".join(failures.values()), remedy=CHECK_DNS)
     return "; ".join([*(name for name in names if name not in failures), *failures.values()])
 
 
-def reach_acr(case: DoctorContext) -> str:
+def check_acr_endpoint(context: DoctorContext) -> str:
     """Reach ACR's endpoints; one that answers is enough."""
-    case.answers, told = answers_of(case, case.acr().endpoints)
-    return told
+    context.responses, detail = probe(context, context.route.endpoints)
+    return detail
 
 
-def check_clock(case: DoctorContext) -> str:
+def check_clock(context: DoctorContext) -> str:
     """Compare this node's clock with ACR's."""
-    case.acr()
-    told = judged_clock(case.answers, "ACR's")
-    if not told:
-        raise SkippedError("the answer had no Date")
-    return told
+    _ = context.route
+    offset = clock_offset(context.responses, "ACR's")
+    if not offset:
+        raise CheckSkippedError("the answer had no Date")
+    return offset
 
 
-def answers_of(case: DoctorContext, endpoints: Iterable[str]) -> tuple[list[HttpResponse], str]:
-    """Return what those of *endpoints* say that answer, and a word on each; raise when none does."""
-    answers: list[HttpResponse] = []
-    told: list[str] = []
-    failures: list[TransportError] = []
+def probe(context: DoctorContext, endpoints: Iterable[str]) -> tuple[list[HttpResponse], str]:
+    """Return the responses of those *endpoints* that answer, and a line on all; raise if none does."""
+    responses: list[HttpResponse] = []
+    details: list[str] = []
+    remedy = ""
     for url in endpoints:
         try:
-            response = case.new_cloud().endpoints.transport(5.0).send(HttpRequest("GET", f"{url}/"))
+            response = context.endpoints().transport(5.0).send(HttpRequest("GET", f"{url}/"))
         except TransportError as error:
-            failures.append(error)
-            told.append(error.problem)
+            details.append(error.problem)
+            remedy = error.remedy
             continue
         if "html" in response.headers.get("content-type", "").lower():
-            failures.append(TransportError(f"{url} answers with a web page", remedy=CHECK_MIDDLEBOX))
-            told.append(failures[-1].problem)
+            details.append(f"{url} answers with a web page")
+            remedy = CHECK_MIDDLEBOX
             continue
-        answers.append(response)
-        told.append(f"{url} answers")
-    if not answers:
-        raise CloudUnreachableError("; ".join(told), remedy=failures[-1].remedy)
-    return answers, "; ".join(told)
+        responses.append(response)
+        details.append(f"{url} answers")
+    if not responses:
+        raise CloudUnreachableError("; ".join(details), remedy=remedy)
+    return responses, "; ".join(details)
 
 
-def judged_clock(answers: Iterable[HttpResponse], whose: str) -> str:
-    """Say how this node's clock is beside that of the first of *answers* with a time, "" without one.
+def clock_offset(responses: Iterable[HttpResponse], service: str) -> str:
+    """Return this node's clock compared with the first date in *responses*, "" without one.
 
     Raises `ConfigurationError` when it is off by more than signatures bear.
     """
-    date = next((date for date in map(server_time, answers) if date is not None), None)
+    date = next((date for date in map(server_time, responses) if date is not None), None)
     if date is None:
         return ""
-    off = time.time() - date
-    told = f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} {whose}"
-    if abs(off) > MOST_SKEW:
+    seconds = time.time() - date
+    offset = f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} {service}"
+    if abs(seconds) > MOST_SKEW:
         raise ConfigurationError(
-            f"this node's clock is {told}, and signatures are good for 15 minutes only", remedy=CHECK_CLOCK
+            f"this node's clock is {offset}, and signatures are good for 15 minutes only", remedy=CHECK_CLOCK
         )
-    return f"this node's is {told}" if abs(off) > 2 else "right"
+    return f"this node's is {offset}" if abs(seconds) > 2 else "right"
 
 
-def _targets(case: DoctorContext) -> list[tuple[str, int]]:
-    """Return host and port of each endpoint of ACR, in order of trial."""
-    parts = [urlsplit(each) for each in case.acr().endpoints]
-    return [(each.hostname or "", each.port or 443) for each in parts]
+def _problem(error: OSError, doing: str, host: str) -> str:
+    return explain(error, doing=doing, peer=host, bundle="", seconds=SECONDS).problem
 
 
-def _reach(host: str, port: int, what: str) -> None:
-    """Connect to *host*:*port*, or raise `CloudUnreachableError` about *what*."""
-    try:
-        dial(host, port, Deadline(3.0)).close()
-    except TimeoutError:
-        problem = f"{what} does not answer within 3 s"
-    except OSError as error:
-        number = error.errno or 0  # below 0 it is getaddrinfo's
-        problem = f"{what} cannot be reached: {os.strerror(number) if number > 0 else 'its name has no address'}"
-    else:
-        return
-    raise CloudUnreachableError(
-        problem, remedy="Correct the proxy in the settings, or HTTPS_PROXY in the kubelet's environment, or start it."
-    )
+def _routes(context: DoctorContext) -> dict[str, Proxy | None]:
+    """Return ``HOST:PORT`` of each endpoint of ACR, in order of trial, with the proxy that leads there."""
+    urls = [urlsplit(url) for url in context.route.endpoints]
+    proxies = context.endpoints().proxy
+    hosts = [(url.hostname or "", url.port or 443) for url in urls]
+    return {f"{host}:{port}": proxies.proxy_for(host, port) for host, port in hosts}

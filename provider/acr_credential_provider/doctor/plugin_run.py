@@ -9,12 +9,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.cloud.transport_errors import CHECK_NETWORK
-from acr_credential_provider.console.checks import SkippedError
 from acr_credential_provider.files import trusted_files
 from acr_credential_provider.kubelet.image_match import as_kubelet_sees
 from acr_credential_provider.model.errors import ConfigurationError
 
-from .context import NEEDS_A_POD
 from .token_attributes import forwarded_annotations
 
 if TYPE_CHECKING:
@@ -24,19 +22,18 @@ RUN_SECONDS = 60.0
 """After which the kubelet kills a plugin."""
 
 
-def run_plugin(case: DoctorContext) -> str:
-    """Run the plugin with the request of such a pull, and judge its answer."""
-    kubelet, provider = case.our_provider()
-    if case.needs_pod():
-        raise SkippedError(NEEDS_A_POD)
-    image = as_kubelet_sees(case.image) or f"{case.host}/any"
-    request: dict[str, Any] = {"kind": "CredentialProviderRequest", "image": image}
-    request["apiVersion"] = provider.api_version
-    if case.pod is not None and provider.token is not None:
-        annotations = forwarded_annotations(provider, case.pod.annotations)
-        request |= {"serviceAccountToken": case.pod.token, "serviceAccountAnnotations": annotations}
-    began = time.monotonic()
-    words = [f"{kubelet.bin_dir}/{provider.name}", *provider.args]
+def check_plugin_run(context: DoctorContext) -> str:
+    """Run the plugin with the request of such a pull, and judge its response."""
+    provider = context.provider
+    words = [f"{context.kubelet.bin_dir}/{provider.name}", *provider.args]
+    context.skip_without_pod()
+    image = as_kubelet_sees(context.image) or f"{context.host}/any"
+    request: dict[str, Any] = {"kind": "CredentialProviderRequest", "image": image, "apiVersion": provider.api_version}
+    if context.pod is not None and provider.token is not None:
+        annotations = forwarded_annotations(provider, context.pod.annotations)
+        request |= {"serviceAccountToken": context.pod.token, "serviceAccountAnnotations": annotations}
+    start = time.monotonic()
+    remedy = CHECK_NETWORK
     try:
         with trusted_files.opened(words[0]) as program:
             done = subprocess.run(  # noqa: S603 - the very program that the kubelet runs
@@ -45,34 +42,38 @@ def run_plugin(case: DoctorContext) -> str:
                 pass_fds=(program.descriptor,),
                 input=json.dumps(request).encode() + b"\n",
                 capture_output=True,
-                env=case.environment,
+                env=context.environment,
                 cwd="/",
                 timeout=RUN_SECONDS,
                 check=False,
             )
     except OSError as error:
-        problem, said = f"it cannot be started: {os.strerror(error.errno or 0)}", ""
+        problem = f"it cannot be started: {os.strerror(error.errno or 0)}"
     except subprocess.TimeoutExpired:
-        problem, said = f"no answer within {RUN_SECONDS:.0f} s", ""
+        problem = f"no answer within {RUN_SECONDS:.0f} s"
     else:
-        problem, said = _judged(done, provider.api_version, case.host), done.stderr.decode("utf-8", "replace")
+        problem = _problem(done, provider.api_version, context.host)
+        remedy = _line(done.stderr, "remedy: ") or remedy
     if problem:
-        remedy = next((line[8:] for line in said.splitlines() if line.startswith("remedy: ")), CHECK_NETWORK)
         raise ConfigurationError(f"the plugin, run as the kubelet does, failed: {problem}", remedy=remedy)
-    return f"a login for {case.host} after {(time.monotonic() - began) * 1000:.0f} ms"
+    return f"a login for {context.host} after {(time.monotonic() - start) * 1000:.0f} ms"
 
 
-def _judged(done: subprocess.CompletedProcess[bytes], api_version: str, host: str) -> str:
+def _problem(done: subprocess.CompletedProcess[bytes], api_version: str, host: str) -> str:
     """Return what is wrong with a run, "" for nothing. Its stdout holds a password and is not quoted."""
     if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").splitlines()
-        said = next((line[7:] for line in lines if line.startswith("error: ")), f"exit code {done.returncode}")
-        return said[:500]
+        return (_line(done.stderr, "error: ") or f"exit code {done.returncode}")[:500]
     try:
-        answer = json.loads(done.stdout)
-        auth, answered = answer["auth"], answer["apiVersion"]
+        response = json.loads(done.stdout)
+        auth, version = response["auth"], response["apiVersion"]
     except (ValueError, KeyError, TypeError):
         return "its answer is no CredentialProviderResponse"
-    if answered != api_version:
-        return f"it answered in {answered!r}, and {api_version} was asked for"[:200]
+    if version != api_version:
+        return f"it answered in {version!r}, and {api_version} was asked for"[:200]
     return "" if any(key.partition("/")[0] == host for key in auth) else f"it has no login for {host}"
+
+
+def _line(stderr: bytes, start: str) -> str:
+    """Return the rest of the first line that begins with *start*."""
+    lines = stderr.decode("utf-8", "replace").splitlines()
+    return next((line.removeprefix(start) for line in lines if line.startswith(start)), "")

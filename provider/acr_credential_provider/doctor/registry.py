@@ -1,4 +1,4 @@
-"""What ACR and its registry say: the hosts of an instance, a token, and a login with it."""
+"""ACR and its registry: the hosts of an instance, a token, and a login with it."""
 
 from __future__ import annotations
 
@@ -6,60 +6,55 @@ import time
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.cloud.registry_login import log_in
-from acr_credential_provider.console.checks import SkippedError
+from acr_credential_provider.console.checks import CheckSkippedError, NoMatchError
 from acr_credential_provider.kubelet.image_match import as_kubelet_sees
 from acr_credential_provider.model.display_name import display_name
-from acr_credential_provider.model.errors import ConfigurationError
 
-from .context import NEEDS_A_POD, STEP_SECONDS
+from .context import CHECK_SECONDS
 
 if TYPE_CHECKING:
     from .context import DoctorContext
 
 
-def check_hosts(case: DoctorContext) -> str:
-    """Ask ACR for the instance's hosts, where the settings do not name them."""
-    if case.host in case.registry.domains:
-        raise SkippedError("the settings name the host")
-    if not case.host:
-        raise SkippedError("no IMAGE was given")
-    if case.needs_pod():
-        raise SkippedError(f"{NEEDS_A_POD}; name {case.host} in domains, and ACR is not asked for it")
-    found = case.new_cloud().match(case.where, settings_path=case.settings_path).registry
-    if found is None:
-        raise ConfigurationError(
-            f"ACR does not list {case.host} as a host of any entry that it may belong to",
+def check_hosts(context: DoctorContext) -> str:
+    """Ask ACR for the instance's hosts, unless the settings name them."""
+    if context.host in context.registry.domains:
+        raise CheckSkippedError("the settings name the host")
+    if not context.host:
+        raise CheckSkippedError("no IMAGE was given")
+    context.skip_without_pod(f"; name {context.host} in domains, and ACR is not asked for it")
+    registry = context.token_service().match(context.scope, settings_path=context.settings_path).registry
+    if registry is None:
+        raise NoMatchError(
+            f"ACR does not list {context.host} as a host of any entry that may serve it",
             remedy="Check the host, the entry's instanceId, and that this entrance (public or VPC) is on.",
         )
-    case.registry = found
-    case.way = case.new_cloud().route(found)
-    if not found.instance_id:
-        raise SkippedError("all accounts of a region share this host")
-    return f"ACR lists {case.host} as one of {found.instance_id}'s"
+    context.known_registry = registry
+    context.known_route = context.token_service().route(registry)
+    if not registry.instance_id:
+        raise CheckSkippedError("all accounts of a region share this host")
+    return f"ACR lists {context.host} as one of {registry.instance_id}'s"
 
 
-def get_token(case: DoctorContext) -> str:
+def check_token(context: DoctorContext) -> str:
     """Get a token from ACR."""
-    case.acr()
-    if case.needs_pod():
-        raise SkippedError(NEEDS_A_POD)
-    with case.new_cloud().token(case.registry) as (token, _):
-        case.login = token.username, token.password
-    return f"of {display_name(case.registry)}, usable for {(token.expires_at - time.time()) / 60:.0f} min"
+    _ = context.route
+    context.skip_without_pod()
+    with context.token_service().token(context.registry) as (token, _files):
+        context.login = token.username, token.password
+    return f"of {display_name(context.registry)}, usable for {(token.expires_at - time.time()) / 60:.0f} min"
 
 
-def log_in_to_it(case: DoctorContext) -> str:
-    """Log in to the registry with it, and ask for the image."""
-    if not case.host:
-        raise SkippedError("no IMAGE was given, and the settings name no host")
-    if case.needs_pod():
-        raise SkippedError(NEEDS_A_POD)
-    path = case.image.partition("/")[2]
-    reference = path.partition("@")[2] or path.rpartition("/")[2].partition(":")[2] or "latest"
+def check_login(context: DoctorContext) -> str:
+    """Log in to the registry, and ask for the image."""
+    if not context.host:
+        raise CheckSkippedError("no IMAGE was given, and the settings name no host")
+    context.skip_without_pod()
+    path = context.image.partition("/")[2]
     return log_in(
-        case.new_cloud().endpoints.transport(STEP_SECONDS),
-        case.host,
-        case.login,
-        repository=as_kubelet_sees(case.image).partition("/")[2],
-        reference=reference,
+        context.endpoints().transport(CHECK_SECONDS),
+        context.host,
+        context.login,
+        repository=as_kubelet_sees(context.image).partition("/")[2],
+        reference=path.partition("@")[2] or path.rpartition("/")[2].partition(":")[2] or "latest",
     )

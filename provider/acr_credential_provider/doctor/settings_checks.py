@@ -1,4 +1,4 @@
-"""The settings, the cache folder, and the entry that an image belongs to."""
+"""The cache folder, and the registry entry that an image belongs to."""
 
 from __future__ import annotations
 
@@ -7,52 +7,43 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.cache.cache_dirs import ensure
-from acr_credential_provider.explain import candidates, explain_no_match
+from acr_credential_provider.explain.candidates import candidates
+from acr_credential_provider.explain.no_match import no_match
 from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import ConfigurationError
-from acr_credential_provider.settings.loader import load
 
 if TYPE_CHECKING:
     from .context import DoctorContext
 
 
-def load_settings(case: DoctorContext) -> str:
-    """Judge the settings file as a pull does."""
-    case.settings = load(case.settings_path)
-    return f"{case.settings_path}, {len(case.settings.registries)} registries"
-
-
-def check_cache(case: DoctorContext) -> str:
-    """See that something can be written and kept."""
-    remedy = f"Make {case.cache} a folder on a disk that is writable and has space, or name another with --cache."
+def check_cache_folder(context: DoctorContext) -> str:
+    """Write to the cache folder's disk."""
     try:
-        ensure(case.cache)
-        with TemporaryFile(dir=f"{case.cache}/memo") as file:  # without a name: a kill leaves nothing
+        ensure(context.cache)
+        with TemporaryFile(dir=f"{context.cache}/memo") as file:  # without a name: a kill leaves nothing
             file.write(bytes(4096))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        problem = f"nothing can be kept in {case.cache}: {os.strerror(error.errno or 0)}"
-    else:
-        return case.cache
-    raise ConfigurationError(f"{problem}; each pull asks the cloud anew", remedy=remedy)
+        raise ConfigurationError(
+            f"nothing can be kept in {context.cache}: {os.strerror(error.errno or 0)}; each pull asks the cloud anew",
+            remedy=f"Make {context.cache} a folder on a disk that is writable and has space, or name another with "
+            "--cache.",
+        ) from None
+    return context.cache
 
 
-def choose_entry(case: DoctorContext) -> str:
-    """Choose the entries that may have the host, as far as the settings tell."""
-    registries = case.settings.registries
-    case.cloud = case.new_cloud()
-    if not case.host:
-        case.registry = registries[0]
-        case.host = registries[0].domains[0] if registries[0].domains else ""
-        case.where = case.host
-        return f"registries[0] ({display_name(case.registry)}), because no IMAGE was given"
-    found = candidates(case.where, registries)
-    if not found:
-        reason = explain_no_match(case.where, registries)
-        nearest = f"; nearest: {reason.nearest}" if reason.nearest else ""
-        raise ConfigurationError(reason.why + nearest, remedy=reason.remedy)
-    case.registry = registries[found[0]]
-    if case.host in case.registry.domains:
-        return f"registries[{found[0]}] ({display_name(case.registry)}) has {case.host}"
-    return "it may be of " + ", ".join(f"registries[{index}]" for index in found) + ", which name no domains"
+def check_registry_entry(context: DoctorContext) -> str:
+    """Choose the entries that may serve the host, as far as the settings tell."""
+    registries = context.settings.registries
+    if not context.host:
+        context.known_registry = registries[0]
+        context.host = context.scope = registries[0].domains[0] if registries[0].domains else ""
+        return f"registries[0] ({display_name(context.registry)}), because no IMAGE was given"
+    indexes = candidates(context.scope, registries)
+    if not indexes:
+        raise no_match(context.scope, registries)
+    context.known_registry = registries[indexes[0]]
+    if context.host in context.registry.domains:
+        return f"registries[{indexes[0]}] ({display_name(context.registry)}) has {context.host}"
+    return f"it may be {' or '.join(f'registries[{index}]' for index in indexes)}: no domains are set"

@@ -1,4 +1,4 @@
-"""What the settings alone tell of an entry: whether a host may be of it, and who would ask for it."""
+"""What the settings alone say of a registry entry: whether it may serve a host, and with which identity."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ if TYPE_CHECKING:
 
 MOST_ROLES = 20
 """Rules of ``roles`` that are listed; the settings may have thousands."""
+_FALLBACKS = {"deny": "refused", "nodeRole": "the node's role"}
 
 
-def candidates(where: str, registries: Sequence[Registry]) -> list[int]:
-    """Return the indexes of the entries that the cache scope *where* may belong to, as far as the settings tell."""
-    system = recognise(where.partition("/")[0])
+def candidates(scope: str, registries: Sequence[Registry]) -> list[int]:
+    """Return the indexes of the entries that may serve *scope* (`lookup.cache_scope`); without a region in any."""
+    system = recognise(scope.partition("/")[0])
     return [
-        registries.index(each)
-        for each in registry_matching.candidates(where, registries)
-        if each.domains or (system is not None and (each.region or system.region) == system.region)
+        registries.index(registry)
+        for registry in registry_matching.candidates(scope, registries)
+        if registry.domains or (system is not None and (registry.region or system.region) == system.region)
     ]
 
 
-def is_of_pods(registry: Registry) -> bool:
-    """Say whether nobody but a pod's ServiceAccount, by its token, can ask ACR for *registry*."""
+def is_for_pods_only(registry: Registry) -> bool:
+    """True if only a pod's ServiceAccount token gets credentials for *registry*."""
     return registry.identity.traits.is_of_pods and registry.identity.static_pods == "deny"
 
 
-def of_the_node(registry: Registry) -> Registry:
-    """Return *registry* as if the node asked: where ACR is does not depend on who asks, and needs no pod."""
+def with_node_role(registry: Registry) -> Registry:
+    """Return *registry* with the node's identity: where ACR is does not depend on the identity, and needs no pod."""
     return replace(registry, identity=Identity("nodeRole"), assume_role=())
 
 
-def roles_of(identity: Identity) -> tuple[str, ...]:
+def role_rules(identity: Identity) -> list[str]:
     """Return which ServiceAccounts get which role, a rule a line, in the order in which the rules are tried."""
     roles = f"{(identity.oidc_provider_arn or '').partition(':oidc-provider/')[0]}:role/"
     rules = [f"{', '.join(rule.service_accounts)}: {roles}{rule.role_name}" for rule in identity.roles]
-    left_out = [f"({len(rules) - MOST_ROLES} more rules)"] if len(rules) > MOST_ROLES else []
-    said = {"deny": "refused", "nodeRole": "the node's role"}
-    return (
+    more = [f"({len(rules) - MOST_ROLES} more rules)"] if len(rules) > MOST_ROLES else []
+    return [
         *rules[:MOST_ROLES],
-        *left_out,
+        *more,
         f"{'others' if rules else 'all'}: {roles}NAME, with NAME from their annotation {ROLE_ANNOTATION}",
-        f"without one: {said[identity.without_role]}",
-        f"pods without a token: {said[identity.static_pods]}",
-    )
+        f"without one: {_FALLBACKS[identity.without_role]}",
+        f"pods without a token: {_FALLBACKS[identity.static_pods]}",
+    ]

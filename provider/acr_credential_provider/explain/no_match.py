@@ -1,12 +1,12 @@
-"""Why no entry of the settings covers a host, and what to do if one should."""
+"""Why no registry entry of the settings serves a host, and what to do if one should."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.console.checks import NoMatchError
 from acr_credential_provider.model.acr_hosts import (
     SYSTEM_NAMESPACES,
     EnterpriseHost,
@@ -21,25 +21,16 @@ if TYPE_CHECKING:
     from acr_credential_provider.settings import Registry
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why no entry covers a host, what to do if one should, and which entry comes nearest."""
-
-    why: str
-    remedy: str
-    nearest: str = ""
-
-
 _NOT_OURS = "Nothing, if this is no registry of yours: such hosts get an empty answer and are pulled without a login."
 
 
-def explain_no_match(where: str, registries: Sequence[Registry]) -> Reason:
-    """Say why none of *registries* covers *where* (`lookup.cache_scope`): the most telling reason that applies."""
-    host, _, namespace = where.partition("/")
-    owner = {domain: index for index, each in enumerate(registries) for domain in each.domains}
+def no_match(scope: str, registries: Sequence[Registry]) -> NoMatchError:
+    """Return why none of *registries* serves *scope* (`lookup.cache_scope`), and which entry comes nearest."""
+    host, _, namespace = scope.partition("/")
+    owner = {domain: index for index, registry in enumerate(registries) for domain in registry.domains}
     spelled = _spelled_otherwise(host, owner)
     if spelled:
-        return Reason(
+        return _error(
             f"{host} is not {spelled}, letter by letter (case, dot at the end, port)",
             f"Write the image as {spelled}/..., or add {host.lower()} to domains of registries[{owner[spelled]}].",
             f"registries[{owner[spelled]}]",
@@ -50,36 +41,40 @@ def explain_no_match(where: str, registries: Sequence[Registry]) -> Reason:
     if isinstance(system, SharedHost):
         return _shared_reason(host, system, namespace, registries)
     if isinstance(system, PersonalHost):
-        return Reason(
+        return _error(
             f"{host} is a Personal Edition instance of its own, which grants no tokens, and no entry names it",
             f"Add an entry with domains: [{host}] and identity: kind: basicAuth, or move to the Enterprise Edition.",
             _nearest(host, owner),
         )
     if host.rpartition(":")[0].lower().endswith(".aliyuncs.com") or host.lower().endswith(".aliyuncs.com"):
-        return Reason(
+        return _error(
             f"{host} ends like a host of Alibaba Cloud, but has not the form of a registry of ACR",
             "Compare it with the domains in the console (Enterprise: NAME-registry[-vpc].REGION.cr.aliyuncs.com).",
             _nearest(host, owner),
         )
-    return Reason(
+    return _error(
         f"{host} is in no entry's domains, and only those and hosts that ACR has listed get tokens",
         f"If it is a custom domain of an instance, add it to that entry's domains. {_NOT_OURS}",
         _nearest(host, owner),
     )
 
 
-def _shared_reason(host: str, system: SharedHost, namespace: str, registries: Sequence[Registry]) -> Reason:
+def _error(problem: str, remedy: str, nearest: str = "") -> NoMatchError:
+    return NoMatchError(problem + (f"; nearest: {nearest}" if nearest else ""), remedy=remedy)
+
+
+def _shared_reason(host: str, system: SharedHost, namespace: str, registries: Sequence[Registry]) -> NoMatchError:
     if namespace in SYSTEM_NAMESPACES:
-        return Reason(f"the images in {namespace} on {host} are Alibaba Cloud's own, and public", _NOT_OURS)
-    personal = [(index, each) for index, each in enumerate(registries) if not each.instance_id]
-    here = [index for index, each in personal if each.region in (None, system.region)]
+        return _error(f"the images in {namespace} on {host} are Alibaba Cloud's own, and public", _NOT_OURS)
+    personal = [(index, registry) for index, registry in enumerate(registries) if not registry.instance_id]
+    here = [index for index, registry in personal if registry.region in (None, system.region)]
     if here:
-        return Reason(
+        return _error(
             f"the Personal Edition entries in {system.region} have other namespaces or domains than {host}/{namespace}",
             f"If {namespace} is this account's, add it to namespaces of that entry. {_NOT_OURS}",
             ", ".join(f"registries[{index}]" for index in here),
         )
-    return Reason(
+    return _error(
         f"no entry is for the Personal Edition in {system.region}, the region of {host}",
         f"Add an entry without instanceId and with region: {system.region}. {_NOT_OURS}",
         ", ".join(f"registries[{index}]" for index, _ in personal),
@@ -88,30 +83,30 @@ def _shared_reason(host: str, system: SharedHost, namespace: str, registries: Se
 
 def _enterprise_reason(
     host: str, enterprise: EnterpriseHost, registries: Sequence[Registry], owner: Mapping[str, int]
-) -> Reason:
-    editions = [(index, each) for index, each in enumerate(registries) if each.instance_id]
-    in_region = [index for index, each in editions if each.region in (None, enterprise.region)]
+) -> NoMatchError:
+    editions = [(index, registry) for index, registry in enumerate(registries) if registry.instance_id]
+    in_region = [index for index, registry in editions if registry.region in (None, enterprise.region)]
     limited = [index for index in in_region if registries[index].domains]
     if not in_region:
-        regions = sorted({each.region for each in registries if each.region})
+        regions = sorted({registry.region for registry in registries if registry.region})
         same_name = [
             f"registries[{index}] has {domain}"
             for domain, index in owner.items()
             if (other := EnterpriseHost.recognise(domain)) and other.instance_name == enterprise.instance_name
         ]
-        return Reason(
+        return _error(
             f"no entry is in {enterprise.region}, the region of {host}; there are entries in {', '.join(regions)}",
             "Correct region: in the entry of that instance, or add an entry for the one in this region.",
             "; ".join(same_name) or _nearest(host, owner),
         )
     if len(limited) == len(in_region):
         listed = ", ".join(f"registries[{index}]" for index in limited)
-        return Reason(
+        return _error(
             f"the entries in {enterprise.region} name their domains, and {host} is not among them ({listed})",
             f"Add {host} to domains of the entry of that instance.",
             _nearest(host, owner) or f"registries[{limited[0]}]",
         )
-    return Reason(
+    return _error(
         f"ACR does not list {host} as a host of any entry in {enterprise.region}, as an earlier pull has kept",
         "Check the instance's name and that this entrance (public or VPC) is on; to ask again: cache clear.",
         _nearest(host, owner) or f"registries[{in_region[0]}]",

@@ -95,13 +95,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--namespace", default="", help="default: the one of the kubeconfig's context")
-    parser.add_argument("--kubeconfig", type=path_argument, default="", metavar="FILE", help="default: as kubectl")
+    parser.add_argument("--kubeconfig", type=path_argument, metavar="FILE", help="default: as kubectl")
     parser.add_argument("--context", default="")
     parser.add_argument("--dry-run", action="store_true", help="say what would change; the API server only tries it")
 
 
 def _connect(options: argparse.Namespace) -> tuple[OperatorClient, str]:
-    api = connect(options.kubeconfig, options.context)
+    api = connect(options.kubeconfig or "", options.context)
     return api, options.namespace or api.namespace
 
 

@@ -1,7 +1,8 @@
-"""Why a host is not covered, told by the settings alone."""
+"""Why a host is not served, from the settings alone."""
 
 import pytest
-from acr_credential_provider.explain import candidates, explain_no_match
+from acr_credential_provider.explain.candidates import candidates
+from acr_credential_provider.explain.no_match import no_match
 from acr_credential_provider.settings import ProviderSettings
 from acr_credential_provider.settings.validation import validate
 
@@ -68,11 +69,12 @@ def named(region="cn-hangzhou", *domains):
     ],
 )
 def test_each_host_that_is_not_covered_is_told_why_and_what_comes_nearest(host, entries, why, remedy, nearest):
-    reason = explain_no_match(host, registries(*entries))
-    assert why in reason.why
-    assert remedy in reason.remedy
-    assert nearest in reason.nearest
-    assert bool(nearest) == bool(reason.nearest)
+    error = no_match(host, registries(*entries))
+    problem, _, near = error.problem.partition("; nearest: ")
+    assert why in problem
+    assert remedy in error.remedy
+    assert nearest in near
+    assert bool(nearest) == bool(near)
 
 
 @pytest.mark.parametrize(
