@@ -1,6 +1,6 @@
-"""What operators type: each word with its options, and who carries it out.
+"""The command line of operators: each command, its options, and the function that carries it out.
 
-What a node's installer, the controller and the platforms add has command lines of its own, behind `LAZY_SUBCOMMANDS`.
+The node's installer, the controller and the platforms have command lines of their own, behind `LAZY_SUBCOMMANDS`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from acr_credential_provider.console.command_line import CommandParser, file_or_
 from acr_credential_provider.exec.watchdog import report
 from acr_credential_provider.fastpath.lookup import API_VERSIONS, LARGEST_REQUEST, SETTINGS
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
-from acr_credential_provider.version import VERSION
+from acr_credential_provider.version import NAME, VERSION
 
 from . import cache, settings
 
-NAME = "aliyun-acr-credential-provider"
 DESCRIPTION = "Gives the kubelet registry tokens of Alibaba Cloud Container Registry (ACR)."
 EXAMPLES = f"""examples:
   # what the kubelet does: a CredentialProviderRequest on stdin, the answer on stdout
@@ -35,24 +34,24 @@ EXAMPLES = f"""examples:
   {NAME} cache refresh --within 10m
 """
 HELPER_DEADLINE = 15.0
-"""Seconds for a client that wants a login."""
+"""Seconds for the answer to docker."""
 LAZY_SUBCOMMANDS = {
     "node": ("acr_node_config.commands.node_cli", "install the plugin on a node, keep it, undo it"),
     "pull-secrets": (
         "acr_credential_provider.pull_secrets.commands.cli",
-        "keep ServiceAccounts' pull secrets (the controller)",
+        "run the pull-secrets controller",
     ),
     "openshift": ("acr_credential_provider.openshift.cli", "link and merge pull secrets as oc does"),
     "render": ("acr_credential_provider.eci.cli", "write what other platforms need of the settings"),
 }
-"""Words with a command line of their own: its module, whose ``run(arguments)`` returns the exit code; its help.
+"""Commands with a command line of their own: the module, whose ``run(arguments)`` returns the exit code, and the help.
 
-Imported by name, for a build may leave them out: a node has no controller.
+Imported by name, because a build may leave them out: a node has no controller.
 """
 
 
 def main(arguments: list[str]) -> int:
-    """Carry out the command in *arguments* with files for this user alone; return the exit code as `run` does."""
+    """Carry out the command in *arguments*, with new files for this user alone; return the exit code as `run` does."""
     os.umask(0o077)
     return run(arguments)
 
@@ -63,44 +62,40 @@ def run(arguments: list[str]) -> int:
         parser = _parser()
         arguments = parser.ordered(arguments)
         if arguments and arguments[0] in LAZY_SUBCOMMANDS:
-            return _run_subcommand(arguments[0], arguments[1:])
+            return _run_lazy(LAZY_SUBCOMMANDS[arguments[0]][0], arguments[1:], command=arguments[0])
         options = parser.parse_args(arguments)
         code: int = _version(options) if options.version else options.run(options)
     except CredentialProviderError as error:
         report(error)
         return 1
-    except BrokenPipeError:  # a pager that was closed; Python must not try to flush into it again
+    except BrokenPipeError:  # a closed pager; Python must not flush into it again
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except OSError as error:
-        report(_of_the_disk(error))
+        report(_disk_error(error))
         return 1
     return code
 
 
-def _run_subcommand(word: str, arguments: list[str]) -> int:
-    return _run_lazy(LAZY_SUBCOMMANDS[word][0], arguments, word=word)
-
-
-def _run_lazy(name: str, asked: object, *, word: str) -> int:
+def _run_lazy(module: str, options: object, *, command: str) -> int:
     try:
-        code: int = importlib.import_module(name).run(asked)
+        code: int = importlib.import_module(module).run(options)
     except ModuleNotFoundError as error:
-        if error.name is None or not name.startswith(error.name):
+        if error.name is None or not module.startswith(error.name):
             raise
     else:
         return code
     raise ConfigurationError(
-        f"{word} is not part of this build", remedy="Run it from the container image, which has every command."
+        f"{command} is not part of this build", remedy="Run it from the container image, which has every command."
     )
 
 
-def _of_the_disk(error: OSError) -> CredentialProviderError:
-    """Return what an operator should know of *error*: which path, and what the system said about it."""
-    where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else "this command's output"
-    why = os.strerror(error.errno) if error.errno else type(error).__name__
+def _disk_error(error: OSError) -> CredentialProviderError:
+    """Return *error* for operators, with its path and the system's message."""
+    path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else "this command's output"
+    reason = os.strerror(error.errno) if error.errno else type(error).__name__
     return ConfigurationError(
-        f"cannot work on {where}: {why}",
+        f"cannot work on {path}: {reason}",
         remedy="Run it as the user whose file that is (root, on a node), on a disk that is writable and has space.",
     )
 
@@ -136,45 +131,29 @@ def _parser() -> CommandParser:
 
     cache.add_to(commands)
 
-    for word, (_module, purpose) in LAZY_SUBCOMMANDS.items():
-        commands.add_parser(word, help=purpose, add_help=False)
+    for command, (_module, purpose) in LAZY_SUBCOMMANDS.items():
+        commands.add_parser(command, help=purpose, add_help=False)
     return parser
 
 
 def _add_doctor(doctor: argparse.ArgumentParser) -> None:
-    doctor.add_argument("image", metavar="IMAGE", nargs="?", default="")
+    add = doctor.add_argument
+    add("image", metavar="IMAGE", nargs="?", default="")
     add_paths(doctor)
-    doctor.add_argument("--output", choices=("text", "json"), default="text")
-    doctor.add_argument(
-        "--host-root", metavar="DIR", type=folder_argument, help="where the node's / is mounted, in a pod"
-    )
-    doctor.add_argument(
-        "--cluster", action="store_true", help="look at a cluster's pull secrets instead; changes nothing"
-    )
-    doctor.add_argument("--kubeconfig", type=path_argument, metavar="FILE", help="with --cluster; default: as kubectl")
-    doctor.add_argument("--context", default="", help="with --cluster")
-    doctor.add_argument(
-        "--config-map",
-        type=namespaced_name,
-        default="kube-system/acr-configuration",
-        metavar="NAMESPACE/NAME",
-        help="with --cluster: where the controller's configuration is (default: kube-system/acr-configuration)",
-    )
-    doctor.add_argument("--no-kubelet", action="store_true", help="leave the kubelet of this machine aside")
-    doctor.add_argument(
-        "--token-file",
-        type=file_or_stdin,
-        metavar="FILE",
-        help="try as the ServiceAccount whose token is in FILE (- is stdin): kubectl create token --audience AUDIENCE",
-    )
-    doctor.add_argument(
-        "--service-account-annotation",
-        metavar="KEY=VALUE",
-        type=_annotation,
-        action="append",
-        default=[],
-        help="an annotation of that ServiceAccount; may be repeated",
-    )
+    add("--output", choices=("text", "json"), default="text")
+    add("--host-root", metavar="DIR", type=folder_argument, help="where the node's / is mounted, in a pod")
+    add("--cluster", action="store_true", help="look at a cluster's pull secrets instead; changes nothing")
+    add("--kubeconfig", type=path_argument, metavar="FILE", help="with --cluster; default: as kubectl")
+    add("--context", default="", help="with --cluster")
+    configuration = "with --cluster: the ConfigMap of the controller (default: kube-system/acr-configuration)"
+    default = "kube-system/acr-configuration"
+    add("--config-map", type=namespaced_name, default=default, metavar="NAMESPACE/NAME", help=configuration)
+    add("--no-kubelet", action="store_true", help="do not check this machine's kubelet")
+    account = "try as the ServiceAccount whose token is in FILE (- is stdin): kubectl create token --audience AUDIENCE"
+    add("--token-file", type=file_or_stdin, metavar="FILE", help=account)
+    annotation = "an annotation of that ServiceAccount; may be repeated"
+    flag = "--service-account-annotation"
+    add(flag, metavar="KEY=VALUE", type=_annotation, action="append", default=[], help=annotation)
     doctor.set_defaults(run=_doctor)
 
 
@@ -207,7 +186,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _doctor(options: argparse.Namespace) -> int:
     if options.cluster:
-        return _doctor_of_the_cluster(options)
+        return _cluster_doctor(options)
     from acr_credential_provider.console.checks import report, run_checks  # noqa: PLC0415 - for this command alone
     from acr_credential_provider.doctor.checks import CHECKS  # noqa: PLC0415
     from acr_credential_provider.doctor.chroot import chroot  # noqa: PLC0415
@@ -229,7 +208,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _token(path: str) -> str:
-    """Return the text in *path*, whatever it is: the doctor judges it as a pull would."""
+    """Return the text in *path*; the doctor checks it as a pull does."""
     try:
         with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
             return file.read(LARGEST_REQUEST).decode("utf-8", "replace").strip()
@@ -240,10 +219,10 @@ def _token(path: str) -> str:
     )
 
 
-def _doctor_of_the_cluster(options: argparse.Namespace) -> int:
-    if options.settings == SETTINGS:  # a node's; the cluster's controller goes by its ConfigMap
+def _cluster_doctor(options: argparse.Namespace) -> int:
+    if options.settings == SETTINGS:  # the default of a node; the cluster's controller has a ConfigMap
         options.settings = ""
-    return _run_lazy("acr_credential_provider.cluster_doctor.cli", options, word="doctor --cluster")
+    return _run_lazy("acr_credential_provider.cluster_doctor.cli", options, command="doctor --cluster")
 
 
 def _docker_credential(options: argparse.Namespace) -> int:

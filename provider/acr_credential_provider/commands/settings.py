@@ -1,4 +1,4 @@
-"""`settings validate|convert|match-images`: what operators ask about a settings file."""
+"""`settings validate|convert|match-images`: checks a settings file, converts one, lists its images for the kubelet."""
 
 from __future__ import annotations
 
@@ -27,27 +27,20 @@ if TYPE_CHECKING:
     from acr_credential_provider.console.command_line import CommandParser
     from acr_credential_provider.model.config_problem import ConfigProblem
 
-_ELSEWHERE = "Name a folder with --keys-directory that this user may write, on a disk with space."
-
 
 def add_to(commands: argparse._SubParsersAction[CommandParser]) -> None:
-    """Add the word to *commands*."""
+    """Add the command to *commands*."""
     settings = commands.add_parser("settings", help="check the settings file").add_subparsers(required=True)
-    validate = settings.add_parser("validate", help="say all that is wrong with a settings file")
+    validate = settings.add_parser("validate", help="report all problems of a settings file")
     _add_file(validate)
     _add_target(validate)
     validate.set_defaults(run=_validate)
     convert = settings.add_parser("convert", help="write an acr-configuration ConfigMap as native settings to stdout")
-    convert.add_argument(
-        "file", type=file_or_stdin, help="the ConfigMap's manifest or its data, YAML or JSON; - is stdin"
-    )
+    file = "the ConfigMap's manifest or its data, YAML or JSON; - is stdin"
+    convert.add_argument("file", type=file_or_stdin, help=file)
     _add_target(convert)
-    convert.add_argument(
-        "--keys-directory",
-        type=folder_argument,
-        metavar="DIR",
-        help="write access keys that stand in the file into files in this folder, for root alone",
-    )
+    keys = "write access keys that stand in the file into files in this folder, for root alone"
+    convert.add_argument("--keys-directory", type=folder_argument, metavar="DIR", help=keys)
     convert.set_defaults(run=_convert)
 
     match = settings.add_parser("match-images", help="write the kubelet's matchImages for a settings file to stdout")
@@ -57,23 +50,19 @@ def add_to(commands: argparse._SubParsersAction[CommandParser]) -> None:
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
-    """Let the settings file be named as other commands have it named, or with no option before it."""
+    """Add the settings file, as ``--settings`` like in other commands or without an option."""
     files = parser.add_mutually_exclusive_group()
     files.add_argument("file", nargs="?", type=file_or_stdin, help=f"default: {SETTINGS}; - is stdin")
     files.add_argument("--settings", type=file_or_stdin, help=argparse.SUPPRESS)
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--target",
-        choices=("node", "controller"),
-        default="node",
-        help="where they will be used (default: node)",
-    )
+    target = "where they will be used (default: node)"
+    parser.add_argument("--target", choices=("node", "controller"), default="node", help=target)
 
 
 def _read(file: str) -> tuple[str, str]:
-    """Return the text in *file*, and what to call it."""
+    """Return the text in *file*, and its name for messages."""
     if file != STDIN:
         return read(file), file
     try:
@@ -87,22 +76,22 @@ def _read(file: str) -> tuple[str, str]:
 def _validate(options: argparse.Namespace) -> int:
     text, file = _read(options.file or options.settings or SETTINGS)
     if acr_configuration.is_one(text):
-        # The controller keeps keys of its ConfigMap in memory by itself; wherever that is, validating writes none.
+        # A controller accepts keys in its ConfigMap, and writes them to memory; validation writes none.
         keys = "/run/keys" if options.target == "controller" else ""
         conversion = acr_configuration.convert(text, place=options.target, keys_directory=keys)
-        judged = validate_conversion(conversion)
+        result = validate_conversion(conversion)
         _print_conversion(file, conversion)
     else:
-        judged = validate(text)
-        if isinstance(judged, ProviderSettings) and options.target:
-            judged = validate_for(options.target, judged, text) or judged
-        if not isinstance(judged, ProviderSettings):
-            _print_problems(file, judged)
-    if not isinstance(judged, ProviderSettings):
+        result = validate(text)
+        if isinstance(result, ProviderSettings):
+            result = validate_for(options.target, result, text) or result
+        if not isinstance(result, ProviderSettings):
+            _print_problems(file, result)
+    if not isinstance(result, ProviderSettings):
         return 1
-    usable = "partly usable" if judged.skipped else "valid"
-    print(f"{file}: {usable}, {len(judged.registries)} registries")  # noqa: T201 - the command's output
-    return 1 if judged.skipped else 0
+    state = "partly usable" if result.skipped else "valid"
+    print(f"{file}: {state}, {len(result.registries)} registries")  # noqa: T201 - the command's output
+    return 1 if result.skipped else 0
 
 
 def _convert(options: argparse.Namespace) -> int:
@@ -113,12 +102,13 @@ def _convert(options: argparse.Namespace) -> int:
             remedy="Native settings need no conversion: settings validate.",
         )
     conversion = acr_configuration.convert(text, place=options.target, keys_directory=options.keys_directory or "")
-    judged = validate_conversion(conversion)
+    settings = validate_conversion(conversion)
     _print_conversion(file, conversion)
-    if not isinstance(judged, ProviderSettings):
+    if not isinstance(settings, ProviderSettings):
         return 1
     for path, secret in conversion.secrets.items():
-        write_private_atomically(path, secret + "\n", remedy=_ELSEWHERE)
+        remedy = "Name a folder with --keys-directory that this user may write, on a disk with space."
+        write_private_atomically(path, secret + "\n", remedy=remedy)
     sys.stdout.write(yaml.safe_dump(conversion.document, sort_keys=False, allow_unicode=True))
     return 1 if conversion.problems else 0
 
@@ -127,10 +117,10 @@ def _match_images(options: argparse.Namespace) -> int:
     from acr_credential_provider.settings.match_images import match_images  # noqa: PLC0415 - for this command alone
 
     text, file = _read(options.file or options.settings or SETTINGS)
-    found = match_images(settings_in(text, file))
-    for note in found.notes:
+    patterns = match_images(settings_in(text, file))
+    for note in patterns.notes:
         sys.stderr.write(f"note: {file}: {note}\n")
-    document = found.to_dict()
+    document = patterns.to_dict()
     if options.output == "json":
         print(json.dumps(document, indent=2))  # noqa: T201 - the command's output
         return 0
@@ -141,14 +131,13 @@ def _match_images(options: argparse.Namespace) -> int:
 
 
 def _print_conversion(file: str, conversion: Conversion) -> None:
-    """Tell on stderr what was read otherwise, what has no place here, and what is wrong."""
-    for sort, each in [("changed", each) for each in conversion.changes] + [
-        ("note", each) for each in conversion.notes
-    ]:
-        sys.stderr.write(f"{sort}: {file}, {each}\n")
+    """Write changes, notes and problems to stderr."""
+    for label, changes in (("changed", conversion.changes), ("note", conversion.notes)):
+        for change in changes:
+            sys.stderr.write(f"{label}: {file}, {change}\n")
     _print_problems(file, conversion.problems)
 
 
 def _print_problems(file: str, problems: Iterable[ConfigProblem]) -> None:
-    for each in problems:
-        sys.stderr.write(f"error: {file}, {each}\nremedy: {each.remedy}\n")
+    for problem in problems:
+        sys.stderr.write(f"error: {file}, {problem}\nremedy: {problem.remedy}\n")
