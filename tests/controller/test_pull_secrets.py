@@ -262,7 +262,7 @@ def test_garbage_leaves_what_held_before_in_force_and_says_what_is_wrong_and_whe
     with replica(team.api, team.own, fetch=Bank(), record=record):
         eventually(lambda: has_both(team, app))
         team.configure("registries: [\n")
-        eventually(lambda: record.outcomes[-1] == "kept")
+        eventually(lambda: record.outcomes[-1] == "last_good")
         problem = next(message for _, reason, message in record.events if reason == "ConfigurationProblem")
         assert "line 2" in problem
         assert "what held before stays in force" in problem
@@ -339,7 +339,7 @@ def test_a_secret_of_somebody_else_is_left_alone_and_said_to_be_in_the_way(team,
     before = team.secret(app)["metadata"]["resourceVersion"]
     team.configure()
     with replica(team.api, team.own, fetch=Bank(), record=record):
-        eventually(lambda: "SecretNotOurs" in record.reasons())
+        eventually(lambda: "SecretConflict" in record.reasons())
         stays(lambda: team.secret(app)["metadata"]["resourceVersion"] == before, seconds=1)
         assert team.pull_secrets(app) == []
         team.api.request("DELETE", f"/api/v1/namespaces/{app}/secrets/{team.name}")
@@ -450,7 +450,7 @@ def test_a_connection_that_dies_without_a_word_is_found_and_replaced(team, recor
             cable.cut()
             late = team.open("late")
             eventually(lambda: has_both(team, late))
-            assert record.ends["serviceaccounts", "silent"] >= 1
+            assert record.ends["serviceaccounts", "idle_timeout"] >= 1
             assert record.calls["LIST", "serviceaccounts"] == 1  # it went on from where it was
 
 

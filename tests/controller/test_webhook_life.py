@@ -262,7 +262,7 @@ def test_no_content_of_a_secret_is_in_logs_metrics_or_events(api, own, caplog):
         key = find(api, f"/api/v1/namespaces/{own}/secrets/{CERTIFICATES}")["data"]["tls.key"]
         events = json.dumps(api.get("/api/v1/events"))
     written = caplog.text + "".join(str(vars(record)) for record in caplog.records)
-    assert "late" in metrics.decode()
+    assert "secret_pending" in metrics.decode()
     for told in (written, metrics.decode(), events):
         assert canary not in told
         assert key not in told

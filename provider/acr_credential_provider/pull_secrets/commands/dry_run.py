@@ -141,7 +141,7 @@ def _judged(
     directory = options.keys_directory
     now = next_config(before, text, role=role, keys_directory=directory, hidden=hidden, namespaces=namespaces)
     judged = parse(text, role=role, keys_directory=directory)
-    if now.outcome != "kept" or judged.settings is None:
+    if now.outcome != "last_good" or judged.settings is None:
         return judged
     kept = () if now.settings is None else ("what held before the last edit of the configuration stays in force",)
     return replace(now.judged, problems=now.problems, notes=(*judged.notes, *kept))

@@ -72,7 +72,7 @@ class ConfigManager:
         if self.in_force.settings is None and text:
             judged = parse(text, role=self._role_of_cluster(), keys_directory=self._keys_directory)
             write_keys(judged.keys)
-            self.in_force = ActiveConfig(judged, text, "kept")
+            self.in_force = ActiveConfig(judged, text, "last_good")
 
     def reload(self) -> None:
         """Take in what is there now, if it changed, and say how it stands; raise `CredentialProviderError`."""
@@ -123,11 +123,11 @@ class ConfigManager:
             message = "there is no configuration: nothing is done until there is one"
             self._reporter.event(about, "ConfigurationAbsent", message, is_warning=False)
         for each in in_force.problems[:MOST_TOLD]:
-            held = "; what held before stays in force" if in_force.outcome == "kept" else ""
+            held = "; what held before stays in force" if in_force.outcome == "last_good" else ""
             self._reporter.event(about, "ConfigurationProblem", f"{each}. {each.remedy}{held}")
         for note in in_force.judged.notes:
             LOG.info("%s", note, extra={"about": f"{about.namespace}/{about.name}"})
-        if in_force.outcome in ("loaded", "partly"):
+        if in_force.outcome in ("loaded", "partial"):
             many = len(in_force.settings.registries) if in_force.settings else 0
             self._reporter.event(about, "ConfigurationLoaded", f"{many} registries are in force", is_warning=False)
             if in_force.replaced:

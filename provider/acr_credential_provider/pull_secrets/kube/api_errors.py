@@ -41,7 +41,7 @@ class ClusterError(CredentialProviderError):
 
 
 def unreachable(verb: str, path: str, reason: str = "") -> ClusterError:
-    """Return what to say where nothing usable came; *reason* Silent: nothing at all came."""
+    """Return what to say where nothing usable came; *reason* IdleTimeout: nothing at all came."""
     what = "fell silent" if reason else "gave no usable answer"
     return ClusterError(
         f"the API server {what} ({verb} {path})",

@@ -154,7 +154,7 @@ class KubeClient:
         """Yield the lines of a watch that the server ends after *seconds*.
 
         Raises `ClusterError` when it says no, when the connection fails, and after *silence* seconds without a byte
-        (reason ``Silent``).
+        (reason ``IdleTimeout``).
         """
         parameters = {
             "watch": "true",
@@ -177,7 +177,7 @@ class KubeClient:
             else:
                 yield _lines(response)
         except httpx2.ReadTimeout:
-            outcome = unreachable("WATCH", path, "Silent")
+            outcome = unreachable("WATCH", path, "IdleTimeout")
         except (httpx2.HTTPError, ConfigError):
             outcome = unreachable("WATCH", path)
         finally:

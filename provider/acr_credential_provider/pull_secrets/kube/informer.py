@@ -150,13 +150,13 @@ class Informer(Generic[T]):
         since, pause = "", FIRST_PAUSE
         while not self._stop.is_set():
             started = self._monotonic()
-            why, rest = "time-out", 0.0
+            why, rest = "timeout", 0.0
             try:
                 if not since or self._monotonic() > self._listed_at + self._times.resync:
                     since = self._list()
                 since = self._watch(since)
             except ClusterError as error:
-                why = "gone" if error.is_gone else error.reason.lower() if error.reason == "Silent" else "failed"
+                why = "gone" if error.is_gone else "idle_timeout" if error.reason == "IdleTimeout" else "failed"
                 since, rest = "" if error.is_gone else self._since, error.retry_after
                 self._tell(error)
             except msgspec.MsgspecError:  # not the API server, whatever it is
@@ -166,7 +166,9 @@ class Informer(Generic[T]):
                 why, since = "failed", ""
             self._api.reporter.watch_ended(self.kind.name, why)
             lasted = self._monotonic() - started
-            if why == "failed" or (why != "silent" and lasted <= LONGEST_PAUSE):  # not again and again at full speed
+            if why == "failed" or (
+                why != "idle_timeout" and lasted <= LONGEST_PAUSE
+            ):  # not again and again at full speed
                 self._stop.wait(max(rest, random.uniform(0.5, 1.0) * pause))  # noqa: S311 - spreads load
                 pause = min(pause * 2, LONGEST_PAUSE)
             if lasted > LONGEST_PAUSE:

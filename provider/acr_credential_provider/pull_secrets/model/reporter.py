@@ -26,16 +26,14 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class TokenState:
-    """How one entry's token stands.
+    """The times of one entry's token, in seconds since the epoch; 0 where there is none.
 
-    *entry* is what messages call the entry (``cri-... in cn-hangzhou``), *got_at*, *due_at* and *dead_at* are
-    seconds since the epoch; all three are 0 where there is none.
+    *entry* is the entry's name in messages (``cri-... in cn-hangzhou``).
     """
 
     entry: str
-    got_at: float
-    due_at: float
-    dead_at: float
+    issued_at: float
+    expires_at: float
 
 
 class Reporter(Protocol):
@@ -45,7 +43,7 @@ class Reporter(Protocol):
         """Say something to those who look at the object *about*; *reason* is one CamelCase word, always the same."""
 
     def configuration(self, outcome: str, *, problems: int) -> None:
-        """Tell how the configuration stands: ``loaded``, ``partly`` usable, ``kept`` (last good one) or ``absent``."""
+        """Set the state of the configuration: ``loaded``, ``partial``, ``last_good`` or ``absent``."""
 
     def tokens(self, states: Sequence[TokenState]) -> None:
         """Tell how the token of each entry stands now."""
@@ -63,7 +61,7 @@ class Reporter(Protocol):
         """Count a call of the API server; *code* is the HTTP status, or ``none`` when there was no answer."""
 
     def watch_ended(self, resource: str, why: str) -> None:
-        """Count the end of a watch: ``time-out`` (as asked), ``gone`` (410: listed anew), ``silent`` or ``failed``."""
+        """Count the end of a watch: ``timeout`` (regular), ``gone`` (410), ``idle_timeout`` or ``failed``."""
 
     def managed(self, *, secrets: int, service_accounts: int) -> None:
         """Tell how many objects carry what is ours."""

@@ -240,7 +240,7 @@ class Controller:
             try:
                 self.reconcile_once()
             except CredentialProviderError as error:  # the API server, most of all; the next round is soon
-                self._configured.say("RoundFailed", error)
+                self._configured.say("SyncFailed", error)
             except Exception:  # the next round may have it easier; without rounds all tokens would die
                 LOG.exception("a round failed")
             self._wake.wait(self._pause())

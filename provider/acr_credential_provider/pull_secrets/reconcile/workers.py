@@ -120,7 +120,7 @@ class Workers:
                 done = self.reconcile(namespace)
             except CredentialProviderError as error:
                 about = ObjectRef("Namespace", "", namespace)
-                self._reporter.event(about, "NotDone", f"{error.problem}. {error.remedy}")
+                self._reporter.event(about, "ReconcileFailed", f"{error.problem}. {error.remedy}")
             except Exception:  # a mistake of ours about one namespace must not stop the work on all others
                 LOG.exception("a namespace could not be worked on", extra={"namespace": namespace})
             finally:
@@ -209,7 +209,7 @@ class Workers:
             self._told_foreign.add(observed.namespace)
             self._reporter.event(
                 ObjectRef("Secret", observed.namespace, snapshot.wanted.secret_name, present.uid if present else ""),
-                "SecretNotOurs",
+                "SecretConflict",
                 "this Secret has the name of ours but not our label, and is left alone: no ServiceAccount here gets a "
                 "pull secret. Rename or delete it, or choose another pullSecrets.secretName.",
             )
@@ -219,7 +219,7 @@ class Workers:
         if problems and self._told_requests.get(namespace.name) != problems:
             self._reporter.event(
                 ObjectRef("Namespace", "", namespace.name, namespace.uid),
-                "RequestUnanswered",
+                "InvalidInstanceRequest",
                 f"{'; '.join(problems[:5])}. Correct the annotation, or add the instance to the configuration.",
             )
         self._told_requests.pop(namespace.name, None)

@@ -205,7 +205,7 @@ class TokenCache:
         with self._lock:
             tokens = [(display_name(each), self._tokens.get(entry_of(each))) for each in _asked(settings)]
         return [
-            TokenState(name, token.got_at, token.due_at, token.dead_at) if token else TokenState(name, 0.0, 0.0, 0.0)
+            TokenState(name, token.got_at, token.dead_at) if token else TokenState(name, 0.0, 0.0)
             for name, token in tokens
         ]
 

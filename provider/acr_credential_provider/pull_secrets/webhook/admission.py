@@ -59,7 +59,7 @@ class AdmissionObserver(Protocol):
     """Who is told of admissions."""
 
     def admitted(self, outcome: str, seconds: float) -> None:
-        """Count an admission: ``given``, ``had`` (it before), ``left`` (not meant), ``late`` or ``refused``."""
+        """Count an admission: ``patched``, ``unchanged``, ``skipped``, ``secret_pending`` or ``refused``."""
 
 
 class BadReviewError(ValueError):
@@ -192,15 +192,15 @@ class AdmissionHandler:
             review.namespace, review.name, labels=review.labels, annotations=review.annotations
         )
         if not secret:
-            return "left", allow(review.uid, [])
+            return "skipped", allow(review.uid, [])
         patch = review.patch(secret.name)
         why = "" if review.is_dry_run else await self._have(review.namespace, secret, seconds)
         if not why:
-            return ("given" if patch else "had"), allow(review.uid, patch)
+            return ("patched" if patch else "unchanged"), allow(review.uid, patch)
         settings = self._living.wanted()
         if settings is not None and settings.webhook.failure_policy == "Fail":
             return "refused", refuse(review.uid, f"its pull secret {secret.name} could not be made: {why}")
-        return "late", allow(review.uid, patch, f"its pull secret {secret.name} will follow: {why}")
+        return "secret_pending", allow(review.uid, patch, f"its pull secret {secret.name} will follow: {why}")
 
     async def _hear_of(self, namespace: str, seconds: float) -> float:
         """Wait until *namespace* is known, for *seconds* at most; return how long that was.

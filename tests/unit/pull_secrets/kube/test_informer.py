@@ -50,7 +50,7 @@ class Api:
         if script is None:
             self.over.set()
             time.sleep(0.05)
-            raise ClusterError("silent", remedy="", reason="Silent")
+            raise ClusterError("silent", remedy="", reason="IdleTimeout")
         if isinstance(script, Exception):
             raise script
         yield iter(script)
@@ -116,12 +116,12 @@ def test_what_went_while_the_history_was_lost_is_noticed(follow, gone):
 
 
 def test_silence_and_failures_go_on_from_where_it_was(follow):
-    silent = ClusterError("silent", remedy="", reason="Silent")
+    silent = ClusterError("silent", remedy="", reason="IdleTimeout")
     refused = ClusterError("away", remedy="", status=503)
     _, api, _ = follow([(10, [])], [[event("ADDED", account("a", 11))], silent, refused])
     assert api.listed == 1
     assert api.since[:4] == ["10", "11", "11", "11"]
-    assert api.ended[:3] == ["time-out", "silent", "failed"]
+    assert api.ended[:3] == ["timeout", "idle_timeout", "failed"]
 
 
 def test_what_is_not_the_api_server_is_no_end_of_it(follow):

@@ -235,8 +235,8 @@ def test_who_is_told_how_tokens_stand_is_told_of_those_that_are_missing():
     world = World()
     world.renew(failing=[TWO])
     one, two = world.tokens.states(world.settings)
-    assert (one.entry, one.got_at, one.dead_at) == (f"{ONE} in cn-hangzhou", 1000.0, 1000.0 + HOUR - 60)
-    assert (two.entry, two.got_at) == (f"{TWO} in cn-hangzhou", 0.0)
+    assert (one.entry, one.issued_at, one.expires_at) == (f"{ONE} in cn-hangzhou", 1000.0, 1000.0 + HOUR - 60)
+    assert (two.entry, two.issued_at) == (f"{TWO} in cn-hangzhou", 0.0)
 
 
 def test_of_what_nobody_remembers_only_a_login_of_ones_own_may_never_end():
