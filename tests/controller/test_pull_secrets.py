@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from acr_credential_provider.model.errors import RegistryRefusedError, RoleRefusedError
+from acr_credential_provider.model.errors import CloudUnreachableError, RegistryRefusedError, RoleRefusedError
 from acr_credential_provider.pull_secrets.kube.informer import Times
 from support.replica import (
     HOSTS,
@@ -153,6 +153,25 @@ def test_who_lost_all_tokens_while_one_entry_fails_leaves_its_login_where_it_is_
         clock.moved += 301
         eventually(lambda: team.passwords(app).get(HOSTS[ONE]) == f"{ONE}-2")
     assert team.secret(app)["metadata"]["uid"] == uid
+
+
+def test_what_one_leader_did_not_remember_the_next_one_does_not_take_away_either(team, record):
+    """The state that the next one reads was written by one that had lost its memory."""
+    app = team.open("app")
+    team.configure()
+    clock, bank = Clock(), Bank()
+    with replica(team.api, team.own, fetch=bank, clock=clock):
+        eventually(lambda: has_both(team, app))
+    team.forget_tokens()
+    bank.refused[ONE] = CloudUnreachableError("no answer", remedy="Wait.")
+    with replica(team.api, team.own, fetch=bank, clock=clock, name="two"):
+        eventually(lambda: team.passwords(app) == {HOSTS[ONE]: f"{ONE}-1", HOSTS[TWO]: f"{TWO}-2"})
+    clock.moved += 46 * 60
+    with replica(team.api, team.own, fetch=bank, clock=clock, name="three"):
+        eventually(lambda: team.passwords(app) == {HOSTS[ONE]: f"{ONE}-1", HOSTS[TWO]: f"{TWO}-3"})
+        stays(lambda: HOSTS[ONE] in team.passwords(app), seconds=2)
+        clock.moved += 14 * 60
+        eventually(lambda: team.passwords(app) == {HOSTS[TWO]: f"{TWO}-3"})
 
 
 def test_who_lost_all_tokens_and_can_ask_for_none_still_serves_new_accounts_with_what_is_there(team, record):

@@ -14,7 +14,7 @@ import msgspec
 
 from .content import digest_of
 from .eci_annotations import REQUESTS
-from .names import ENDS_KEY, LABEL, SECRET_KEY
+from .names import LABEL, SECRET_KEY
 from .objects import NOTHING, Namespace, Secret, ServiceAccount
 from .owner_reference import mark_of
 
@@ -126,7 +126,7 @@ def secret(wire: PartialObject) -> Secret:
         meta.resource_version,
         is_ours=(meta.labels or NOTHING).get(LABEL) == "true",
         type=wire.type,
-        digest=digest_of(_value(wire, SECRET_KEY), _value(wire, ENDS_KEY)),
+        digest=digest_of(_value(wire, SECRET_KEY)),
         has_labels=bool(meta.labels),
         owner=sys.intern(mark_of(meta.owner_references)),
         terminating=meta.deletion_timestamp is not None,

@@ -53,6 +53,5 @@ def desired(
         accounts=accounts,
         retired=snapshot.retired,
         replaced=snapshot.replaced,
-        ends=filling.ends,
         owner=owner,
     )

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from acr_credential_provider.settings import Registry
 
-LARGEST = (1 << 20) - 64
-"""Bytes that the API server takes as a Secret's data, but for those that say when its logins end."""
+LARGEST = 1 << 20
+"""Bytes that the API server takes as a Secret's data."""
 EMPTY = b'{"auths":{}}'
 _SHARED = ("registry", "registry-vpc", "registry-internal", "registry-intl", "registry-intl-vpc")
 

@@ -7,8 +7,8 @@ import re
 PREFIX = "aliyun-acr-credential-provider"
 SECRET_TYPE = "kubernetes.io/dockerconfigjson"  # noqa: S105 - a type
 SECRET_KEY = ".dockerconfigjson"  # noqa: S105 - a key
-ENDS_KEY = "logins-end.json"
-"""Beside it: when the logins end, seconds since the epoch by place ("*": all others); what never ends is not there."""
+TEMPORARY_USER = "cr_temp_user"
+"""The user name of all tokens that ACR grants."""
 LABEL = f"{PREFIX}/pull-secret"
 """The label that says that a Secret is ours, to be changed and deleted; its value is "true"."""
 LABELS = {LABEL: "true", "app.kubernetes.io/managed-by": PREFIX}

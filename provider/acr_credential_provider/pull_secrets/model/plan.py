@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .content import NO_ENDS
 from .dockerconfigjson import has_logins
 from .names import SECRET_TYPE, is_name
 
@@ -34,7 +33,7 @@ class Observed:
 class Desired:
     """A namespace as it should be.
 
-    *name* and *content* are of the Secret, *ends* is when its logins end (JSON), *digest* is of both. *is_selected* is
+    *name*, *content* and *digest* are of the Secret. *is_selected* is
     whether the namespace gets it, *accounts* are the names of those who refer to it. Secrets in *retired* are to go if
     they are ours. Those in *replaced* belong to a helper that is no more: ServiceAccounts get ours in their place, and
     they are kept alive for the pods that still name them.
@@ -47,7 +46,6 @@ class Desired:
     accounts: frozenset[str]
     retired: frozenset[str] = frozenset()
     replaced: frozenset[str] = frozenset()
-    ends: bytes = NO_ENDS
     owner: Reference | None = None
     """Who is to own the Secret; None: whoever does."""
 
@@ -59,7 +57,6 @@ class CreateSecret:
     namespace: str
     name: str
     content: bytes = field(repr=False)
-    ends: bytes = NO_ENDS
     owner: Reference | None = None
 
 
@@ -75,7 +72,6 @@ class UpdateSecret:
     resource_version: str
     content: bytes = field(repr=False)
     has_labels: bool = True
-    ends: bytes = NO_ENDS
     owner: Reference | None = None
 
 
@@ -139,7 +135,7 @@ def plan(observed: Observed, desired: Desired) -> list[Action]:
     if is_ours_to_use:
         is_there = present is not None or has_logins(desired.content)
         if present is None and is_there:
-            actions.append(CreateSecret(observed.namespace, desired.name, desired.content, desired.ends, desired.owner))
+            actions.append(CreateSecret(observed.namespace, desired.name, desired.content, desired.owner))
         elif present is not None and not _is_right(present, desired):
             actions.append(_update(present, desired))
         actions += [
@@ -194,7 +190,6 @@ def _update(secret: Secret, desired: Desired) -> UpdateSecret:
         secret.resource_version,
         desired.content,
         secret.has_labels,
-        desired.ends,
         desired.owner,
     )
 

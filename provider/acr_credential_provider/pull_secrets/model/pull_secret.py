@@ -9,8 +9,7 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .content import NO_ENDS
-from .names import ENDS_KEY, LABELS, SECRET_KEY, SECRET_TYPE
+from .names import LABELS, SECRET_KEY, SECRET_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,19 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PullSecret:
-    """The Secret that a namespace should have: its docker configuration, when the logins in it end, who owns it."""
+    """The Secret that a namespace should have: its docker configuration and its owner."""
 
     name: str
     content: bytes = field(repr=False)
-    ends: bytes = NO_ENDS
     owner: Reference | None = None
 
     def data(self) -> dict[str, str]:
         """Return the Secret's data."""
-        return {
-            SECRET_KEY: b64encode(self.content).decode("ascii"),
-            ENDS_KEY: b64encode(self.ends).decode("ascii"),
-        }
+        return {SECRET_KEY: b64encode(self.content).decode("ascii")}
 
     def manifest(self, namespace: str) -> dict[str, Any]:
         """Return the Secret as it is to be created in *namespace*."""

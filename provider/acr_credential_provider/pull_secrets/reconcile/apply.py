@@ -102,7 +102,7 @@ class Applier:
     def _write(self, action: Action) -> None:
         path = _path(action)
         if isinstance(action, CreateSecret):
-            body = PullSecret(action.name, action.content, action.ends, action.owner).manifest(action.namespace)
+            body = PullSecret(action.name, action.content, action.owner).manifest(action.namespace)
             self._observe_secret(self._api.create(f"/api/v1/namespaces/{action.namespace}/secrets", body))
         elif isinstance(action, UpdateSecret):
             self._observe_secret(self._api.patch(path, _update(action)))
@@ -145,7 +145,7 @@ def _update(action: UpdateSecret) -> list[dict[str, Any]]:
     owners = [] if action.owner is None else [action.owner.document()]
     return [
         {"op": "test", "path": "/metadata/resourceVersion", "value": action.resource_version},
-        {"op": "add", "path": "/data", "value": PullSecret(action.name, action.content, action.ends).data()},
+        {"op": "add", "path": "/data", "value": PullSecret(action.name, action.content).data()},
         *(
             [{"op": "add", "path": "/metadata/labels", "value": dict(LABELS)}]
             if not action.has_labels

@@ -140,7 +140,6 @@ class Controller:
             reporter=reporter,
             rate=options.writes_per_second,
             count=options.workers,
-            clock=clock,
             owner=self.owner,
         )
 
@@ -183,7 +182,7 @@ class Controller:
         if content is None or seen.terminating or not has_logins(content.content):
             return None
         if selects_account_named(snapshot.wanted, service_account, labels or NOTHING, annotations or NOTHING):
-            return PullSecret(snapshot.wanted.secret_name, content.content, content.ends, self.owner.reference())
+            return PullSecret(snapshot.wanted.secret_name, content.content, self.owner.reference())
         return None
 
     def knows(self, namespace: str) -> bool:

@@ -102,6 +102,8 @@ class DesiredStateBuilder:
             # Who may not ask goes on, and is told; an answer that did not come is soon asked for again.
             return replace(snapshot, is_blocked=error.status != 403)
         self._was_looked_for = True
+        if self._take_over:
+            self._tokens.helper_runs(runs)
         if runs:
             what = "ours is added beside its entries" if self._take_over else "nothing is written"
             self._reporter.event(

@@ -52,10 +52,8 @@ class Workers:
         reporter: Reporter,
         rate: float,
         count: int,
-        clock: Callable[[], float],
         owner: Owner | None = None,
     ) -> None:
-        self._clock = clock
         self._owner = owner or Owner(api, "")
         self._watched = watched
         self._may_write = may_write
@@ -170,11 +168,7 @@ class Workers:
             and (secrets[name].is_ours or name in snapshot.replaced)
         ]
         present = [self._hands.read_secret(namespace, name) for name in usable]
-        now = self._clock()
-        merged, until = content.beside(present, now=now, others=snapshot.filled())
-        if until < float("inf"):
-            self._queue.add(namespace, requeue_after=max(until - now, 1.0))
-        return merged
+        return content.keeping(present, others=snapshot.filled())
 
     def _note(self, action: Action) -> None:
         """Take note of what was done: how often each account gets our entry."""

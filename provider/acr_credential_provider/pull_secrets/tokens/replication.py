@@ -40,22 +40,25 @@ class StateReplication:
         self._tokens = tokens
         self._configured = configured
         self._secret = StateSecret(api, namespace, owner)
-        self._taken = (-1, "")
+        self._pulled = (-1, False, "")
+        """Term, whether this replica led, and version at the last `pull`."""
 
     def pull(self, term: int, *, leads: bool) -> None:
         """Take in what another replica shared, or the last leader left; raise `ClusterError`.
 
         It is read anew in each *term*: the watch may not have told yet what the last leader wrote.
         """
-        seen = self._watched.shared.get(self._namespace, TOKENS_NAME)
-        version = seen.resource_version if seen is not None else "none"
-        if self._taken == (term, version):
+        secret = self._watched.shared.get(self._namespace, TOKENS_NAME)
+        version = secret.resource_version if secret is not None else "none"
+        if self._pulled == (term, leads, version):
             return
-        shared = self._secret.read() if leads else ReplicaState.decode(seen.data if seen is not None else None)
-        self._tokens.merge(shared.tokens)
-        self.names = tuple(dict.fromkeys((*self.names, *shared.names)))
-        self._configured.restore(shared.configuration)
-        self._taken = (term, version)
+        is_own = leads and self._pulled[:2] == (term, True)
+        state = self._secret.read() if leads else ReplicaState.decode(secret.data if secret is not None else None)
+        if not is_own:
+            self._tokens.merge(state.tokens)
+            self.names = tuple(dict.fromkeys((*self.names, *state.names)))
+            self._configured.restore(state.configuration)
+        self._pulled = (term, leads, version)
 
     def push(self, settings: ProviderSettings) -> None:
         """Let the other replicas, and the next leader, have what this one knows; raise `ClusterError`."""

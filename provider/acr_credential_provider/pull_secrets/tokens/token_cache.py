@@ -32,6 +32,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
 COALESCE_WINDOW = 300.0
 """Seconds by which tokens are renewed sooner when another one is: each new content is a write in every namespace."""
 FORMAT = 1
+HOUR = 3600.0
+NEVER = 1e12
+"""A time that no clock reaches, which JSON has as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,12 @@ class TokenCache:
         self._failures: dict[str, tuple[int, float]] = {}
         self._logins: dict[tuple[str, str], BasicAuth] = {}
         self._who: dict[str, str] = {}
+        self._remembers_from = clock()
+        """From when on all tokens that were granted are known here; older ones may be in namespaces' Secrets."""
+
+    def helper_runs(self, is_running: bool) -> None:
+        """Take note of whether another controller writes Secrets that are to be taken over: its tokens are unknown."""
+        self._remembers_from = NEVER if is_running else min(self._remembers_from, self._clock())
 
     def set_expected(self, settings: ProviderSettings, keys: Mapping[str, str]) -> None:
         """Take note of who is to ask for each entry; *keys* are contents of key files that stand in the settings."""
@@ -180,7 +189,7 @@ class TokenCache:
         region = registry.region or ""
         where = places(registry, region=region, listed=())
         if login is None:
-            return EntryLogins(registry.instance_id, region, (), is_known=False, may_fill=tuple(where), is_endless=True)
+            return EntryLogins(registry.instance_id, region, (), unknown_at=tuple(where))
         return EntryLogins(
             registry.instance_id, region, tuple((each, login.username, login.password) for each in where)
         )
@@ -190,15 +199,13 @@ class TokenCache:
             token = self._tokens.get(entry_of(registry))
         region = registry.region or ""
         if token is None:
-            # The hosts of an instance that names none are told with its token, as is a region that nobody wrote.
-            is_told = registry.domains or (region and not registry.instance_id)
-            may_fill = tuple(places(registry, region=region, listed=())) if is_told else None
-            return EntryLogins(registry.instance_id, region, (), is_known=False, may_fill=may_fill)
+            is_unknown = self._clock() < self._remembers_from + _longest_life(registry)
+            return EntryLogins(registry.instance_id, region, (), unknown_at=None if is_unknown else ())
         if self._clock() >= token.dead_at:
             return EntryLogins(registry.instance_id, region, ())
         where = places(registry, region=token.region, listed=token.hosts)
         logins = tuple((each, token.username, token.password) for each in where)
-        return EntryLogins(registry.instance_id, region or token.region, logins, ends_at=token.dead_at)
+        return EntryLogins(registry.instance_id, region or token.region, logins)
 
     def states(self, settings: ProviderSettings) -> list[TokenState]:
         """Return how each entry stands; a login of one's own has no times."""
@@ -217,12 +224,16 @@ class TokenCache:
         with self._lock:
             kept = [each for _, each in sorted(self._tokens.items())]
         rows = [{name: getattr(each, name) for name in Token.__slots__} for each in kept]
-        return json.dumps({"format": FORMAT, "tokens": rows}, separators=(",", ":"))
+        document = {"format": FORMAT, "remembers_from": self._remembers_from, "tokens": rows}
+        return json.dumps(document, separators=(",", ":"))
 
     def merge(self, text: str) -> bool:
         """Take in what another replica wrote, where it is newer; say whether anything was. Other formats are not."""
         news = False
-        for token in _decoded(text):
+        tokens, remembers_from = _decoded(text)
+        if remembers_from is not None:
+            self._remembers_from = remembers_from
+        for token in tokens:
             with self._lock:
                 kept = self._tokens.get(token.entry)
                 if kept is None or kept.got_at < token.got_at:
@@ -246,12 +257,19 @@ def _asked(settings: ProviderSettings) -> list[Registry]:
     return list(asked.values())
 
 
-def _decoded(text: str) -> Sequence[Token]:
+def _longest_life(registry: Registry) -> float:
+    """Return the seconds for which a token of *registry* may live: an hour, unless its settings ask for more."""
+    session = registry.assume_role[-1] if registry.assume_role else registry.identity
+    return max(registry.token_duration or 0, getattr(session, "session_duration", None) or 0, HOUR)
+
+
+def _decoded(text: str) -> tuple[Sequence[Token], float | None]:
+    """Return the tokens that `TokenCache.encode` wrote, and since when it knew all; None: it did not write *text*."""
     try:
         document: Any = json.loads(text)
         if document["format"] != FORMAT:
-            return ()
-        return [
+            return (), None
+        tokens = [
             Token(
                 entry=str(row["entry"]),
                 who=str(row["who"]),
@@ -265,5 +283,6 @@ def _decoded(text: str) -> Sequence[Token]:
             )
             for row in document["tokens"]
         ]
+        return tokens, float(document.get("remembers_from", 0.0))
     except (ValueError, KeyError, TypeError):
-        return ()
+        return (), None

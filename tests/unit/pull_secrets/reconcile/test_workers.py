@@ -79,7 +79,6 @@ def at_work():
         reporter=NullReporter(),
         rate=100.0,
         count=1,
-        clock=lambda: 0.0,
     )
     workers.start()
     yield workers, watched, api
@@ -149,30 +148,28 @@ def tidied(world, *entries):
         reporter=NullReporter(),
         rate=100.0,
         count=1,
-        clock=lambda: 0.0,
     )
     return workers.reconcile("team")
 
 
-SILENT = EntryLogins("cri-silent", "cn-hangzhou", (), is_known=False, may_fill=None)
+SILENT = EntryLogins("cri-silent", "cn-hangzhou", (), unknown_at=None)
 
 
 def test_who_stops_asking_for_an_instance_does_not_keep_its_login_for_one_that_is_silent():
-    gone = EntryLogins("cri-gone", "cn-hangzhou", (("gone.example", "u", "p"),), ends_at=900.0)
-    other = EntryLogins("cri-other", "cn-hangzhou", (("other.example", "u", "p"),), ends_at=900.0)
+    gone = EntryLogins("cri-gone", "cn-hangzhou", (("gone.example", "cr_temp_user", "p"),))
+    other = EntryLogins("cri-other", "cn-hangzhou", (("other.example", "cr_temp_user", "p"),))
     content = Content.of_entries([gone, other])
-    world = Asking("cri-silent", PullSecret("x", content.content, content.ends).data())
+    world = Asking("cri-silent", PullSecret("x", content.content).data())
     assert tidied(world, SILENT, other) == ApplyResult()
     assert world.places() == {"gone.example"}
 
 
-@pytest.mark.parametrize("end", ["Infinity", "1e999", "1" + "0" * 400])
-def test_an_end_that_no_clock_reaches_keeps_no_namespace_from_its_order(end):
-    ends = f'{{"a.example": {end}}}'
-    texts = {".dockerconfigjson": '{"auths":{"a.example":{"auth":"dTpw"}}}', "logins-end.json": ends}
-    world = Asking("cri-silent", {key: b64encode(text.encode()).decode() for key, text in texts.items()})
-    assert tidied(world, SILENT) == ApplyResult()
-    assert world.places() == set()
+def test_the_key_that_an_earlier_version_wrote_beside_the_logins_goes_with_the_next_write():
+    entry = EntryLogins("cri-a", "cn-hangzhou", (("a.example", "u", "new"),))
+    data = PullSecret("x", Content.of_entries([ENTRY]).content).data()
+    world = Asking("cri-a", data | {"logins-end.json": b64encode(b"{}").decode()})
+    assert tidied(world, entry) == ApplyResult()
+    assert set(world.document["data"]) == {".dockerconfigjson"}
 
 
 def test_a_look_at_a_secret_takes_its_turn_like_a_write():

@@ -81,7 +81,7 @@ def test_everything_that_is_told_is_counted(metrics):
     assert found[f"{PREFIX}_token_renewal_failures_total", "RoleRefusedError", "cri-1"] == 1
     assert found[f"{PREFIX}_writes_total", "Secret", "create", "ok"] == 1
     assert found[f"{PREFIX}_api_call_duration_seconds_count", "200", "GET", "secrets"] == 1
-    assert found[f"{PREFIX}_watch_restarts_total", "serviceaccounts", "idle_timeout"] == 1
+    assert found[f"{PREFIX}_watch_restarts_total", "idle_timeout", "serviceaccounts"] == 1
     assert found[f"{PREFIX}_managed_objects", "ServiceAccount"] == 20
     assert found[f"{PREFIX}_workqueue_depth",] == 7
     assert found[f"{PREFIX}_leader_election_master_status",] == 1
