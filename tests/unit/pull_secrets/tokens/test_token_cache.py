@@ -166,7 +166,7 @@ def test_the_same_instance_in_two_regions_and_two_accounts_on_a_shared_host_have
 
 
 def test_a_login_of_ones_own_is_read_each_time_and_what_was_read_last_goes_on():
-    login = {"kind": "login", "usernameFile": "/u", "passwordFile": "/p"}
+    login = {"kind": "basicAuth", "usernameFile": "/u", "passwordFile": "/p"}
     world = World(settings(registry("", identity=login, domains=["crpi-x.cn-hangzhou.personal.cr.aliyuncs.com"])))
     files, failures = ["first"], []
 
@@ -291,7 +291,7 @@ def test_what_a_helper_wrote_while_it_ran_is_unknown_for_as_long_as_its_tokens_l
 
 
 def test_a_login_whose_files_were_never_read_may_be_at_its_own_hosts_however_long_that_lasts():
-    login = {"kind": "login", "usernameFile": "/u", "passwordFile": "/p"}
+    login = {"kind": "basicAuth", "usernameFile": "/u", "passwordFile": "/p"}
     world = World(settings(registry(identity=login)))
     world.now += 99 * HOUR
     assert unknown_at(world) == {ONE: (f"{ONE}.example",)}
