@@ -9,22 +9,21 @@ from acr_credential_provider import acr_configuration
 from acr_credential_provider.console.checks import FAILED, text, to_dict
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.config.configuration import ParsedConfig, parse, text_of, unreadable
-from acr_credential_provider.pull_secrets.kube.operator_client import (
-    CONFIG_MAP,
-    DEPLOYMENT,
-    EVENT,
-    NAMESPACE,
-    NODE,
-    POD,
-    SERVICE_ACCOUNT,
-    ForbiddenError,
-    Kind,
-    OperatorClient,
-    connect,
-)
+from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
+from acr_credential_provider.pull_secrets.kube.connection import connect
 from acr_credential_provider.pull_secrets.model.content import Content, EntryLogins
 from acr_credential_provider.pull_secrets.model.namespace_requests import content_for
 from acr_credential_provider.pull_secrets.model.objects import Namespace
+from acr_credential_provider.pull_secrets.model.resources import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    EVENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SERVICE_ACCOUNTS,
+    Resource,
+)
 from acr_credential_provider.pull_secrets.model.selection import selects_account_named, system_namespaces
 from acr_credential_provider.settings import read
 
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from acr_credential_provider.model.config_problem import ConfigProblem
+    from acr_credential_provider.pull_secrets.kube.client import KubeClient
     from acr_credential_provider.settings import PullSecrets
 
     from .snapshot import Object, Objects
@@ -47,7 +47,7 @@ _NOWHERE = "/not-read-for-this"
 
 def run(options: argparse.Namespace) -> int:
     """Examine the cluster that *options* (kubeconfig, context, settings, output) name; return the exit code."""
-    api = connect(options.kubeconfig or "", options.context)
+    api = connect(options.kubeconfig, options.context)
     namespace, slash, name = options.config_map.partition("/")
     if not (namespace and slash and name):
         raise ConfigurationError("--config-map names no ConfigMap", remedy="Write it as NAMESPACE/NAME.")
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if any(each.outcome == FAILED for each in findings) else 0
 
 
-def _look(api: OperatorClient, settings: str, config_map: tuple[str, str]) -> Cluster:
+def _look(api: KubeClient, settings: str, config_map: tuple[str, str]) -> Cluster:
     """Return what is to be seen of the cluster; *settings* is a file to go by in place of *config_map*, or ""."""
     judged, configuration = _configuration(api, settings, config_map)
     wanted = judged.spec if judged is not None else None
@@ -71,17 +71,17 @@ def _look(api: OperatorClient, settings: str, config_map: tuple[str, str]) -> Cl
         configuration,
         selects,
         system_namespaces(wanted) if wanted is not None else (),
-        namespaces=_list(api, NAMESPACE),
-        accounts=_list(api, SERVICE_ACCOUNT),
-        pods=_list(api, POD, is_wanted=is_of_interest),
-        deployments=_list(api, DEPLOYMENT),
-        nodes=_list(api, NODE),
-        events=_list(api, EVENT),
+        namespaces=_list(api, NAMESPACES),
+        accounts=_list(api, SERVICE_ACCOUNTS),
+        pods=_list(api, PODS, is_wanted=is_of_interest),
+        deployments=_list(api, DEPLOYMENTS),
+        nodes=_list(api, NODES),
+        events=_list(api, EVENTS),
     )
 
 
 def _configuration(
-    api: OperatorClient, settings: str, config_map: tuple[str, str]
+    api: KubeClient, settings: str, config_map: tuple[str, str]
 ) -> tuple[ParsedConfig | None, Configuration | None]:
     """Return what the controller is told, judged; None and None where nobody told it anything."""
     data: dict[str, str] = {}
@@ -90,7 +90,7 @@ def _configuration(
     if settings:
         content = read(settings)
     else:
-        found = api.find(CONFIG_MAP, config_map[1], config_map[0])
+        found = api.get(CONFIG_MAPS.path(*config_map))
         if found is None:
             return None, None
         data = found.get("data") or {}
@@ -121,9 +121,11 @@ def _of(found: Object, what: str) -> dict[str, str]:
     return metadata.get(what) or {}
 
 
-def _list(api: OperatorClient, kind: Kind, *, is_wanted: Callable[[dict[str, Any]], bool] = bool) -> Objects:
-    """Return all objects of a *kind*, None where this user may not see them: the checks that need them say so."""
+def _list(api: KubeClient, resource: Resource, *, is_wanted: Callable[[dict[str, Any]], bool] = bool) -> Objects:
+    """Return all objects of *resource*, None if this user has no right to: the checks that need them report it."""
     try:
-        return api.list(kind, is_wanted=is_wanted)
-    except ForbiddenError:
+        return api.list(resource.path(), is_wanted=is_wanted)
+    except ClusterError as error:
+        if not error.is_forbidden:
+            raise
         return None

@@ -15,14 +15,9 @@ import yaml
 from acr_credential_provider.console.arguments import duration, namespaced_name
 from acr_credential_provider.console.command_line import CommandParser, path_argument
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
-from acr_credential_provider.pull_secrets.kube.operator_client import (
-    SECRET,
-    SERVICE_ACCOUNT,
-    ForbiddenError,
-    OperatorClient,
-    OutdatedError,
-    connect,
-)
+from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
+from acr_credential_provider.pull_secrets.kube.connection import connect
+from acr_credential_provider.pull_secrets.model.resources import SECRETS, SERVICE_ACCOUNTS
 
 from . import docker_config, pull_secrets
 from .login_arguments import add_sources, named_logins
@@ -30,6 +25,7 @@ from .login_arguments import add_sources, named_logins
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from acr_credential_provider.pull_secrets.kube.client import KubeClient
     from acr_credential_provider.sources.basic_auth import BasicAuth
 
     from .pull_secrets import Merge, Operations
@@ -109,7 +105,7 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
 
 
 def _link(options: argparse.Namespace) -> int:
-    api = connect(options.kubeconfig or "", options.context)
+    api = connect(options.kubeconfig, options.context)
     namespace = options.namespace or api.namespace
     for name in options.secrets:
         _check_is_pull_secret(api, namespace, name)
@@ -117,14 +113,16 @@ def _link(options: argparse.Namespace) -> int:
 
 
 def _unlink(options: argparse.Namespace) -> int:
-    api = connect(options.kubeconfig or "", options.context)
+    api = connect(options.kubeconfig, options.context)
     return _patch_service_account(api, options.namespace or api.namespace, options, pull_secrets.unlink, "unlinked")
 
 
-def _check_is_pull_secret(api: OperatorClient, namespace: str, name: str) -> None:
+def _check_is_pull_secret(api: KubeClient, namespace: str, name: str) -> None:
     try:
-        secret = api.find(SECRET, name, namespace)
-    except ForbiddenError:
+        secret = api.get(SECRETS.path(namespace, name))
+    except ClusterError as error:
+        if not error.is_forbidden:
+            raise
         sys.stderr.write(f"note: {namespace}/{name}: not looked at, for this user may not read Secrets\n")
         return
     if secret is None:
@@ -139,16 +137,18 @@ def _check_is_pull_secret(api: OperatorClient, namespace: str, name: str) -> Non
 
 
 def _patch_service_account(
-    api: OperatorClient, namespace: str, options: argparse.Namespace, plan: Callable[..., Operations], done: str
+    api: KubeClient, namespace: str, options: argparse.Namespace, plan: Callable[..., Operations], done: str
 ) -> int:
     name = options.service_account
     until = time.monotonic() + options.wait
 
+    path = SERVICE_ACCOUNTS.path(namespace, name)
+
     def attempt() -> str:
-        found = api.find(SERVICE_ACCOUNT, name, namespace)
+        found = api.get(path)
         while found is None and time.monotonic() < until:
             time.sleep(0.5)
-            found = api.find(SERVICE_ACCOUNT, name, namespace)
+            found = api.get(path)
         if found is None:
             raise ConfigurationError(
                 f"there is no ServiceAccount {namespace}/{name}",
@@ -157,7 +157,7 @@ def _patch_service_account(
         operations = plan(found, options.secrets)
         if not operations:
             return "unchanged"
-        api.patch(SERVICE_ACCOUNT, name, namespace, operations, dry_run=options.dry_run)
+        api.patch(path, operations, dry_run=options.dry_run)
         return done
 
     outcome = _until_it_holds(attempt, f"ServiceAccount {namespace}/{name}")
@@ -170,7 +170,9 @@ def _until_it_holds(attempt: Callable[[], str], what: str) -> str:
     for turn in range(TRIES):
         try:
             return attempt()
-        except OutdatedError:
+        except ClusterError as error:
+            if not error.is_conflict:
+                raise
             time.sleep(random.uniform(0.01, 0.05) * 2**turn if turn < 5 else 1.0)  # noqa: S311 - spreads writers
     raise CredentialProviderError(
         f"{what} changed each of the {TRIES} times it was to be written",
@@ -182,7 +184,7 @@ def _until_it_holds(attempt: Callable[[], str], what: str) -> str:
 
 
 def _pull_secret(options: argparse.Namespace) -> int:
-    api = connect(options.kubeconfig or "", options.context)
+    api = connect(options.kubeconfig, options.context)
     namespace = options.namespace or api.namespace
     found = named_logins(options, api, namespace)
     if options.host:
@@ -194,9 +196,10 @@ def _pull_secret(options: argparse.Namespace) -> int:
     content = docker_config.encode(found)
 
     def attempt() -> str:
-        there = api.find(SECRET, options.name, namespace)
+        there = api.get(SECRETS.path(namespace, options.name))
         if there is None:
-            api.create(SECRET, namespace, _manifest(options.name, namespace, content), dry_run=options.dry_run)
+            manifest = _manifest(options.name, namespace, content)
+            api.create(SECRETS.path(namespace), manifest, dry_run=options.dry_run)
             return "created"
         if not options.replace or there.get("type") != "kubernetes.io/dockerconfigjson":
             raise ConfigurationError(
@@ -204,7 +207,7 @@ def _pull_secret(options: argparse.Namespace) -> int:
                 remedy="Choose another name, or replace one of type kubernetes.io/dockerconfigjson with --replace.",
             )
         operations = pull_secrets.replace_content(there, content)
-        api.patch(SECRET, options.name, namespace, operations, dry_run=options.dry_run)
+        api.patch(SECRETS.path(namespace, options.name), operations, dry_run=options.dry_run)
         return "replaced"
 
     outcome = _until_it_holds(attempt, f"Secret {namespace}/{options.name}")
@@ -223,7 +226,7 @@ def _manifest(name: str, namespace: str, content: bytes) -> dict[str, Any]:
 
 
 def _merge(options: argparse.Namespace) -> int:
-    api = connect(options.kubeconfig or "", options.context)
+    api = connect(options.kubeconfig, options.context)
     namespace, name = options.secret
     found, others = pull_secrets.ours(named_logins(options, api, options.namespace or api.namespace), options.host)
     if others:
@@ -241,7 +244,7 @@ def _merge(options: argparse.Namespace) -> int:
         if not (merged[0].added or merged[0].changed):
             return "unchanged"
         operations = pull_secrets.replace_content(there, merged[0].content)
-        api.patch(SECRET, name, namespace, operations, dry_run=options.dry_run)
+        api.patch(SECRETS.path(namespace, name), operations, dry_run=options.dry_run)
         return "merged"
 
     outcome = _until_it_holds(attempt, f"Secret {namespace}/{name}")
@@ -254,11 +257,13 @@ def _merge(options: argparse.Namespace) -> int:
     return 0
 
 
-def _global(api: OperatorClient, namespace: str, name: str) -> dict[str, Any]:
+def _global(api: KubeClient, namespace: str, name: str) -> dict[str, Any]:
     try:
-        there = api.find(SECRET, name, namespace)
-    except ForbiddenError as error:
-        raise ForbiddenError(error.problem, remedy=_CLUSTER_ADMIN) from None
+        there = api.get(SECRETS.path(namespace, name))
+    except ClusterError as error:
+        if not error.is_forbidden:
+            raise
+        raise ConfigurationError(error.problem, remedy=_CLUSTER_ADMIN) from None
     if there is None:
         raise ConfigurationError(
             f"there is no Secret {namespace}/{name}",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.model.acr_hosts import recognise
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.pull_secrets.model.names import TEMPORARY_USER
 
 from . import docker_config
 
@@ -28,8 +29,6 @@ PODMAN_TYPE = "kubernetes.io/podmanconfigjson"
 """What ``oc create secret generic`` makes of podman's file as it is documented; no kubelet reads it."""
 GLOBAL = ("openshift-config", "pull-secret")
 """Namespace and name of the Secret that all nodes of an OpenShift cluster pull with."""
-TEMPORARY_USER = "cr_temp_user"
-"""The user name of ACR's authorization tokens: a login with it ends within the hour."""
 IMAGE_PULLER = "system:image-puller"
 
 Operations = list[dict[str, Any]]

@@ -23,6 +23,7 @@ from acr_credential_provider.pull_secrets.model.desired_state import DesiredStat
 from acr_credential_provider.pull_secrets.model.names import HELPER_SECRETS, TOKENS_NAME
 from acr_credential_provider.pull_secrets.model.namespace_requests import content_for
 from acr_credential_provider.pull_secrets.model.plan import ChangeAccount, CreateSecret, DeleteSecret, is_foreign, plan
+from acr_credential_provider.pull_secrets.model.resources import CONFIG_MAPS, NAMESPACES, SECRETS
 from acr_credential_provider.pull_secrets.model.selection import system_namespaces
 from acr_credential_provider.pull_secrets.reconcile.conflicting_writers import helper_runs
 from acr_credential_provider.pull_secrets.tokens.state_secret import ReplicaState
@@ -53,7 +54,7 @@ def dry_run(api: KubeClient, options: Options, *, read_settings: Callable[[], st
     *read_settings* reads the settings file, where the options name one. Raises `ConfigurationError` where there is
     nothing that could be used, and `ClusterError`.
     """
-    kept = api.get(f"/api/v1/namespaces/{options.namespace}/secrets/{TOKENS_NAME}")
+    kept = api.get(SECRETS.path(options.namespace, TOKENS_NAME))
     shared = ReplicaState.decode(kept.get("data") if kept else None)
     watched = watch_nothing(api, options)
     watched.namespaces.load()
@@ -126,7 +127,7 @@ def _judged(
         text = read_settings()
     else:
         namespace, name = options.config_map
-        found = api.get(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+        found = api.get(CONFIG_MAPS.path(namespace, name))
         if found is None:
             raise ConfigurationError(
                 f"there is no ConfigMap {namespace}/{name}: the controller would do nothing",
@@ -148,7 +149,7 @@ def _judged(
 
 
 def _role(api: KubeClient, options: Options) -> Role:
-    found = api.get("/api/v1/namespaces/kube-system") or {}
+    found = api.get(NAMESPACES.path(name="kube-system")) or {}
     return role_of(options.token_mode, str(found.get("metadata", {}).get("creationTimestamp", "")))
 
 

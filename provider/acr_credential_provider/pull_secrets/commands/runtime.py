@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.event_recorder import EventRecorder
+from acr_credential_provider.pull_secrets.model.resources import SECRETS
 from acr_credential_provider.pull_secrets.serving import health
 from acr_credential_provider.pull_secrets.serving.http_server import Limits, Loop, Server
 from acr_credential_provider.pull_secrets.webhook.admission import PATH, AdmissionHandler
@@ -119,7 +120,7 @@ class Runtime:
 
     def _ensure(self, namespace: str, secret: PullSecret, seconds: float) -> None:
         try:
-            self._api.create(f"/api/v1/namespaces/{namespace}/secrets", secret.manifest(namespace), timeout=seconds)
+            self._api.create(SECRETS.path(namespace), secret.manifest(namespace), timeout=seconds)
         except ClusterError as error:
             if error.status == 409:  # it is there; whether it is right the controller knows
                 return

@@ -11,10 +11,11 @@ from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.model.names import HELPER_SECRETS, LEASE_NAME, TOKENS_NAME, is_name
 from acr_credential_provider.pull_secrets.model.plan import Desired, plan
+from acr_credential_provider.pull_secrets.model.resources import LEASES, SECRETS, WEBHOOKS
 from acr_credential_provider.pull_secrets.reconcile.apply import Applier
 from acr_credential_provider.pull_secrets.tokens.state_secret import ReplicaState
 from acr_credential_provider.pull_secrets.webhook.registration import NAME as WEBHOOK_NAME
-from acr_credential_provider.pull_secrets.webhook.registration import OURS, RESOURCE
+from acr_credential_provider.pull_secrets.webhook.registration import OURS
 from acr_credential_provider.pull_secrets.webhook.serving_certificates import SECRET as CERTIFICATE_SECRET
 
 from .dry_run import line, watch_nothing
@@ -71,18 +72,18 @@ def uninstall(
     """
     undone = undone or Undone()
     _refuse_while_one_works(api, options, force=force)
-    kept = api.get(f"/api/v1/namespaces/{options.namespace}/secrets/{TOKENS_NAME}")
+    kept = api.get(SECRETS.path(options.namespace, TOKENS_NAME))
     shared = ReplicaState.decode(kept.get("data") if kept else None)
     undone.names = frozenset(name for name in (*names, *shared.names) if is_name(name))
     yield from _one(undone, f"MutatingWebhookConfiguration {WEBHOOK_NAME}", lambda: _withdraw(api))
     yield from _free_namespaces(api, options, undone)
-    secrets = f"/api/v1/namespaces/{options.namespace}/secrets"
-    leases = f"/apis/coordination.k8s.io/v1/namespaces/{options.namespace}/leases"
-    own = [f"{secrets}/{CERTIFICATE_SECRET}", f"{secrets}/{TOKENS_NAME}", f"{leases}/{LEASE_NAME}"]
-    for path in own:
-        *_, plural, name = path.split("/")
-        called = f"{'Lease' if plural == 'leases' else 'Secret'} {options.namespace}/{name}"
-        yield from _one(undone, called, partial(api.delete, path))
+    for kind, resource, name in (
+        ("Secret", SECRETS, CERTIFICATE_SECRET),
+        ("Secret", SECRETS, TOKENS_NAME),
+        ("Lease", LEASES, LEASE_NAME),
+    ):
+        path = resource.path(options.namespace, name)
+        yield from _one(undone, f"{kind} {options.namespace}/{name}", partial(api.delete, path))
 
 
 def _one(undone: Undone, called: str, delete: Callable[[], bool]) -> Iterator[str]:
@@ -98,10 +99,10 @@ def _one(undone: Undone, called: str, delete: Callable[[], bool]) -> Iterator[st
 
 def _withdraw(api: KubeClient) -> bool:
     """Delete the webhook's configuration; True if it was there and ours."""
-    webhook = api.get(f"{RESOURCE}/{WEBHOOK_NAME}")
+    webhook = api.get(WEBHOOKS.path(name=WEBHOOK_NAME))
     if webhook is None or not OURS.items() <= (webhook["metadata"].get("labels") or {}).items():
         return False
-    return api.delete(f"{RESOURCE}/{WEBHOOK_NAME}", uid=webhook["metadata"]["uid"])
+    return api.delete(WEBHOOKS.path(name=WEBHOOK_NAME), uid=webhook["metadata"]["uid"])
 
 
 def _free_namespaces(api: KubeClient, options: Options, undone: Undone) -> Iterator[str]:
@@ -144,7 +145,7 @@ def _undoing(watched: ClusterCache, namespace: str, names: frozenset[str]) -> li
 
 
 def _refuse_while_one_works(api: KubeClient, options: Options, *, force: bool) -> None:
-    lease = api.get(f"/apis/coordination.k8s.io/v1/namespaces/{options.namespace}/leases/{LEASE_NAME}") or {}
+    lease = api.get(LEASES.path(options.namespace, LEASE_NAME)) or {}
     spec = lease.get("spec") or {}
     try:
         renewed = datetime.fromisoformat(spec["renewTime"]) if spec.get("holderIdentity") else None

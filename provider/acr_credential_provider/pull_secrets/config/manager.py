@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from acr_credential_provider import settings as settings_file
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
 from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+from acr_credential_provider.pull_secrets.model.resources import NAMESPACES
 from acr_credential_provider.pull_secrets.model.selection import system_namespaces
 
 from .configuration import ABSENT, ActiveConfig, next_config, parse, role_of, text_of, write_keys
@@ -113,7 +114,7 @@ class ConfigManager:
         if self._role is None:
             created = ""
             if self._token_mode == "auto":  # noqa: S105 - a mode
-                found = self._api.get("/api/v1/namespaces/kube-system")
+                found = self._api.get(NAMESPACES.path(name="kube-system"))
                 created = str(found["metadata"].get("creationTimestamp", "")) if found else ""
             self._role = role_of(self._token_mode, created)
         return self._role

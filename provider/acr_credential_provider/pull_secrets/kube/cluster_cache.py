@@ -10,6 +10,7 @@ import msgspec
 from acr_credential_provider.pull_secrets.model.decoding import Kind, namespaces, secrets, service_accounts
 from acr_credential_provider.pull_secrets.model.names import TOKENS_NAME
 from acr_credential_provider.pull_secrets.model.plan import Observed
+from acr_credential_provider.pull_secrets.model.resources import CONFIG_MAPS, SECRETS
 
 from .informer import Informer, Times
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from acr_credential_provider.pull_secrets.model.objects import Namespace, Secret, ServiceAccount
+    from acr_credential_provider.pull_secrets.model.resources import Resource
 
     from .client import KubeClient
 
@@ -74,13 +76,13 @@ class ClusterCache:
         self.accounts = Informer(
             api, service_accounts(), on_change=on_account, on_listed=self._on_listed, times=self._times
         )
-        self.shared = self._one("secrets", own_namespace, TOKENS_NAME, on_change)
-        self.config_map = self._one("configmaps", *config_map, on_change) if config_map else None
+        self.shared = self._one(SECRETS, own_namespace, TOKENS_NAME, on_change)
+        self.config_map = self._one(CONFIG_MAPS, *config_map, on_change) if config_map else None
         self._secrets: dict[str, Informer[Secret]] = {}
 
-    def _one(self, plural: str, namespace: str, name: str, on_news: Callable[[], None]) -> Informer[Data]:
-        path = f"/api/v1/namespaces/{namespace}/{plural}"
-        kind = Kind(plural, path, _data, {"fieldSelector": f"metadata.name={name}"})
+    def _one(self, resource: Resource, namespace: str, name: str, on_news: Callable[[], None]) -> Informer[Data]:
+        selector = {"fieldSelector": f"metadata.name={name}"}
+        kind = Kind(resource.plural, resource.path(namespace), _data, selector)
         return Informer(self._api, kind, on_change=lambda _: on_news(), on_listed=self._on_listed, times=self._times)
 
     def start(self) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from acr_credential_provider.pull_secrets.model.names import PREFIX
+from acr_credential_provider.pull_secrets.model.resources import EVENTS
 
 from .api_errors import ClusterError
 
@@ -191,13 +192,12 @@ class EventRecorder:
 
     def _send(self, event: Event, times: int) -> None:
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
-        collection = f"/api/v1/namespaces/{event.namespace}/events"
         try:
-            self._api.create(collection, event.manifest(moment))
+            self._api.create(EVENTS.path(event.namespace), event.manifest(moment))
         except ClusterError as error:
             if error.status != 409:
                 raise
-            path = f"{collection}/{event.name}"
+            path = EVENTS.path(event.namespace, event.name)
             count = int((self._api.get(path) or {}).get("count") or 1)
             change = {"count": count + times, "lastTimestamp": moment}
             self._api.patch(path, [{"op": "add", "path": f"/{key}", "value": value} for key, value in change.items()])

@@ -14,7 +14,7 @@ import msgspec
 from acr_credential_provider.pull_secrets.model.decoding import Item, PartialObject, T
 
 from .api_errors import ClusterError
-from .client import METADATA, METADATA_LIST, SILENCE
+from .client import JSON, METADATA_LIST, SILENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,7 +183,7 @@ class Informer(Generic[T]):
     def _list(self) -> str:
         """Take over what is there; return the version to watch from."""
         self._since = ""
-        accept = METADATA_LIST if self.kind.only_metadata else "application/json"
+        accept = METADATA_LIST if self.kind.only_metadata else JSON
         present: set[tuple[str, str]] = set()
         since = ""
         for page in self._api.pages(self.kind.path, selector=self.kind.selector, accept=accept):
@@ -207,16 +207,8 @@ class Informer(Generic[T]):
 
     def _watch(self, since: str) -> str:
         self._since = since
-        accept = METADATA if self.kind.only_metadata else "application/json"
         seconds = self._times.watch * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load
-        with self._api.watch(
-            self.kind.path,
-            selector=self.kind.selector,
-            since=since,
-            seconds=seconds,
-            accept=accept,
-            silence=self._times.silence,
-        ) as lines:
+        with self._api.watch(self.kind, since=since, seconds=seconds, silence=self._times.silence) as lines:
             for line in lines:
                 self.last_contact = self._monotonic()
                 self._apply(msgspec.json.decode(line, type=_Event))

@@ -14,6 +14,8 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from acr_credential_provider.pull_secrets.model.resources import LEASES
+
 from .api_errors import ClusterError
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class LeaderElector:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._api = api
-        self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._collection, self._path = LEASES.path(namespace), LEASES.path(namespace, name)
         self._name = name
         self._identity = identity
         self._on_change = on_change
@@ -84,10 +86,10 @@ class LeaderElector:
         if self.may_write():
             self._renewed_at = float("-inf")
             try:
-                lease = self._api.get(f"{self._collection}/{self._name}")
+                lease = self._api.get(self._path)
                 if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
                     lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
-                    self._api.replace(f"{self._collection}/{self._name}", lease)
+                    self._api.replace(self._path, lease)
             except (ClusterError, KeyError, AttributeError):
                 pass  # it runs out by itself
         self._notify()
@@ -109,7 +111,7 @@ class LeaderElector:
     def try_once(self) -> bool:
         """Renew or take the Lease if that is possible; return whether this replica holds it."""
         asked_at = self._monotonic()
-        lease = self._api.get(f"{self._collection}/{self._name}")
+        lease = self._api.get(self._path)
         if lease is None:
             self._api.create(self._collection, self._record({}, {}))
         else:
@@ -124,7 +126,7 @@ class LeaderElector:
             if holder not in ("", self._identity) and asked_at < self._seen[1] + lasts:
                 self._renewed_at = float("-inf")
                 return False
-            self._api.replace(f"{self._collection}/{self._name}", self._record(lease["metadata"], spec))
+            self._api.replace(self._path, self._record(lease["metadata"], spec))
         self._renewed_at = asked_at
         return True
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.pull_secrets.model.owner_reference import API_VERSION, KIND, Reference
 from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+from acr_credential_provider.pull_secrets.model.resources import CLUSTER_ROLES
 
 from .api_errors import ClusterError
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from .client import KubeClient
 
 LOG = logging.getLogger(__name__)
-RESOURCE = f"/apis/{API_VERSION}/clusterroles"
 NOT_OWNED = "what is written stays in the cluster when this release is deleted"
 
 
@@ -91,7 +91,7 @@ class Owner:
         with self._lock:
             began = self._monotonic()
             try:
-                found = self._api.get(f"{RESOURCE}/{self._name}")
+                found = self._api.get(CLUSTER_ROLES.path(name=self._name))
             except ClusterError as error:
                 self._is_refused = error.status == 403
                 self._looked_at = began if error.status else self._looked_at

@@ -17,6 +17,7 @@ from .eci_annotations import REQUESTS
 from .names import LABEL, SECRET_KEY
 from .objects import NOTHING, Namespace, Secret, ServiceAccount
 from .owner_reference import mark_of
+from .resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,17 +76,17 @@ class Kind(Generic[T]):
 
 def namespaces() -> Kind[Namespace]:
     """Return all namespaces."""
-    return Kind("namespaces", "/api/v1/namespaces", _namespace, only_metadata=True)
+    return Kind("namespaces", NAMESPACES.path(), _namespace, only_metadata=True)
 
 
 def service_accounts() -> Kind[ServiceAccount]:
     """Return all ServiceAccounts."""
-    return Kind("serviceaccounts", "/api/v1/serviceaccounts", service_account)
+    return Kind("serviceaccounts", SERVICE_ACCOUNTS.path(), service_account)
 
 
 def secrets(name: str) -> Kind[Secret]:
     """Return the Secrets called *name* in all namespaces: a right that can be granted for that name alone."""
-    return Kind("secrets", "/api/v1/secrets", secret, {"fieldSelector": f"metadata.name={name}"})
+    return Kind("secrets", SECRETS.path(), secret, {"fieldSelector": f"metadata.name={name}"})
 
 
 def _namespace(wire: PartialObject) -> Namespace:

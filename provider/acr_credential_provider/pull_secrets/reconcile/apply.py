@@ -10,6 +10,7 @@ from acr_credential_provider.pull_secrets.model.decoding import decode, secret, 
 from acr_credential_provider.pull_secrets.model.names import LABELS
 from acr_credential_provider.pull_secrets.model.plan import ChangeAccount, CreateSecret, DeleteSecret, UpdateSecret
 from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
+from acr_credential_provider.pull_secrets.model.resources import SECRETS, SERVICE_ACCOUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -53,7 +54,7 @@ class Applier:
     def read_secret(self, namespace: str, name: str) -> dict[str, str]:
         """Return a Secret's data as it is now, take note of its version; nothing where there is none."""
         self._may_go_on()  # a look changes nothing, whoever leads, but takes its turn
-        found = self._api.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+        found = self._api.get(SECRETS.path(namespace, name))
         if found is None:
             return {}
         self._observe_secret(found)
@@ -103,7 +104,7 @@ class Applier:
         path = _path(action)
         if isinstance(action, CreateSecret):
             body = PullSecret(action.name, action.content, action.owner).manifest(action.namespace)
-            self._observe_secret(self._api.create(f"/api/v1/namespaces/{action.namespace}/secrets", body))
+            self._observe_secret(self._api.create(SECRETS.path(action.namespace), body))
         elif isinstance(action, UpdateSecret):
             self._observe_secret(self._api.patch(path, _update(action)))
         elif isinstance(action, DeleteSecret):
@@ -136,8 +137,8 @@ class Applier:
 
 
 def _path(action: Action) -> str:
-    plural = "serviceaccounts" if isinstance(action, ChangeAccount) else "secrets"
-    return f"/api/v1/namespaces/{action.namespace}/{plural}/{action.name}"
+    resource = SERVICE_ACCOUNTS if isinstance(action, ChangeAccount) else SECRETS
+    return resource.path(action.namespace, action.name)
 
 
 def _update(action: UpdateSecret) -> list[dict[str, Any]]:

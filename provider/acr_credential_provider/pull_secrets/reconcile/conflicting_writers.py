@@ -7,13 +7,14 @@ import time
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.pull_secrets.model.names import HELPER, PREFIX
+from acr_credential_provider.pull_secrets.model.resources import DEPLOYMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from acr_credential_provider.pull_secrets.kube.client import KubeClient
 
-HELPER_PATH = f"/apis/apps/v1/namespaces/kube-system/deployments/{HELPER}"
+HELPER_PATH = DEPLOYMENTS.path("kube-system", HELPER)
 FREE, MEMORY, LONGEST = 5, 900.0, 300.0
 """How often our entry is put back at once, the seconds after which that is forgotten, and the longest pause."""
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.model.names import LABELS, TOKENS_NAME, is_name
 from acr_credential_provider.pull_secrets.model.owner_reference import is_owned
+from acr_credential_provider.pull_secrets.model.resources import SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +67,7 @@ class StateSecret:
     def __init__(self, api: KubeClient, namespace: str, owner: Owner) -> None:
         self._api = api
         self._owner = owner
-        self._collection = f"/api/v1/namespaces/{namespace}/secrets"
+        self._collection, self._path = SECRETS.path(namespace), SECRETS.path(namespace, TOKENS_NAME)
         self._kept: tuple[ReplicaState, dict[str, Any]] | None = None
 
     def names(self) -> tuple[str, ...]:
@@ -75,7 +76,7 @@ class StateSecret:
 
     def read(self) -> ReplicaState:
         """Return what is there now; raise `ClusterError`."""
-        found = self._api.get(f"{self._collection}/{TOKENS_NAME}")
+        found = self._api.get(self._path)
         shared = ReplicaState.decode(found.get("data")) if found else ReplicaState()
         self._kept = (shared, found["metadata"]) if found else None
         return shared
@@ -98,7 +99,7 @@ class StateSecret:
                 made = self._api.create(self._collection, body)
             else:
                 present = {**body, "metadata": {**self._kept[1], **owners}}
-                made = self._api.replace(f"{self._collection}/{TOKENS_NAME}", present)
+                made = self._api.replace(self._path, present)
         except ClusterError as error:
             if not error.is_conflict:
                 raise

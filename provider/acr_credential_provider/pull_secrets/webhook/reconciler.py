@@ -18,6 +18,7 @@ from acr_credential_provider.model.errors import CredentialProviderError
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.release_owner import Owner
 from acr_credential_provider.pull_secrets.model.owner_reference import is_owned
+from acr_credential_provider.pull_secrets.model.resources import SECRETS, WEBHOOKS
 
 from . import registration, serving_certificates
 from .serving_certificates import Certificates, Lifetimes
@@ -155,7 +156,7 @@ class WebhookReconciler:
                 return
 
     def _look(self) -> None:
-        found = self._api.get(f"{registration.RESOURCE}/{registration.NAME}")
+        found = self._api.get(WEBHOOKS.path(name=registration.NAME))
         if found is None:
             self._owner.doubt()  # it may have been collected, for its owner is gone
         self._owner.current()
@@ -174,8 +175,8 @@ class WebhookReconciler:
     # The certificates.
     def _certificates(self, configuration: Mapping[str, Any] | None) -> Certificates:
         """Return what is to be served, after the step that is due."""
-        collection = f"/api/v1/namespaces/{self._where.namespace}/secrets"
-        path = f"{collection}/{serving_certificates.SECRET}"
+        collection = SECRETS.path(self._where.namespace)
+        path = SECRETS.path(self._where.namespace, serving_certificates.SECRET)
         secret = self._api.get(path)
         now = self._api.now()
         version = str(secret["metadata"]["resourceVersion"]) if secret else ""
@@ -229,14 +230,14 @@ class WebhookReconciler:
             if not self._may_write():
                 return found is not None
             if found is None:
-                self._api.create(registration.RESOURCE, wanted)
+                self._api.create(WEBHOOKS.path(), wanted)
             else:
                 # The object as it was seen, so that what others wrote into its metadata stays.
                 meta = found["metadata"]
                 meta["labels"] = {**(meta.get("labels") or {}), **registration.OURS}
                 meta |= {key: each for key, each in wanted["metadata"].items() if key == "ownerReferences"}
                 body = {**wanted, "metadata": meta}
-                self._api.replace(f"{registration.RESOURCE}/{registration.NAME}", body)
+                self._api.replace(WEBHOOKS.path(name=registration.NAME), body)
             LOG.info("the API server was told to ask the webhook", extra={"policy": settings.webhook.failure_policy})
         return True
 
@@ -247,7 +248,7 @@ class WebhookReconciler:
             may_withdraw = registration.leads_to(found, self._where)
         if not registration.is_ours(found) or not may_withdraw:
             return False
-        path = f"{registration.RESOURCE}/{registration.NAME}"
+        path = WEBHOOKS.path(name=registration.NAME)
         self._api.delete(path, uid=str(found["metadata"].get("uid", "")))
         LOG.info("the API server was told to ask the webhook no more")
         return True

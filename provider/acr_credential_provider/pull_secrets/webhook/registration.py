@@ -26,7 +26,6 @@ SERVICE = f"{PREFIX}-webhook"
 """The usual name of the Service in front of all replicas."""
 WEBHOOK = f"serviceaccounts.pull-secrets.{PREFIX}"
 API_VERSION = "admissionregistration.k8s.io/v1"
-RESOURCE = f"/apis/{API_VERSION}/mutatingwebhookconfigurations"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OURS = {MANAGED_BY: LABELS[MANAGED_BY]}
 """The labels by which we know it again."""

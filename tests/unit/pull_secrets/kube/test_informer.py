@@ -44,7 +44,7 @@ class Api:
             yield json.dumps({"metadata": {"resourceVersion": str(version)}, "items": items}).encode()
 
     @contextmanager
-    def watch(self, path, *, selector, since, seconds, accept, silence):
+    def watch(self, kind, *, since, seconds, silence):
         self.since.append(since)
         script = next(self.watches, None)
         if script is None:
