@@ -7,6 +7,7 @@ import time
 import pytest
 from acr_credential_provider.model.errors import CloudUnreachableError, RegistryRefusedError, RoleRefusedError
 from acr_credential_provider.pull_secrets.kube.informer import Times
+from acr_credential_provider.pull_secrets.kube.leader_election import LeaseTimes
 from support.replica import (
     HOSTS,
     LEASE,
@@ -401,7 +402,7 @@ def test_one_of_two_writes_and_the_other_goes_on_without_a_call_to_the_cloud(tea
     app = team.open("app")
     team.configure()
     bank, first, second = Bank(), Record(), Record()
-    patient = (15.0, 10.0, 0.5)  # a busy machine must not look like a dead leader
+    patient = LeaseTimes(15.0, 10.0, 0.5)  # a busy machine must not look like a dead leader
     with replica(team.api, team.own, fetch=bank, record=first, name="one", lease=patient) as one:
         eventually(lambda: has_both(team, app))
         with replica(team.api, team.own, fetch=bank, record=second, name="two", lease=patient) as two:
@@ -514,9 +515,9 @@ def test_no_text_of_the_controllers_holds_a_login(team, record):
         seen = repr(
             (
                 controller.pull_secret_for(app, "x"),
-                controller._composer.snapshot,
+                controller._builder.state,
                 record.events,
-                controller._configured.in_force,
+                controller._config.active,
             )
         )
         assert f"{ONE}-1" not in seen

@@ -175,7 +175,7 @@ def test_an_empty_list_means_the_personal_edition_at_a_first_start_and_stays_so(
     assert [each.instance_id for each in first.settings.registries] == [""]
     again = follow(first, text_of({"acr-registry-info": "", "watch-namespace": "team"}))
     assert (first.outcome, again.outcome) == ("loaded", "loaded")
-    assert again.judged.spec.namespaces == ("team",)
+    assert again.parsed.spec.namespaces == ("team",)
 
 
 def test_the_personal_edition_is_taken_in_the_place_of_instances_where_its_region_is_named():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
+from acr_credential_provider.pull_secrets.kube.cluster_cache import ClusterCache, ClusterListener
 from acr_credential_provider.pull_secrets.model.names import HELPER_SECRETS, LEASE_NAME, TOKENS_NAME, is_name
 from acr_credential_provider.pull_secrets.model.plan import Desired, plan
 from acr_credential_provider.pull_secrets.model.resources import LEASES, SECRETS, WEBHOOKS
@@ -18,14 +19,13 @@ from acr_credential_provider.pull_secrets.webhook.registration import NAME as WE
 from acr_credential_provider.pull_secrets.webhook.registration import OURS
 from acr_credential_provider.pull_secrets.webhook.serving_certificates import SECRET as CERTIFICATE_SECRET
 
-from .dry_run import line, watch_nothing
+from .dry_run import line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from acr_credential_provider.pull_secrets.config.options import Options
     from acr_credential_provider.pull_secrets.kube.client import KubeClient
-    from acr_credential_provider.pull_secrets.kube.cluster_cache import ClusterCache
     from acr_credential_provider.pull_secrets.model.plan import Action
 
 ROUNDS = 10
@@ -111,11 +111,11 @@ def _free_namespaces(api: KubeClient, options: Options, undone: Undone) -> Itera
     for number in range(ROUNDS):
         time.sleep(number * PAUSE)
         failures = {}
-        watched = _loaded(api, options, undone)
-        for namespace in sorted(watched.namespaces.namespaces()):
+        cluster = _loaded(api, options, undone)
+        for namespace in sorted(cluster.namespaces.namespaces()):
             done: list[Action] = []
-            hands = Applier(api, secrets=lambda _: None, accounts=None, may_go_on=lambda: True, on_done=done.append)
-            ended = hands.apply(_undoing(watched, namespace, undone.names))
+            applier = Applier(api, cluster, may_go_on=lambda: True, on_done=done.append)
+            ended = applier.apply(_undoing(cluster, namespace, undone.names))
             yield from map(line, done)
             if ended.error is not None and ended.error.status in USELESS:
                 raise ended.error
@@ -124,21 +124,21 @@ def _free_namespaces(api: KubeClient, options: Options, undone: Undone) -> Itera
         if not failures:
             break
     undone.left += [f"namespace {namespace}: {error.problem}" for namespace, error in sorted(failures.items())]
-    watched = _loaded(api, options, undone)
-    for namespace in sorted(watched.namespaces.namespaces()):
-        held = [each for each in watched.secrets_in_namespace(namespace).values() if each.is_ours and each.terminating]
+    cluster = _loaded(api, options, undone)
+    for namespace in sorted(cluster.namespaces.namespaces()):
+        held = [each for each in cluster.secrets_in_namespace(namespace).values() if each.is_ours and each.terminating]
         undone.left += [f"Secret {namespace}/{each.name}: a finalizer holds it" for each in held]
 
 
 def _loaded(api: KubeClient, options: Options, undone: Undone) -> ClusterCache:
-    watched = watch_nothing(api, options)
-    watched.load(undone.names | set(HELPER_SECRETS))
-    return watched
+    cluster = ClusterCache(api, ClusterListener(), own_namespace=options.namespace, config_map=None)
+    cluster.load(undone.names | set(HELPER_SECRETS))
+    return cluster
 
 
-def _undoing(watched: ClusterCache, namespace: str, names: frozenset[str]) -> list[Action]:
+def _undoing(cluster: ClusterCache, namespace: str, names: frozenset[str]) -> list[Action]:
     """Return what frees *namespace* of all that has one of the *names*, or is a helper's that we took over."""
-    seen = watched.observed(namespace)
+    seen = cluster.observed(namespace)
     names |= {name for name in HELPER_SECRETS if name in seen.secrets and seen.secrets[name].is_ours}
     nothing = Desired("", b"", "", is_selected=False, accounts=frozenset(), retired=names)
     return plan(seen, nothing)

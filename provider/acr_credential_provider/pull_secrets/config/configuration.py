@@ -57,7 +57,7 @@ class ParsedConfig:
 class ActiveConfig:
     """What holds: *text* is where it comes from. *outcome* is as in `Reporter.configuration`."""
 
-    judged: ParsedConfig
+    parsed: ParsedConfig
     text: str = field(repr=False)
     outcome: str = "absent"
     problems: tuple[ConfigProblem, ...] = ()
@@ -69,7 +69,7 @@ class ActiveConfig:
     @property
     def settings(self) -> ProviderSettings | None:
         """The settings, None while there are none."""
-        return self.judged.settings
+        return self.parsed.settings
 
 
 ABSENT = ActiveConfig(ParsedConfig(None), "")
@@ -91,22 +91,22 @@ def next_config(  # noqa: PLR0913 - what an edit is judged by
     operator who wants the work undone uninstalls.
     """
     if text is None:
-        return ActiveConfig(held.judged, held.text, "last_good" if held.settings else "absent", held.problems)
+        return ActiveConfig(held.parsed, held.text, "last_good" if held.settings else "absent", held.problems)
     if missed := unreadable(hidden):
-        return ActiveConfig(held.judged, held.text, "last_good", missed)
+        return ActiveConfig(held.parsed, held.text, "last_good", missed)
     judged = parse(text, role=role, keys_directory=keys_directory)
     if judged.settings is None or held.settings is None:
         if judged.settings is None:
-            return ActiveConfig(held.judged, held.text, "last_good", judged.problems)
+            return ActiveConfig(held.parsed, held.text, "last_good", judged.problems)
         return ActiveConfig(judged, text, "partial" if judged.problems else "loaded", judged.problems)
     kept = _entries(judged.settings)
     lost = {entry: name for entry, name in _entries(held.settings).items() if entry not in kept}
-    mistakes = _mistakes(held.judged, judged, judged.settings, list(lost.values()))
-    blind = _selects_nothing(held.judged, judged, namespaces) if not mistakes else ()
+    mistakes = _mistakes(held.parsed, judged, judged.settings, list(lost.values()))
+    blind = _selects_nothing(held.parsed, judged, namespaces) if not mistakes else ()
     # One entry that was broken before must not keep every later edit out.
-    if mistakes or blind or len(judged.problems) > len(held.judged.problems):
+    if mistakes or blind or len(judged.problems) > len(held.parsed.problems):
         problems = (*judged.problems, *mistakes, *blind)
-        return ActiveConfig(held.judged, held.text, "last_good", problems, may_pass=bool(blind))
+        return ActiveConfig(held.parsed, held.text, "last_good", problems, may_pass=bool(blind))
     replaced = tuple(lost.values()) if len(lost) == len(_entries(held.settings)) else ()
     return ActiveConfig(judged, text, "partial" if judged.problems else "loaded", judged.problems, replaced)
 

@@ -66,7 +66,7 @@ class Informer(Generic[T]):
     *on_listed* is called whenever all that is there is known.
     """
 
-    def __init__(  # noqa: PLR0913 - parts, always given by name
+    def __init__(
         self,
         api: KubeClient,
         kind: Kind[T],
@@ -74,12 +74,9 @@ class Informer(Generic[T]):
         on_change: Callable[[T], None],
         on_listed: Callable[[], None] = lambda: None,
         times: Times = Times(),
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.kind = kind
         self.synced = threading.Event()
-        self.last_contact = 0.0
-        """When the API server was last heard of (monotonic clock)."""
         self._api = api
         self._on_change = on_change
         self._on_listed = on_listed
@@ -87,7 +84,6 @@ class Informer(Generic[T]):
         self._times = times
         self._listed_at = 0.0
         self._since = ""
-        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._items: dict[str, dict[str, T]] = {}
         self._stop = threading.Event()
@@ -149,10 +145,10 @@ class Informer(Generic[T]):
     def _run(self) -> None:
         since, pause = "", FIRST_PAUSE
         while not self._stop.is_set():
-            started = self._monotonic()
+            started = time.monotonic()
             why, rest = "timeout", 0.0
             try:
-                if not since or self._monotonic() > self._listed_at + self._times.resync:
+                if not since or time.monotonic() > self._listed_at + self._times.resync:
                     since = self._list()
                 since = self._watch(since)
             except ClusterError as error:
@@ -165,7 +161,7 @@ class Informer(Generic[T]):
                 LOG.exception("a watch failed", extra={"resource": self.kind.name})
                 why, since = "failed", ""
             self._api.reporter.watch_ended(self.kind.name, why)
-            lasted = self._monotonic() - started
+            lasted = time.monotonic() - started
             if why == "failed" or (
                 why != "idle_timeout" and lasted <= LONGEST_PAUSE
             ):  # not again and again at full speed
@@ -187,7 +183,6 @@ class Informer(Generic[T]):
         present: set[tuple[str, str]] = set()
         since = ""
         for page in self._api.pages(self.kind.path, selector=self.kind.selector, accept=accept):
-            self.last_contact = self._monotonic()
             found = msgspec.json.decode(page, type=_List)
             since = since or found.metadata.resource_version
             for wire in found.items or ():
@@ -199,7 +194,7 @@ class Informer(Generic[T]):
             # One that a call of ours made after the list was begun is not gone.
             if item.key not in present and _number(item) <= int(since or 0):
                 self._remove(item.key)
-        self._listed_at = self._monotonic()
+        self._listed_at = time.monotonic()
         self.synced.set()
         self._told = ""
         self._on_listed()
@@ -210,7 +205,6 @@ class Informer(Generic[T]):
         seconds = self._times.watch * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load
         with self._api.watch(self.kind, since=since, seconds=seconds, silence=self._times.silence) as lines:
             for line in lines:
-                self.last_contact = self._monotonic()
                 self._apply(msgspec.json.decode(line, type=_Event))
                 if self._stop.is_set():
                     break

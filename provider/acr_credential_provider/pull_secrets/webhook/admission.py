@@ -160,12 +160,12 @@ def budget(query: Mapping[str, str]) -> float:
 
 
 class AdmissionHandler:
-    """Answers reviews from what is *living*; `close` it."""
+    """Answers reviews; `close` it."""
 
-    def __init__(self, living: PullSecretProvider, ensure: EnsureSecret, audience: AdmissionObserver) -> None:
-        self._living = living
+    def __init__(self, provider: PullSecretProvider, ensure: EnsureSecret, observer: AdmissionObserver) -> None:
+        self._provider = provider
         self._ensure = ensure
-        self._audience = audience
+        self._observer = observer
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="admission")
 
     def close(self) -> None:
@@ -182,13 +182,13 @@ class AdmissionHandler:
         except BadReviewError as error:
             return Answer(400, f"{error}\n".encode())
         outcome, answer = await self._judge(review, budget(request.query))
-        self._audience.admitted(outcome, time.monotonic() - began)
+        self._observer.admitted(outcome, time.monotonic() - began)
         return answer
 
     async def _judge(self, review: Review, seconds: float) -> tuple[str, Answer]:
         if review.is_creation:
             seconds -= await self._hear_of(review.namespace, seconds / 2)
-        secret = review.is_creation and self._living.pull_secret_for(
+        secret = review.is_creation and self._provider.pull_secret_for(
             review.namespace, review.name, labels=review.labels, annotations=review.annotations
         )
         if not secret:
@@ -197,7 +197,7 @@ class AdmissionHandler:
         why = "" if review.is_dry_run else await self._have(review.namespace, secret, seconds)
         if not why:
             return ("patched" if patch else "unchanged"), allow(review.uid, patch)
-        settings = self._living.wanted()
+        settings = self._provider.spec()
         if settings is not None and settings.webhook.failure_policy == "Fail":
             return "refused", refuse(review.uid, f"its pull secret {secret.name} could not be made: {why}")
         return "secret_pending", allow(review.uid, patch, f"its pull secret {secret.name} will follow: {why}")
@@ -210,7 +210,7 @@ class AdmissionHandler:
         """
         began = time.monotonic()
         # Who hears of it is another thread.
-        while not self._living.knows(namespace) and time.monotonic() < began + seconds:  # noqa: ASYNC110
+        while not self._provider.knows(namespace) and time.monotonic() < began + seconds:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         return time.monotonic() - began
 

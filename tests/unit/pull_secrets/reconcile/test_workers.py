@@ -3,8 +3,11 @@
 import json
 import threading
 from base64 import b64decode, b64encode
+from types import SimpleNamespace
 
 import pytest
+from acr_credential_provider.pull_secrets.config.options import Options
+from acr_credential_provider.pull_secrets.kube.release_owner import Owner
 from acr_credential_provider.pull_secrets.model.content import Content, EntryLogins
 from acr_credential_provider.pull_secrets.model.decoding import decode, secret
 from acr_credential_provider.pull_secrets.model.desired_state import DesiredState
@@ -18,9 +21,18 @@ from acr_credential_provider.pull_secrets.reconcile.workers import Workers
 from acr_credential_provider.settings import PullSecrets
 
 ENTRY = EntryLogins("cri-a", "cn-hangzhou", (("a.example", "u", "p"),))
-SNAPSHOT = DesiredState(
+STATE = DesiredState(
     PullSecrets(), Content.of_entries([ENTRY]), (ENTRY,), retired=frozenset(), replaced=frozenset(), is_blocked=False
 )
+
+
+class Gate:
+    """Always open, for what nobody owns."""
+
+    owner = Owner(None, "")
+
+    def may_write(self):
+        return True
 
 
 class Namespaces:
@@ -38,14 +50,17 @@ class Watched:
         self.is_listed = threading.Event()
         self.looked = threading.Event()
         self.namespaces = Namespaces()
-        self.accounts = None
+        self.accounts = self
+
+    def update(self, account):
+        pass
 
     def is_synced(self):
         self.looked.set()
         return self.is_listed.is_set()
 
-    def secrets_named(self, name):
-        return None
+    def update_secret(self, secret):
+        pass
 
     def observed(self, namespace):
         return Observed(namespace, {}, [ServiceAccount(namespace, "default", resource_version="1")])
@@ -71,15 +86,7 @@ class Api:
 def at_work():
     """Start workers who may write; they end with the test."""
     watched, api = Watched(), Api()
-    workers = Workers(
-        api,
-        watched,
-        may_write=lambda: True,
-        snapshot=lambda: SNAPSHOT,
-        reporter=NullReporter(),
-        rate=100.0,
-        count=1,
-    )
+    workers = Workers(api, watched, SimpleNamespace(state=STATE), Gate(), Options("own", workers=1))
     workers.start()
     yield workers, watched, api
     workers.stop()
@@ -103,7 +110,7 @@ class Asking:
         self.document["data"] = data
         self.namespace = Namespace("team", annotations={INSTANCES: instance})
         self.namespaces = self
-        self.accounts = None
+        self.accounts = self
         self.reporter = NullReporter()
         self.asked = []
 
@@ -118,8 +125,8 @@ class Asking:
     def is_synced(self):
         return True
 
-    def secrets_named(self, _name):
-        return None
+    def update_secret(self, _secret):
+        pass
 
     def secrets_in_namespace(self, _namespace):
         return {"acr-credential-aliyun": decode(self.document, secret)}
@@ -132,7 +139,7 @@ class Asking:
 
 
 def tidied(world, *entries):
-    snapshot = DesiredState(
+    state = DesiredState(
         PullSecrets(),
         Content.of_entries(entries),
         entries,
@@ -140,15 +147,7 @@ def tidied(world, *entries):
         replaced=frozenset(),
         is_blocked=False,
     )
-    workers = Workers(
-        world,
-        world,
-        may_write=lambda: True,
-        snapshot=lambda: snapshot,
-        reporter=NullReporter(),
-        rate=100.0,
-        count=1,
-    )
+    workers = Workers(world, world, SimpleNamespace(state=state), Gate(), Options("own", workers=1))
     return workers.reconcile("team")
 
 
@@ -179,6 +178,6 @@ def test_a_look_at_a_secret_takes_its_turn_like_a_write():
         turns.append(len(world.asked))
         return True
 
-    hands = Applier(world, secrets=world.secrets_named, accounts=None, may_go_on=takes_a_turn)
-    assert hands.read_secret("team", "acr-credential-aliyun") == {"key": "value"}
+    applier = Applier(world, world, may_go_on=takes_a_turn)
+    assert applier.read_secret("team", "acr-credential-aliyun") == {"key": "value"}
     assert turns == [0], "before it asked"

@@ -35,7 +35,7 @@ class Living:
         self.looks += 1
         return self.looks > self.unheard
 
-    def wanted(self):
+    def spec(self):
         return self.settings
 
     def is_ready(self):
