@@ -15,7 +15,7 @@ from acr_credential_provider.pull_secrets.config.options import Options
 from acr_credential_provider.pull_secrets.kube.client import KubeClient
 from acr_credential_provider.pull_secrets.kube.informer import Times
 from acr_credential_provider.pull_secrets.kube.leader_election import LeaseTimes
-from acr_credential_provider.pull_secrets.model.reporter import NullReporter
+from acr_credential_provider.pull_secrets.model.reporter import Reporter
 from acr_credential_provider.pull_secrets.reconcile.controller import Controller
 from acr_credential_provider.pull_secrets.tokens.token_cache import Fetched
 from acr_credential_provider.pull_secrets.tokens.token_fetcher import TokenFetcher
@@ -62,7 +62,7 @@ class Bank:
         )
 
 
-class Record(NullReporter):
+class Record(Reporter):
     """Remembers what a replica tells."""
 
     def __init__(self) -> None:

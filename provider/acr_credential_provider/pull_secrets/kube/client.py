@@ -23,7 +23,7 @@ from lightkube.core.exceptions import ConfigError
 
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.model.names import FIELD_MANAGER
-from acr_credential_provider.pull_secrets.model.reporter import NullReporter
+from acr_credential_provider.pull_secrets.model.reporter import Reporter
 
 from .api_errors import ClusterError, refusal, resource_of, unreachable
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from lightkube.config.kubeconfig import SingleConfig
 
     from acr_credential_provider.pull_secrets.model.decoding import Kind
-    from acr_credential_provider.pull_secrets.model.reporter import Reporter
 
 PAGE = 500
 """Objects in one page of a list, so that ten thousand are never in memory as text at once."""
@@ -78,7 +77,7 @@ class KubeClient:
     def __init__(
         self, config: SingleConfig, *, trust_environment: bool = True, reporter: Reporter | None = None
     ) -> None:
-        self.reporter: Reporter = reporter or NullReporter()
+        self.reporter = reporter or Reporter()
         self.namespace = config.namespace
         """The namespace of the kubeconfig's context."""
         self._http = Client(config, ConnectionParams(timeout=CALL, trust_env=trust_environment))

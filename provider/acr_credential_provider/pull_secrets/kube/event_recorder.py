@@ -16,7 +16,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.pull_secrets.model.names import PREFIX
 from acr_credential_provider.pull_secrets.model.resources import EVENTS
@@ -26,7 +26,7 @@ from .api_errors import ClusterError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+    from acr_credential_provider.pull_secrets.model.reporter import ObjectRef, Reporter
 
     from .client import KubeClient
 
@@ -44,13 +44,6 @@ KNOWN = 4096
 """Objects and texts that are remembered; the oldest go first."""
 LONGEST = 1000
 """Characters; the API takes 1024 bytes of message."""
-
-
-class EventObserver(Protocol):
-    """Who is told what became of Events."""
-
-    def event_sent(self, outcome: str) -> None:
-        """Count an Event: ``sent``, ``repeated`` (told before, not sent), ``dropped`` (too many) or ``failed``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +132,13 @@ class EventRecorder:
     def __init__(
         self,
         api: KubeClient,
-        audience: EventObserver,
+        reporter: Reporter,
         *,
         clock: Callable[[], float] = time.time,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self._api = api
-        self._audience = audience
+        self._reporter = reporter
         self._clock = clock
         self._pause = pause
         self._gate = EventFilter()
@@ -167,7 +160,7 @@ class EventRecorder:
                 outcome = "dropped"
             else:
                 return  # counted when it is
-        self._audience.event_sent(outcome)
+        self._reporter.event_sent(outcome)
 
     def close(self, grace: float = 2.0) -> None:
         """Send what waits, for *grace* seconds at most."""
@@ -185,9 +178,9 @@ class EventRecorder:
                 self._send(event, times)
             except Exception as error:  # nothing may end this thread
                 LOG.warning("an Event was lost", extra={"about": event.name, "told": event.reason}, exc_info=error)
-                self._audience.event_sent("failed")
+                self._reporter.event_sent("failed")
             else:
-                self._audience.event_sent("sent")
+                self._reporter.event_sent("sent")
             self._pause(1 / RATE)
 
     def _send(self, event: Event, times: int) -> None:

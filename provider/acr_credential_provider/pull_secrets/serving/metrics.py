@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, exposition
 
+from acr_credential_provider.pull_secrets.model.reporter import Reporter
 from acr_credential_provider.version import VERSION
 
 from .http_server import Answer
@@ -27,8 +28,8 @@ CONFIGURATIONS = ("loaded", "partial", "last_good", "absent")
 _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-class Metrics:
-    """All figures, and what counts them; the contract is `reporter.Reporter`, and more for the webhook and Events."""
+class Metrics(Reporter):
+    """All figures, and what counts them."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -106,9 +107,9 @@ class Metrics:
         """Count a call of the API server."""
         self._calls.labels(verb, resource, code).observe(seconds)
 
-    def watch_ended(self, resource: str, why: str) -> None:
+    def watch_ended(self, resource: str, reason: str) -> None:
         """Count the end of a watch."""
-        self._watch_restarts.labels(resource, why).inc()
+        self._watch_restarts.labels(resource, reason).inc()
 
     def managed(self, *, secrets: int, service_accounts: int) -> None:
         """Tell how many objects carry what is ours."""

@@ -31,7 +31,7 @@ import time
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.model.errors import CredentialProviderError
 from acr_credential_provider.pull_secrets.serving.http_server import Answer
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret, PullSecretProvider
+    from acr_credential_provider.pull_secrets.model.reporter import Reporter
     from acr_credential_provider.pull_secrets.serving.http_server import Request
 
     EnsureSecret = Callable[[str, PullSecret, float], None]
@@ -53,13 +54,6 @@ WORKERS = 16
 API_VERSION = "admission.k8s.io/v1"
 _NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _WAIT = re.compile(r"([0-9]{1,3})s", re.ASCII)
-
-
-class AdmissionObserver(Protocol):
-    """Who is told of admissions."""
-
-    def admitted(self, outcome: str, seconds: float) -> None:
-        """Count an admission: ``patched``, ``unchanged``, ``skipped``, ``secret_pending`` or ``refused``."""
 
 
 class BadReviewError(ValueError):
@@ -162,10 +156,10 @@ def budget(query: Mapping[str, str]) -> float:
 class AdmissionHandler:
     """Answers reviews; `close` it."""
 
-    def __init__(self, provider: PullSecretProvider, ensure: EnsureSecret, observer: AdmissionObserver) -> None:
+    def __init__(self, provider: PullSecretProvider, ensure: EnsureSecret, reporter: Reporter) -> None:
         self._provider = provider
         self._ensure = ensure
-        self._observer = observer
+        self._reporter = reporter
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="admission")
 
     def close(self) -> None:
@@ -182,7 +176,7 @@ class AdmissionHandler:
         except BadReviewError as error:
             return Answer(400, f"{error}\n".encode())
         outcome, answer = await self._judge(review, budget(request.query))
-        self._observer.admitted(outcome, time.monotonic() - began)
+        self._reporter.admitted(outcome, time.monotonic() - began)
         return answer
 
     async def _judge(self, review: Review, seconds: float) -> tuple[str, Answer]:

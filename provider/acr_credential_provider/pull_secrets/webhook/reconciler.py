@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from acr_credential_provider.pull_secrets.kube.client import KubeClient
     from acr_credential_provider.pull_secrets.kube.release_owner import Owner
     from acr_credential_provider.pull_secrets.model.owner_reference import Reference
-    from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+    from acr_credential_provider.pull_secrets.model.reporter import ObjectRef, Reporter
     from acr_credential_provider.settings import PullSecrets, Webhook
 
     from .registration import ServiceReference
@@ -68,19 +68,6 @@ class Replica(PullSecretProvider, Protocol):
         """Return checks of the replica's own loops, each "" while all is well."""
 
 
-class WebhookObserver(Protocol):
-    """Is told how the webhook stands."""
-
-    def event(self, about: ObjectRef, reason: str, message: str, *, is_warning: bool = True) -> None:
-        """Report something about an object."""
-
-    def webhook(self, is_configured: bool) -> None:
-        """Set whether the API server is configured to ask us."""
-
-    def certificate(self, *, leaf: float, authority: float) -> None:
-        """Set when the serving certificate and its authority expire, in seconds since the epoch."""
-
-
 class WebhookReconciler:
     """One replica's part."""
 
@@ -89,7 +76,7 @@ class WebhookReconciler:
         api: KubeClient,
         replica: Replica,
         service: ServiceReference,
-        reporter: WebhookObserver,
+        reporter: Reporter,
         times: WebhookTimes = WebhookTimes(),
     ) -> None:
         self._api = api

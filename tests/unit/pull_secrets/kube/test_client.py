@@ -9,7 +9,7 @@ from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.client import KubeClient
 from acr_credential_provider.pull_secrets.model.decoding import service_accounts
-from acr_credential_provider.pull_secrets.model.reporter import NullReporter
+from acr_credential_provider.pull_secrets.model.reporter import Reporter
 from lightkube import KubeConfig
 
 CANARY = "CANARYSECRET"
@@ -26,7 +26,7 @@ def config(port):
     ).get()
 
 
-class Calls(NullReporter):
+class Calls(Reporter):
     def __init__(self):
         self.seen = []
 

@@ -10,7 +10,7 @@ from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.informer import Informer, Times
 from acr_credential_provider.pull_secrets.model.decoding import namespaces, secrets, service_accounts
 from acr_credential_provider.pull_secrets.model.objects import ServiceAccount
-from acr_credential_provider.pull_secrets.model.reporter import NullReporter
+from acr_credential_provider.pull_secrets.model.reporter import Reporter
 
 
 def account(name, version, *pull_secrets, **metadata):
@@ -184,4 +184,4 @@ def test_a_namespace_that_is_going_is_known_to_be(follow):
 
 
 def test_who_is_told_of_watches_need_not_listen():
-    NullReporter().watch_ended("secrets", "gone")
+    Reporter().watch_ended("secrets", "gone")

@@ -3,14 +3,14 @@
 import pytest
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.leader_election import Clocks, LeaderElector
-from acr_credential_provider.pull_secrets.model.reporter import NullReporter
+from acr_credential_provider.pull_secrets.model.reporter import Reporter
 
 
 class Leases:
     """The API server's part: one Lease, its version, and whether anybody can reach it."""
 
     def __init__(self):
-        self.reporter = NullReporter()
+        self.reporter = Reporter()
         self.lease = None
         self.is_away = False
 

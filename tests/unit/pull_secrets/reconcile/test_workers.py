@@ -15,7 +15,7 @@ from acr_credential_provider.pull_secrets.model.eci_annotations import INSTANCES
 from acr_credential_provider.pull_secrets.model.objects import Namespace, ServiceAccount
 from acr_credential_provider.pull_secrets.model.plan import Observed
 from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
-from acr_credential_provider.pull_secrets.model.reporter import NullReporter
+from acr_credential_provider.pull_secrets.model.reporter import Reporter
 from acr_credential_provider.pull_secrets.reconcile.apply import Applier, ApplyResult
 from acr_credential_provider.pull_secrets.reconcile.workers import Workers
 from acr_credential_provider.settings import PullSecrets
@@ -68,7 +68,7 @@ class Watched:
 
 class Api:
     def __init__(self):
-        self.reporter = NullReporter()
+        self.reporter = Reporter()
         self.written = []
         self.is_done = threading.Event()
 
@@ -111,7 +111,7 @@ class Asking:
         self.namespace = Namespace("team", annotations={INSTANCES: instance})
         self.namespaces = self
         self.accounts = self
-        self.reporter = NullReporter()
+        self.reporter = Reporter()
         self.asked = []
 
     def get(self, path, _name=None):
