@@ -1,8 +1,7 @@
-"""Which replica writes: the one that holds a Lease, and only as long as it surely does.
+"""Leader election by a Lease, with client-go's rules.
 
-The rules are those of Kubernetes' own components: a Lease counts as free when its record has not changed for its
-duration *by the observer's own clock*, so clocks that differ do no harm; the holder stops at its renew deadline, which
-is earlier than that. No client for Python that we could use brings this along.
+A Lease counts as free if its record has not changed for its duration *by the observer's own clock*, so clocks that
+differ do no harm. The holder stops at its renew deadline, which is earlier. No usable client for Python brings this.
 """
 
 from __future__ import annotations
@@ -67,11 +66,11 @@ class LeaderElector:
         self._seen: tuple[str, float] = ("", float("-inf"))
         """The record as it was seen last, and when it was first seen so."""
         self._stop = threading.Event()
-        self._is_told = False
+        self._notified = False
         self._thread: threading.Thread | None = None
 
     def may_write(self) -> bool:
-        """Say whether this replica leads at this very moment: to be asked before each write."""
+        """True if this replica leads at this very moment: to be asked before each write."""
         return self._clocks.monotonic() < self._renewed_at + self._times.deadline
 
     def start(self) -> None:
@@ -101,7 +100,7 @@ class LeaderElector:
                 self.try_once()
             except ClusterError:
                 pass  # the API server is away, or another replica was quicker: the next try will tell
-            except Exception:  # somebody wrote a Lease that is none; who stops trying would never lead again
+            except Exception:  # somebody wrote a broken Lease; a thread that ends would never lead again
                 LOG.exception("the election failed")
             self._notify()
             pause = self._times.retry * random.uniform(0.8, 1.2)  # noqa: S311 - keeps replicas apart
@@ -110,16 +109,15 @@ class LeaderElector:
             self._stop.wait(pause)
 
     def try_once(self) -> bool:
-        """Renew or take the Lease if that is possible; return whether this replica holds it."""
+        """Renew or take the Lease if that is possible; True if this replica holds it."""
         asked_at = self._clocks.monotonic()
         lease = self._api.get(self._path)
         if lease is None:
             self._api.create(self._collection, self._record({}, {}))
         else:
             spec: dict[str, Any] = lease.get("spec") or {}
-            record = str(
-                lease["metadata"].get("resourceVersion", "")
-            )  # changes even if the holder's clock stands still
+            # It changes even if the holder's clock stands still.
+            record = str(lease["metadata"].get("resourceVersion", ""))
             if record != self._seen[0]:
                 self._seen = (record, asked_at)
             holder = spec.get("holderIdentity") or ""
@@ -149,7 +147,7 @@ class LeaderElector:
 
     def _notify(self) -> None:
         leads = self.may_write()
-        if leads != self._is_told:
-            self._is_told = leads
+        if leads != self._notified:
+            self._notified = leads
             self._api.reporter.leading(leads)
             self.on_change(leads)

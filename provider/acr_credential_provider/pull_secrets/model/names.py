@@ -15,7 +15,7 @@ LABELS = {LABEL: "true", "app.kubernetes.io/managed-by": PREFIX}
 SWITCH = f"{PREFIX}/pull-secrets"
 """Label or annotation of a Namespace or ServiceAccount; ``disabled`` keeps it out, whatever the settings say."""
 TOKENS_NAME = f"{PREFIX}-tokens"
-"""The Secret in the controller's own namespace with the living tokens; every replica watches it."""
+"""The state Secret in the controller's own namespace; every replica watches it."""
 LEASE_NAME = f"{PREFIX}-pull-secrets"
 FIELD_MANAGER = f"{PREFIX}-pull-secrets"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
@@ -32,4 +32,4 @@ def is_name(text: str) -> bool:
 HELPER = "aliyun-acr-credential-helper"
 """The Deployment (in kube-system) that keeps pull secrets in an ACK cluster without us."""
 HELPER_SECRETS = ("acr-credential-secret-aggregation", "aliyun-acr-credential-a", "aliyun-acr-credential-b")
-"""What it attaches to ServiceAccounts: since 2021 one for all instances, before that one for each."""
+"""The Secrets that it attaches to ServiceAccounts: since 2021 one for all instances, before that one for each."""

@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 
 
 def entry_of(registry: Registry) -> str:
-    """Return what the token of *registry* is known by: the instance and its region, never the instance alone."""
+    """Return the key of the token of *registry*: the instance and its region, never the instance alone."""
     named = registry.instance_id or "personal"
     return "/".join((named, registry.region or "own", *sorted(registry.namespaces)))
 
 
 def display_name(registry: Registry) -> str:
-    """Return what messages and metrics call *registry*."""
-    where = f" in {registry.region}" if registry.region else ""
+    """Return the name of *registry* in messages and metrics."""
+    region = f" in {registry.region}" if registry.region else ""
     only = f" ({', '.join(registry.namespaces)})" if registry.namespaces else ""
-    return f"{registry.instance_id or 'the Personal Edition'}{where}{only}"
+    return f"{registry.instance_id or 'the Personal Edition'}{region}{only}"
