@@ -9,12 +9,15 @@ import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from acr_credential_provider.pull_secrets.commands.runtime import ListenAddress, Runtime
+from acr_credential_provider.pull_secrets.commands.runtime import Runtime, Serving
 from acr_credential_provider.pull_secrets.kube.client import KubeClient
+from acr_credential_provider.pull_secrets.kube.release_owner import Owner
 from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
 from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
 from acr_credential_provider.pull_secrets.serving.default_reporter import DefaultReporter
+from acr_credential_provider.pull_secrets.webhook.reconciler import WebhookTimes
 from acr_credential_provider.pull_secrets.webhook.registration import ServiceReference
+from acr_credential_provider.pull_secrets.webhook.serving_certificates import Lifetimes
 from acr_credential_provider.settings.pull_secrets import PullSecrets, Webhook
 
 from .kube import KubeError
@@ -22,8 +25,6 @@ from .service import Service
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    from acr_credential_provider.pull_secrets.webhook.serving_certificates import Lifetimes
 
     from .loopback_api import LoopbackApi
 
@@ -45,11 +46,31 @@ class Given:
     def knows(self, namespace: str) -> bool:
         return True
 
-    def wanted(self) -> PullSecrets | None:
+    def spec(self) -> PullSecrets | None:
         return PullSecrets(webhook=self.webhook) if self.is_known else None
 
     def is_ready(self) -> bool:
         return self.is_known
+
+
+class Core:
+    """What *given* is, and what a webhook asks its replica beside that."""
+
+    def __init__(
+        self, given: Given, kube: KubeClient, *, about: ObjectRef = ABOUT, leads: bool = True, is_leaving: bool = False
+    ) -> None:
+        self.pull_secret_for, self.knows = given.pull_secret_for, given.knows
+        self.spec, self.is_ready = given.spec, given.is_ready
+        self.owner = Owner(kube, "")
+        self.about = lambda: about
+        self.is_leader = leads
+        self.is_leaving = lambda: is_leaving
+
+    def leads(self) -> bool:
+        return self.is_leader
+
+    def health_checks(self) -> dict[str, Any]:
+        return {}
 
 
 @dataclass
@@ -57,11 +78,11 @@ class Replica:
     """One of them, at work."""
 
     operations: Runtime
+    core: Core
     telling: DefaultReporter
     kube: KubeClient
     webhook: int
     health: int
-    is_leader: bool = True
 
 
 class Replicas:
@@ -94,22 +115,13 @@ class Replicas:
     def start(self, *, is_leader: bool = True, user: str = "admin", group: str | None = "system:masters") -> Replica:
         telling = DefaultReporter()
         kube = KubeClient.find(kubeconfig=str(self._api.kubeconfig(user, group=group)), reporter=telling)
-        replica: list[Replica] = []
-        operations = Runtime(
-            kube,
-            self.given,
-            telling,
-            where=self.where,
-            about=ABOUT,
-            may_write=lambda: not replica or replica[0].is_leader,
-            doors=ListenAddress("127.0.0.1", 0, 0),
-            lives=self._lives,
-            every=0.5,
-        )
-        replica.append(Replica(operations, telling, kube, *operations.start(), is_leader=is_leader))
-        self.all += replica
-        self.service.ports.append(replica[0].webhook)
-        return replica[0]
+        core = Core(self.given, kube, leads=is_leader)
+        times = WebhookTimes(self._lives or Lifetimes(), 0.5)
+        operations = Runtime(kube, core, telling, Serving(self.where, "127.0.0.1", 0, 0, times))
+        replica = Replica(operations, core, telling, kube, *operations.start())
+        self.all.append(replica)
+        self.service.ports.append(replica.webhook)
+        return replica
 
     def stop(self, replica: Replica) -> None:
         self.all.remove(replica)
@@ -123,7 +135,7 @@ class Replicas:
         for number in range(count):
             self.start(is_leader=number == 0)
         wait_until(lambda: find(self._api, CONFIGURATION), "the webhook to be configured")
-        wait_until(lambda: all(each.operations.keeper.context() for each in self.all), "certificates")
+        wait_until(lambda: all(each.operations.webhook.context() for each in self.all), "certificates")
         self.await_asked()
         return self
 

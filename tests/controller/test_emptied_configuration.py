@@ -54,7 +54,7 @@ def test_an_edit_that_takes_everything_away_is_told_and_takes_nothing_away(team,
     with replica(team.api, team.own, fetch=Bank(), record=record):
         eventually(lambda: has_both(team, app))
         write(team, **content)
-        eventually(lambda: record.outcomes[-1] == "kept" and "ConfigurationProblem" in record.reasons())
+        eventually(lambda: record.outcomes[-1] == "last_good" and "ConfigurationProblem" in record.reasons())
         stays(lambda: has_both(team, app), seconds=2)
         assert team.open("late") == late
         eventually(lambda: has_both(team, late))
@@ -73,7 +73,7 @@ def test_who_starts_with_an_emptied_configuration_goes_on_with_what_was_in_force
         eventually(lambda: has_both(team, app))
     write(team, **content)
     with replica(team.api, team.own, fetch=bank, record=record, name="two") as second:
-        eventually(lambda: second.is_ready() and second.leader.may_write() and "kept" in record.outcomes)
+        eventually(lambda: second.is_ready() and second.leader.may_write() and "last_good" in record.outcomes)
         stays(lambda: has_both(team, app), seconds=2)
     assert bank.granted == {ONE: 1, TWO: 1}
 
@@ -96,7 +96,7 @@ def test_namespaces_that_are_misspelt_lose_nothing_until_there_is_one_that_is_me
     with replica(team.api, team.own, fetch=Bank(), record=record):
         eventually(lambda: has_both(team, app))
         team.configure(namespaces=[f"{team.prefix}-pap"])
-        eventually(lambda: record.outcomes[-1] == "kept")
+        eventually(lambda: record.outcomes[-1] == "last_good")
         stays(lambda: has_both(team, app), seconds=2)
         assert any(app in message for _, reason, message in record.events if reason == "ConfigurationProblem")
         pap = team.open("pap")

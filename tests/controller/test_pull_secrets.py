@@ -5,8 +5,9 @@ import threading
 import time
 
 import pytest
-from acr_credential_provider.model.errors import RegistryRefusedError, RoleRefusedError
+from acr_credential_provider.model.errors import CloudUnreachableError, RegistryRefusedError, RoleRefusedError
 from acr_credential_provider.pull_secrets.kube.informer import Times
+from acr_credential_provider.pull_secrets.kube.leader_election import LeaseTimes
 from support.replica import (
     HOSTS,
     LEASE,
@@ -155,6 +156,25 @@ def test_who_lost_all_tokens_while_one_entry_fails_leaves_its_login_where_it_is_
     assert team.secret(app)["metadata"]["uid"] == uid
 
 
+def test_what_one_leader_did_not_remember_the_next_one_does_not_take_away_either(team, record):
+    """The state that the next one reads was written by one that had lost its memory."""
+    app = team.open("app")
+    team.configure()
+    clock, bank = Clock(), Bank()
+    with replica(team.api, team.own, fetch=bank, clock=clock):
+        eventually(lambda: has_both(team, app))
+    team.forget_tokens()
+    bank.refused[ONE] = CloudUnreachableError("no answer", remedy="Wait.")
+    with replica(team.api, team.own, fetch=bank, clock=clock, name="two"):
+        eventually(lambda: team.passwords(app) == {HOSTS[ONE]: f"{ONE}-1", HOSTS[TWO]: f"{TWO}-2"})
+    clock.moved += 46 * 60
+    with replica(team.api, team.own, fetch=bank, clock=clock, name="three"):
+        eventually(lambda: team.passwords(app) == {HOSTS[ONE]: f"{ONE}-1", HOSTS[TWO]: f"{TWO}-3"})
+        stays(lambda: HOSTS[ONE] in team.passwords(app), seconds=2)
+        clock.moved += 14 * 60
+        eventually(lambda: team.passwords(app) == {HOSTS[TWO]: f"{TWO}-3"})
+
+
 def test_who_lost_all_tokens_and_can_ask_for_none_still_serves_new_accounts_with_what_is_there(team, record):
     app = team.open("app")
     team.configure()
@@ -262,7 +282,7 @@ def test_garbage_leaves_what_held_before_in_force_and_says_what_is_wrong_and_whe
     with replica(team.api, team.own, fetch=Bank(), record=record):
         eventually(lambda: has_both(team, app))
         team.configure("registries: [\n")
-        eventually(lambda: record.outcomes[-1] == "kept")
+        eventually(lambda: record.outcomes[-1] == "last_good")
         problem = next(message for _, reason, message in record.events if reason == "ConfigurationProblem")
         assert "line 2" in problem
         assert "what held before stays in force" in problem
@@ -339,7 +359,7 @@ def test_a_secret_of_somebody_else_is_left_alone_and_said_to_be_in_the_way(team,
     before = team.secret(app)["metadata"]["resourceVersion"]
     team.configure()
     with replica(team.api, team.own, fetch=Bank(), record=record):
-        eventually(lambda: "SecretNotOurs" in record.reasons())
+        eventually(lambda: "SecretConflict" in record.reasons())
         stays(lambda: team.secret(app)["metadata"]["resourceVersion"] == before, seconds=1)
         assert team.pull_secrets(app) == []
         team.api.request("DELETE", f"/api/v1/namespaces/{app}/secrets/{team.name}")
@@ -382,7 +402,7 @@ def test_one_of_two_writes_and_the_other_goes_on_without_a_call_to_the_cloud(tea
     app = team.open("app")
     team.configure()
     bank, first, second = Bank(), Record(), Record()
-    patient = (15.0, 10.0, 0.5)  # a busy machine must not look like a dead leader
+    patient = LeaseTimes(15.0, 10.0, 0.5)  # a busy machine must not look like a dead leader
     with replica(team.api, team.own, fetch=bank, record=first, name="one", lease=patient) as one:
         eventually(lambda: has_both(team, app))
         with replica(team.api, team.own, fetch=bank, record=second, name="two", lease=patient) as two:
@@ -450,7 +470,7 @@ def test_a_connection_that_dies_without_a_word_is_found_and_replaced(team, recor
             cable.cut()
             late = team.open("late")
             eventually(lambda: has_both(team, late))
-            assert record.ends["serviceaccounts", "silent"] >= 1
+            assert record.ends["serviceaccounts", "idle_timeout"] >= 1
             assert record.calls["LIST", "serviceaccounts"] == 1  # it went on from where it was
 
 
@@ -495,9 +515,9 @@ def test_no_text_of_the_controllers_holds_a_login(team, record):
         seen = repr(
             (
                 controller.pull_secret_for(app, "x"),
-                controller._composer.snapshot,
+                controller._builder.state,
                 record.events,
-                controller._configured.in_force,
+                controller._config.active,
             )
         )
         assert f"{ONE}-1" not in seen

@@ -201,7 +201,7 @@ def test_the_rights_in_the_manifests_are_enough_to_take_over(team):
         with replica(team.api, "kube-system", fetch=Bank(), record=record, **own):
             eventually(lambda: team.pull_secrets(app) == [team.name])
             eventually(lambda: set(team.passwords(app, THEIRS)) == set(HOSTS.values()))
-        assert not record.reasons() & {"WriteRefused", "RoundFailed", "HelperUnknown"}
+        assert not record.reasons() & {"WriteRefused", "SyncFailed", "HelperUnknown"}
     finally:
         own = "/api/v1/namespaces/kube-system"
         tokens = f"{own}/secrets/aliyun-acr-credential-provider-tokens"

@@ -14,16 +14,18 @@ from base64 import b64encode
 import pytest
 import yaml
 from acr_credential_provider.model.authorization_token import AuthorizationGrant
-from acr_credential_provider.pull_secrets.commands.runtime import ListenAddress, Runtime
+from acr_credential_provider.pull_secrets.commands.runtime import Runtime, Serving
 from acr_credential_provider.pull_secrets.config.options import Options
 from acr_credential_provider.pull_secrets.kube.client import KubeClient
 from acr_credential_provider.pull_secrets.kube.event_recorder import EventFilter
 from acr_credential_provider.pull_secrets.kube.informer import Times
+from acr_credential_provider.pull_secrets.kube.leader_election import LeaseTimes
 from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
 from acr_credential_provider.pull_secrets.reconcile.controller import Controller
 from acr_credential_provider.pull_secrets.serving.default_reporter import DefaultReporter
 from acr_credential_provider.pull_secrets.tokens.token_cache import Fetched
-from acr_credential_provider.pull_secrets.tokens.token_fetcher import read_login_files
+from acr_credential_provider.pull_secrets.tokens.token_fetcher import TokenFetcher
+from acr_credential_provider.pull_secrets.webhook.reconciler import WebhookTimes
 from acr_credential_provider.pull_secrets.webhook.registration import SERVICE, ServiceReference
 from acr_credential_provider.pull_secrets.webhook.serving_certificates import Lifetimes
 from cluster.daemonset import collection
@@ -78,6 +80,8 @@ class Refusals(DefaultReporter):
 class Coins:
     """A cloud whose every login is another one, for a few seconds."""
 
+    read_login = staticmethod(TokenFetcher.read_login)
+
     def __init__(self):
         self._count = itertools.count()
 
@@ -128,26 +132,21 @@ def at_work(api, hook, teams, *, live=None, take_over=False):
     kube = KubeClient.find(kubeconfig=str(api.kubeconfig_of(OWN, ACCOUNT["metadata"]["name"])), reporter=telling)
     controller = Controller(
         kube,
-        Options(OWN, tick=0.3, resync=1.0, lease=(3.0, 2.0, 0.3), take_over=take_over, owner=NAME),
+        Options(
+            OWN,
+            tick=0.3,
+            resync=1.0,
+            lease=LeaseTimes(3.0, 2.0, 0.3),
+            watch=Times(watch=1, resync=2),
+            take_over=take_over,
+            owner=NAME,
+        ),
         identity="one",
-        fetch=Coins(),
-        read_login=read_login_files,
-        reporter=telling,
-        times=Times(watch=1, resync=2),
+        source=Coins(),
     )
-    operations = Runtime(
-        kube,
-        controller,
-        telling,
-        where=ServiceReference(OWN, SERVICE, hook.port),
-        about=ObjectRef("ConfigMap", OWN, "acr-configuration"),
-        may_write=controller.leader.may_write,
-        doors=ListenAddress("127.0.0.1", 0, 0),
-        lives=Lifetimes(certificate=6.0),
-        every=0.3,
-        owner=controller.owner,
-        is_leaving=controller.is_leaving,
-    )
+    times = WebhookTimes(Lifetimes(certificate=6.0), 0.3)
+    serving = Serving(ServiceReference(OWN, SERVICE, hook.port), "127.0.0.1", 0, 0, times)
+    operations = Runtime(kube, controller, telling, serving)
     hook.ports[:] = [operations.start()[0]]
     controller.start()
     stop = threading.Event()

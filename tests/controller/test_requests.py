@@ -41,9 +41,9 @@ def test_what_can_not_be_had_is_told_on_the_namespace_and_gives_nothing(team, ap
     record = Record()
     with replica(api, team.own, fetch=Bank(), record=record):
         eventually(lambda: team.pull_secrets(meant) == [team.name])
-        eventually(lambda: "RequestUnanswered" in record.reasons())
+        eventually(lambda: "InvalidInstanceRequest" in record.reasons())
         stays(lambda: team.secret(asking) is None, seconds=1)
-    told = [(about, message) for about, reason, message in record.events if reason == "RequestUnanswered"]
+    told = [(about, message) for about, reason, message in record.events if reason == "InvalidInstanceRequest"]
     ((about, message),) = told
     assert about == f"Namespace /{asking}"
     assert "cri-9999999999999999 is not an instance of the configuration" in message

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from acr_credential_provider.model.errors import RegistryRefusedError
-from support.replica import HOSTS, ONE, TWO, Bank, Record, Team, eventually, replica
+from support.replica import HOSTS, ONE, TWO, Bank, Clock, Record, Team, eventually, replica
 
 HELPER = "aliyun-acr-credential-helper"
 THEIRS = "acr-credential-secret-aggregation"
@@ -74,6 +74,27 @@ def test_an_entry_that_can_not_be_asked_for_keeps_the_login_that_the_helper_left
         expected = {HOSTS[ONE]: "of-the-helper", HOSTS[TWO]: f"{TWO}-1"}
         eventually(lambda: team.passwords(app) == expected and team.passwords(app, THEIRS) == expected)
     # It carries our label now, and other tests uninstall in this cluster.
+    api.request("DELETE", f"/api/v1/namespaces/{app}/secrets/{THEIRS}")
+
+
+def test_a_login_of_a_helper_that_ran_beside_ours_for_long_outlives_the_take_over(team, api, helper):
+    """Its Secrets hold what it wrote a moment before it went, whatever was known before that."""
+    app = kept_by_the_helper(team, "app")
+    team.configure()
+    clock, record, bank = Clock(), Record(), Bank()
+    bank.refused[ONE] = RegistryRefusedError("refused", remedy="Attach the policy.")
+    with replica(api, team.own, fetch=bank, take_over=True, record=record, clock=clock):
+        eventually(lambda: team.passwords(app) == {HOSTS[TWO]: f"{TWO}-1"})
+        clock.moved += 2 * 3600
+        eventually(lambda: team.passwords(app) == {HOSTS[TWO]: f"{TWO}-2"})
+        helper(0)
+        eventually(lambda: team.pull_secrets(app) == ["registry-login", team.name])
+        expected = {HOSTS[ONE]: "of-the-helper", HOSTS[TWO]: f"{TWO}-2"}
+        eventually(lambda: team.passwords(app) == expected and team.passwords(app, THEIRS) == expected)
+        clock.moved += 30 * 60
+        eventually(lambda: team.passwords(app)[HOSTS[ONE]] == "of-the-helper")
+        clock.moved += 31 * 60
+        eventually(lambda: HOSTS[ONE] not in team.passwords(app))
     api.request("DELETE", f"/api/v1/namespaces/{app}/secrets/{THEIRS}")
 
 

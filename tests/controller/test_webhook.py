@@ -77,7 +77,7 @@ def test_creations_all_at_once_in_one_new_namespace_each_have_entry_and_secret(a
 
 def test_both_replicas_are_asked_and_when_one_goes_the_other_goes_on(api, served, namespace):
     gone = served.start(is_leader=False)
-    wait_until(gone.operations.keeper.context, "its certificate")
+    wait_until(gone.operations.webhook.context, "its certificate")
     served.service.drop()
     for number in range(12):
         assert names(create(api, namespace, f"before-{number}")) == [SECRET]

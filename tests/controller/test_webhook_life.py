@@ -21,6 +21,7 @@ from cluster.replicas import (
     CERTIFICATES,
     CONFIGURATION,
     SECRET,
+    Core,
     Given,
     Replicas,
     create,
@@ -98,15 +99,8 @@ def test_a_replica_whose_release_is_deleted_takes_back_what_leads_to_it_whoever_
     kube = KubeClient.find(kubeconfig=str(api.kubeconfig("admin", group="system:masters")))
     there = ServiceReference("kube-public" if is_another_releases else own, "hook")
     api.create(CONFIGURATION.rpartition("/")[0], registration.manifest(Webhook(enabled=True), there, b""))
-    keeper = WebhookReconciler(
-        kube,
-        given,
-        ServiceReference(own, "hook"),
-        about=ObjectRef("ConfigMap", own, "acr-configuration"),
-        may_write=lambda: False,
-        audience=DefaultReporter(),
-        is_leaving=lambda: True,
-    )
+    core = Core(given, kube, about=ObjectRef("ConfigMap", own, "acr-configuration"), leads=False, is_leaving=True)
+    keeper = WebhookReconciler(kube, core, ServiceReference(own, "hook"), DefaultReporter())
     keeper.reconcile_once()
     assert (find(api, CONFIGURATION) is not None) == is_another_releases
     delete(api, CONFIGURATION)
@@ -152,7 +146,7 @@ def test_uninstalled_it_leaves_nothing_behind(api, own):
     with Replicas(api, own) as replicas:
         replicas.started(1)
         kube = replicas.all[0].kube
-        replicas.all[0].operations.keeper.stop()
+        replicas.all[0].operations.webhook.stop()
         assert len(list(uninstall(kube, Options(own)))) == 2
         assert find(api, CONFIGURATION) is None
         assert find(api, f"/api/v1/namespaces/{own}/secrets/{CERTIFICATES}") is None
@@ -163,7 +157,7 @@ def test_replicas_that_start_together_agree_on_one_authority(api, own):
     with Replicas(api, own) as replicas:
         for number in range(5):
             replicas.start(is_leader=number == 0)
-        wait_until(lambda: all(each.operations.keeper.context() for each in replicas.all), "certificates")
+        wait_until(lambda: all(each.operations.webhook.context() for each in replicas.all), "certificates")
         replicas.await_asked()
         versions = {find(api, f"/api/v1/namespaces/{own}/secrets/{CERTIFICATES}")["metadata"]["resourceVersion"]}
         for _ in range(20):
@@ -197,7 +191,7 @@ def test_the_authority_changes_under_load_and_no_admission_fails(api, own):
     given = Given(Webhook(enabled=True, failurePolicy="Fail"))
     with Replicas(api, own, given, lives=lives) as replicas:
         replicas.started(2)
-        first = replicas.all[0].operations.keeper._served.authority
+        first = replicas.all[0].operations.webhook._served.authority
         team, stop = own_team(api), threading.Event()
         made, wrong = [], []
 
@@ -217,7 +211,7 @@ def test_the_authority_changes_under_load_and_no_admission_fails(api, own):
         seen = []
 
         def is_through():
-            state = replicas.all[0].operations.keeper._served
+            state = replicas.all[0].operations.webhook._served
             if not seen or (state.authority, state.next, state.previous) != seen[-1]:
                 seen.append((state.authority, state.next, state.previous))
             return state.authority != first and not state.previous and state.next is None
@@ -262,7 +256,7 @@ def test_no_content_of_a_secret_is_in_logs_metrics_or_events(api, own, caplog):
         key = find(api, f"/api/v1/namespaces/{own}/secrets/{CERTIFICATES}")["data"]["tls.key"]
         events = json.dumps(api.get("/api/v1/events"))
     written = caplog.text + "".join(str(vars(record)) for record in caplog.records)
-    assert "late" in metrics.decode()
+    assert "secret_pending" in metrics.decode()
     for told in (written, metrics.decode(), events):
         assert canary not in told
         assert key not in told

@@ -83,7 +83,7 @@ class Processes:
         """Return the port of the replica that leads, None while none does."""
         for webhook, (_process, health) in self.running.items():
             with urllib.request.urlopen(f"http://127.0.0.1:{health}/metrics", timeout=20) as answer:
-                if b"\nacr_pull_secrets_leader 1.0" in answer.read():
+                if b"\nacr_pull_secrets_leader_election_master_status 1.0" in answer.read():
                     return webhook
         return None
 
@@ -186,7 +186,7 @@ def test_a_bad_edit_is_told_on_the_config_map_and_new_accounts_are_served_as_bef
         team.configure("registries: [\n")
         told = eventually(lambda: _events(api, team, "ConfigurationProblem"))
         assert all("line" in each["message"] and each["type"] == "Warning" for each in told)
-        assert 'acr_pull_secrets_configuration{state="kept"} 1.0' in processes.metrics()
+        assert 'acr_pull_secrets_configuration{state="last_good"} 1.0' in processes.metrics()
         assert names(create(api, team.open("after"), "build")) == [team.name]
 
 

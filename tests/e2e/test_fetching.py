@@ -4,7 +4,7 @@ import os
 
 import pytest
 from acr_credential_provider.model.errors import CredentialProviderError, IdentityUnavailableError, ThrottledError
-from acr_credential_provider.pull_secrets.tokens.token_fetcher import TokenFetcher, read_login_files
+from acr_credential_provider.pull_secrets.tokens.token_fetcher import TokenFetcher
 from acr_credential_provider.settings.validation import from_document
 from sandbox.faults import Failure, Throttle
 from sandbox.server import PROVIDER_ARN
@@ -98,7 +98,7 @@ def test_a_login_of_ones_own_comes_from_the_same_kind_of_files(tmp_path):
         path.write_text(text + "\n")
         path.chmod(0o440)
         files.append(str(path))
-    login = read_login_files(*files)
+    login = TokenFetcher.read_login(*files)
     assert (login.username, login.password) == ("me@1234567890", "CANARY")
 
 

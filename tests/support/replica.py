@@ -14,10 +14,11 @@ from acr_credential_provider.model.authorization_token import AuthorizationGrant
 from acr_credential_provider.pull_secrets.config.options import Options
 from acr_credential_provider.pull_secrets.kube.client import KubeClient
 from acr_credential_provider.pull_secrets.kube.informer import Times
-from acr_credential_provider.pull_secrets.model.reporter import NullReporter
+from acr_credential_provider.pull_secrets.kube.leader_election import LeaseTimes
+from acr_credential_provider.pull_secrets.model.reporter import Reporter
 from acr_credential_provider.pull_secrets.reconcile.controller import Controller
 from acr_credential_provider.pull_secrets.tokens.token_cache import Fetched
-from acr_credential_provider.pull_secrets.tokens.token_fetcher import read_login_files
+from acr_credential_provider.pull_secrets.tokens.token_fetcher import TokenFetcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 60.0
 """Seconds for what takes tenths of one on an idle machine."""
-LEASE = (3.0, 2.0, 0.3)
+LEASE = LeaseTimes(3.0, 2.0, 0.3)
 SILENCE = 3.0
 _LEFT: list[KubeClient] = []
 """Connections of controllers that were stopped: their watches end only when they are silent for long enough."""
@@ -38,6 +39,8 @@ class Bank:
 
     `refused` holds the instances that it has an error for instead.
     """
+
+    read_login = staticmethod(TokenFetcher.read_login)
 
     def __init__(self, life: float = 3600.0) -> None:
         self.life = life
@@ -59,7 +62,7 @@ class Bank:
         )
 
 
-class Record(NullReporter):
+class Record(Reporter):
     """Remembers what a replica tells."""
 
     def __init__(self) -> None:
@@ -144,12 +147,9 @@ def replica(
     defaults = {"config_map": (namespace, "acr-configuration"), "tick": 0.5, "lease": LEASE, "token_mode": "workerRole"}
     controller = Controller(
         kube,
-        Options(namespace=namespace, **{**defaults, **options}),
+        Options(namespace=namespace, watch=times, **{**defaults, **options}),
         identity=name,
-        fetch=fetch,
-        read_login=read_login_files,
-        reporter=record,
-        times=times,
+        source=fetch,
         clock=clock,
     )
     controller.start()

@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING, Any
 from acr_credential_provider import acr_configuration
 from acr_credential_provider.console.checks import report
 from acr_credential_provider.pull_secrets.config.configuration import ParsedConfig, parse, text_of, unreadable
-from acr_credential_provider.pull_secrets.kube.operator_client import (
-    CONFIG_MAP,
-    DEPLOYMENT,
-    EVENT,
-    NAMESPACE,
-    NODE,
-    POD,
-    SERVICE_ACCOUNT,
-    ForbiddenError,
-    Kind,
-    OperatorClient,
-    connect,
-)
+from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
+from acr_credential_provider.pull_secrets.kube.connection import connect
 from acr_credential_provider.pull_secrets.model.content import Content, EntryLogins
 from acr_credential_provider.pull_secrets.model.namespace_requests import content_for
 from acr_credential_provider.pull_secrets.model.objects import Namespace
+from acr_credential_provider.pull_secrets.model.resources import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    EVENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SERVICE_ACCOUNTS,
+    Resource,
+)
 from acr_credential_provider.pull_secrets.model.selection import selects_account_named, system_namespaces
 from acr_credential_provider.settings.loader import read
 
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from acr_credential_provider.model.config_problem import ConfigProblem
+    from acr_credential_provider.pull_secrets.kube.client import KubeClient
     from acr_credential_provider.settings.pull_secrets import PullSecrets
 
     from .snapshot import Object, Objects
@@ -45,12 +45,12 @@ _NOWHERE = "/not-read-for-this"
 
 def run(options: argparse.Namespace) -> int:
     """Check the cluster that *options* (kubeconfig, context, settings, output) name; return the exit code."""
-    api = connect(options.kubeconfig or "", options.context)
+    api = connect(options.kubeconfig, options.context)
     results = run_cluster_checks(_read_cluster(api, options.settings, options.config_map))
     return report(results, as_json=options.output == "json")
 
 
-def _read_cluster(api: OperatorClient, settings_path: str, config_map: tuple[str, str]) -> Cluster:
+def _read_cluster(api: KubeClient, settings_path: str, config_map: tuple[str, str]) -> Cluster:
     """Return what this user may see of the cluster; *settings_path*, if any, replaces *config_map*."""
     parsed, configuration = _configuration(api, settings_path, config_map)
     pull_secrets = parsed.spec if parsed is not None else None
@@ -64,17 +64,17 @@ def _read_cluster(api: OperatorClient, settings_path: str, config_map: tuple[str
         configuration,
         selects,
         system_namespaces(pull_secrets) if pull_secrets is not None else (),
-        namespaces=_list(api, NAMESPACE),
-        accounts=_list(api, SERVICE_ACCOUNT),
-        pods=_list(api, POD, is_wanted=is_relevant),
-        deployments=_list(api, DEPLOYMENT),
-        nodes=_list(api, NODE),
-        events=_list(api, EVENT),
+        namespaces=_list(api, NAMESPACES),
+        accounts=_list(api, SERVICE_ACCOUNTS),
+        pods=_list(api, PODS, is_wanted=is_relevant),
+        deployments=_list(api, DEPLOYMENTS),
+        nodes=_list(api, NODES),
+        events=_list(api, EVENTS),
     )
 
 
 def _configuration(
-    api: OperatorClient, settings_path: str, config_map: tuple[str, str]
+    api: KubeClient, settings_path: str, config_map: tuple[str, str]
 ) -> tuple[ParsedConfig | None, Configuration | None]:
     """Return the controller's configuration, parsed; None and None if it does not exist."""
     data: dict[str, str] = {}
@@ -83,7 +83,7 @@ def _configuration(
     if settings_path:
         content = read(settings_path)
     else:
-        document = api.find(CONFIG_MAP, config_map[1], config_map[0])
+        document = api.get(CONFIG_MAPS.path(*config_map))
         if document is None:
             return None, None
         data = document.get("data") or {}
@@ -111,9 +111,11 @@ def _selects(pull_secrets: PullSecrets, entries: tuple[EntryLogins, ...], namesp
     )
 
 
-def _list(api: OperatorClient, kind: Kind, *, is_wanted: Callable[[dict[str, Any]], bool] = bool) -> Objects:
-    """Return all objects of a *kind*, None if this user may not list them."""
+def _list(api: KubeClient, resource: Resource, *, is_wanted: Callable[[dict[str, Any]], bool] = bool) -> Objects:
+    """Return all objects of *resource*, None if this user may not list them."""
     try:
-        return api.list(kind, is_wanted=is_wanted)
-    except ForbiddenError:
+        return api.list(resource.path(), is_wanted=is_wanted)
+    except ClusterError as error:
+        if not error.is_forbidden:
+            raise
         return None

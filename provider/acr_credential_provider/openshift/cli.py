@@ -15,14 +15,9 @@ import yaml
 from acr_credential_provider.console.arguments import duration, namespaced_name
 from acr_credential_provider.console.command_line import CommandParser, path_argument
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
-from acr_credential_provider.pull_secrets.kube.operator_client import (
-    SECRET,
-    SERVICE_ACCOUNT,
-    ForbiddenError,
-    OperatorClient,
-    OutdatedError,
-    connect,
-)
+from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
+from acr_credential_provider.pull_secrets.kube.connection import connect
+from acr_credential_provider.pull_secrets.model.resources import SECRETS, SERVICE_ACCOUNTS
 from acr_credential_provider.version import NAME
 
 from . import docker_config, pull_secrets
@@ -31,6 +26,7 @@ from .login_arguments import add_sources, named_logins
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from acr_credential_provider.pull_secrets.kube.client import KubeClient
     from acr_credential_provider.sources.basic_auth import BasicAuth
 
     from .pull_secrets import Merge
@@ -100,8 +96,8 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would change; the API server only tries it")
 
 
-def _connect(options: argparse.Namespace) -> tuple[OperatorClient, str]:
-    api = connect(options.kubeconfig or "", options.context)
+def _connect(options: argparse.Namespace) -> tuple[KubeClient, str]:
+    api = connect(options.kubeconfig, options.context)
     return api, options.namespace or api.namespace
 
 
@@ -110,7 +106,9 @@ def _retry_on_conflict(attempt: Callable[[], str], name: str) -> str:
     for turn in range(TRIES):
         try:
             return attempt()
-        except OutdatedError:
+        except ClusterError as error:
+            if not error.is_conflict:
+                raise
             time.sleep(random.uniform(0.01, 0.05) * 2**turn if turn < 5 else 1.0)  # noqa: S311 - spreads writers
     raise CredentialProviderError(
         f"{name} was changed by others before each of {TRIES} tries to write it",
@@ -136,10 +134,12 @@ def _unlink(options: argparse.Namespace) -> int:
     return _patch_service_account(_connect(options), options, pull_secrets.unlink, "unlinked")
 
 
-def _check_is_pull_secret(api: OperatorClient, namespace: str, name: str) -> None:
+def _check_is_pull_secret(api: KubeClient, namespace: str, name: str) -> None:
     try:
-        secret = api.find(SECRET, name, namespace)
-    except ForbiddenError:
+        secret = api.get(SECRETS.path(namespace, name))
+    except ClusterError as error:
+        if not error.is_forbidden:
+            raise
         sys.stderr.write(f"note: {namespace}/{name}: not checked, because this user may not read Secrets\n")
         return
     if secret is None:
@@ -155,17 +155,18 @@ def _check_is_pull_secret(api: OperatorClient, namespace: str, name: str) -> Non
 
 
 def _patch_service_account(
-    cluster: tuple[OperatorClient, str],
+    cluster: tuple[KubeClient, str],
     options: argparse.Namespace,
     plan: Callable[..., pull_secrets.Patch],
     outcome: str,
 ) -> int:
     api, namespace = cluster
     name = options.service_account
+    path = SERVICE_ACCOUNTS.path(namespace, name)
     until = time.monotonic() + options.wait
 
     def attempt() -> str:
-        while (account := api.find(SERVICE_ACCOUNT, name, namespace)) is None and time.monotonic() < until:
+        while (account := api.get(path)) is None and time.monotonic() < until:
             time.sleep(0.5)
         if account is None:
             raise ConfigurationError(
@@ -175,7 +176,7 @@ def _patch_service_account(
         patch = plan(account, options.secrets)
         if not patch:
             return "unchanged"
-        api.patch(SERVICE_ACCOUNT, name, namespace, patch, dry_run=options.dry_run)
+        api.patch(path, patch, dry_run=options.dry_run)
         return outcome
 
     result = _retry_on_conflict(attempt, f"ServiceAccount {namespace}/{name}")
@@ -196,11 +197,13 @@ def _pull_secret(options: argparse.Namespace) -> int:
         raise ConfigurationError("none of the logins is for the named hosts", remedy="Correct --host, or leave it out.")
     _warn(logins)
     content = docker_config.encode(logins)
+    path = SECRETS.path(namespace, options.name)
 
     def attempt() -> str:
-        secret = api.find(SECRET, options.name, namespace)
+        secret = api.get(path)
         if secret is None:
-            api.create(SECRET, namespace, _manifest(options.name, namespace, content), dry_run=options.dry_run)
+            manifest = _manifest(options.name, namespace, content)
+            api.create(SECRETS.path(namespace), manifest, dry_run=options.dry_run)
             return "created"
         if not options.replace or secret.get("type") != pull_secrets.KUBELET_TYPE:
             raise ConfigurationError(
@@ -208,7 +211,7 @@ def _pull_secret(options: argparse.Namespace) -> int:
                 remedy="Choose another name, or replace one of type kubernetes.io/dockerconfigjson with --replace.",
             )
         patch = pull_secrets.replace_content(secret, content)
-        api.patch(SECRET, options.name, namespace, patch, dry_run=options.dry_run)
+        api.patch(path, patch, dry_run=options.dry_run)
         return "replaced"
 
     result = _retry_on_conflict(attempt, f"Secret {namespace}/{options.name}")
@@ -246,7 +249,7 @@ def _merge(options: argparse.Namespace) -> int:
         if not (merged[0].added or merged[0].changed):
             return "unchanged"
         patch = pull_secrets.replace_content(secret, merged[0].content)
-        api.patch(SECRET, name, namespace, patch, dry_run=options.dry_run)
+        api.patch(SECRETS.path(namespace, name), patch, dry_run=options.dry_run)
         return "merged"
 
     result = _retry_on_conflict(attempt, f"Secret {namespace}/{name}")
@@ -259,11 +262,13 @@ def _merge(options: argparse.Namespace) -> int:
     return 0
 
 
-def _global_secret(api: OperatorClient, namespace: str, name: str) -> dict[str, Any]:
+def _global_secret(api: KubeClient, namespace: str, name: str) -> dict[str, Any]:
     try:
-        secret = api.find(SECRET, name, namespace)
-    except ForbiddenError as error:
-        raise ForbiddenError(
+        secret = api.get(SECRETS.path(namespace, name))
+    except ClusterError as error:
+        if not error.is_forbidden:
+            raise
+        raise ConfigurationError(
             error.problem, remedy="Log in as cluster-admin, who alone may change the global pull secret."
         ) from None
     if secret is None:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.console.command_line import path_argument
 from acr_credential_provider.model.errors import ConfigurationError
-from acr_credential_provider.pull_secrets.kube.operator_client import SECRET
+from acr_credential_provider.pull_secrets.model.resources import SECRETS
 from acr_credential_provider.sources.basic_auth import BasicAuth
 from acr_credential_provider.sources.secret_file import read_secret
 
 from . import docker_config, login_sources
 
 if TYPE_CHECKING:
-    from acr_credential_provider.pull_secrets.kube.operator_client import OperatorClient
+    from acr_credential_provider.pull_secrets.kube.client import KubeClient
 
 
 def add_sources(parser: argparse.ArgumentParser) -> None:
@@ -33,11 +33,11 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
     add("--auth-server", action="append", default=[], type=_auth_server, metavar="HOST=SERVER", help=server)
 
 
-def named_logins(options: argparse.Namespace, api: OperatorClient, namespace: str) -> dict[str, BasicAuth]:
+def named_logins(options: argparse.Namespace, api: KubeClient, namespace: str) -> dict[str, BasicAuth]:
     """Return the logins that *options* name, of all sources together; Secrets are in *namespace*."""
     configs = [login_sources.from_file(path) for path in options.from_file]
     for name in options.from_secret:
-        secret = api.find(SECRET, name, namespace)
+        secret = api.get(SECRETS.path(namespace, name))
         if secret is None:
             raise ConfigurationError(f"there is no Secret {namespace}/{name}", remedy="Name one that there is.")
         configs.append(login_sources.from_secret(secret, source=f"Secret {namespace}/{name}"))

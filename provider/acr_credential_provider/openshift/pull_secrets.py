@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.model.acr_hosts import recognise
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.pull_secrets.model.names import TEMPORARY_USER
 
 from . import docker_config
 
@@ -28,8 +29,6 @@ PODMAN_TYPE = "kubernetes.io/podmanconfigjson"
 """The type that ``oc create secret generic`` gives to podman's file, as documented; no kubelet reads it."""
 GLOBAL = ("openshift-config", "pull-secret")
 """Namespace and name of the Secret that all nodes of an OpenShift cluster pull with."""
-TEMPORARY_USER = "cr_temp_user"
-"""The user name of ACR's authorization tokens: a login with it ends within the hour."""
 
 Patch = list[dict[str, Any]]
 """Operations of a JSON patch (RFC 6902)."""

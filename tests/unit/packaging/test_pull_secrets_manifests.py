@@ -8,7 +8,7 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
-from acr_credential_provider.pull_secrets.commands.runtime import ListenAddress
+from acr_credential_provider.pull_secrets.commands.runtime import HEALTH_PORT, WEBHOOK_PORT
 from acr_credential_provider.pull_secrets.kube.event_recorder import COMPONENT
 from acr_credential_provider.pull_secrets.model import names
 from acr_credential_provider.pull_secrets.webhook import registration, serving_certificates
@@ -80,7 +80,7 @@ def test_it_runs_as_nobody_and_may_change_nothing_of_its_image():
 
 def test_ports_are_those_that_the_program_listens_at():
     ports = {each["name"]: each["containerPort"] for each in CONTAINER["ports"]}
-    assert ports == {"webhook": ListenAddress().webhook, "health": ListenAddress().health}
+    assert ports == {"webhook": WEBHOOK_PORT, "health": HEALTH_PORT}
     allowed = {each["port"] for each in one("NetworkPolicy")["spec"]["ingress"][0]["ports"]}
     assert allowed == set(ports.values())
 

@@ -118,7 +118,7 @@ def test_an_edit_into_garbage_leaves_what_held_and_a_repair_holds():
     good, better = text_of({"acr-registry-info": INFO}), text_of({"acr-registry-info": INFO + OTHER})
     held = follow(ABSENT, good)
     broken = follow(held, text_of({"acr-registry-info": "- instanceId: [\n"}))
-    assert (held.outcome, broken.outcome) == ("loaded", "kept")
+    assert (held.outcome, broken.outcome) == ("loaded", "last_good")
     assert broken.settings == held.settings
     assert broken.problems
     assert all(each.remedy for each in broken.problems)
@@ -157,7 +157,7 @@ def follow(held, text, **more):
 def test_an_edit_that_names_no_instance_any_more_leaves_what_held(before, text):
     held = follow(ABSENT, before)
     edited = follow(held, text)
-    assert (held.outcome, edited.outcome) == ("loaded", "kept")
+    assert (held.outcome, edited.outcome) == ("loaded", "last_good")
     assert edited.settings == held.settings
     assert edited.text == before
     assert all(each.remedy for each in edited.problems)
@@ -175,7 +175,7 @@ def test_an_empty_list_means_the_personal_edition_at_a_first_start_and_stays_so(
     assert [each.instance_id for each in first.settings.registries] == [""]
     again = follow(first, text_of({"acr-registry-info": "", "watch-namespace": "team"}))
     assert (first.outcome, again.outcome) == ("loaded", "loaded")
-    assert again.judged.spec.namespaces == ("team",)
+    assert again.parsed.spec.namespaces == ("team",)
 
 
 def test_the_personal_edition_is_taken_in_the_place_of_instances_where_its_region_is_named():
@@ -189,9 +189,9 @@ def test_an_edit_is_judged_by_the_working_entries_that_it_breaks_not_by_how_many
     held = follow(
         follow(ABSENT, text_of({"acr-registry-info": broken + INFO})), text_of({"acr-registry-info": broken + INFO})
     )
-    assert held.outcome == "partly"
+    assert held.outcome == "partial"
     worse = follow(held, text_of({"acr-registry-info": OTHER + "- instanceId: cri-shop\n  regionId: 7\n"}))
-    assert worse.outcome == "kept"
+    assert worse.outcome == "last_good"
     assert any("cri-shop in cn-hangzhou" in each.problem for each in worse.problems)
     # What was broken before and still is keeps no entry from being taken out on purpose.
     fewer = follow(
@@ -208,7 +208,7 @@ def test_an_edit_is_judged_by_the_working_entries_that_it_breaks_not_by_how_many
 def test_a_key_of_ours_that_is_no_text_is_told_and_leaves_what_held(key, is_kept):
     held = follow(ABSENT, GOOD)
     after = follow(held, GOOD.replace("cri-shop", "cri-new"), hidden=(key,))
-    assert (after.outcome == "kept") == is_kept
+    assert (after.outcome == "last_good") == is_kept
     assert bool(after.problems) == is_kept
     if is_kept:
         assert after.settings == held.settings
@@ -230,7 +230,7 @@ def test_an_edit_that_means_no_namespace_any_more_leaves_what_held_until_there_i
     text = f"{HEAD}registries: [{ENTRY}]\npullSecrets: "
     held = follow(ABSENT, text + '{namespaces: ["team-*"]}\n', namespaces=here)
     after = follow(held, text + section, namespaces=here)
-    assert (after.outcome, after.settings) == ("kept", held.settings)
+    assert (after.outcome, after.settings) == ("last_good", held.settings)
     assert "team-a, team-b" in after.problems[-1].problem
     assert after.may_pass
     later = [*here, Namespace("tema-c"), Namespace("default"), Namespace("team-d", labels={"pull": "arc"})]

@@ -18,16 +18,17 @@ from acr_credential_provider.console.command_line import CommandParser, folder_a
 from acr_credential_provider.pull_secrets.config.options import Options
 from acr_credential_provider.pull_secrets.kube.client import KubeClient
 from acr_credential_provider.pull_secrets.kube.informer import Times
+from acr_credential_provider.pull_secrets.kube.leader_election import LeaseTimes
 from acr_credential_provider.pull_secrets.reconcile.controller import Controller
 from acr_credential_provider.pull_secrets.serving import json_logging
 from acr_credential_provider.pull_secrets.serving.default_reporter import DefaultReporter
-from acr_credential_provider.pull_secrets.tokens.token_fetcher import TokenFetcher, read_login_files
+from acr_credential_provider.pull_secrets.tokens.token_fetcher import TokenFetcher
 from acr_credential_provider.pull_secrets.webhook.registration import SERVICE, ServiceReference
 from acr_credential_provider.settings import loader as settings_file
 from acr_credential_provider.settings.pull_secrets import PullSecrets
 
-from .dry_run import dry_run, line, told
-from .runtime import ListenAddress, Runtime
+from .dry_run import dry_run, line, to_dict
+from .runtime import ADDRESS, HEALTH_PORT, WEBHOOK_PORT, Runtime, Serving
 from .uninstall import Undone, uninstall
 
 if TYPE_CHECKING:
@@ -87,14 +88,10 @@ def _parser() -> argparse.ArgumentParser:
         help="of this release: what the controller writes is deleted with it (default: nothing is)",
     )
     start.add_argument("--webhook-service", default=SERVICE, metavar="NAME", help=f"default: {SERVICE}")
-    start.add_argument("--address", default=ListenAddress().address, help="where to listen (default: %(default)s)")
+    start.add_argument("--address", default=ADDRESS, help="where to listen (default: %(default)s)")
     start.add_argument("--webhook-service-port", type=int, default=443, metavar="PORT", help="default: 443")
-    start.add_argument(
-        "--webhook-port", type=int, default=ListenAddress().webhook, metavar="PORT", help="default: %(default)s"
-    )
-    start.add_argument(
-        "--health-port", type=int, default=ListenAddress().health, metavar="PORT", help="default: %(default)s"
-    )
+    start.add_argument("--webhook-port", type=int, default=WEBHOOK_PORT, metavar="PORT", help="default: %(default)s")
+    start.add_argument("--health-port", type=int, default=HEALTH_PORT, metavar="PORT", help="default: %(default)s")
     start.add_argument("--log", choices=("debug", "info", "warning", "error"), default="info")
     start.set_defaults(run=_run)
     plan = commands.add_parser("plan", help="say what it would do in the live cluster; writes nothing")
@@ -143,9 +140,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--take-over", action="store_true", help="replace the entries of aliyun-acr-credential-helper")
 
 
-def _lease(duration: float) -> tuple[float, float, float]:
-    """Return it with what Kubernetes' own components have beside it: renew deadline and retry period."""
-    return duration, duration * 2 / 3, duration * 2 / 15
+def _lease(duration: float) -> LeaseTimes:
+    """Return it with the renew deadline and retry period that Kubernetes' own components have beside it."""
+    return LeaseTimes(duration, duration * 2 / 3, duration * 2 / 15)
 
 
 def _rate(text: str) -> float:
@@ -165,6 +162,7 @@ def _options(options: argparse.Namespace) -> Options:
         keys_directory=getattr(options, "keys_directory", KEYS),
         writes_per_second=getattr(options, "writes_per_second", 100.0),
         resync=getattr(options, "resync", 600.0),
+        watch=Times(resync=getattr(options, "resync", 600.0)),
         lease=_lease(getattr(options, "lease_duration", 15.0)),
         owner=getattr(options, "owner", ""),
     )
@@ -172,55 +170,40 @@ def _options(options: argparse.Namespace) -> Options:
 
 def _run(options: argparse.Namespace) -> int:
     json_logging.start(options.log)
-    telling = DefaultReporter()
+    reporter = DefaultReporter()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    api = KubeClient.find(kubeconfig=options.kubeconfig or "", context=options.context, reporter=telling)
+    api = KubeClient.find(kubeconfig=options.kubeconfig or "", context=options.context, reporter=reporter)
     if not options.owner:
         LOG.info("without --owner, what is written stays in the cluster when this release is deleted")
+    service = ServiceReference(options.namespace, options.webhook_service, options.webhook_service_port)
+    serving = Serving(service, options.address, options.webhook_port, options.health_port)
+    identity = f"{os.uname().nodename}_{uuid.uuid4()}"
     with tempfile.TemporaryDirectory(prefix="acr-pull-secrets-") as folder:
-        controller = Controller(
-            api,
-            _options(options),
-            identity=f"{os.uname().nodename}_{uuid.uuid4()}",
-            fetch=TokenFetcher(folder),
-            read_login=read_login_files,
-            reporter=telling,
-            times=Times(resync=options.resync),
-        )
-        operations = Runtime(
-            api,
-            controller,
-            telling,
-            where=ServiceReference(options.namespace, options.webhook_service, options.webhook_service_port),
-            about=controller.about(),
-            may_write=controller.leader.may_write,
-            doors=ListenAddress(options.address, options.webhook_port, options.health_port),
-            alive={"rounds": controller.pulse.check},
-            owner=controller.owner,
-            is_leaving=controller.is_leaving,
-        )
-        operations.start()
+        controller = Controller(api, _options(options), identity=identity, source=TokenFetcher(folder))
+        runtime = Runtime(api, controller, reporter, serving)
+        runtime.start()
         controller.start()
         stop.wait()
         controller.stop()  # the Lease first: another replica may go on while this one still answers the webhook
-        operations.stop()
+        runtime.stop()
     sys.stderr.flush()
     os._exit(0)  # no wait for threads that wait for the cloud; what they would bring nobody needs any more
 
 
 def _plan(options: argparse.Namespace) -> int:
     api = KubeClient.find(kubeconfig=options.kubeconfig or "", context=options.context)
-    found = dry_run(api, _options(options), read_settings=lambda: settings_file.read(options.settings))
-    _remark(found.remarks)
+    result = dry_run(api, _options(options), read_settings=lambda: settings_file.read(options.settings))
+    _remark(result.remarks)
     if options.output == "json":
-        print(json.dumps({"actions": [told(each) for each in found.actions], "remarks": found.remarks}, indent=2))  # noqa: T201
+        actions = [to_dict(action) for action in result.actions]
+        print(json.dumps({"actions": actions, "remarks": result.remarks}, indent=2))  # noqa: T201
     else:
-        for each in found.actions:
-            print(line(each))  # noqa: T201 - the command's output
-        print(f"{len(found.actions)} writes" if found.actions else "nothing to do")  # noqa: T201
-    return 1 if found.judged.problems else 0
+        for action in result.actions:
+            print(line(action))  # noqa: T201 - the command's output
+        print(f"{len(result.actions)} writes" if result.actions else "nothing to do")  # noqa: T201
+    return 1 if result.parsed.problems else 0
 
 
 def _uninstall(options: argparse.Namespace) -> int:

@@ -16,13 +16,12 @@ from acr_credential_provider.pull_secrets.config.configuration import (
     role_of,
     text_of,
 )
-from acr_credential_provider.pull_secrets.kube.cluster_cache import ClusterCache
-from acr_credential_provider.pull_secrets.kube.informer import Times
+from acr_credential_provider.pull_secrets.kube.cluster_cache import ClusterCache, ClusterListener
 from acr_credential_provider.pull_secrets.model.content import Content
 from acr_credential_provider.pull_secrets.model.desired_state import DesiredState, desired
 from acr_credential_provider.pull_secrets.model.names import HELPER_SECRETS, TOKENS_NAME
-from acr_credential_provider.pull_secrets.model.namespace_requests import content_for
 from acr_credential_provider.pull_secrets.model.plan import ChangeAccount, CreateSecret, DeleteSecret, is_foreign, plan
+from acr_credential_provider.pull_secrets.model.resources import CONFIG_MAPS, NAMESPACES, SECRETS
 from acr_credential_provider.pull_secrets.model.selection import system_namespaces
 from acr_credential_provider.pull_secrets.reconcile.conflicting_writers import helper_runs
 from acr_credential_provider.pull_secrets.tokens.state_secret import ReplicaState
@@ -44,7 +43,7 @@ class DryRun:
 
     actions: tuple[Action, ...]
     remarks: tuple[str, ...]
-    judged: ParsedConfig
+    parsed: ParsedConfig
 
 
 def dry_run(api: KubeClient, options: Options, *, read_settings: Callable[[], str]) -> DryRun:
@@ -53,22 +52,24 @@ def dry_run(api: KubeClient, options: Options, *, read_settings: Callable[[], st
     *read_settings* reads the settings file, where the options name one. Raises `ConfigurationError` where there is
     nothing that could be used, and `ClusterError`.
     """
-    kept = api.get(f"/api/v1/namespaces/{options.namespace}/secrets/{TOKENS_NAME}")
+    kept = api.get(SECRETS.path(options.namespace, TOKENS_NAME))
     shared = ReplicaState.decode(kept.get("data") if kept else None)
-    watched = watch_nothing(api, options)
-    watched.namespaces.load()
-    judged = _judged(api, options, read_settings, held=shared.configuration, namespaces=watched.namespaces.all())
-    if judged.settings is None:
-        first = judged.problems[0]
+    cluster = ClusterCache(api, ClusterListener(), own_namespace=options.namespace, config_map=None)
+    cluster.namespaces.load()
+    parsed = _parse_as_controller(
+        api, options, read_settings, held=shared.configuration, namespaces=cluster.namespaces.all()
+    )
+    if parsed.settings is None:
+        first = parsed.problems[0]
         raise ConfigurationError(f"the configuration can't be used: {first}", remedy=first.remedy)
-    remarks = [f"{each}. {each.remedy}" for each in judged.problems] + list(judged.notes)
+    remarks = [f"{each}. {each.remedy}" for each in parsed.problems] + list(parsed.notes)
     tokens = TokenCache(clock=time.time)
     tokens.merge(shared.tokens)
-    entries = tokens.entries(judged.settings, read=_unread, on_failure=lambda _, __: None)
+    entries = tokens.entries(parsed.settings, read=_unread, on_failure=lambda _, __: None)
     if not any(each.logins for each in entries):
         entries = [replace(each, logins=(("registry.invalid", "", ""),)) for each in entries]
         remarks.append("no token is kept yet: Secrets are shown as they were if all entries had one")
-    names = {judged.spec.secret_name, *shared.names}
+    names = {parsed.spec.secret_name, *shared.names}
     runs = helper_runs(api)
     replaced = frozenset(HELPER_SECRETS) if options.take_over and not runs else frozenset[str]()
     if runs:
@@ -76,26 +77,25 @@ def dry_run(api: KubeClient, options: Options, *, read_settings: Callable[[], st
             "aliyun-acr-credential-helper is at work here: nothing is written until it is gone"
             + (", but for entries of ours beside its own (--take-over)" if options.take_over else "")
         )
-    if spoilt := system_namespaces(judged.spec):
-        remarks.append(f"{', '.join(spoilt)} are meant too: a login can spoil the pull of a system's public images")
-    snapshot = DesiredState(
-        wanted=judged.spec,
-        everything=Content.of_entries(entries),
+    if system := system_namespaces(parsed.spec):
+        remarks.append(f"{', '.join(system)} are meant too: a login can spoil the pull of a system's public images")
+    state = DesiredState(
+        spec=parsed.spec,
+        content=Content.of_entries(entries),
         entries=tuple(entries),
-        retired=frozenset(names) - {judged.spec.secret_name},
+        retired=frozenset(names) - {parsed.spec.secret_name},
         replaced=replaced,
         is_blocked=False,
     )
-    watched.load(names | replaced)
+    cluster.load(names | replaced)
     actions = []
-    for namespace in sorted(watched.namespaces.all(), key=lambda each: each.name):
-        seen = watched.observed(namespace.name)
-        if is_foreign(seen.secrets.get(judged.spec.secret_name)):
-            remarks.append(f"Secret {namespace.name}/{judged.spec.secret_name} is not ours, and would be left alone")
+    for namespace in sorted(cluster.namespaces.all(), key=lambda namespace: namespace.name):
+        observed = cluster.observed(namespace.name)
+        if is_foreign(observed.secrets.get(parsed.spec.secret_name)):
+            remarks.append(f"Secret {namespace.name}/{parsed.spec.secret_name} is not ours, and would be left alone")
         if not namespace.terminating:
-            content = content_for(namespace, snapshot.wanted, snapshot.everything, snapshot.entries)
-            actions += plan(seen, desired(snapshot, content, seen))
-    return DryRun(tuple(actions), tuple(remarks), judged)
+            actions += plan(observed, desired(state, state.content_for(namespace), observed))
+    return DryRun(tuple(actions), tuple(remarks), parsed)
 
 
 def _unread(_username_file: str, _password_file: str) -> Any:
@@ -103,21 +103,7 @@ def _unread(_username_file: str, _password_file: str) -> Any:
     raise ConfigurationError("the files of a login are in the controller's Pod", remedy="See them in that Pod.")
 
 
-def watch_nothing(api: KubeClient, options: Options) -> ClusterCache:
-    """Return what can be loaded once, with nobody who hears of changes."""
-    return ClusterCache(
-        api,
-        own_namespace=options.namespace,
-        config_map=None,
-        on_namespace=lambda _: None,
-        on_account=lambda _: None,
-        on_secret=lambda _: None,
-        on_change=lambda: None,
-        times=Times(),
-    )
-
-
-def _judged(
+def _parse_as_controller(
     api: KubeClient, options: Options, read_settings: Callable[[], str], *, held: str, namespaces: Sequence[Namespace]
 ) -> ParsedConfig:
     """Return what a controller would go by, in which *held* is in force."""
@@ -126,7 +112,7 @@ def _judged(
         text = read_settings()
     else:
         namespace, name = options.config_map
-        found = api.get(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+        found = api.get(CONFIG_MAPS.path(namespace, name))
         if found is None:
             raise ConfigurationError(
                 f"there is no ConfigMap {namespace}/{name}: the controller would do nothing",
@@ -140,19 +126,19 @@ def _judged(
         before = ActiveConfig(parse(held, role=role, keys_directory=options.keys_directory), held)
     directory = options.keys_directory
     now = next_config(before, text, role=role, keys_directory=directory, hidden=hidden, namespaces=namespaces)
-    judged = parse(text, role=role, keys_directory=directory)
-    if now.outcome != "kept" or judged.settings is None:
-        return judged
+    parsed = parse(text, role=role, keys_directory=directory)
+    if now.outcome != "last_good" or parsed.settings is None:
+        return parsed
     kept = () if now.settings is None else ("what held before the last edit of the configuration stays in force",)
-    return replace(now.judged, problems=now.problems, notes=(*judged.notes, *kept))
+    return replace(now.parsed, problems=now.problems, notes=(*parsed.notes, *kept))
 
 
 def _role(api: KubeClient, options: Options) -> Role:
-    found = api.get("/api/v1/namespaces/kube-system") or {}
+    found = api.get(NAMESPACES.path(name="kube-system")) or {}
     return role_of(options.token_mode, str(found.get("metadata", {}).get("creationTimestamp", "")))
 
 
-def told(action: Action) -> dict[str, Any]:
+def to_dict(action: Action) -> dict[str, Any]:
     """Return *action* for people and programs, without what is in the Secret."""
     if isinstance(action, ChangeAccount):
         return {
@@ -169,7 +155,7 @@ def told(action: Action) -> dict[str, Any]:
 
 def line(action: Action) -> str:
     """Return *action* as one line."""
-    words = told(action)
+    words = to_dict(action)
     where = f"{words['kind']} {words['namespace']}/{words['name']}"
     if isinstance(action, ChangeAccount):
         changes = [f"+{action.add}"] if action.add else []

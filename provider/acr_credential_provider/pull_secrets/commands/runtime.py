@@ -1,4 +1,4 @@
-"""Everything around the controller's core, put together: the webhook, metrics, health, Events, the log.
+"""Runs one replica's servers around its controller: the webhook, metrics and health.
 
 A replica that is asked to end first says that it is not ready, and goes on answering until
 the API server's side has heard of it.
@@ -8,110 +8,79 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.event_recorder import EventRecorder
+from acr_credential_provider.pull_secrets.model.resources import SECRETS
 from acr_credential_provider.pull_secrets.serving import health
 from acr_credential_provider.pull_secrets.serving.http_server import Limits, Loop, Server
 from acr_credential_provider.pull_secrets.webhook.admission import PATH, AdmissionHandler
-from acr_credential_provider.pull_secrets.webhook.reconciler import EVERY, WebhookReconciler
+from acr_credential_provider.pull_secrets.webhook.reconciler import WebhookReconciler, WebhookTimes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from acr_credential_provider.pull_secrets.kube.client import KubeClient
-    from acr_credential_provider.pull_secrets.kube.release_owner import Owner
-    from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret, PullSecretProvider
-    from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+    from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
     from acr_credential_provider.pull_secrets.serving.default_reporter import DefaultReporter
     from acr_credential_provider.pull_secrets.serving.health import Check
+    from acr_credential_provider.pull_secrets.webhook.reconciler import Replica
     from acr_credential_provider.pull_secrets.webhook.registration import ServiceReference
-    from acr_credential_provider.pull_secrets.webhook.serving_certificates import Lifetimes
 
+ADDRESS, WEBHOOK_PORT, HEALTH_PORT = "0.0.0.0", 8443, 8080  # noqa: S104 - a pod's own address
 SHUTDOWN_DELAY = 5.0
-"""Seconds between saying that we go and going: how long it takes until nobody is sent here any more."""
+"""Seconds for which a replica that ends still answers, because the API server's side hears of it later."""
 
 
 @dataclass(frozen=True, slots=True)
-class ListenAddress:
-    """Where we listen. Port 0 is any."""
+class Serving:
+    """Where a replica listens (port 0: any), and the *service* by which the API server reaches its webhook."""
 
-    address: str = "0.0.0.0"  # noqa: S104 - a pod's own
-    webhook: int = 8443
-    health: int = 8080
+    service: ServiceReference
+    address: str = ADDRESS
+    webhook_port: int = WEBHOOK_PORT
+    health_port: int = HEALTH_PORT
+    times: WebhookTimes = field(default_factory=WebhookTimes)
 
 
 class Runtime:
-    """What one replica does beside its core."""
+    """The servers of one *replica*."""
 
-    def __init__(  # noqa: PLR0913 - parts, always given by name
-        self,
-        api: KubeClient,
-        living: PullSecretProvider,
-        telling: DefaultReporter,
-        *,
-        where: ServiceReference,
-        about: ObjectRef,
-        may_write: Callable[[], bool],
-        doors: ListenAddress | None = None,
-        alive: Mapping[str, Check] | None = None,
-        lives: Lifetimes | None = None,
-        every: float = EVERY,
-        owner: Owner | None = None,
-        is_leaving: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """Put it together; *alive* are the core's signs of life."""
+    def __init__(self, api: KubeClient, replica: Replica, reporter: DefaultReporter, serving: Serving) -> None:
         self._api = api
-        self._telling = telling
-        self._is_leaving = threading.Event()
-        self._doors = doors or ListenAddress()
-        telling.events = self._events = EventRecorder(api, telling)
-        self.keeper = WebhookReconciler(
-            api,
-            living,
-            where,
-            about=about,
-            may_write=may_write,
-            audience=telling,
-            lives=lives,
-            every=every,
-            owner=owner,
-            is_leaving=is_leaving,
-        )
-        self._admission = AdmissionHandler(living, self._ensure, telling)
+        self._reporter = reporter
+        self._is_ending = threading.Event()
+        self._events = reporter.events = EventRecorder(api, reporter)
+        self.webhook = WebhookReconciler(api, replica, serving.service, reporter, serving.times)
+        self._admission = AdmissionHandler(replica, self._ensure, reporter)
         self._loop = Loop()
         ready: dict[str, Check] = {
-            "staying": lambda: "about to end" if self._is_leaving.is_set() else "",
-            "informed": lambda: "" if living.is_ready() else "not yet",
-            "certificate": self.keeper.check,
+            "staying": lambda: "about to end" if self._is_ending.is_set() else "",
+            "informed": lambda: "" if replica.is_ready() else "not yet",
+            "certificate": self.webhook.check,
         }
         pages = {
-            "/metrics": telling.answer,
-            "/healthz": health.handler({"serving": lambda: "", **(alive or {})}),
+            "/metrics": reporter.answer,
+            "/healthz": health.handler({"serving": lambda: "", **replica.health_checks()}),
             "/readyz": health.handler(ready),
         }
-        address = self._doors.address
-        self._pages = Server(
-            pages, address=address, port=self._doors.health, limits=Limits(connections=32, body=0, bodies=0)
-        )
-        self._webhook = Server(
-            {PATH: self._admission.answer}, address=address, port=self._doors.webhook, tls=self.keeper.context
-        )
+        limits = Limits(connections=32, body=0, bodies=0)
+        hooks = {PATH: self._admission.answer}
+        self._pages = Server(pages, address=serving.address, port=serving.health_port, limits=limits)
+        self._hooks = Server(hooks, address=serving.address, port=serving.webhook_port, tls=self.webhook.context)
 
     def start(self) -> tuple[int, int]:
         """Begin; return the ports of the webhook and of health."""
-        ports = self._loop.run(self._webhook.start()), self._loop.run(self._pages.start())
-        self.keeper.start()
+        ports = self._loop.run(self._hooks.start()), self._loop.run(self._pages.start())
+        self.webhook.start()
         return ports
 
     def stop(self, linger: float = SHUTDOWN_DELAY) -> None:
-        """Say that we go, answer for *linger* seconds more, and end."""
-        self._is_leaving.set()
-        self.keeper.stop()
+        """Say that this replica ends, answer for *linger* seconds more, and end."""
+        self._is_ending.set()
+        self.webhook.stop()
         time.sleep(linger)
-        self._loop.run(self._webhook.stop())
+        self._loop.run(self._hooks.stop())
         self._loop.run(self._pages.stop())
         self._admission.close()
         self._events.close()
@@ -119,10 +88,10 @@ class Runtime:
 
     def _ensure(self, namespace: str, secret: PullSecret, seconds: float) -> None:
         try:
-            self._api.create(f"/api/v1/namespaces/{namespace}/secrets", secret.manifest(namespace), timeout=seconds)
+            self._api.create(SECRETS.path(namespace), secret.manifest(namespace), timeout=seconds)
         except ClusterError as error:
             if error.status == 409:  # it is there; whether it is right the controller knows
                 return
-            self._telling.wrote("Secret", "create", "failed")
+            self._reporter.wrote("Secret", "create", "failed")
             raise
-        self._telling.wrote("Secret", "create", "ok")
+        self._reporter.wrote("Secret", "create", "ok")

@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
+from acr_credential_provider.pull_secrets.kube.cluster_cache import ClusterCache, ClusterListener
 from acr_credential_provider.pull_secrets.model.names import HELPER_SECRETS, LEASE_NAME, TOKENS_NAME, is_name
 from acr_credential_provider.pull_secrets.model.plan import Desired, plan
+from acr_credential_provider.pull_secrets.model.resources import LEASES, SECRETS, WEBHOOKS
 from acr_credential_provider.pull_secrets.reconcile.apply import Applier
 from acr_credential_provider.pull_secrets.tokens.state_secret import ReplicaState
 from acr_credential_provider.pull_secrets.webhook.registration import NAME as WEBHOOK_NAME
-from acr_credential_provider.pull_secrets.webhook.registration import OURS, RESOURCE
+from acr_credential_provider.pull_secrets.webhook.registration import OURS
 from acr_credential_provider.pull_secrets.webhook.serving_certificates import SECRET as CERTIFICATE_SECRET
 
-from .dry_run import line, watch_nothing
+from .dry_run import line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from acr_credential_provider.pull_secrets.config.options import Options
     from acr_credential_provider.pull_secrets.kube.client import KubeClient
-    from acr_credential_provider.pull_secrets.kube.cluster_cache import ClusterCache
     from acr_credential_provider.pull_secrets.model.plan import Action
 
 ROUNDS = 10
@@ -71,18 +72,18 @@ def uninstall(
     """
     undone = undone or Undone()
     _refuse_while_one_works(api, options, force=force)
-    kept = api.get(f"/api/v1/namespaces/{options.namespace}/secrets/{TOKENS_NAME}")
+    kept = api.get(SECRETS.path(options.namespace, TOKENS_NAME))
     shared = ReplicaState.decode(kept.get("data") if kept else None)
     undone.names = frozenset(name for name in (*names, *shared.names) if is_name(name))
     yield from _one(undone, f"MutatingWebhookConfiguration {WEBHOOK_NAME}", lambda: _withdraw(api))
     yield from _free_namespaces(api, options, undone)
-    secrets = f"/api/v1/namespaces/{options.namespace}/secrets"
-    leases = f"/apis/coordination.k8s.io/v1/namespaces/{options.namespace}/leases"
-    own = [f"{secrets}/{CERTIFICATE_SECRET}", f"{secrets}/{TOKENS_NAME}", f"{leases}/{LEASE_NAME}"]
-    for path in own:
-        *_, plural, name = path.split("/")
-        called = f"{'Lease' if plural == 'leases' else 'Secret'} {options.namespace}/{name}"
-        yield from _one(undone, called, partial(api.delete, path))
+    for kind, resource, name in (
+        ("Secret", SECRETS, CERTIFICATE_SECRET),
+        ("Secret", SECRETS, TOKENS_NAME),
+        ("Lease", LEASES, LEASE_NAME),
+    ):
+        path = resource.path(options.namespace, name)
+        yield from _one(undone, f"{kind} {options.namespace}/{name}", partial(api.delete, path))
 
 
 def _one(undone: Undone, called: str, delete: Callable[[], bool]) -> Iterator[str]:
@@ -98,10 +99,10 @@ def _one(undone: Undone, called: str, delete: Callable[[], bool]) -> Iterator[st
 
 def _withdraw(api: KubeClient) -> bool:
     """Delete the webhook's configuration; True if it was there and ours."""
-    webhook = api.get(f"{RESOURCE}/{WEBHOOK_NAME}")
+    webhook = api.get(WEBHOOKS.path(name=WEBHOOK_NAME))
     if webhook is None or not OURS.items() <= (webhook["metadata"].get("labels") or {}).items():
         return False
-    return api.delete(f"{RESOURCE}/{WEBHOOK_NAME}", uid=webhook["metadata"]["uid"])
+    return api.delete(WEBHOOKS.path(name=WEBHOOK_NAME), uid=webhook["metadata"]["uid"])
 
 
 def _free_namespaces(api: KubeClient, options: Options, undone: Undone) -> Iterator[str]:
@@ -110,11 +111,11 @@ def _free_namespaces(api: KubeClient, options: Options, undone: Undone) -> Itera
     for number in range(ROUNDS):
         time.sleep(number * PAUSE)
         failures = {}
-        watched = _loaded(api, options, undone)
-        for namespace in sorted(watched.namespaces.namespaces()):
+        cluster = _loaded(api, options, undone)
+        for namespace in sorted(cluster.namespaces.namespaces()):
             done: list[Action] = []
-            hands = Applier(api, secrets=lambda _: None, accounts=None, may_go_on=lambda: True, on_done=done.append)
-            ended = hands.apply(_undoing(watched, namespace, undone.names))
+            applier = Applier(api, cluster, may_go_on=lambda: True, on_done=done.append)
+            ended = applier.apply(_undoing(cluster, namespace, undone.names))
             yield from map(line, done)
             if ended.error is not None and ended.error.status in USELESS:
                 raise ended.error
@@ -123,28 +124,28 @@ def _free_namespaces(api: KubeClient, options: Options, undone: Undone) -> Itera
         if not failures:
             break
     undone.left += [f"namespace {namespace}: {error.problem}" for namespace, error in sorted(failures.items())]
-    watched = _loaded(api, options, undone)
-    for namespace in sorted(watched.namespaces.namespaces()):
-        held = [each for each in watched.secrets_in_namespace(namespace).values() if each.is_ours and each.terminating]
+    cluster = _loaded(api, options, undone)
+    for namespace in sorted(cluster.namespaces.namespaces()):
+        held = [each for each in cluster.secrets_in_namespace(namespace).values() if each.is_ours and each.terminating]
         undone.left += [f"Secret {namespace}/{each.name}: a finalizer holds it" for each in held]
 
 
 def _loaded(api: KubeClient, options: Options, undone: Undone) -> ClusterCache:
-    watched = watch_nothing(api, options)
-    watched.load(undone.names | set(HELPER_SECRETS))
-    return watched
+    cluster = ClusterCache(api, ClusterListener(), own_namespace=options.namespace, config_map=None)
+    cluster.load(undone.names | set(HELPER_SECRETS))
+    return cluster
 
 
-def _undoing(watched: ClusterCache, namespace: str, names: frozenset[str]) -> list[Action]:
+def _undoing(cluster: ClusterCache, namespace: str, names: frozenset[str]) -> list[Action]:
     """Return what frees *namespace* of all that has one of the *names*, or is a helper's that we took over."""
-    seen = watched.observed(namespace)
+    seen = cluster.observed(namespace)
     names |= {name for name in HELPER_SECRETS if name in seen.secrets and seen.secrets[name].is_ours}
     nothing = Desired("", b"", "", is_selected=False, accounts=frozenset(), retired=names)
     return plan(seen, nothing)
 
 
 def _refuse_while_one_works(api: KubeClient, options: Options, *, force: bool) -> None:
-    lease = api.get(f"/apis/coordination.k8s.io/v1/namespaces/{options.namespace}/leases/{LEASE_NAME}") or {}
+    lease = api.get(LEASES.path(options.namespace, LEASE_NAME)) or {}
     spec = lease.get("spec") or {}
     try:
         renewed = datetime.fromisoformat(spec["renewTime"]) if spec.get("holderIdentity") else None

@@ -7,7 +7,6 @@ force.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,9 +15,9 @@ from typing import TYPE_CHECKING
 import yaml
 
 from acr_credential_provider import acr_configuration
+from acr_credential_provider.files.atomic_write import write_private_atomically
 from acr_credential_provider.model.config_problem import ConfigProblem
 from acr_credential_provider.model.display_name import display_name
-from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.model.content import Content, EntryLogins
 from acr_credential_provider.pull_secrets.model.namespace_requests import content_for
 from acr_credential_provider.pull_secrets.model.registry_names import entry_of
@@ -62,7 +61,7 @@ class ParsedConfig:
 class ActiveConfig:
     """What holds: *text* is where it comes from. *outcome* is as in `Reporter.configuration`."""
 
-    judged: ParsedConfig
+    parsed: ParsedConfig
     text: str = field(repr=False)
     outcome: str = "absent"
     problems: tuple[ConfigProblem, ...] = ()
@@ -74,7 +73,7 @@ class ActiveConfig:
     @property
     def settings(self) -> ProviderSettings | None:
         """The settings, None while there are none."""
-        return self.judged.settings
+        return self.parsed.settings
 
 
 ABSENT = ActiveConfig(ParsedConfig(None), "")
@@ -96,24 +95,24 @@ def next_config(  # noqa: PLR0913 - what an edit is judged by
     operator who wants the work undone uninstalls.
     """
     if text is None:
-        return ActiveConfig(held.judged, held.text, "kept" if held.settings else "absent", held.problems)
+        return ActiveConfig(held.parsed, held.text, "last_good" if held.settings else "absent", held.problems)
     if missed := unreadable(hidden):
-        return ActiveConfig(held.judged, held.text, "kept", missed)
+        return ActiveConfig(held.parsed, held.text, "last_good", missed)
     judged = parse(text, role=role, keys_directory=keys_directory)
     if judged.settings is None or held.settings is None:
         if judged.settings is None:
-            return ActiveConfig(held.judged, held.text, "kept", judged.problems)
-        return ActiveConfig(judged, text, "partly" if judged.problems else "loaded", judged.problems)
+            return ActiveConfig(held.parsed, held.text, "last_good", judged.problems)
+        return ActiveConfig(judged, text, "partial" if judged.problems else "loaded", judged.problems)
     kept = _entries(judged.settings)
     lost = {entry: name for entry, name in _entries(held.settings).items() if entry not in kept}
-    mistakes = _mistakes(held.judged, judged, judged.settings, list(lost.values()))
-    blind = _selects_nothing(held.judged, judged, namespaces) if not mistakes else ()
+    mistakes = _mistakes(held.parsed, judged, judged.settings, list(lost.values()))
+    blind = _selects_nothing(held.parsed, judged, namespaces) if not mistakes else ()
     # One entry that was broken before must not keep every later edit out.
-    if mistakes or blind or len(judged.problems) > len(held.judged.problems):
+    if mistakes or blind or len(judged.problems) > len(held.parsed.problems):
         problems = (*judged.problems, *mistakes, *blind)
-        return ActiveConfig(held.judged, held.text, "kept", problems, may_pass=bool(blind))
+        return ActiveConfig(held.parsed, held.text, "last_good", problems, may_pass=bool(blind))
     replaced = tuple(lost.values()) if len(lost) == len(_entries(held.settings)) else ()
-    return ActiveConfig(judged, text, "partly" if judged.problems else "loaded", judged.problems, replaced)
+    return ActiveConfig(judged, text, "partial" if judged.problems else "loaded", judged.problems, replaced)
 
 
 def _entries(settings: ProviderSettings) -> dict[str, str]:
@@ -260,20 +259,7 @@ def role_of(mode: str, created: str) -> Role:
 
 
 def write_keys(keys: Mapping[str, str]) -> None:
-    """Put each of *keys* into its file, for us alone; raise `ConfigurationError` where that can't be done."""
+    """Write each of *keys* (content by path) into a file of mode 0600; raise `ConfigurationError` where that fails."""
     for path, content in keys.items():
-        draft = f"{path}.draft"
-        try:
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            with open(
-                draft, "w", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            ) as file:
-                file.write(content)
-            os.replace(draft, path)
-        except OSError as error:
-            problem = f"cannot keep an access key at {path}: {os.strerror(error.errno or 0)}"
-        else:
-            continue
-        raise ConfigurationError(
-            problem, remedy="Mount a writable volume (emptyDir, medium: Memory) at --keys-directory."
-        )
+        remedy = "Mount a writable volume (emptyDir, medium: Memory) at --keys-directory."
+        write_private_atomically(path, content, remedy=remedy)

@@ -1,11 +1,14 @@
-"""What the command line of the controller says."""
+"""The options of ``pull-secrets``, as values."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from acr_credential_provider.pull_secrets.kube.informer import Times
+from acr_credential_provider.pull_secrets.kube.leader_election import LeaseTimes
 
 TICK = 10.0
-"""Seconds after which a round is due in any case: files may have changed, tokens died, a helper come back."""
+"""Seconds after which a round is due in any case: files may have changed, tokens expired, a helper come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class Options:
     workers: int = 4
     resync: float = 600.0
     tick: float = TICK
-    lease: tuple[float, float, float] = field(default=(15.0, 10.0, 2.0))
-    """How long others leave it alone, until when its holder writes, and how often it is renewed."""
+    lease: LeaseTimes = LeaseTimes()  # noqa: RUF009 - a value
+    watch: Times = Times()  # noqa: RUF009 - a value
     owner: str = ""
     """The ClusterRole that owns what the controller writes; "": nothing is owned."""

@@ -1,17 +1,19 @@
-"""The Kubernetes API, as far as the controller needs it: the edge.
+"""The Kubernetes API: the one client of the controller and of the commands that read or change a cluster.
 
 lightkube finds the cluster and signs in (kubeconfig, projected tokens that are read anew, client certificates); its
-HTTP client sends. What it has no words for is said here: bookmarks, and a read that ends when a watch falls silent.
+HTTP client sends. It has no bookmarks, and no end for a watch that falls silent: those are here.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
 import msgspec
@@ -21,62 +23,88 @@ from lightkube.core.exceptions import ConfigError
 
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.model.names import FIELD_MANAGER
-from acr_credential_provider.pull_secrets.model.reporter import NullReporter
+from acr_credential_provider.pull_secrets.model.reporter import Reporter
 
-from .api_errors import ClusterError, refusal, unreachable
+from .api_errors import ClusterError, refusal, resource_of, unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lightkube.config.kubeconfig import SingleConfig
 
-    from acr_credential_provider.pull_secrets.model.reporter import Reporter
+    from acr_credential_provider.pull_secrets.model.decoding import Kind
 
 PAGE = 500
-"""Objects in one answer to a list, so that ten thousand never lie in memory as text at once."""
+"""Objects in one page of a list, so that ten thousand are never in memory as text at once."""
 SILENCE = 50.0
-"""Seconds without a byte after which a watch is taken for dead; going on from where it was costs next to nothing."""
+"""Seconds without a byte after which a watch is ended; to continue it from where it was costs next to nothing."""
 CALL = httpx2.Timeout(10.0, connect=5.0)
+JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_Decoded = TypeVar("_Decoded")
 
 # It would write each URL, and with it every object's name, into a log that somebody set to INFO.
 logging.getLogger("httpx2").setLevel(logging.WARNING)
 logging.getLogger("httpcore2").setLevel(logging.WARNING)
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One request; *timeout* is in seconds, 0 for the usual one."""
+
+    method: str
+    path: str
+    body: object = None
+    content_type: str = JSON
+    accept: str = JSON
+    parameters: Mapping[str, str] | None = None
+    timeout: float = 0.0
+
+    @property
+    def verb(self) -> str:
+        """The method; LIST if pages were asked for."""
+        return "LIST" if "limit" in (self.parameters or {}) else self.method
+
+
 class KubeClient:
-    """One cluster's API; safe for use by many threads."""
+    """One cluster's API; safe for use by many threads. Paths are those of `resources.Resource`.
+
+    All calls raise `ClusterError`.
+    """
 
     def __init__(
         self, config: SingleConfig, *, trust_environment: bool = True, reporter: Reporter | None = None
     ) -> None:
-        self.reporter: Reporter = reporter or NullReporter()
-        self.own_namespace = config.namespace
+        self.reporter = reporter or Reporter()
+        self.namespace = config.namespace
+        """The namespace of the kubeconfig's context."""
         self._http = Client(config, ConnectionParams(timeout=CALL, trust_env=trust_environment))
-        self._ahead = 0.0
+        self._clock_offset = 0.0
         """Seconds by which the API server's clock is ahead of ours."""
         # Compressing a list costs the API server more than the bytes cost the network.
         self._http.headers["Accept-Encoding"] = "identity"
 
     @classmethod
     def find(cls, *, kubeconfig: str = "", context: str = "", reporter: Reporter | None = None) -> KubeClient:
-        """Return the API of the cluster that this runs in, or that *kubeconfig* (or ``KUBECONFIG``) names.
+        """Return the client for *kubeconfig*, else what kubectl takes: KUBECONFIG, the pod's own, ~/.kube/config.
 
-        Raises `ConfigurationError` where there is none. In a pod no proxy is used: those variables are for the cloud.
+        Raises `ConfigurationError`. In a pod no proxy is used, because those variables are for the cloud.
         """
-        in_pod = not kubeconfig and os.path.exists("/var/run/secrets/kubernetes.io/serviceaccount/token")
+        listed = os.environ.get("KUBECONFIG", "").split(os.pathsep)
+        path = kubeconfig or next((path for path in listed if path and os.path.exists(path)), "")
+        in_pod = not path and os.path.exists("/var/run/secrets/kubernetes.io/serviceaccount/token")
         try:
-            found = KubeConfig.from_file(kubeconfig) if kubeconfig else KubeConfig.from_env()
-            config = found.get(context or None)
+            config = (KubeConfig.from_file(path) if path else KubeConfig.from_env()).get(context or None)
             if config is not None:
                 return cls(config, trust_environment=not in_pod, reporter=reporter)
-        except Exception:  # noqa: BLE001, S110 - what a file can be wrong by, lightkube lets out in any form
+        except Exception:  # noqa: BLE001, S110 - lightkube raises anything for a broken kubeconfig
             pass
         raise ConfigurationError(
-            "no cluster is configured here, or its configuration can't be used",
-            remedy="Run it in a pod with a ServiceAccount, or name a kubeconfig with --kubeconfig (and --context).",
+            f"no cluster to talk to: {path or 'the default kubeconfig'} cannot be used",
+            remedy="Name a kubeconfig with --kubeconfig (and --context), or run it in a pod with a ServiceAccount; try "
+            "kubectl first.",
         )
 
     def close(self) -> None:
@@ -86,98 +114,93 @@ class KubeClient:
         """
         self._http.close()
 
+    def now(self) -> float:
+        """Return the time by the API server's clock at its last answer; seconds since the epoch."""
+        return time.time() + self._clock_offset
+
     def get(self, path: str) -> dict[str, Any] | None:
-        """Return the object at *path* (``/api/v1/...``), or None where there is none."""
+        """Return the object at *path*, None if there is none."""
         try:
-            return self._json("GET", path)
+            return self._object(_Call("GET", path))
         except ClusterError as error:
             if error.status == 404:
                 return None
             raise
 
-    def now(self) -> float:
-        """Return the time by the API server's clock, as its last answer had it; seconds since the epoch."""
-        return time.time() + self._ahead
+    def list(self, path: str, *, is_wanted: Callable[[dict[str, Any]], bool] = bool) -> list[dict[str, Any]]:
+        """Return the wanted objects of the collection at *path*; the others leave memory page by page."""
+        pages = self.pages(path)
+        return [item for page in pages for item in json.loads(page).get("items") or () if is_wanted(item)]
 
     def create(
         self, path: str, body: Mapping[str, Any], *, timeout: float = 0.0, dry_run: bool = False
     ) -> dict[str, Any]:
-        """Create *body* in the collection at *path*, within *timeout* seconds if given; return what came to be.
-
-        With *dry_run* it would have come to be.
-        """
-        return self._json("POST", path, body=body, timeout=timeout, dry_run=dry_run)
+        """Create *body* in the collection at *path*, within *timeout* seconds if given; return the new object."""
+        return self._object(_Call("POST", path, body, timeout=timeout, parameters=_options(dry_run=dry_run)))
 
     def replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Put *body*, whose resourceVersion must be the present one, in the place of the object at *path*."""
-        return self._json("PUT", path, body=body)
+        """Replace the object at *path* by *body*, which has the present resourceVersion."""
+        return self._object(_Call("PUT", path, body, parameters=_options()))
 
     def patch(self, path: str, operations: Sequence[Mapping[str, Any]], *, dry_run: bool = False) -> dict[str, Any]:
-        """Carry out a JSON patch on the object at *path*; return what came to be, or would have with *dry_run*."""
-        return self._json("PATCH", path, body=operations, content_type=JSON_PATCH, dry_run=dry_run)
+        """Apply a JSON patch to the object at *path*; return the new object."""
+        return self._object(_Call("PATCH", path, operations, JSON_PATCH, parameters=_options(dry_run=dry_run)))
 
     def delete(self, path: str, *, uid: str = "", resource_version: str = "") -> bool:
-        """Delete the object at *path*, if it is still the one that was seen; False where there is none."""
+        """Delete the object at *path* if it still has this uid and version; return False if there is none."""
         seen = {"uid": uid, "resourceVersion": resource_version}
-        conditions = {key: value for key, value in seen.items() if value}
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": conditions}
+        preconditions = {key: value for key, value in seen.items() if value}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
         try:
-            self._json("DELETE", path, body=body)
+            self._object(_Call("DELETE", path, body))
         except ClusterError as error:
             if error.status == 404:
                 return False
             raise
         return True
 
-    def pages(self, path: str, *, selector: Mapping[str, str], accept: str = "application/json") -> Iterator[bytes]:
-        """Yield the pages of the list at *path*, each as the JSON of a list of the kind."""
-        parameters = {"limit": str(PAGE), **selector}
+    def pages(self, path: str, *, selector: Mapping[str, str] | None = None, accept: str = JSON) -> Iterator[bytes]:
+        """Yield the pages of the list at *path*, each the JSON of a list of the kind."""
+        parameters = {"limit": str(PAGE), **(selector or {})}
         while True:
-            content = self._send("GET", path, parameters=parameters, accept=accept, verb="LIST").content
+            call = _Call("GET", path, accept=accept, parameters=dict(parameters))
+            content = self._send(call).content
+            parameters["continue"] = _decode(call, content, _Page).metadata.continue_
             yield content
-            token = msgspec.json.decode(content, type=_Page).metadata.continue_
-            if not token:
+            if not parameters["continue"]:
                 return
-            parameters["continue"] = token
 
     @contextmanager
-    def watch(  # noqa: PLR0913 - what a watch may be asked for
-        self,
-        path: str,
-        *,
-        selector: Mapping[str, str],
-        since: str,
-        seconds: float,
-        accept: str = "application/json",
-        silence: float = SILENCE,
+    def watch(
+        self, kind: Kind[Any], *, since: str, seconds: float, silence: float = SILENCE
     ) -> Iterator[Iterator[bytes]]:
-        """Yield the lines of a watch that the server ends after *seconds*.
+        """Yield the lines of a watch of *kind* from version *since*, which the server ends after *seconds*.
 
-        Raises `ClusterError` when it says no, when the connection fails, and after *silence* seconds without a byte
-        (reason ``Silent``).
+        Raises `ClusterError`, also after *silence* seconds without a byte (reason ``IdleTimeout``).
         """
         parameters = {
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": since,
             "timeoutSeconds": str(int(seconds)),
-            **selector,
+            **kind.selector,
         }
+        path, headers = kind.path, {"Accept": METADATA if kind.only_metadata else JSON}
         timeout = httpx2.Timeout(10.0, connect=5.0, read=silence)
-        request = self._http.build_request("GET", path, params=parameters, headers={"Accept": accept}, timeout=timeout)
         started = time.monotonic()
         response: httpx2.Response | None = None
         outcome: ClusterError | None = None
         try:
+            request = self._http.build_request("GET", path, params=parameters, headers=headers, timeout=timeout)
             response = self._http.send(request, stream=True)
-            self.reporter.called("WATCH", _resource(path), str(response.status_code), time.monotonic() - started)
+            self.reporter.called("WATCH", resource_of(path), str(response.status_code), time.monotonic() - started)
             if response.status_code != 200:
                 response.read()
                 outcome = refusal("WATCH", path, response)
             else:
                 yield _lines(response)
         except httpx2.ReadTimeout:
-            outcome = unreachable("WATCH", path, "Silent")
+            outcome = unreachable("WATCH", path, "IdleTimeout")
         except (httpx2.HTTPError, ConfigError):
             outcome = unreachable("WATCH", path)
         finally:
@@ -186,72 +209,58 @@ class KubeClient:
         if outcome is not None:
             raise outcome
 
-    def _json(  # noqa: PLR0913 - the parts of a request
-        self,
-        method: str,
-        path: str,
-        *,
-        body: object = None,
-        content_type: str = "application/json",
-        timeout: float = 0.0,
-        dry_run: bool = False,
-    ) -> dict[str, Any]:
-        content = self._send(
-            method,
-            path,
-            parameters={"dryRun": "All"} if dry_run else None,
-            body=body,
-            content_type=content_type,
-            timeout=timeout,
-        ).content
-        found: dict[str, Any] = msgspec.json.decode(content)
-        return found
+    def _object(self, call: _Call) -> dict[str, Any]:
+        return _decode(call, self._send(call).content, dict)
 
-    def _send(  # noqa: PLR0913 - the parts of a request
-        self,
-        method: str,
-        path: str,
-        *,
-        parameters: Mapping[str, str] | None = None,
-        body: object = None,
-        content_type: str = "application/json",
-        accept: str = "application/json",
-        verb: str = "",
-        timeout: float = 0.0,
-    ) -> httpx2.Response:
-        headers = {"Accept": accept}
+    def _send(self, call: _Call) -> httpx2.Response:
+        headers = {"Accept": call.accept}
         content = None
-        asked = dict(parameters or {})
-        if body is not None:
-            headers["Content-Type"] = content_type
-            content = msgspec.json.encode(body)
-        if method in ("POST", "PUT", "PATCH"):
-            asked["fieldManager"] = FIELD_MANAGER
+        if call.body is not None:
+            headers["Content-Type"] = call.content_type
+            content = msgspec.json.encode(call.body)
         started = time.monotonic()
         code = "none"
         try:
-            within = httpx2.Timeout(timeout) if timeout else CALL
-            response = self._http.request(method, path, params=asked, headers=headers, content=content, timeout=within)
+            response = self._http.request(
+                call.method,
+                call.path,
+                params=dict(call.parameters or {}),
+                headers=headers,
+                content=content,
+                timeout=httpx2.Timeout(call.timeout) if call.timeout else CALL,
+            )
             code = str(response.status_code)
-            self._ahead = _ahead(response)
-        except (httpx2.HTTPError, ConfigError):
-            outcome = unreachable(verb or method, path)
+            self._clock_offset = _clock_offset(response)
+        except Exception:  # noqa: BLE001 - the kubeconfig's login helper may fail in any way
+            outcome = unreachable(call.verb, call.path)
         else:
             if response.is_success:
                 return response
-            outcome = refusal(verb or method, path, response)
+            outcome = refusal(call.verb, call.path, response)
         finally:
-            self.reporter.called(verb or method, _resource(path), code, time.monotonic() - started)
+            self.reporter.called(call.verb, resource_of(call.path), code, time.monotonic() - started)
         raise outcome
 
 
 class _ListMeta(msgspec.Struct):
     continue_: str = msgspec.field(name="continue", default="")
-    resource_version: str = msgspec.field(name="resourceVersion", default="")
 
 
 class _Page(msgspec.Struct):
     metadata: _ListMeta
+
+
+def _options(*, dry_run: bool = False) -> dict[str, str]:
+    return {"fieldManager": FIELD_MANAGER, **({"dryRun": "All"} if dry_run else {})}
+
+
+def _decode(call: _Call, content: bytes, kind: type[_Decoded]) -> _Decoded:
+    """Return *content* as *kind*; raise `ClusterError` for a page of HTML, which a proxy answers in our way."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.MsgspecError:
+        outcome = unreachable(call.verb, call.path)
+    raise outcome
 
 
 def _lines(response: httpx2.Response) -> Iterator[bytes]:
@@ -261,20 +270,7 @@ def _lines(response: httpx2.Response) -> Iterator[bytes]:
         yield from filter(None, lines)
 
 
-def _ahead(response: httpx2.Response) -> float:
-    """Return by how many seconds the clock of who answered is ahead of ours, 0 where it does not say."""
-    told = parsedate_tz(response.headers.get("Date", ""))
-    return mktime_tz(told) - time.time() if told else 0.0
-
-
-def _resource(path: str) -> str:
-    """Return the resource that *path* is about, as it is called in metrics.
-
-    >>> _resource("/api/v1/namespaces/team/secrets/x"), _resource("/api/v1/serviceaccounts")
-    ('secrets', 'serviceaccounts')
-    """
-    steps = path.strip("/").split("/")
-    steps = steps[3:] if steps[0] == "apis" else steps[2:]
-    if steps[:1] == ["namespaces"] and len(steps) > 2:
-        steps = steps[2:]
-    return steps[0] if steps else ""
+def _clock_offset(response: httpx2.Response) -> float:
+    """Return the seconds by which the clock of the API server is ahead of ours, 0 if the answer has no date."""
+    date = parsedate_tz(response.headers.get("Date", ""))
+    return mktime_tz(date) - time.time() if date else 0.0

@@ -1,4 +1,4 @@
-"""All that the controller watches, each kind in an informer of its own."""
+"""What the controller watches in the cluster, each kind in an informer of its own."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from acr_credential_provider.pull_secrets.model.decoding import Kind, namespaces, secrets, service_accounts
+from acr_credential_provider.pull_secrets.model.decoding import Kind, T, namespaces, secrets, service_accounts
 from acr_credential_provider.pull_secrets.model.names import TOKENS_NAME
 from acr_credential_provider.pull_secrets.model.plan import Observed
+from acr_credential_provider.pull_secrets.model.resources import CONFIG_MAPS, SECRETS
 
 from .informer import Informer, Times
 
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from acr_credential_provider.pull_secrets.model.objects import Namespace, Secret, ServiceAccount
+    from acr_credential_provider.pull_secrets.model.resources import Resource
 
     from .client import KubeClient
 
 
 class Data(msgspec.Struct, frozen=True, gc=False):
-    """A ConfigMap or Secret of which the whole *data* matters, and of what is no text the keys alone (*hidden*)."""
+    """A ConfigMap or Secret with its whole *data*, and the keys alone of what is not text (*hidden*)."""
 
     namespace: str
     name: str
@@ -33,7 +35,7 @@ class Data(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> tuple[str, str]:
-        """What it is known by."""
+        """Namespace and name."""
         return self.namespace, self.name
 
 
@@ -44,80 +46,84 @@ def _data(wire: Any) -> Data:
     )
 
 
+class ClusterListener:
+    """Is told what changes in the cluster. This one does nothing about it."""
+
+    def on_namespace(self, namespace: Namespace) -> None:
+        """React to a namespace that came, changed or went."""
+
+    def on_account(self, account: ServiceAccount) -> None:
+        """React to a ServiceAccount that came, changed or went."""
+
+    def on_secret(self, secret: Secret) -> None:
+        """React to a pull secret that came, changed or went."""
+
+    def on_input(self) -> None:
+        """React to a change of the configuration or the state Secret, and to every list that is complete."""
+
+
 class ClusterCache:
-    """The informers.
+    """The informers. *config_map* is a namespace and a name, None if the settings are a file."""
 
-    *on_namespace*, *on_account* and *on_secret* are told each change, *on_news* any of the configuration or the shared
-    tokens. *config_map* is a namespace and a name, or None where the settings are a file.
-    """
-
-    def __init__(  # noqa: PLR0913 - parts, always given by name
+    def __init__(
         self,
         api: KubeClient,
+        listener: ClusterListener,
         *,
         own_namespace: str,
         config_map: tuple[str, str] | None,
-        on_namespace: Callable[[Namespace], None],
-        on_account: Callable[[ServiceAccount], None],
-        on_secret: Callable[[Secret], None],
-        on_change: Callable[[], None],
         times: Times = Times(),  # noqa: B008 - a value
     ) -> None:
         self._api = api
         self._times = times
-        self._on_listed = on_change
-        self._on_secret = on_secret
+        self._listener = listener
         self._lock = threading.Lock()
-        self.namespaces = Informer(
-            api, namespaces(), on_change=on_namespace, on_listed=self._on_listed, times=self._times
-        )
-        self.accounts = Informer(
-            api, service_accounts(), on_change=on_account, on_listed=self._on_listed, times=self._times
-        )
-        self.shared = self._one("secrets", own_namespace, TOKENS_NAME, on_change)
-        self.config_map = self._one("configmaps", *config_map, on_change) if config_map else None
+        self.namespaces = self._informer(namespaces(), listener.on_namespace)
+        self.accounts = self._informer(service_accounts(), listener.on_account)
+        self.state_secret = self._one(SECRETS, own_namespace, TOKENS_NAME)
+        self.config_map = self._one(CONFIG_MAPS, *config_map) if config_map else None
         self._secrets: dict[str, Informer[Secret]] = {}
 
-    def _one(self, plural: str, namespace: str, name: str, on_news: Callable[[], None]) -> Informer[Data]:
-        path = f"/api/v1/namespaces/{namespace}/{plural}"
-        kind = Kind(plural, path, _data, {"fieldSelector": f"metadata.name={name}"})
-        return Informer(self._api, kind, on_change=lambda _: on_news(), on_listed=self._on_listed, times=self._times)
+    def _informer(self, kind: Kind[T], on_change: Callable[[T], None]) -> Informer[T]:
+        return Informer(self._api, kind, on_change=on_change, on_listed=self._listener.on_input, times=self._times)
+
+    def _one(self, resource: Resource, namespace: str, name: str) -> Informer[Data]:
+        selector = {"fieldSelector": f"metadata.name={name}"}
+        kind = Kind(resource.plural, resource.path(namespace), _data, selector)
+        return self._informer(kind, lambda _: self._listener.on_input())
 
     def start(self) -> None:
         """Begin to watch all but the Secrets of namespaces, whose names the settings have."""
-        for each in (self.namespaces, self.accounts, self.shared, self.config_map):
-            if each is not None:
-                each.start()
+        for informer in (self.namespaces, self.accounts, self.state_secret, self.config_map):
+            if informer is not None:
+                informer.start()
 
     def load(self, names: Iterable[str]) -> None:
         """List everything once, the Secrets with these *names* included; raise `ClusterError`."""
-        for each in (self.namespaces, self.accounts):
-            each.load()
+        self.namespaces.load()
+        self.accounts.load()
         for name in names:
-            self._secrets[name] = Informer(
-                self._api, secrets(name), on_change=self._on_secret, on_listed=self._on_listed, times=self._times
-            )
+            self._secrets[name] = self._secret_informer(name)
             self._secrets[name].load()
 
     def stop(self) -> None:
         """End all of them."""
-        with self._lock:
-            everything = [self.namespaces, self.accounts, self.shared, self.config_map, *self._secrets.values()]
-        for each in everything:
-            if each is not None:
-                each.stop()
+        for informer in (self.namespaces, self.accounts, self.state_secret, self.config_map, *self._secret_informers()):
+            if informer is not None:
+                informer.stop()
 
     def watch_secrets(self, names: Iterable[str]) -> None:
         """Watch the Secrets with these *names*, and no others any more."""
         wanted = set(names)
         with self._lock:
             for name in wanted - set(self._secrets):
-                self._secrets[name] = Informer(
-                    self._api, secrets(name), on_change=self._on_secret, on_listed=self._on_listed, times=self._times
-                )
+                self._secrets[name] = self._secret_informer(name)
                 self._secrets[name].start()
             for name in set(self._secrets) - wanted:
                 self._secrets.pop(name).stop()
+
+    def _secret_informer(self, name: str) -> Informer[Secret]:
+        return self._informer(secrets(name), self._listener.on_secret)
 
     def secrets_named(self, name: str) -> Informer[Secret] | None:
         """Return the informer of the Secrets called *name*, if they are watched."""
@@ -128,23 +134,24 @@ class ClusterCache:
         """Return the watched Secrets of *namespace* by name."""
         with self._lock:
             informers = dict(self._secrets)
-        found = {name: each.get(namespace, name) for name, each in informers.items()}
-        return {name: each for name, each in found.items() if each is not None}
+        found = {name: informer.get(namespace, name) for name, informer in informers.items()}
+        return {name: secret for name, secret in found.items() if secret is not None}
+
+    def update_secret(self, secret: Secret) -> None:
+        """Take in a Secret that a call of ours returned, before the watch tells of it."""
+        informer = self.secrets_named(secret.name)
+        if informer is not None:
+            informer.update(secret)
 
     def is_synced(self) -> bool:
-        """Say whether all that is watched was listed."""
-        return all(each.synced.is_set() for each in self._secret_informers()) and (
+        """True if all that is watched was listed."""
+        return all(informer.synced.is_set() for informer in self._secret_informers()) and (
             self.namespaces.synced.is_set() and self.accounts.synced.is_set()
         )
 
-    def is_informed(self) -> bool:
-        """Say whether it is known what the configuration and the shared tokens are."""
-        return self.shared.synced.is_set() and (self.config_map is None or self.config_map.synced.is_set())
-
-    def last_contact(self) -> float:
-        """Return when the least recently heard of watch was heard of (monotonic clock)."""
-        heard = [each.last_contact for each in self._secret_informers()]
-        return min(self.namespaces.last_contact, self.accounts.last_contact, *heard)
+    def has_inputs(self) -> bool:
+        """True if the configuration and the state Secret were listed."""
+        return self.state_secret.synced.is_set() and (self.config_map is None or self.config_map.synced.is_set())
 
     def _secret_informers(self) -> list[Informer[Secret]]:
         with self._lock:

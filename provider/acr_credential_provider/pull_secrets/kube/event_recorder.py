@@ -1,10 +1,8 @@
 """Events on the objects that operators look at, few enough to be read.
 
-The same thing said again within `QUIET` is counted and not sent; afterwards the Event that
-is there is counted up. Its name comes from what it says, so another replica, or we after
-a restart, find it. One object gets a handful in a row and then one every few minutes, all
-of them together no more than a few a second. What cannot be sent is dropped and counted:
-an Event is never worth a wait.
+The same message within `QUIET` is counted and not sent; later the existing Event's count is raised. Its name is a
+digest of its content, so any replica finds it. One object gets ten in a row and then one every two minutes, all
+objects together a few a second. An Event that cannot be sent is dropped and counted.
 """
 
 from __future__ import annotations
@@ -16,23 +14,24 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.pull_secrets.model.names import PREFIX
+from acr_credential_provider.pull_secrets.model.resources import EVENTS
 
 from .api_errors import ClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+    from acr_credential_provider.pull_secrets.model.reporter import ObjectRef, Reporter
 
     from .client import KubeClient
 
 LOG = logging.getLogger(__name__)
 COMPONENT = f"{PREFIX}-pull-secrets"
 QUIET = 300.0
-"""Seconds for which the same thing about the same object is not sent again."""
+"""Seconds in which the same message about the same object is not sent again."""
 BURST = 10
 """Events about one object in a row."""
 EVERY = 120.0
@@ -40,21 +39,14 @@ EVERY = 120.0
 RATE = 5.0
 """Events a second, about all objects."""
 KNOWN = 4096
-"""Objects and texts that are remembered; the oldest go first."""
+"""Objects and messages that are remembered; the oldest go first."""
 LONGEST = 1000
 """Characters; the API takes 1024 bytes of message."""
 
 
-class EventObserver(Protocol):
-    """Who is told what became of Events."""
-
-    def event_sent(self, outcome: str) -> None:
-        """Count an Event: ``sent``, ``repeated`` (told before, not sent), ``dropped`` (too many) or ``failed``."""
-
-
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something to be said about an object."""
+    """A message about an object."""
 
     about: ObjectRef
     reason: str
@@ -63,17 +55,17 @@ class Event:
 
     @property
     def name(self) -> str:
-        """The name of the object that says it, the same whoever says it."""
+        """The name of the Event object, the same in every replica."""
         what = f"{self.about.kind}\0{self.about.uid}\0{self.reason}\0{self.message}"
         return f"{self.about.name[:200]}.{hashlib.sha256(what.encode()).hexdigest()[:16]}"
 
     @property
     def namespace(self) -> str:
-        """Where it is said: of what has no namespace, in ``default``, as Kubernetes itself does."""
+        """The namespace of the Event; ``default`` for cluster-scoped objects, as Kubernetes itself does."""
         return self.about.namespace or "default"
 
     def manifest(self, moment: str) -> dict[str, Any]:
-        """Return it as it is to be created."""
+        """Return the Event's manifest."""
         about = self.about
         involved = {"apiVersion": about.api_version, "kind": about.kind, "name": about.name}
         involved |= {"namespace": about.namespace} if about.namespace else {}
@@ -96,34 +88,34 @@ class Event:
 
 
 class EventFilter:
-    """Decides which Events are sent: pure but for what it remembers."""
+    """Decides which Events are sent."""
 
     def __init__(self) -> None:
-        self._told: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
-        self._left: OrderedDict[tuple[str, str, str], tuple[float, float]] = OrderedDict()
+        self._last_sent: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+        self._tokens: OrderedDict[tuple[str, str, str], tuple[float, float]] = OrderedDict()
 
     def admit(self, event: Event, now: float) -> tuple[str, int]:
-        """Return ``sent``, ``repeated`` or ``dropped``, and how often it was said since it was last sent."""
+        """Return ``sent``, ``repeated`` or ``dropped``, and the count since it was last sent."""
         key = (event.namespace, event.name)
-        last, times = self._told.get(key, (-QUIET, 0))
+        last, times = self._last_sent.get(key, (-QUIET, 0))
         if now - last < QUIET:
-            self._told[key] = (last, times + 1)
+            self._last_sent[key] = (last, times + 1)
             return "repeated", times + 1
         about = event.about
-        if not self._has_left((about.kind, about.namespace, about.name), now):
+        if not self._has_token((about.kind, about.namespace, about.name), now):
             return "dropped", 0
-        self._told[key] = (now, 0)
-        self._told.move_to_end(key)
-        _bound(self._told)
+        self._last_sent[key] = (now, 0)
+        self._last_sent.move_to_end(key)
+        _bound(self._last_sent)
         return "sent", times + 1
 
-    def _has_left(self, about: tuple[str, str, str], now: float) -> bool:
-        left, since = self._left.get(about, (float(BURST), now))
+    def _has_token(self, about: tuple[str, str, str], now: float) -> bool:
+        left, since = self._tokens.get(about, (float(BURST), now))
         left = min(float(BURST), left + (now - since) / EVERY)
         has = left >= 1.0
-        self._left[about] = (left - 1.0 if has else left, now)
-        self._left.move_to_end(about)
-        _bound(self._left)
+        self._tokens[about] = (left - 1.0 if has else left, now)
+        self._tokens.move_to_end(about)
+        _bound(self._tokens)
         return has
 
 
@@ -138,16 +130,16 @@ class EventRecorder:
     def __init__(
         self,
         api: KubeClient,
-        audience: EventObserver,
+        reporter: Reporter,
         *,
         clock: Callable[[], float] = time.time,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self._api = api
-        self._audience = audience
+        self._reporter = reporter
         self._clock = clock
         self._pause = pause
-        self._gate = EventFilter()
+        self._filter = EventFilter()
         self._lock = threading.Lock()
         self._waiting: queue.Queue[tuple[Event, int] | None] = queue.Queue(256)
         self._is_over = threading.Event()
@@ -155,10 +147,10 @@ class EventRecorder:
         self._thread.start()
 
     def event(self, about: ObjectRef, reason: str, message: str, *, is_warning: bool = True) -> None:
-        """Say *message* about an object, if it is not too much; returns at once, and never raises."""
+        """Send *message* about an object, unless there are too many; returns at once, and never raises."""
         event = Event(about, reason, message[:LONGEST], is_warning)
         with self._lock:
-            outcome, times = self._gate.admit(event, self._clock())
+            outcome, times = self._filter.admit(event, self._clock())
         if outcome == "sent":
             try:
                 self._waiting.put_nowait((event, times))
@@ -166,7 +158,7 @@ class EventRecorder:
                 outcome = "dropped"
             else:
                 return  # counted when it is
-        self._audience.event_sent(outcome)
+        self._reporter.event_sent(outcome)
 
     def close(self, grace: float = 2.0) -> None:
         """Send what waits, for *grace* seconds at most."""
@@ -183,21 +175,20 @@ class EventRecorder:
             try:
                 self._send(event, times)
             except Exception as error:  # nothing may end this thread
-                LOG.warning("an Event was lost", extra={"about": event.name, "told": event.reason}, exc_info=error)
-                self._audience.event_sent("failed")
+                LOG.warning("an Event was lost", extra={"about": event.name, "reason": event.reason}, exc_info=error)
+                self._reporter.event_sent("failed")
             else:
-                self._audience.event_sent("sent")
+                self._reporter.event_sent("sent")
             self._pause(1 / RATE)
 
     def _send(self, event: Event, times: int) -> None:
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
-        collection = f"/api/v1/namespaces/{event.namespace}/events"
         try:
-            self._api.create(collection, event.manifest(moment))
+            self._api.create(EVENTS.path(event.namespace), event.manifest(moment))
         except ClusterError as error:
             if error.status != 409:
                 raise
-            path = f"{collection}/{event.name}"
+            path = EVENTS.path(event.namespace, event.name)
             count = int((self._api.get(path) or {}).get("count") or 1)
             change = {"count": count + times, "lastTimestamp": moment}
             self._api.patch(path, [{"op": "add", "path": f"/{key}", "value": value} for key, value in change.items()])

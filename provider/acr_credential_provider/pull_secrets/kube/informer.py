@@ -1,4 +1,4 @@
-"""A kind of object as it is in the cluster now: listed once, watched from then on."""
+"""A reflector with its store: lists a kind of object once, and watches it from then on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import msgspec
 from acr_credential_provider.pull_secrets.model.decoding import Item, PartialObject, T
 
 from .api_errors import ClusterError
-from .client import METADATA, METADATA_LIST, SILENCE
+from .client import JSON, METADATA_LIST, SILENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,10 +50,7 @@ class _List(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds: a *watch*'s life, its longest *silence*, and after how long the next one begins with a list (*resync*).
-
-    The list finds what was missed, whoever missed it.
-    """
+    """Seconds: a watch's life, its longest silence, and after how long the next one begins with a list (*resync*)."""
 
     watch: float = WATCH
     silence: float = SILENCE
@@ -63,10 +60,10 @@ class Times:
 class Informer(Generic[T]):
     """The objects of one *kind*. *on_change* is told each that came, changed (as it is now) or went (as it was).
 
-    *on_listed* is called whenever all that is there is known.
+    *on_listed* is called after each complete list.
     """
 
-    def __init__(  # noqa: PLR0913 - parts, always given by name
+    def __init__(
         self,
         api: KubeClient,
         kind: Kind[T],
@@ -74,20 +71,16 @@ class Informer(Generic[T]):
         on_change: Callable[[T], None],
         on_listed: Callable[[], None] = lambda: None,
         times: Times = Times(),
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.kind = kind
         self.synced = threading.Event()
-        self.last_contact = 0.0
-        """When the API server was last heard of (monotonic clock)."""
         self._api = api
         self._on_change = on_change
         self._on_listed = on_listed
-        self._told = ""
+        self._reported = ""
         self._times = times
         self._listed_at = 0.0
         self._since = ""
-        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._items: dict[str, dict[str, T]] = {}
         self._stop = threading.Event()
@@ -97,7 +90,7 @@ class Informer(Generic[T]):
         threading.Thread(target=self._run, name=f"watch {self.kind.name}", daemon=True).start()
 
     def load(self) -> None:
-        """List once and watch nothing, for those who look at one moment only; raise `ClusterError`."""
+        """List once and watch nothing; raise `ClusterError`."""
         self._list()
 
     def stop(self) -> None:
@@ -125,11 +118,11 @@ class Informer(Generic[T]):
             return list(self._items)
 
     def update(self, item: T) -> None:
-        """Take note of *item*, which a call of ours returned, before the watch tells of it."""
+        """Take in *item*, which a call of ours returned, before the watch tells of it."""
         self._put(item)
 
     def _put(self, item: T) -> bool:
-        """Keep *item* unless a newer one is kept; say whether it is news."""
+        """Keep *item* unless a newer one is kept; True if it was kept."""
         group, name = item.key
         with self._lock:
             kept = self._items.get(group, {}).get(name)
@@ -149,46 +142,46 @@ class Informer(Generic[T]):
     def _run(self) -> None:
         since, pause = "", FIRST_PAUSE
         while not self._stop.is_set():
-            started = self._monotonic()
-            why, rest = "time-out", 0.0
+            started = time.monotonic()
+            reason, rest = "timeout", 0.0
             try:
-                if not since or self._monotonic() > self._listed_at + self._times.resync:
+                if not since or time.monotonic() > self._listed_at + self._times.resync:
                     since = self._list()
                 since = self._watch(since)
             except ClusterError as error:
-                why = "gone" if error.is_gone else error.reason.lower() if error.reason == "Silent" else "failed"
+                reason = "gone" if error.is_gone else "idle_timeout" if error.reason == "IdleTimeout" else "failed"
                 since, rest = "" if error.is_gone else self._since, error.retry_after
-                self._tell(error)
+                self._report(error)
             except msgspec.MsgspecError:  # not the API server, whatever it is
-                why, since = "failed", ""
+                reason, since = "failed", ""
             except Exception:  # a mistake of ours about one object must not blind us to all others
                 LOG.exception("a watch failed", extra={"resource": self.kind.name})
-                why, since = "failed", ""
-            self._api.reporter.watch_ended(self.kind.name, why)
-            lasted = self._monotonic() - started
-            if why == "failed" or (why != "silent" and lasted <= LONGEST_PAUSE):  # not again and again at full speed
+                reason, since = "failed", ""
+            self._api.reporter.watch_ended(self.kind.name, reason)
+            lasted = time.monotonic() - started
+            # One that ends at once must not begin again at full speed.
+            if reason == "failed" or (reason != "idle_timeout" and lasted <= LONGEST_PAUSE):
                 self._stop.wait(max(rest, random.uniform(0.5, 1.0) * pause))  # noqa: S311 - spreads load
                 pause = min(pause * 2, LONGEST_PAUSE)
             if lasted > LONGEST_PAUSE:
                 pause = FIRST_PAUSE
 
-    def _tell(self, error: ClusterError) -> None:
-        """Say what is wrong where somebody has to do something about it, once."""
-        if error.status in (400, 401, 403) and error.problem != self._told:
-            self._told = error.problem
+    def _report(self, error: ClusterError) -> None:
+        """Log an error that somebody has to do something about, once."""
+        if error.status in (400, 401, 403) and error.problem != self._reported:
+            self._reported = error.problem
             LOG.warning("%s", error.problem, extra={"remedy": error.remedy})
 
     def _list(self) -> str:
-        """Take over what is there; return the version to watch from."""
+        """Replace the store by a list; return the version to watch from."""
         self._since = ""
-        accept = METADATA_LIST if self.kind.only_metadata else "application/json"
+        accept = METADATA_LIST if self.kind.only_metadata else JSON
         present: set[tuple[str, str]] = set()
         since = ""
         for page in self._api.pages(self.kind.path, selector=self.kind.selector, accept=accept):
-            self.last_contact = self._monotonic()
-            found = msgspec.json.decode(page, type=_List)
-            since = since or found.metadata.resource_version
-            for wire in found.items or ():
+            decoded = msgspec.json.decode(page, type=_List)
+            since = since or decoded.metadata.resource_version
+            for wire in decoded.items or ():
                 item = self.kind.keep(wire)
                 present.add(item.key)
                 if self._put(item):
@@ -197,26 +190,17 @@ class Informer(Generic[T]):
             # One that a call of ours made after the list was begun is not gone.
             if item.key not in present and _number(item) <= int(since or 0):
                 self._remove(item.key)
-        self._listed_at = self._monotonic()
+        self._listed_at = time.monotonic()
         self.synced.set()
-        self._told = ""
+        self._reported = ""
         self._on_listed()
         return since
 
     def _watch(self, since: str) -> str:
         self._since = since
-        accept = METADATA if self.kind.only_metadata else "application/json"
         seconds = self._times.watch * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load
-        with self._api.watch(
-            self.kind.path,
-            selector=self.kind.selector,
-            since=since,
-            seconds=seconds,
-            accept=accept,
-            silence=self._times.silence,
-        ) as lines:
+        with self._api.watch(self.kind, since=since, seconds=seconds, silence=self._times.silence) as lines:
             for line in lines:
-                self.last_contact = self._monotonic()
                 self._apply(msgspec.json.decode(line, type=_Event))
                 if self._stop.is_set():
                     break
@@ -246,5 +230,5 @@ class Informer(Generic[T]):
 
 
 def _number(item: Item) -> int:
-    """Return the version as a number: equal to compare by the rules of Kubernetes 1.35, and so in fact before it."""
+    """Return the version as a number, which may be compared since Kubernetes 1.35, and could in fact be before."""
     return int(item.resource_version) if item.resource_version.isdigit() else 0

@@ -1,9 +1,9 @@
-"""Who owns what the controller writes: the ClusterRole of its release, which goes with the release.
+"""The owner of all that the controller writes: the ClusterRole of its release.
 
-However a release is deleted, its ClusterRole is deleted with it; Kubernetes' garbage collector then deletes what that
-owned: pull Secrets in all namespaces, the webhook's configuration, and what the controller keeps for itself. No
-controller has to be there any more. A ClusterRole that was deleted and made anew has another uid: what the old one
-owned is collected too, and has to be made anew for the new one.
+However a release is deleted, its ClusterRole goes with it; the garbage collector then deletes its dependents: pull
+Secrets in all namespaces, the webhook's configuration, and the controller's own Secrets. No controller has to run for
+that. A ClusterRole that was deleted and created again has another uid, so its dependents are collected and have to be
+written again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.pull_secrets.model.owner_reference import API_VERSION, KIND, Reference
 from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+from acr_credential_provider.pull_secrets.model.resources import CLUSTER_ROLES
 
 from .api_errors import ClusterError
 
@@ -24,12 +25,11 @@ if TYPE_CHECKING:
     from .client import KubeClient
 
 LOG = logging.getLogger(__name__)
-RESOURCE = f"/apis/{API_VERSION}/clusterroles"
 NOT_OWNED = "what is written stays in the cluster when this release is deleted"
 
 
 class Owner:
-    """The ClusterRole *name* as this replica knows it; without a name nothing is owned. Any thread may ask.
+    """The ClusterRole *name*, "" if nothing is owned. Safe for use by many threads.
 
     *on_missed* is called when it is found to be away.
     """
@@ -52,34 +52,34 @@ class Owner:
         self._is_refused = False
         self._looked_at = float("-inf")
         self._doubted_at = float("-inf")
-        self._told = ""
+        self._reported = ""
 
     @property
     def is_gone(self) -> bool:
-        """Whether the ClusterRole was there and is not any more: the release is being deleted, or replaced."""
+        """True if the ClusterRole is gone after it was there: the release is being deleted, or replaced."""
         return self._is_gone
 
     @property
     def is_missed(self) -> bool:
-        """Whether the ClusterRole may come back at any moment; while it is away this replica has no rights either."""
+        """True if the ClusterRole may come back at any moment; while it is away this replica has no rights either."""
         return self._is_gone or (self._is_refused and self._known is not None)
 
     def reference(self) -> Reference | None:
-        """Return what is to be written as the owner, from memory."""
+        """Return the owner reference to write, from memory."""
         return self._known
 
     def doubt(self) -> None:
-        """Take note that something of ours was deleted: perhaps because the ClusterRole is gone, or another one."""
+        """Note that something of ours was deleted, perhaps because the ClusterRole is gone or another one."""
         self._doubted_at = self._monotonic()
 
     def current(self) -> Reference | None:
-        """Return what is to be written as the owner, and look first where there is a `doubt`."""
+        """Return the owner reference to write, after a look if there is a `doubt`."""
         if self._looked_at <= self._doubted_at:
             self.look()
         return self._known
 
     def look(self) -> None:
-        """Look at the ClusterRole. What is known stays where the API server does not say anything else."""
+        """Look at the ClusterRole. Without an answer the last one holds."""
         if not self._name:
             return
         was_missed = self.is_missed
@@ -91,31 +91,31 @@ class Owner:
         with self._lock:
             began = self._monotonic()
             try:
-                found = self._api.get(f"{RESOURCE}/{self._name}")
+                role = self._api.get(CLUSTER_ROLES.path(name=self._name))
             except ClusterError as error:
                 self._is_refused = error.status == 403
                 self._looked_at = began if error.status else self._looked_at
                 if self._is_refused and not self._is_gone:
-                    self._tell("OwnerUnknown", f"{error.problem}: {NOT_OWNED}. {error.remedy}")
+                    self._report("OwnerUnknown", f"{error.problem}: {NOT_OWNED}. {error.remedy}")
                 return
             self._looked_at, self._is_refused = began, False
-            meta = (found or {}).get("metadata") or {}
-            if found is not None and not meta.get("deletionTimestamp"):
-                self._known, self._is_gone, self._told = Reference(self._name, str(meta["uid"])), False, ""
+            meta = (role or {}).get("metadata") or {}
+            if role is not None and not meta.get("deletionTimestamp"):
+                self._known, self._is_gone, self._reported = Reference(self._name, str(meta["uid"])), False, ""
             elif self._known is not None:
                 self._is_gone = True
-                self._tell(
+                self._report(
                     "OwnerGone",
                     "this ClusterRole is gone, as if its release were deleted: nothing is written until it is back. "
                     "Delete the Deployment too, or apply the manifests again.",
                 )
             else:
-                self._tell(
+                self._report(
                     "OwnerAbsent", f"there is no such ClusterRole: {NOT_OWNED}. Name the release's with --owner."
                 )
 
-    def _tell(self, reason: str, message: str) -> None:
-        """Say *message* once, until all is well again or something else is wrong."""
-        if self._told != message:
-            self._told = message
+    def _report(self, reason: str, message: str) -> None:
+        """Report *message* once, until all is well again or something else is wrong."""
+        if self._reported != message:
+            self._reported = message
             self._api.reporter.event(ObjectRef(KIND, "", self._name, api_version=API_VERSION), reason, message)

@@ -1,4 +1,4 @@
-"""Namespaces that wait for work: each once, urgent ones first, failed ones again after a pause that grows."""
+"""A work queue as client-go has it: each key once, urgent ones first, failed ones again after a growing pause."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 300.0
 
 
 class WorkQueue:
-    """Keys to be worked on by several threads, no key by two at once.
-
-    A key that is added while it is worked on comes again afterwards: something changed meanwhile.
-    """
+    """Keys for several threads, no key for two at once. A key that is added while in work comes again afterwards."""
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -28,17 +25,17 @@ class WorkQueue:
         self._usual: dict[str, None] = {}
         self._later: list[tuple[float, str]] = []
         self._due: dict[str, float] = {}
-        self._in_work: set[str] = set()
+        self._processing: set[str] = set()
         self._again: set[str] = set()
         self._failures: dict[str, int] = {}
         self._is_closed = False
 
     def add(self, key: str, *, urgent: bool = False, requeue_after: float = 0.0) -> None:
-        """Put *key* in, for now or for *after* seconds; it waits once, for the earlier of two times."""
+        """Add *key*, now or *requeue_after* seconds later; it waits once, for the earlier of two times."""
         with self._changed:
             if requeue_after > 0:
                 self._postpone(key, self._monotonic() + requeue_after)
-            elif key in self._in_work:
+            elif key in self._processing:
                 self._again.add(key)
             elif urgent:
                 self._usual.pop(key, None)
@@ -48,7 +45,7 @@ class WorkQueue:
             self._changed.notify()
 
     def get(self, patience: float) -> str | None:
-        """Return the next key, or None after *patience* seconds or when the queue is closed."""
+        """Return the next key, None after *patience* seconds or if the queue is closed."""
         until = self._monotonic() + patience
         with self._changed:
             while not self._is_closed:
@@ -57,7 +54,7 @@ class WorkQueue:
                     if waiting:
                         key = next(iter(waiting))
                         del waiting[key]
-                        self._in_work.add(key)
+                        self._processing.add(key)
                         return key
                 left = until - self._monotonic()
                 if left <= 0:
@@ -68,9 +65,9 @@ class WorkQueue:
         return None
 
     def done(self, key: str, *, failed: bool = False, after: float = 0.0) -> None:
-        """Say that the work on *key* ended; a *failed* one comes again, *after* seconds or later."""
+        """End the work on *key*; a *failed* one comes again, *after* seconds or later."""
         with self._changed:
-            self._in_work.discard(key)
+            self._processing.discard(key)
             if failed:
                 count = self._failures[key] = self._failures.get(key, 0) + 1
                 pause = min(FIRST_PAUSE * 2.0 ** min(count - 1, 20), LONGEST_PAUSE)
@@ -85,19 +82,19 @@ class WorkQueue:
             self._changed.notify()
 
     def clear(self) -> None:
-        """Forget all that waits: this replica does not write any more."""
+        """Forget all that waits."""
         with self._changed:
             for waiting in (self._urgent, self._usual, self._later, self._due, self._failures, self._again):
                 waiting.clear()
 
     def close(self) -> None:
-        """Let everybody who waits go."""
+        """Wake all that wait in `get`."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
 
     def __len__(self) -> int:
-        """Return how many wait for now."""
+        """Return the number of keys that wait now."""
         with self._changed:
             return len(self._urgent) + len(self._usual) + len(self._again)
 
@@ -112,7 +109,7 @@ class WorkQueue:
             due, key = heapq.heappop(self._later)
             if self._due.get(key) == due:
                 del self._due[key]
-                if key in self._in_work:
+                if key in self._processing:
                     self._again.add(key)
                 elif key not in self._urgent:
                     self._usual[key] = None

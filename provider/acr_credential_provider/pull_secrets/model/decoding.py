@@ -1,6 +1,6 @@
-"""The kinds of objects that are watched, and the little that is kept of each: for what the bytes of the API become.
+"""The kinds of objects that are watched, and the partial decoding of each.
 
-Six fields of an object matter, and there may be tens of thousands of them; the rest of the text is skipped over.
+Six fields of an object matter, and there may be tens of thousands of objects; the rest of the text is skipped.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ import msgspec
 
 from .content import digest_of
 from .eci_annotations import REQUESTS
-from .names import ENDS_KEY, LABEL, SECRET_KEY
+from .names import LABEL, SECRET_KEY
 from .objects import NOTHING, Namespace, Secret, ServiceAccount
 from .owner_reference import mark_of
+from .resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _LONGEST_ANNOTATION = 256
-"""Characters; what is longer, kubectl's copies of whole objects above all, selects nothing and is not kept."""
+"""Characters. Longer ones, such as kubectl's copies of whole objects, select nothing and are not kept."""
 
 
 class Item(Protocol):
-    """What an informer keeps."""
+    """An object that an informer keeps."""
 
     @property
     def key(self) -> tuple[str, str]: ...  # noqa: D102
@@ -53,7 +54,7 @@ class _Reference(msgspec.Struct):
 
 
 class PartialObject(msgspec.Struct, rename="camel"):
-    """What is decoded of each kind; the rest of the text is skipped over."""
+    """The fields that are decoded, of any kind."""
 
     metadata: _Meta
     image_pull_secrets: list[_Reference] | None = None
@@ -64,7 +65,7 @@ class PartialObject(msgspec.Struct, rename="camel"):
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
-    """Where a kind is, which of its objects are meant (*selector*: API parameters), and what is kept of each."""
+    """The path of a kind, the *selector* (API parameters) of its objects, and *keep*, which decodes one."""
 
     name: str
     path: str
@@ -75,17 +76,17 @@ class Kind(Generic[T]):
 
 def namespaces() -> Kind[Namespace]:
     """Return all namespaces."""
-    return Kind("namespaces", "/api/v1/namespaces", _namespace, only_metadata=True)
+    return Kind("namespaces", NAMESPACES.path(), _namespace, only_metadata=True)
 
 
 def service_accounts() -> Kind[ServiceAccount]:
     """Return all ServiceAccounts."""
-    return Kind("serviceaccounts", "/api/v1/serviceaccounts", service_account)
+    return Kind("serviceaccounts", SERVICE_ACCOUNTS.path(), service_account)
 
 
 def secrets(name: str) -> Kind[Secret]:
     """Return the Secrets called *name* in all namespaces: a right that can be granted for that name alone."""
-    return Kind("secrets", "/api/v1/secrets", secret, {"fieldSelector": f"metadata.name={name}"})
+    return Kind("secrets", SECRETS.path(), secret, {"fieldSelector": f"metadata.name={name}"})
 
 
 def _namespace(wire: PartialObject) -> Namespace:
@@ -101,7 +102,7 @@ def _namespace(wire: PartialObject) -> Namespace:
 
 
 def service_account(wire: PartialObject) -> ServiceAccount:
-    """Return what is kept of a ServiceAccount."""
+    """Return a ServiceAccount as it is kept."""
     meta = wire.metadata
     references = wire.image_pull_secrets
     return ServiceAccount(
@@ -111,13 +112,13 @@ def service_account(wire: PartialObject) -> ServiceAccount:
         meta.resource_version,
         meta.labels or NOTHING,
         _short(meta.annotations),
-        None if references is None else tuple(each.name for each in references),
+        None if references is None else tuple(reference.name for reference in references),
         terminating=meta.deletion_timestamp is not None,
     )
 
 
 def secret(wire: PartialObject) -> Secret:
-    """Return what is kept of a Secret."""
+    """Return a Secret as it is kept."""
     meta = wire.metadata
     return Secret(
         meta.namespace,
@@ -126,7 +127,7 @@ def secret(wire: PartialObject) -> Secret:
         meta.resource_version,
         is_ours=(meta.labels or NOTHING).get(LABEL) == "true",
         type=wire.type,
-        digest=digest_of(_value(wire, SECRET_KEY), _value(wire, ENDS_KEY)),
+        digest=digest_of(_value(wire, SECRET_KEY)),
         has_labels=bool(meta.labels),
         owner=sys.intern(mark_of(meta.owner_references)),
         terminating=meta.deletion_timestamp is not None,
@@ -150,5 +151,5 @@ def _short(annotations: Mapping[str, str] | None) -> Mapping[str, str]:
 
 
 def decode(document: Mapping[str, Any], keep: Callable[[Any], T]) -> T:
-    """Return what is kept of an object that a call returned."""
+    """Return an object that a call returned as it is kept."""
     return keep(msgspec.convert(document, type=PartialObject))

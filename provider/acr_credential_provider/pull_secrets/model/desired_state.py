@@ -1,10 +1,11 @@
-"""What should be everywhere at one moment, and in one namespace. Values alone."""
+"""The desired state of the cluster at one moment, and of one namespace."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .namespace_requests import content_for
 from .plan import Desired
 from .selection import selects_account
 
@@ -12,47 +13,51 @@ if TYPE_CHECKING:
     from acr_credential_provider.settings.pull_secrets import PullSecrets
 
     from .content import Content, EntryLogins
+    from .objects import Namespace
     from .owner_reference import Reference
     from .plan import Observed
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredState:
-    """*everything* is what namespaces get that the settings mean, *entries* what others may ask for parts of.
+    """*content* is for the namespaces that *spec* selects; others may ask for some of *entries*.
 
-    Secrets called as in *retired* are to go, those as in *replaced* belong to a helper that is no more. While it
-    *is_blocked* nothing is written: another helper is at work.
+    Secrets named as in *retired* are to go, those in *replaced* belong to a helper that is gone. Nothing is written
+    while it *is_blocked*: another helper runs.
     """
 
-    wanted: PullSecrets
-    everything: Content
+    spec: PullSecrets
+    content: Content
     entries: tuple[EntryLogins, ...]
     retired: frozenset[str]
     replaced: frozenset[str]
     is_blocked: bool
 
-    def filled(self) -> frozenset[str]:
-        """Return the places that some entry has a login for now."""
-        return frozenset(place for each in self.entries for place, _, _ in each.logins)
+    def content_for(self, namespace: Namespace) -> Content | None:
+        """Return the content of the Secret in *namespace*, None if it is to have none."""
+        return content_for(namespace, self.spec, self.content, self.entries)
+
+    def known_hosts(self) -> frozenset[str]:
+        """Return the hosts at which some entry has a login now."""
+        return frozenset(host for entry in self.entries for host, _, _ in entry.logins)
 
 
 def desired(
-    snapshot: DesiredState, content: Content | None, observed: Observed, owner: Reference | None = None
+    state: DesiredState, content: Content | None, observed: Observed, owner: Reference | None = None
 ) -> Desired:
-    """Return what a namespace should be like, where its Secret is to hold *content* (None: it is to have none)."""
+    """Return the desired state of one namespace, whose Secret is to hold *content* (None: no Secret)."""
     is_selected = content is not None
     accounts = frozenset(
-        each.name for each in observed.accounts if is_selected and selects_account(snapshot.wanted, each)
+        account.name for account in observed.accounts if is_selected and selects_account(state.spec, account)
     )
-    filling = content or snapshot.everything
+    content = content or state.content
     return Desired(
-        snapshot.wanted.secret_name,
-        filling.content,
-        filling.digest,
+        state.spec.secret_name,
+        content.content,
+        content.digest,
         is_selected=is_selected,
         accounts=accounts,
-        retired=snapshot.retired,
-        replaced=snapshot.replaced,
-        ends=filling.ends,
+        retired=state.retired,
+        replaced=state.replaced,
         owner=owner,
     )

@@ -1,4 +1,4 @@
-"""What goes into a pull secret: the docker configuration, the same bytes for the same logins. Pure."""
+"""The docker configuration in a pull secret: the same bytes for the same logins."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from acr_credential_provider.settings import Registry
 
-LARGEST = (1 << 20) - 64
-"""Bytes that the API server takes as a Secret's data, but for those that say when its logins end."""
+LARGEST = 1 << 20
+"""Bytes that the API server takes as a Secret's data."""
 EMPTY = b'{"auths":{}}'
 _SHARED = ("registry", "registry-vpc", "registry-internal", "registry-intl", "registry-intl-vpc")
 
@@ -30,7 +30,7 @@ def places(registry: Registry, *, region: str, listed: Sequence[str]) -> list[st
     if registry.domains:
         hosts = list(registry.domains)
     elif registry.instance_id:
-        hosts = [host for each in listed for host in (each, *_p2p(each))]
+        hosts = [host for name in listed for host in (name, *_p2p(name))]
     else:
         hosts = [f"{name}.{region}.aliyuncs.com" for name in _SHARED]
     paths = [f"/{namespace}/" for namespace in registry.namespaces] or [""]
@@ -45,7 +45,7 @@ def _p2p(host: str) -> list[str]:
 
 
 def docker_config(logins: Iterable[tuple[str, str, str]]) -> bytes:
-    """Return the configuration for *logins*: place, user name, password of each; who comes first has a place.
+    """Return the configuration for *logins*: (host, user, password) each; the first one for a host wins.
 
     Raises `ConfigurationError` when it is more than a Secret holds.
 
@@ -53,9 +53,9 @@ def docker_config(logins: Iterable[tuple[str, str, str]]) -> bytes:
     b'{"auths":{"a.example":{"auth":"dTpw"},"b.example":{"auth":"dTpw"}}}'
     """
     auths: dict[str, dict[str, str]] = {}
-    for place, username, password in logins:
-        if place not in auths:
-            auths[place] = {"auth": b64encode(f"{username}:{password}".encode()).decode("ascii")}
+    for host, username, password in logins:
+        if host not in auths:
+            auths[host] = {"auth": b64encode(f"{username}:{password}".encode()).decode("ascii")}
     content = in_bytes(auths)
     if len(content) > LARGEST:
         raise ConfigurationError(
@@ -66,10 +66,10 @@ def docker_config(logins: Iterable[tuple[str, str, str]]) -> bytes:
 
 
 def in_bytes(auths: Mapping[str, object]) -> bytes:
-    """Return the configuration that has *auths*, by place."""
+    """Return the configuration with *auths* by host."""
     return json.dumps({"auths": dict(sorted(auths.items()))}, separators=(",", ":")).encode("ascii")
 
 
 def has_logins(auths: Mapping[str, object] | bytes) -> bool:
-    """Say whether there is any login in a docker configuration."""
+    """True if there is any login in a docker configuration."""
     return auths != EMPTY if isinstance(auths, bytes) else bool(auths)

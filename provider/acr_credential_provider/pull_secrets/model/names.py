@@ -7,15 +7,15 @@ import re
 PREFIX = "aliyun-acr-credential-provider"
 SECRET_TYPE = "kubernetes.io/dockerconfigjson"  # noqa: S105 - a type
 SECRET_KEY = ".dockerconfigjson"  # noqa: S105 - a key
-ENDS_KEY = "logins-end.json"
-"""Beside it: when the logins end, seconds since the epoch by place ("*": all others); what never ends is not there."""
+TEMPORARY_USER = "cr_temp_user"
+"""The user name of all tokens that ACR grants."""
 LABEL = f"{PREFIX}/pull-secret"
 """The label that says that a Secret is ours, to be changed and deleted; its value is "true"."""
 LABELS = {LABEL: "true", "app.kubernetes.io/managed-by": PREFIX}
 SWITCH = f"{PREFIX}/pull-secrets"
 """Label or annotation of a Namespace or ServiceAccount; ``disabled`` keeps it out, whatever the settings say."""
 TOKENS_NAME = f"{PREFIX}-tokens"
-"""The Secret in the controller's own namespace with the living tokens; every replica watches it."""
+"""The state Secret in the controller's own namespace; every replica watches it."""
 LEASE_NAME = f"{PREFIX}-pull-secrets"
 FIELD_MANAGER = f"{PREFIX}-pull-secrets"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
@@ -32,4 +32,4 @@ def is_name(text: str) -> bool:
 HELPER = "aliyun-acr-credential-helper"
 """The Deployment (in kube-system) that keeps pull secrets in an ACK cluster without us."""
 HELPER_SECRETS = ("acr-credential-secret-aggregation", "aliyun-acr-credential-a", "aliyun-acr-credential-b")
-"""What it attaches to ServiceAccounts: since 2021 one for all instances, before that one for each."""
+"""The Secrets that it attaches to ServiceAccounts: since 2021 one for all instances, before that one for each."""

@@ -1,9 +1,8 @@
-"""Namespaces that ask for instances by the annotation that Elastic Container Instance reads. Values alone.
+"""Namespaces that ask for instances by the annotation that Elastic Container Instance reads.
 
-A namespace that the settings do not name gets the logins of the instances that it asks for, and no others. Only those
-of the settings can be asked for; whoever may write a Namespace decides it, as he decides its labels. The same
-annotation on a Pod asks for nothing here: whoever may start a Pod is not who decides where logins go, and ECI reads it
-itself.
+A namespace that the settings do not select gets the logins of the instances that it asks for, if the settings have
+them. The same annotation on a Pod asks for nothing here: ECI reads it itself, and the right to start a Pod is not the
+right to decide where logins go.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ if TYPE_CHECKING:
 
 
 def content_for(
-    namespace: Namespace, wanted: PullSecrets, everything: Content, entries: tuple[EntryLogins, ...]
+    namespace: Namespace, spec: PullSecrets, everything: Content, entries: tuple[EntryLogins, ...]
 ) -> Content | None:
-    """Return what the Secret in *namespace* is to hold, None where it is to have none.
+    """Return the content of the Secret in *namespace*, None if it is to have none.
 
-    *everything* is for the namespaces that the settings mean.
+    *everything* is for the namespaces that the settings select.
     """
-    if selects_namespace(wanted, namespace):
+    if selects_namespace(spec, namespace):
         return everything
-    if is_left_out(wanted, namespace):
+    if is_left_out(spec, namespace):
         return None
     requests = requests_of(namespace.annotations).instances if namespace.annotations else ()
-    mine = [each for each in entries if any(_fits(each, request) for request in requests)]
+    mine = [entry for entry in entries if any(_fits(entry, request) for request in requests)]
     return Content.of_entries(mine) if mine else None
 
 
@@ -43,10 +42,10 @@ def _fits(entry: EntryLogins, request: InstanceRequest) -> bool:
     return entry.instance_id == request.instance_id and (request.region in ("", entry.region) or not entry.region)
 
 
-def unmet(namespace: Namespace, wanted: PullSecrets, entries: tuple[EntryLogins, ...]) -> list[str]:
-    """Return what there is to say about requests of *namespace* that come to nothing."""
-    if not namespace.annotations or is_left_out(wanted, namespace):
+def unmet(namespace: Namespace, spec: PullSecrets, entries: tuple[EntryLogins, ...]) -> list[str]:
+    """Return the problems with requests of *namespace*."""
+    if not namespace.annotations or is_left_out(spec, namespace):
         return []
     requests = requests_of(namespace.annotations)
-    unknown = [each for each in requests.instances if not any(_fits(entry, each) for entry in entries)]
-    return [*requests.problems, *(f"{each} is not an instance of the configuration" for each in unknown)]
+    unknown = [request for request in requests.instances if not any(_fits(entry, request) for entry in entries)]
+    return [*requests.problems, *(f"{request} is not an instance of the configuration" for request in unknown)]

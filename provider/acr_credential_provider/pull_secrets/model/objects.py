@@ -1,4 +1,4 @@
-"""The cluster's objects as far as the controller has to do with them: a small part of each, for there are many."""
+"""The part of the cluster's objects that the controller needs: small, because there are many."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Namespace(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> tuple[str, str]:
-        """What it is known by."""
+        """Namespace and name."""
         return self.name, self.name
 
 
@@ -43,12 +43,12 @@ class ServiceAccount(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> tuple[str, str]:
-        """What it is known by."""
+        """Namespace and name."""
         return self.namespace, self.name
 
 
 class Secret(msgspec.Struct, frozen=True, gc=False):
-    """A Secret; of what is in it only the *digest* is kept (see `content.digest_of`), of its *owner* the `mark_of`."""
+    """A Secret: the *digest* of its content (`content.digest_of`), and the `mark_of` its *owner*."""
 
     namespace: str
     name: str
@@ -63,5 +63,5 @@ class Secret(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> tuple[str, str]:
-        """What it is known by."""
+        """Namespace and name."""
         return self.namespace, self.name

@@ -21,11 +21,11 @@ class Reference:
 
     @property
     def mark(self) -> str:
-        """What is compared with the `mark_of` an object."""
+        """The text to compare with the `mark_of` an object."""
         return f"{self.name}/{self.uid}"
 
     def document(self) -> dict[str, Any]:
-        """Return it as an item of ``imds.ownerReferences``."""
+        """Return it as an item of ``metadata.ownerReferences``."""
         # It blocks no deletion: that would need a right to the ClusterRole's finalizers.
         return {
             "apiVersion": API_VERSION,
@@ -37,7 +37,7 @@ class Reference:
 
 
 def mark_of(references: Any) -> str:
-    """Return what says by whom an object is owned, from its ownerReferences: "" by nobody, "?" not by a release alone.
+    """Return the owner of an object, from its ownerReferences: "" if there is none, "?" if not a release alone.
 
     Another owner beside the ClusterRole would keep the object when the release goes.
     """
@@ -51,5 +51,5 @@ def mark_of(references: Any) -> str:
 
 
 def is_owned(metadata: Mapping[str, Any], reference: Reference | None) -> bool:
-    """Return True if an object with this *metadata* is owned as it should be; without *reference* any owner will do."""
+    """True if an object with this *metadata* is owned by *reference*; None: any owner will do."""
     return reference is None or mark_of(metadata.get("ownerReferences")) == reference.mark

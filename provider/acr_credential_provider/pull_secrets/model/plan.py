@@ -1,4 +1,4 @@
-"""What to do in one namespace, from what is there and what should be: values in, actions out. Pure.
+"""The actions that bring one namespace from its observed to its desired state: values in, actions out.
 
 The order of the actions is safe at every point where a process may die: a Secret is there before anything refers
 to it, and nothing refers to it when it is deleted. Nothing is deleted to be made anew: the kubelet remembers by a
@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .content import NO_ENDS
 from .dockerconfigjson import has_logins
 from .names import SECRET_TYPE, is_name
 
@@ -34,7 +33,7 @@ class Observed:
 class Desired:
     """A namespace as it should be.
 
-    *name* and *content* are of the Secret, *ends* is when its logins end (JSON), *digest* is of both. *is_selected* is
+    *name*, *content* and *digest* are of the Secret. *is_selected* is
     whether the namespace gets it, *accounts* are the names of those who refer to it. Secrets in *retired* are to go if
     they are ours. Those in *replaced* belong to a helper that is no more: ServiceAccounts get ours in their place, and
     they are kept alive for the pods that still name them.
@@ -47,9 +46,8 @@ class Desired:
     accounts: frozenset[str]
     retired: frozenset[str] = frozenset()
     replaced: frozenset[str] = frozenset()
-    ends: bytes = NO_ENDS
     owner: Reference | None = None
-    """Who is to own the Secret; None: whoever does."""
+    """The owner of the Secret; None: it stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +57,14 @@ class CreateSecret:
     namespace: str
     name: str
     content: bytes = field(repr=False)
-    ends: bytes = NO_ENDS
     owner: Reference | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateSecret:
-    """Give the Secret new content, and our labels beside others (*has_labels*: there are any), if it is unchanged.
+    """Replace the data, add our labels and set the owner, provided *resource_version* still matches.
 
-    It is as long as its version is *resource_version*. Its only owner is to be *owner*, if there is one.
+    *has_labels* is whether the Secret has labels now.
     """
 
     namespace: str
@@ -75,13 +72,12 @@ class UpdateSecret:
     resource_version: str
     content: bytes = field(repr=False)
     has_labels: bool = True
-    ends: bytes = NO_ENDS
     owner: Reference | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeAccount:
-    """Add the reference to *add* at the end of the account's list, and take out those in *remove* (index, name).
+    """Append the reference *add* to the account's list, and remove those in *remove* (index, name).
 
     *has_list* is whether there is a list. Nothing happens if the account changed since *resource_version*.
     """
@@ -94,7 +90,7 @@ class ChangeAccount:
     remove: tuple[tuple[int, str], ...] = ()
 
     def patch(self) -> list[dict[str, Any]]:
-        """Return it as a JSON patch: for the API server's own merging the list is one value, others' entries too."""
+        """Return the JSON patch; a merge patch would replace the whole list, with the entries of others."""
         operations: list[dict[str, Any]] = [
             {"op": "test", "path": "/metadata/resourceVersion", "value": self.resource_version}
         ]
@@ -122,12 +118,12 @@ Action = CreateSecret | UpdateSecret | ChangeAccount | DeleteSecret
 
 
 def is_foreign(secret: Secret | None) -> bool:
-    """Say whether *secret*, which has the name of ours, is somebody else's."""
+    """True if *secret*, which has the name of ours, is somebody else's."""
     return secret is not None and (not secret.is_ours or secret.type != SECRET_TYPE)
 
 
 def plan(observed: Observed, desired: Desired) -> list[Action]:
-    """Return what is to be done, in order; nothing if all is well.
+    """Return the actions in order; none if all is well.
 
     Without any login in the content nothing new is made: a Secret that exists gets it, for expired logins are worse
     than none. A Secret of our name that is not ours stays as it is, and is not referred to.
@@ -139,31 +135,31 @@ def plan(observed: Observed, desired: Desired) -> list[Action]:
     if is_ours_to_use:
         is_there = present is not None or has_logins(desired.content)
         if present is None and is_there:
-            actions.append(CreateSecret(observed.namespace, desired.name, desired.content, desired.ends, desired.owner))
+            actions.append(CreateSecret(observed.namespace, desired.name, desired.content, desired.owner))
         elif present is not None and not _is_right(present, desired):
             actions.append(_update(present, desired))
         actions += [
-            _update(each, desired)
-            for name, each in sorted(observed.secrets.items())
+            _update(secret, desired)
+            for name, secret in sorted(observed.secrets.items())
             if name in desired.replaced
-            and each.type == SECRET_TYPE
-            and not (each.is_ours and _is_right(each, desired))
+            and secret.type == SECRET_TYPE
+            and not (secret.is_ours and _is_right(secret, desired))
             and has_logins(desired.content)
         ]
     refers = frozenset({desired.name} if is_there else ())
     changes = _changes(observed, desired, refers, is_foreign_name=is_foreign(present))
     # Where ours can't take their place, entries with an old name stay, and what they lead to stays alive.
     in_use = _in_use(observed, changes)
-    for name, each in sorted(observed.secrets.items()):
-        is_old = name in desired.retired and name in in_use and not is_foreign(each)
-        if is_old and desired.is_selected and not _is_right(each, desired) and has_logins(desired.content):
-            actions.append(_update(each, desired))
+    for name, secret in sorted(observed.secrets.items()):
+        is_old = name in desired.retired and name in in_use and not is_foreign(secret)
+        if is_old and desired.is_selected and not _is_right(secret, desired) and has_logins(desired.content):
+            actions.append(_update(secret, desired))
     actions += changes
     actions += [
-        DeleteSecret(each.namespace, each.name, each.uid, each.resource_version)
-        for name, each in sorted(observed.secrets.items())
-        if not is_foreign(each)
-        and not each.terminating
+        DeleteSecret(secret.namespace, secret.name, secret.uid, secret.resource_version)
+        for name, secret in sorted(observed.secrets.items())
+        if not is_foreign(secret)
+        and not secret.terminating
         and name not in in_use
         and (name in desired.retired or (name == desired.name and not desired.is_selected))
     ]
@@ -171,13 +167,13 @@ def plan(observed: Observed, desired: Desired) -> list[Action]:
 
 
 def _is_right(secret: Secret, desired: Desired) -> bool:
-    """Return True if *secret* holds what it should, and goes with whom it should."""
+    """True if *secret* has the desired content and owner."""
     return secret.digest == desired.digest and (desired.owner is None or secret.owner == desired.owner.mark)
 
 
 def _in_use(observed: Observed, changes: Sequence[ChangeAccount]) -> set[str]:
     """Return the names that accounts refer to once *changes* were made."""
-    removed = {each.name: {index for index, _ in each.remove} for each in changes}
+    removed = {change.name: {index for index, _ in change.remove} for change in changes}
     return {
         name
         for account in observed.accounts
@@ -188,15 +184,8 @@ def _in_use(observed: Observed, changes: Sequence[ChangeAccount]) -> set[str]:
 
 
 def _update(secret: Secret, desired: Desired) -> UpdateSecret:
-    return UpdateSecret(
-        secret.namespace,
-        secret.name,
-        secret.resource_version,
-        desired.content,
-        secret.has_labels,
-        desired.ends,
-        desired.owner,
-    )
+    version = secret.resource_version
+    return UpdateSecret(secret.namespace, secret.name, version, desired.content, secret.has_labels, desired.owner)
 
 
 def _changes(

@@ -1,7 +1,4 @@
-"""What any replica knows at any moment: who gets a pull secret, and what is in it.
-
-It answers from memory, for the webhook must never wait for the cloud.
-"""
+"""The pull secret of a namespace, and the view of a replica that the webhook asks for it."""
 
 from __future__ import annotations
 
@@ -9,8 +6,7 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .content import NO_ENDS
-from .names import ENDS_KEY, LABELS, SECRET_KEY, SECRET_TYPE
+from .names import LABELS, SECRET_KEY, SECRET_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,22 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PullSecret:
-    """The Secret that a namespace should have: its docker configuration, when the logins in it end, who owns it."""
+    """The Secret that a namespace should have: its docker configuration and its owner."""
 
     name: str
     content: bytes = field(repr=False)
-    ends: bytes = NO_ENDS
     owner: Reference | None = None
 
     def data(self) -> dict[str, str]:
         """Return the Secret's data."""
-        return {
-            SECRET_KEY: b64encode(self.content).decode("ascii"),
-            ENDS_KEY: b64encode(self.ends).decode("ascii"),
-        }
+        return {SECRET_KEY: b64encode(self.content).decode("ascii")}
 
     def manifest(self, namespace: str) -> dict[str, Any]:
-        """Return the Secret as it is to be created in *namespace*."""
+        """Return the Secret's manifest for *namespace*."""
         owners = {} if self.owner is None else {"ownerReferences": [self.owner.document()]}
         return {
             "apiVersion": "v1",
@@ -49,7 +41,7 @@ class PullSecret:
 
 
 class PullSecretProvider(Protocol):
-    """The view that the webhook asks."""
+    """Answers from memory, because the webhook must never wait for the cloud."""
 
     def pull_secret_for(
         self,
@@ -61,15 +53,15 @@ class PullSecretProvider(Protocol):
     ) -> PullSecret | None:
         """Return the Secret that *service_account*, with its *labels* and *annotations*, is to have in *namespace*.
 
-        None: it is not selected, opted out, or there is no living credential to give it (no configuration yet, or
-        the cloud never answered). Returns from memory, at once; never calls the cloud.
+        None: it is not selected, opted out, or there is no valid token (no configuration yet, or the cloud never
+        answered).
         """
 
     def knows(self, namespace: str) -> bool:
-        """Say whether *namespace* was heard of: its labels and annotations count, and it may be a moment old."""
+        """Return True if the watch has told of *namespace*, whose labels and annotations count."""
 
-    def wanted(self) -> PullSecrets | None:
-        """Return the settings' section for the controller (the webhook's part of it included); None: idle."""
+    def spec(self) -> PullSecrets | None:
+        """Return the settings' section for the controller, with the webhook's part; None: there are no settings."""
 
     def is_ready(self) -> bool:
-        """Say whether the configuration, the tokens and the namespaces are known, so that `pull_secret_for` is true."""
+        """Return True if configuration, tokens and namespaces are known, so that `pull_secret_for` is right."""

@@ -9,6 +9,6 @@ if TYPE_CHECKING:
 
 
 def entry_of(registry: Registry) -> str:
-    """Return what the token of *registry* is known by: the instance and its region, never the instance alone."""
+    """Return the key of the token of *registry*: the instance and its region, never the instance alone."""
     named = registry.instance_id or "personal"
     return "/".join((named, registry.region or "own", *sorted(registry.namespaces)))

@@ -7,7 +7,7 @@ from any thread. No argument ever holds a secret.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,29 +26,30 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class TokenState:
-    """How one entry's token stands.
+    """The times of one entry's token, in seconds since the epoch; 0 where there is none.
 
-    *entry* is what messages call the entry (``cri-... in cn-hangzhou``), *got_at*, *due_at* and *dead_at* are
-    seconds since the epoch; all three are 0 where there is none.
+    *entry* is the entry's name in messages (``cri-... in cn-hangzhou``).
     """
 
     entry: str
-    got_at: float
-    due_at: float
-    dead_at: float
+    issued_at: float
+    expires_at: float
 
 
-class Reporter(Protocol):
-    """Who is told."""
+class Reporter:
+    """Is told what happens in the controller. This one does nothing with it."""
 
     def event(self, about: ObjectRef, reason: str, message: str, *, is_warning: bool = True) -> None:
-        """Say something to those who look at the object *about*; *reason* is one CamelCase word, always the same."""
+        """Report *message* about an object; *reason* is one CamelCase word, always the same."""
+
+    def event_sent(self, outcome: str) -> None:
+        """Count an Event: ``sent``, ``repeated`` (within five minutes), ``dropped`` (too many) or ``failed``."""
 
     def configuration(self, outcome: str, *, problems: int) -> None:
-        """Tell how the configuration stands: ``loaded``, ``partly`` usable, ``kept`` (last good one) or ``absent``."""
+        """Set the state of the configuration: ``loaded``, ``partial``, ``last_good`` or ``absent``."""
 
     def tokens(self, states: Sequence[TokenState]) -> None:
-        """Tell how the token of each entry stands now."""
+        """Set the times of each entry's token; entries that are not among *states* any more go."""
 
     def renewed(self, entry: str) -> None:
         """Count a token that was fetched."""
@@ -60,53 +61,25 @@ class Reporter(Protocol):
         """Count a write: *kind* Secret or ServiceAccount, *outcome* ``ok``, ``conflict``, ``gone`` or ``failed``."""
 
     def called(self, verb: str, resource: str, code: str, seconds: float) -> None:
-        """Count a call of the API server; *code* is the HTTP status, or ``none`` when there was no answer."""
+        """Count a call of the API server; *code* is the HTTP status, or ``none`` if there was no answer."""
 
-    def watch_ended(self, resource: str, why: str) -> None:
-        """Count the end of a watch: ``time-out`` (as asked), ``gone`` (410: listed anew), ``silent`` or ``failed``."""
-
-    def managed(self, *, secrets: int, service_accounts: int) -> None:
-        """Tell how many objects carry what is ours."""
-
-    def queue(self, depth: int) -> None:
-        """Tell how many namespaces wait for work."""
-
-    def leading(self, is_leader: bool) -> None:
-        """Tell whether this replica is the one that writes."""
-
-
-class NullReporter:
-    """A `Reporter` that nobody listens to."""
-
-    def event(self, about: ObjectRef, reason: str, message: str, *, is_warning: bool = True) -> None:
-        """Say nothing."""
-
-    def configuration(self, outcome: str, *, problems: int) -> None:
-        """Say nothing."""
-
-    def tokens(self, states: Sequence[TokenState]) -> None:
-        """Say nothing."""
-
-    def renewed(self, entry: str) -> None:
-        """Say nothing."""
-
-    def renewal_failed(self, entry: str, reason: str) -> None:
-        """Say nothing."""
-
-    def wrote(self, kind: str, verb: str, outcome: str) -> None:
-        """Say nothing."""
-
-    def called(self, verb: str, resource: str, code: str, seconds: float) -> None:
-        """Say nothing."""
-
-    def watch_ended(self, resource: str, why: str) -> None:
-        """Say nothing."""
+    def watch_ended(self, resource: str, reason: str) -> None:
+        """Count the end of a watch: ``timeout`` (regular), ``gone`` (410), ``idle_timeout`` or ``failed``."""
 
     def managed(self, *, secrets: int, service_accounts: int) -> None:
-        """Say nothing."""
+        """Set how many objects have our content or entry."""
 
     def queue(self, depth: int) -> None:
-        """Say nothing."""
+        """Set how many namespaces wait for work."""
 
     def leading(self, is_leader: bool) -> None:
-        """Say nothing."""
+        """Set whether this replica is the one that writes."""
+
+    def admitted(self, outcome: str, seconds: float) -> None:
+        """Count an admission: ``patched``, ``unchanged``, ``skipped``, ``secret_pending`` or ``refused``."""
+
+    def webhook(self, is_configured: bool) -> None:
+        """Set whether the API server is configured to ask the webhook."""
+
+    def certificate(self, *, leaf: float, authority: float) -> None:
+        """Set when the serving certificate and its authority expire, in seconds since the epoch."""

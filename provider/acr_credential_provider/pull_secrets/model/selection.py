@@ -1,6 +1,6 @@
-"""Who is meant: which namespaces get the Secret, and which ServiceAccounts the reference to it. Pure.
+"""Which namespaces get the Secret, and which ServiceAccounts the reference to it.
 
-An account is meant if its namespace is and it is: ``*`` in ``service-account`` is every account of the namespaces
+An account is selected if it is and its namespace is: ``*`` in ``service-account`` is every account of the namespaces
 in ``watch-namespace``, not of all namespaces (the documentation says both).
 """
 
@@ -22,51 +22,51 @@ if TYPE_CHECKING:
 SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
 
 
-def selects_namespace(wanted: PullSecrets, namespace: Namespace) -> bool:
-    """Say whether *namespace* is to have the Secret."""
-    if is_left_out(wanted, namespace):
+def selects_namespace(spec: PullSecrets, namespace: Namespace) -> bool:
+    """True if *namespace* is to have the Secret."""
+    if is_left_out(spec, namespace):
         return False
-    return _is_meant(
-        namespace.name, wanted.namespaces, wanted.namespace_selector, namespace.labels, namespace.annotations
+    return _is_selected(
+        namespace.name, spec.namespaces, spec.namespace_selector, namespace.labels, namespace.annotations
     )
 
 
-def is_left_out(wanted: PullSecrets, namespace: Namespace) -> bool:
-    """Say whether *namespace* is to have nothing from us, whoever asks for it."""
-    return is_switched_off(namespace.labels, namespace.annotations) or _fits(namespace.name, wanted.excluded_namespaces)
+def is_left_out(spec: PullSecrets, namespace: Namespace) -> bool:
+    """True if *namespace* is to have nothing from us, whatever it asks for."""
+    return is_switched_off(namespace.labels, namespace.annotations) or _fits(namespace.name, spec.excluded_namespaces)
 
 
-def selects_account(wanted: PullSecrets, account: ServiceAccount) -> bool:
-    """Say whether *account* is to have the reference, its namespace being meant."""
-    return selects_account_named(wanted, account.name, account.labels, account.annotations)
+def selects_account(spec: PullSecrets, account: ServiceAccount) -> bool:
+    """True if *account* is to have the reference, given that its namespace is selected."""
+    return selects_account_named(spec, account.name, account.labels, account.annotations)
 
 
 def selects_account_named(
-    wanted: PullSecrets, name: str, labels: Mapping[str, str], annotations: Mapping[str, str]
+    spec: PullSecrets, name: str, labels: Mapping[str, str], annotations: Mapping[str, str]
 ) -> bool:
-    """Say the same of an account that may not be there yet."""
+    """Return the same for an account that may not exist yet."""
     if is_switched_off(labels, annotations):
         return False
-    return _is_meant(name, wanted.service_accounts, wanted.service_account_selector, labels, annotations)
+    return _is_selected(name, spec.service_accounts, spec.service_account_selector, labels, annotations)
 
 
 def is_switched_off(labels: Mapping[str, str], annotations: Mapping[str, str]) -> bool:
-    """Say whether the object itself asks to be left alone."""
+    """True if the object itself opts out."""
     return "disabled" in (labels.get(SWITCH), annotations.get(SWITCH))
 
 
-def system_namespaces(wanted: PullSecrets) -> list[str]:
-    """Return the system namespaces that are meant: a login can spoil the pull of their public images."""
+def system_namespaces(spec: PullSecrets) -> list[str]:
+    """Return the system namespaces that are selected: a login can spoil the pull of their public images."""
     return [
         name
         for name in SYSTEM_NAMESPACES
-        if not _fits(name, wanted.excluded_namespaces)
-        and wanted.namespace_selector is None
-        and _fits(name, wanted.namespaces or ("default",))
+        if not _fits(name, spec.excluded_namespaces)
+        and spec.namespace_selector is None
+        and _fits(name, spec.namespaces or ("default",))
     ]
 
 
-def _is_meant(
+def _is_selected(
     name: str,
     patterns: Sequence[str],
     selector: Selector | None,
@@ -82,7 +82,7 @@ def _carries(selector: Selector, labels: Mapping[str, str], annotations: Mapping
     return (
         all(labels.get(key) == value for key, value in selector.match_labels.items())
         and all(annotations.get(key) == value for key, value in selector.match_annotations.items())
-        and all(_holds(each, labels) for each in selector.match_expressions)
+        and all(_holds(requirement, labels) for requirement in selector.match_expressions)
     )
 
 
@@ -96,9 +96,9 @@ def _holds(requirement: LabelRequirement, labels: Mapping[str, str]) -> bool:
 
 
 def _fits(name: str, patterns: Sequence[str]) -> bool:
-    return any(name == each or ("*" in each and _pattern(each).fullmatch(name)) for each in patterns)
+    return any(name == pattern or ("*" in pattern and _regex(pattern).fullmatch(name)) for pattern in patterns)
 
 
 @lru_cache(maxsize=1024)
-def _pattern(pattern: str) -> re.Pattern[str]:
+def _regex(pattern: str) -> re.Pattern[str]:
     return re.compile(".*".join(re.escape(part) for part in pattern.split("*")))

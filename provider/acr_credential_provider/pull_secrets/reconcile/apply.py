@@ -1,4 +1,4 @@
-"""Carries out what was planned for a namespace, action by action: the part that writes."""
+"""Applies what was planned for a namespace, action by action: the part that writes."""
 
 from __future__ import annotations
 
@@ -10,54 +10,52 @@ from acr_credential_provider.pull_secrets.model.decoding import decode, secret, 
 from acr_credential_provider.pull_secrets.model.names import LABELS
 from acr_credential_provider.pull_secrets.model.plan import ChangeAccount, CreateSecret, DeleteSecret, UpdateSecret
 from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
+from acr_credential_provider.pull_secrets.model.resources import SECRETS, SERVICE_ACCOUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from acr_credential_provider.pull_secrets.kube.client import KubeClient
-    from acr_credential_provider.pull_secrets.kube.informer import Informer
-    from acr_credential_provider.pull_secrets.model.objects import Secret, ServiceAccount
+    from acr_credential_provider.pull_secrets.kube.cluster_cache import ClusterCache
     from acr_credential_provider.pull_secrets.model.plan import Action
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyResult:
-    """How it went: *left* is whether something remains to be done, and *after* how many seconds at the soonest."""
+    """Whether something remains to be done, and *after* how many seconds at the soonest."""
 
-    left: bool = False
+    is_unfinished: bool = False
     after: float = 0.0
     error: ClusterError | None = None
 
 
 class Applier:
-    """Writes. *may_go_on* is asked before each call; it may wait. *on_done* is told each that succeeded.
+    """Writes. *may_go_on* is asked before each call, and may wait; *on_done* is told each action that succeeded.
 
-    What the API server answers goes into the informers at once, so that the next plan knows it.
+    The API server's answers go into *cluster* at once, so that the next plan starts from them.
     """
 
     def __init__(
         self,
         api: KubeClient,
+        cluster: ClusterCache,
         *,
-        secrets: Callable[[str], Informer[Secret] | None],
-        accounts: Informer[ServiceAccount] | None,
         may_go_on: Callable[[], bool],
         on_done: Callable[[Action], None] = lambda _: None,
     ) -> None:
         self._api = api
-        self._secrets = secrets
-        self._accounts = accounts
+        self._cluster = cluster
         self._may_go_on = may_go_on
         self._on_done = on_done
 
     def read_secret(self, namespace: str, name: str) -> dict[str, str]:
-        """Return a Secret's data as it is now, take note of its version; nothing where there is none."""
+        """Return the data of a Secret as it is now, {} if there is none; raise `ClusterError`."""
         self._may_go_on()  # a look changes nothing, whoever leads, but takes its turn
-        found = self._api.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
-        if found is None:
+        document = self._api.get(SECRETS.path(namespace, name))
+        if document is None:
             return {}
-        self._observe_secret(found)
-        data: dict[str, str] = found.get("data") or {}
+        self._cluster.update_secret(decode(document, secret))
+        data: dict[str, str] = document.get("data") or {}
         return data
 
     def apply(self, actions: Iterable[Action]) -> ApplyResult:
@@ -65,7 +63,7 @@ class Applier:
         failed: ClusterError | None = None
         for action in actions:
             if not self._may_go_on():
-                return ApplyResult(left=True, error=failed)
+                return ApplyResult(is_unfinished=True, error=failed)
             if failed is not None and not isinstance(action, ChangeAccount):
                 break
             try:
@@ -78,10 +76,10 @@ class Applier:
                     break
         if failed is None:
             return ApplyResult()
-        return ApplyResult(left=True, after=failed.retry_after, error=failed)
+        return ApplyResult(is_unfinished=True, after=failed.retry_after, error=failed)
 
     def do(self, action: Action) -> None:
-        """Do one *action*; raise `ClusterError`. A conflict has been read anew."""
+        """Do one *action*; raise `ClusterError`. After a conflict the object has been read anew."""
         kind = "ServiceAccount" if isinstance(action, ChangeAccount) else "Secret"
         verb = {CreateSecret: "create", DeleteSecret: "delete"}.get(type(action), "update")
         outcome = "failed"
@@ -94,7 +92,7 @@ class Applier:
                 outcome = "gone"
             elif error.is_conflict:
                 outcome = "conflict"
-                self._look_again(action)
+                self._read_again(action)
             raise
         finally:
             self._api.reporter.wrote(kind, verb, outcome)
@@ -102,50 +100,42 @@ class Applier:
     def _write(self, action: Action) -> None:
         path = _path(action)
         if isinstance(action, CreateSecret):
-            body = PullSecret(action.name, action.content, action.ends, action.owner).manifest(action.namespace)
-            self._observe_secret(self._api.create(f"/api/v1/namespaces/{action.namespace}/secrets", body))
+            manifest = PullSecret(action.name, action.content, action.owner).manifest(action.namespace)
+            self._observe(action, self._api.create(SECRETS.path(action.namespace), manifest))
         elif isinstance(action, UpdateSecret):
-            self._observe_secret(self._api.patch(path, _update(action)))
+            self._observe(action, self._api.patch(path, _update(action)))
         elif isinstance(action, DeleteSecret):
             self._api.delete(path, uid=action.uid, resource_version=action.resource_version)
         else:
-            self._observe_account(self._api.patch(path, action.patch()))
+            self._observe(action, self._api.patch(path, action.patch()))
 
-    def _look_again(self, action: Action) -> None:
+    def _read_again(self, action: Action) -> None:
         """Read what changed, so that the next plan starts from it and need not wait for the watch."""
         try:
-            found = self._api.get(_path(action))
+            document = self._api.get(_path(action))
         except ClusterError:
             return
-        if found is None:
-            return
+        if document is not None:
+            self._observe(action, document)
+
+    def _observe(self, action: Action, document: dict[str, Any]) -> None:
         if isinstance(action, ChangeAccount):
-            self._observe_account(found)
+            self._cluster.accounts.update(decode(document, service_account))
         else:
-            self._observe_secret(found)
-
-    def _observe_secret(self, document: dict[str, Any]) -> None:
-        seen = decode(document, secret)
-        informer = self._secrets(seen.name)
-        if informer is not None:
-            informer.update(seen)
-
-    def _observe_account(self, document: dict[str, Any]) -> None:
-        if self._accounts is not None:
-            self._accounts.update(decode(document, service_account))
+            self._cluster.update_secret(decode(document, secret))
 
 
 def _path(action: Action) -> str:
-    plural = "serviceaccounts" if isinstance(action, ChangeAccount) else "secrets"
-    return f"/api/v1/namespaces/{action.namespace}/{plural}/{action.name}"
+    resource = SERVICE_ACCOUNTS if isinstance(action, ChangeAccount) else SECRETS
+    return resource.path(action.namespace, action.name)
 
 
 def _update(action: UpdateSecret) -> list[dict[str, Any]]:
-    """Return the patch: content, labels and owner, nothing else of what others may have put there."""
+    """Return the patch: data, labels and owner, and nothing else of what others may have put there."""
     owners = [] if action.owner is None else [action.owner.document()]
     return [
         {"op": "test", "path": "/metadata/resourceVersion", "value": action.resource_version},
-        {"op": "add", "path": "/data", "value": PullSecret(action.name, action.content, action.ends).data()},
+        {"op": "add", "path": "/data", "value": PullSecret(action.name, action.content).data()},
         *(
             [{"op": "add", "path": "/metadata/labels", "value": dict(LABELS)}]
             if not action.has_labels

@@ -1,7 +1,7 @@
-"""The controller: what it watches, what it decides, who writes. One thread decides, a few write, one elects.
+"""The controller: one thread decides, a few workers write, one thread elects.
 
-Deciding is a round: the configuration, the tokens, what should be in the Secrets. A round never waits for the cloud
-for longer than a few seconds; what comes later starts the next one.
+To decide is a round: the configuration, the tokens, the desired state. A round never waits for the cloud for longer
+than a few seconds; what comes later starts the next one.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.model.errors import CredentialProviderError
 from acr_credential_provider.pull_secrets.config.manager import ConfigManager
-from acr_credential_provider.pull_secrets.kube.cluster_cache import ClusterCache
+from acr_credential_provider.pull_secrets.kube.cluster_cache import ClusterCache, ClusterListener
 from acr_credential_provider.pull_secrets.kube.leader_election import LeaderElector
 from acr_credential_provider.pull_secrets.kube.release_owner import Owner
 from acr_credential_provider.pull_secrets.model.dockerconfigjson import has_logins
-from acr_credential_provider.pull_secrets.model.names import LEASE_NAME
-from acr_credential_provider.pull_secrets.model.namespace_requests import content_for
 from acr_credential_provider.pull_secrets.model.objects import NOTHING, Namespace
 from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
 from acr_credential_provider.pull_secrets.model.selection import selects_account_named
 from acr_credential_provider.pull_secrets.serving.health import Heartbeat
 from acr_credential_provider.pull_secrets.tokens.replication import StateReplication
+from acr_credential_provider.pull_secrets.tokens.state_secret import StateSecret
 from acr_credential_provider.pull_secrets.tokens.token_cache import TokenCache
 from acr_credential_provider.pull_secrets.tokens.token_renewer import TokenRenewer
 
+from .conflicting_writers import HelperWatch
 from .desired_state_builder import DesiredStateBuilder
 from .workers import Workers
+from .write_gate import WriteGate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from acr_credential_provider.pull_secrets.config.options import Options
     from acr_credential_provider.pull_secrets.kube.client import KubeClient
-    from acr_credential_provider.pull_secrets.kube.informer import Times
     from acr_credential_provider.pull_secrets.model.objects import Secret, ServiceAccount
     from acr_credential_provider.pull_secrets.model.owner_reference import Reference
-    from acr_credential_provider.pull_secrets.model.reporter import ObjectRef, Reporter
-    from acr_credential_provider.pull_secrets.tokens.token_renewer import Fetch
+    from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+    from acr_credential_provider.pull_secrets.serving.health import Check
+    from acr_credential_provider.pull_secrets.tokens.token_renewer import LoginSource
     from acr_credential_provider.settings.pull_secrets import PullSecrets
-    from acr_credential_provider.sources.basic_auth import BasicAuth
 
 LOG = logging.getLogger(__name__)
 MISSED = 1.0
@@ -50,108 +50,49 @@ STALLED = 300.0
 """Seconds without a round after which this replica is to be restarted."""
 
 
-class Controller:
-    """One replica. It is the `PullSecretProvider` view that its webhook asks, whether it leads or not."""
+class Controller(ClusterListener):
+    """One replica. It is the `webhook.reconciler.Replica` that its webhook asks, whether it leads or not."""
 
-    def __init__(  # noqa: PLR0913 - parts, always given by name
+    def __init__(
         self,
         api: KubeClient,
         options: Options,
         *,
         identity: str,
-        fetch: Fetch,
-        read_login: Callable[[str, str], BasicAuth],
-        reporter: Reporter,
-        times: Times,
+        source: LoginSource,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._api = api
+        config_map = None if options.settings_file else options.config_map
         self._options = options
-        self._reporter = reporter
+        self._reporter = api.reporter
         self._clock = clock
-        self._wake = threading.Event()
         self._stop = threading.Event()
+        self._wake = wake = threading.Event()
+        self._pulse = Heartbeat(STALLED)
+        self.owner = Owner(api, options.owner, on_missed=wake.set)
+        self.leader = LeaderElector(api, options.namespace, identity, options.lease)
+        self._cluster = ClusterCache(
+            api, self, own_namespace=options.namespace, config_map=config_map, times=options.watch
+        )
+        self._gate = WriteGate(self.leader, self.owner, self._cluster, options.namespace)
+        self._config = ConfigManager(api, options, self._cluster)
         self._tokens = TokenCache(clock=clock)
-        self.owner = Owner(api, options.owner, on_missed=self._wake.set)
+        self._replication = StateReplication(
+            StateSecret(api, options.namespace, self.owner), self._cluster, self._tokens, self._config
+        )
+        self._renewer = TokenRenewer(self._tokens, source, self._config, wake=wake)
+        helper = HelperWatch(api, self._tokens, self._config, take_over=options.take_over)
+        self._builder = DesiredStateBuilder(self._cluster, self._tokens, self._config, helper, source.read_login)
+        self._workers = Workers(api, self._cluster, self._builder, self._gate, options)
         self._owner_seen: Reference | None = None
         self._resynced_at = float("-inf")
-        self._term = 0
-        """Counts how often it was told that it leads or does so no more."""
-        self._clear_term = -1
-        """The term in which it made sure of what should be and of who else is at work; it writes in no other."""
-        self._was_round = False
-        self.pulse = Heartbeat(STALLED)
-        duration, deadline, retry = options.lease
-        self.leader = LeaderElector(
-            api,
-            namespace=options.namespace,
-            name=LEASE_NAME,
-            identity=identity,
-            on_change=self._on_leadership,
-            duration=duration,
-            deadline=deadline,
-            retry=retry,
-        )
-        self.watched = ClusterCache(
-            api,
-            own_namespace=options.namespace,
-            config_map=None if options.settings_file else options.config_map,
-            on_namespace=self._on_namespace,
-            on_account=self._on_account,
-            on_secret=self._on_secret,
-            on_change=self._wake.set,
-            times=times,
-        )
-        self._configured = ConfigManager(
-            api,
-            config_map=options.config_map,
-            path=options.settings_file,
-            token_mode=options.token_mode,
-            keys_directory=options.keys_directory,
-            seen=lambda: self.watched.config_map.get(*options.config_map) if self.watched.config_map else None,
-            namespaces=self.watched.namespaces.all,
-            reporter=reporter,
-        )
-        self._sharing = StateReplication(
-            api,
-            options.namespace,
-            watched=self.watched,
-            tokens=self._tokens,
-            configured=self._configured,
-            owner=self.owner,
-        )
-        self._composer = DesiredStateBuilder(
-            api,
-            take_over=options.take_over,
-            watched=self.watched,
-            tokens=self._tokens,
-            configured=self._configured,
-            read_login=read_login,
-            reporter=reporter,
-        )
-        self._renewal = TokenRenewer(
-            self._tokens, fetch, reporter=reporter, say=self._configured.say, on_change=self._wake.set
-        )
-        self._workers = Workers(
-            api,
-            self.watched,
-            may_write=self._may_write,
-            snapshot=lambda: self._composer.snapshot,
-            reporter=reporter,
-            rate=options.writes_per_second,
-            count=options.workers,
-            clock=clock,
-            owner=self.owner,
-        )
+        self._has_synced_once = False
 
-    # What the command line calls.
-    def about(self) -> ObjectRef:
-        """Return the object that operators tell us by what to do."""
-        return self._configured.about()
-
+    # For the command line.
     def start(self) -> None:
         """Begin; returns at once."""
-        self.watched.start()
+        self.leader.on_change = self._on_leadership
+        self._cluster.start()
         self._workers.start()
         self.leader.start()
         threading.Thread(target=self._run, name="rounds", daemon=True).start()
@@ -162,9 +103,13 @@ class Controller:
         self._wake.set()
         self._workers.stop()
         self.leader.stop()
-        self.watched.stop()
+        self._cluster.stop()
 
-    # What the webhook asks.
+    # For the webhook.
+    def about(self) -> ObjectRef:
+        """Return the object by which operators configure this replica."""
+        return self._config.about()
+
     def pull_secret_for(
         self,
         namespace: str,
@@ -174,60 +119,66 @@ class Controller:
         annotations: Mapping[str, str] | None = None,
     ) -> PullSecret | None:
         """Return the Secret for *service_account*; see `PullSecretProvider`."""
-        snapshot = self._composer.snapshot
-        if snapshot is None or snapshot.is_blocked or self.is_leaving():
+        state = self._builder.state
+        if state is None or state.is_blocked or self.is_leaving():
             return None
         # One that was made a moment ago is known by its name at least.
-        seen = self.watched.namespaces.get(namespace, namespace) or Namespace(namespace)
-        content = content_for(seen, snapshot.wanted, snapshot.everything, snapshot.entries)
-        if content is None or seen.terminating or not has_logins(content.content):
+        known = self._cluster.namespaces.get(namespace, namespace) or Namespace(namespace)
+        content = state.content_for(known)
+        if content is None or known.terminating or not has_logins(content.content):
             return None
-        if selects_account_named(snapshot.wanted, service_account, labels or NOTHING, annotations or NOTHING):
-            return PullSecret(snapshot.wanted.secret_name, content.content, content.ends, self.owner.reference())
+        if selects_account_named(state.spec, service_account, labels or NOTHING, annotations or NOTHING):
+            return PullSecret(state.spec.secret_name, content.content, self.owner.reference())
         return None
 
     def knows(self, namespace: str) -> bool:
-        """Say whether *namespace* was heard of; see `PullSecretProvider`."""
-        return self.watched.namespaces.get(namespace, namespace) is not None
+        """Return True if the watch has told of *namespace*; see `PullSecretProvider`."""
+        return self._cluster.namespaces.get(namespace, namespace) is not None
 
-    def wanted(self) -> PullSecrets | None:
-        """Return the section of the settings in force; see `PullSecretProvider`."""
-        if self._configured.in_force.settings is None or self.is_leaving():
+    def spec(self) -> PullSecrets | None:
+        """Return the active settings' section; see `PullSecretProvider`."""
+        if self._config.active.settings is None or self.is_leaving():
             return None
-        return self._configured.in_force.judged.spec
-
-    def is_leaving(self) -> bool:
-        """Return True if this release is being deleted, by its ClusterRole or by its namespace.
-
-        Then nothing new is written, and the API server must ask the webhook no more: nobody will answer soon.
-        """
-        own = self.watched.namespaces.get(self._options.namespace, self._options.namespace)
-        return self.owner.is_gone or (own is not None and own.terminating)
+        return self._config.active.parsed.spec
 
     def is_ready(self) -> bool:
-        """Say whether this replica knows what it must; see `PullSecretProvider`."""
-        if not self.watched.is_informed() or not self.watched.is_synced():
-            return False
-        return self._was_round
+        """Return True if this replica knows what it must; see `PullSecretProvider`."""
+        return self._cluster.has_inputs() and self._cluster.is_synced() and self._has_synced_once
 
-    # What the watches tell.
-    def _on_namespace(self, namespace: Namespace) -> None:
+    def leads(self) -> bool:
+        """Return True if this replica holds the Lease."""
+        return self.leader.may_write()
+
+    def is_leaving(self) -> bool:
+        """Return True if this release is being deleted."""
+        return self._gate.is_leaving()
+
+    def health_checks(self) -> Mapping[str, Check]:
+        """Return the checks that tell whether this replica's own loop turns."""
+        return {"rounds": self._pulse.check}
+
+    # For the watches.
+    def on_namespace(self, namespace: Namespace) -> None:
+        """Look at it soon."""
         self._workers.enqueue(namespace.name, urgent=True)
 
-    def _on_account(self, account: ServiceAccount) -> None:
+    def on_account(self, account: ServiceAccount) -> None:
+        """Look at its namespace soon."""
         self._workers.enqueue(account.namespace, urgent=True)
 
-    def _on_secret(self, secret: Secret) -> None:
-        informer = self.watched.secrets_named(secret.name)
+    def on_secret(self, secret: Secret) -> None:
+        """Look at its namespace; if it is gone, at its owner too, because it may have been collected."""
+        informer = self._cluster.secrets_named(secret.name)
         if secret.is_ours and informer is not None and informer.get(*secret.key) is None:
-            self.owner.doubt()  # it may have been collected, for its owner is gone
+            self.owner.doubt()
         self._workers.enqueue(secret.namespace)
 
-    def _may_write(self) -> bool:
-        return self._clear_term == self._term and self.leader.may_write() and not self.is_leaving()
+    def on_input(self) -> None:
+        """Begin the next round."""
+        self._wake.set()
 
     def _on_leadership(self, leads: bool) -> None:
-        self._term += 1
+        self._gate.begin_term()
         if not leads:
             self._workers.forget()
         self._wake.set()
@@ -236,65 +187,62 @@ class Controller:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._wake.clear()
-            self.pulse.beat()
+            self._pulse.beat()
             try:
                 self.reconcile_once()
             except CredentialProviderError as error:  # the API server, most of all; the next round is soon
-                self._configured.say("RoundFailed", error)
-            except Exception:  # the next round may have it easier; without rounds all tokens would die
+                self._config.report("SyncFailed", error)
+            except Exception:  # the next round may have it easier; without rounds all tokens would expire
                 LOG.exception("a round failed")
             self._wake.wait(self._pause())
 
     def _pause(self) -> float:
-        settings = self._configured.in_force.settings
+        settings = self._config.active.settings
         until = self._tokens.next_due(settings) - self._clock() if settings is not None else self._options.tick
         return min(max(until, 0.2), MISSED if self.owner.is_missed else self._options.tick)
 
     def reconcile_once(self) -> None:
-        """Decide once."""
-        if not self.watched.is_informed() or not self.watched.namespaces.synced.is_set():
-            self._wake_soon()
+        """Decide once; raise `CredentialProviderError`."""
+        if not self._cluster.has_inputs() or not self._cluster.namespaces.synced.is_set():
+            self._stop.wait(0.1)
+            self._wake.set()
             return
-        term = self._term
+        term = self._gate.term
         self.owner.look()
-        leads = self.leader.may_write() and not self.is_leaving()
-        self._sharing.pull(term, leads=leads)
-        self._configured.reload()
-        settings = self._configured.in_force.settings
+        leads = self._gate.leads()
+        self._replication.pull(term, leads=leads)
+        self._config.reload()
+        settings = self._config.active.settings
         if settings is None:
-            self._was_round = True
+            self._has_synced_once = True
             return
-        self._tokens.set_expected(settings, self._configured.in_force.judged.keys)
+        self._tokens.set_expected(settings, self._config.active.parsed.keys)
         if leads:
-            self._renewal.renew(settings)
-            self._sharing.push(settings)
+            self._renewer.renew(settings)
+            self._replication.push(settings)
         self._reporter.tokens(self._tokens.states(settings))
         owner = None if self.is_leaving() else self.owner.reference()
-        if self._composer.build(settings, self._sharing.names) or owner != self._owner_seen:
+        if self._builder.build(settings, self._replication.names) or owner != self._owner_seen:
             self._workers.enqueue_all()
         self._owner_seen = owner
         self._resync(term if leads else -1)
-        self._was_round = True
-
-    def _wake_soon(self) -> None:
-        self._stop.wait(0.1)
-        self._wake.set()
+        self._has_synced_once = True
 
     def _resync(self, term: int) -> None:
         """Look at everything again from time to time, and at the helper more often while there is one.
 
-        *term* is the one in which this round led from its beginning, -1 for none: leadership may come and go amid it.
+        *term* is the one in which this round led from its beginning, -1 for none: leadership may change during it.
         """
-        now = time.monotonic()
-        snapshot = self._composer.snapshot
-        if snapshot is None:
+        state = self._builder.state
+        if state is None:
             return
-        pause = self._options.tick if self._composer.is_waiting else self._options.resync
-        if now >= self._resynced_at + pause or term not in (-1, self._clear_term):
+        now = time.monotonic()
+        pause = self._options.tick if self._builder.is_waiting else self._options.resync
+        if now >= self._resynced_at + pause or (term != -1 and not self._gate.is_open_in(term)):
             self._resynced_at = now
-            self._composer.look_for_the_helper()
-            self._sharing.forget_names(snapshot.wanted.secret_name)
+            self._builder.look_for_helper()
+            self._replication.forget_names(state.spec.secret_name)
             if term != -1:
-                self._clear_term = term
+                self._gate.open(term)
             self._workers.enqueue_all()
-        self._reporter.managed(**self._workers.managed(snapshot.wanted.secret_name))
+        self._reporter.managed(**self._workers.managed(state.spec.secret_name))

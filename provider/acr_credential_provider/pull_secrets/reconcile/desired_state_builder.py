@@ -1,114 +1,81 @@
-"""Decides what should be in the cluster, from the configuration, the tokens, and who else is at work there."""
+"""Builds the desired state from the configuration, the tokens, and who else writes pull secrets in the cluster."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.model.display_name import display_name
-from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
-from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
+from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.model.content import Content
 from acr_credential_provider.pull_secrets.model.desired_state import DesiredState
-from acr_credential_provider.pull_secrets.model.names import HELPER, HELPER_SECRETS
-from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
-
-from .conflicting_writers import helper_runs
+from acr_credential_provider.pull_secrets.model.names import HELPER_SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from acr_credential_provider.model.errors import CredentialProviderError
     from acr_credential_provider.pull_secrets.config.manager import ConfigManager
-    from acr_credential_provider.pull_secrets.kube.client import KubeClient
     from acr_credential_provider.pull_secrets.kube.cluster_cache import ClusterCache
-    from acr_credential_provider.pull_secrets.model.reporter import Reporter
     from acr_credential_provider.pull_secrets.tokens.token_cache import TokenCache
-    from acr_credential_provider.settings import ProviderSettings
+    from acr_credential_provider.settings import ProviderSettings, Registry
     from acr_credential_provider.sources.basic_auth import BasicAuth
+
+    from .conflicting_writers import HelperWatch
 
 
 class DesiredStateBuilder:
-    """Makes `snapshot`, None until there is one. With *take_over* a helper's entries are replaced once it is gone."""
+    """Keeps `state`, None until there is one. *read_login* reads the two files of a ``basicAuth`` entry."""
 
-    def __init__(  # noqa: PLR0913 - parts, always given by name
+    def __init__(
         self,
-        api: KubeClient,
-        *,
-        take_over: bool,
-        watched: ClusterCache,
+        cluster: ClusterCache,
         tokens: TokenCache,
-        configured: ConfigManager,
+        config: ConfigManager,
+        helper: HelperWatch,
         read_login: Callable[[str, str], BasicAuth],
-        reporter: Reporter,
     ) -> None:
-        self.snapshot: DesiredState | None = None
-        self._was_looked_for = False
-        self._api = api
-        self._take_over = take_over
-        self._watched = watched
+        self.state: DesiredState | None = None
+        self._cluster = cluster
         self._tokens = tokens
-        self._configured = configured
+        self._config = config
+        self._helper = helper
         self._read_login = read_login
-        self._reporter = reporter
 
     @property
     def is_waiting(self) -> bool:
-        """Say whether a helper has to go before all can be done."""
-        snapshot = self.snapshot
-        return snapshot is not None and (snapshot.is_blocked or (self._take_over and not snapshot.replaced))
+        """True if a helper has to go before all can be done."""
+        state = self.state
+        return state is not None and (state.is_blocked or (self._helper.take_over and not state.replaced))
 
     def build(self, settings: ProviderSettings, names: Iterable[str]) -> bool:
-        """Make the snapshot anew and say whether it changed; *names* are of all Secrets that may be ours."""
-        wanted = self._configured.in_force.judged.spec
-        failures: list[tuple[str, CredentialProviderError]] = []
-        entries = self._tokens.entries(
-            settings, read=self._read_login, on_failure=lambda each, error: failures.append((display_name(each), error))
-        )
-        for name, error in failures:
-            self._configured.say("LoginUnreadable", error, name)
-        before = self.snapshot
+        """Build the state anew; True if it changed. *names* are those of all Secrets that may be ours."""
+        spec = self._config.active.parsed.spec
+
+        def on_failure(registry: Registry, error: CredentialProviderError) -> None:
+            self._config.report("LoginUnreadable", error, display_name(registry))
+
+        entries = self._tokens.entries(settings, read=self._read_login, on_failure=on_failure)
+        before = self.state
         try:
-            everything = Content.of_entries(entries)
+            content = Content.of_entries(entries)
         except ConfigurationError as error:
-            self._configured.say("PullSecretTooLarge", error)
+            self._config.report("PullSecretTooLarge", error)
             if before is None:
                 return False
-            everything = before.everything
-        also = HELPER_SECRETS if self._take_over else ()
-        self._watched.watch_secrets({wanted.secret_name, *names, *also})
-        snapshot = DesiredState(
-            wanted=wanted,
-            everything=everything,
+            content = before.content
+        self._cluster.watch_secrets({spec.secret_name, *names, *(HELPER_SECRETS if self._helper.take_over else ())})
+        state = DesiredState(
+            spec=spec,
+            content=content,
             entries=tuple(entries),
-            retired=frozenset(names) - {wanted.secret_name},
+            retired=frozenset(names) - {spec.secret_name},
             replaced=before.replaced if before is not None else frozenset(),
             is_blocked=before is not None and before.is_blocked,
         )
-        self.snapshot = snapshot if before is not None else self._beside_the_helper(snapshot)
-        return self.snapshot != before
+        self.state = state if before is not None else self._helper.fit(state)
+        return self.state != before
 
-    def look_for_the_helper(self) -> None:
-        """Make the snapshot as it must be beside a helper, if there is one now."""
-        if self.snapshot is not None:
-            self.snapshot = self._beside_the_helper(self.snapshot)
-
-    def _beside_the_helper(self, snapshot: DesiredState) -> DesiredState:
-        try:
-            runs = helper_runs(self._api)
-        except ClusterError as error:
-            self._configured.say("HelperUnknown", error)
-            if self._was_looked_for:
-                return snapshot
-            # Who may not ask goes on, and is told; an answer that did not come is soon asked for again.
-            return replace(snapshot, is_blocked=error.status != 403)
-        self._was_looked_for = True
-        if runs:
-            what = "ours is added beside its entries" if self._take_over else "nothing is written"
-            self._reporter.event(
-                ObjectRef("Deployment", "kube-system", HELPER, api_version="apps/v1"),
-                "HelperRunning",
-                f"{HELPER} is at work in this cluster: {what} until it is gone. Uninstall it (ACK console: add-ons), "
-                "or scale it to 0; start ours with --take-over to replace its entries without a gap.",
-            )
-        replaced = frozenset(HELPER_SECRETS) if self._take_over and not runs else frozenset[str]()
-        return replace(snapshot, replaced=replaced, is_blocked=runs and not self._take_over)
+    def look_for_helper(self) -> None:
+        """Fit the state to a helper that runs now, or is gone now."""
+        if self.state is not None:
+            self.state = self._helper.fit(self.state)

@@ -1,4 +1,4 @@
-"""The `reporter.Reporter` of a running controller: figures, Events and log lines in one."""
+"""The reporter of a running controller: metrics, Events and log lines."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ LOG = logging.getLogger(__name__)
 
 
 class DefaultReporter(Metrics):
-    """Figures as `Metrics`; what is said as Events is logged too, for not everyone may read Events."""
+    """`Metrics`, and Events, which are logged too because not everyone may read Events."""
 
     def __init__(self) -> None:
         super().__init__()
         self._state = ""
         self._is_leader: bool | None = None
-        self._gate = EventFilter()
-        """For the log: what is said again and again is in there once in a while."""
+        self._filter = EventFilter()
+        """For the log, which has a repeated message once in a while."""
         self._lock = threading.Lock()
         self.events: EventRecorder | None = None
-        """Who sends Events; without it they are only logged."""
+        """Sends the Events; without it they are only logged."""
 
     def event(self, about: ObjectRef, reason: str, message: str, *, is_warning: bool = True) -> None:
         """Say *message* about an object."""
         with self._lock:
-            outcome, _times = self._gate.admit(Event(about, reason, message, is_warning), time.time())
-        where = f"{about.kind} {about.namespace + '/' if about.namespace else ''}{about.name}"
+            outcome, _times = self._filter.admit(Event(about, reason, message, is_warning), time.time())
+        subject = f"{about.kind} {about.namespace + '/' if about.namespace else ''}{about.name}"
         if outcome == "sent":
-            LOG.log(logging.WARNING if is_warning else logging.INFO, message, extra={"reason": reason, "about": where})
+            level = logging.WARNING if is_warning else logging.INFO
+            LOG.log(level, message, extra={"reason": reason, "about": subject})
         if self.events is not None and about.kind != "File":
             self.events.event(about, reason, message, is_warning=is_warning)
 

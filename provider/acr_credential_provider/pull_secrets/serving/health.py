@@ -1,7 +1,7 @@
 """Whether this replica works (/healthz) and whether it should be asked (/readyz).
 
-Neither looks at the cloud: to restart us, or to take the webhook away, would mend nothing
-there and break what still works from living tokens.
+Neither looks at the cloud: a restart, or a webhook that is not asked, would mend nothing there, and break what still
+works with valid tokens.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .http_server import Handler, Request
 
     Check = Callable[[], str]
-    """Says in a few words what is wrong, "" when nothing is."""
+    """Returns in a few words what is wrong, "" if nothing is."""
 
 
 class Heartbeat:
@@ -37,18 +37,18 @@ class Heartbeat:
             self._last = self._clock()
 
     def check(self) -> str:
-        """Say since when it does not, "" if it does."""
+        """Return for how long there was no beat, "" if that is allowed."""
         with self._lock:
             silent = self._clock() - self._last
         return f"no sign of life for {silent:.0f} s" if silent > self._allowed else ""
 
 
 def handler(checks: Mapping[str, Check]) -> Handler:
-    """Return what answers with all *checks* by name: 200 when none has anything to say, else 503."""
+    """Return the handler that runs all *checks* by name: 200 if all are well, else 503."""
 
     async def answer(_request: Request) -> Answer:
-        said = {name: check() for name, check in checks.items()}
-        lines = [f"[{'-' if wrong else '+'}] {name} {wrong or 'ok'}\n" for name, wrong in said.items()]
-        return Answer(503 if any(said.values()) else 200, "".join(lines).encode())
+        problems = {name: check() for name, check in checks.items()}
+        lines = [f"[{'-' if problem else '+'}] {name} {problem or 'ok'}\n" for name, problem in problems.items()]
+        return Answer(503 if any(problems.values()) else 200, "".join(lines).encode())
 
     return answer

@@ -1,10 +1,8 @@
-"""A small HTTP/1.1 server that strangers may talk to: the webhook's, and that of metrics and health.
+"""A small HTTP/1.1 server for untrusted clients: the webhook, metrics and health.
 
-One thread, whoever connects and however many: asyncio holds the connections, h11 (which the
-Kubernetes client brings) reads the bytes, the standard library does TLS. Every step has an
-end: the handshake, a request as a whole (not each read of it, so that dripping does not
-help), an answer, idleness. So do the connections, and the bytes that all of them together
-may keep us holding.
+One thread for all connections: asyncio, h11 (which the Kubernetes client brings) and the standard library's TLS.
+Every step has a deadline: handshake, whole request (so that a slow sender gains nothing), answer, idleness. The number
+of connections and the bytes of all requests together are limited too.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What clients may take from us: counts, bytes and seconds."""
+    """Limits on clients: counts, bytes and seconds."""
 
     connections: int = 256
     body: int = 4 << 20
@@ -47,7 +45,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked for."""
+    """An HTTP request."""
 
     method: str
     path: str
@@ -57,7 +55,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is answered."""
+    """An HTTP response."""
 
     status: int
     body: bytes = field(repr=False)
@@ -71,16 +69,16 @@ if TYPE_CHECKING:
 class _RefusedError(Exception):
     """A request that is not read to its end; the connection ends with the answer."""
 
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.answer = Answer(status, f"{why}\n".encode())
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.answer = Answer(status, f"{reason}\n".encode())
 
 
 class Server:
-    """Answers at *address*:*port* (0: any) with one of *handlers* by path; all of it happens in its `Loop`.
+    """Answers at *address*:*port* (0: any) with one of *handlers* by path, in its `Loop`.
 
-    With *tls* every connection asks it for the context in force, so that a new certificate
-    counts from the next connection on; while it has none, connections are dropped.
+    *tls* returns the context for each new connection, so that a new certificate counts from the next one on; while
+    there is none, connections are dropped.
     """
 
     def __init__(
@@ -93,7 +91,7 @@ class Server:
         limits: Limits | None = None,
     ) -> None:
         self._handlers = handlers
-        self._where = (address, port)
+        self._address = (address, port)
         self._tls = tls
         self._limits = limits or Limits()
         self._idle: dict[asyncio.Task[None], None] = {}
@@ -103,12 +101,12 @@ class Server:
 
     async def start(self) -> int:
         """Listen; return the port."""
-        self._server = await asyncio.start_server(self._meet, *self._where, limit=_CHUNK, backlog=512)
+        self._server = await asyncio.start_server(self._handle_connection, *self._address, limit=_CHUNK, backlog=512)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
     async def stop(self, grace: float = 5.0) -> None:
-        """Take no more connections, close idle ones, and give those at work *grace* seconds."""
+        """Accept no more connections, close idle ones, and give busy ones *grace* seconds."""
         if self._server is None:
             return
         self._server.close()
@@ -124,27 +122,27 @@ class Server:
 
     @property
     def connections(self) -> int:
-        """How many there are."""
+        """The number of connections."""
         return len(self._tasks)
 
-    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         if task is None:  # pragma: no cover - asyncio starts us as a task
             return
         self._tasks.add(task)
         try:
             if self._make_room():
-                await self._secure(writer)
-                await self._converse(task, reader, writer)
+                await self._start_tls(writer)
+                await self._serve_requests(task, reader, writer)
         except (OSError, TimeoutError, EOFError, h11.RemoteProtocolError, asyncio.CancelledError):
             # Includes ssl.SSLError. A client that goes, drips, or speaks no HTTP: its own business, at any rate.
             pass
         finally:
             self._idle.pop(task, None)
-            await self._part(writer)
+            await self._close(writer)
             self._tasks.discard(task)
 
-    async def _part(self, writer: asyncio.StreamWriter) -> None:
+    async def _close(self, writer: asyncio.StreamWriter) -> None:
         """Close a connection politely, if the client lets us."""
         writer.close()
         try:
@@ -157,7 +155,7 @@ class Server:
             writer.transport.abort()
 
     def _make_room(self) -> bool:
-        """Say whether one more connection may stay; who has been idle longest goes for it."""
+        """True if one more connection may stay; the longest idle one is closed for it."""
         if len(self._tasks) <= self._limits.connections:
             return True
         idle = next(iter(self._idle), None)
@@ -166,7 +164,7 @@ class Server:
             idle.cancel()
         return idle is not None
 
-    async def _secure(self, writer: asyncio.StreamWriter) -> None:
+    async def _start_tls(self, writer: asyncio.StreamWriter) -> None:
         if self._tls is None:
             return
         context = self._tls()
@@ -174,7 +172,7 @@ class Server:
             raise EOFError
         await writer.start_tls(context, ssl_handshake_timeout=self._limits.handshake)
 
-    async def _converse(
+    async def _serve_requests(
         self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         talk = h11.Connection(h11.SERVER)
@@ -211,9 +209,9 @@ class Server:
                     parts.append(bytes(event.data))
                 if not isinstance(event, h11.EndOfMessage):
                     raise EOFError  # noqa: TRY004 - the client is gone
-            where = urlsplit(head.target.decode("ascii"))
-            query = dict(parse_qsl(where.query))
-            return await self._answer(Request(head.method.decode("ascii"), where.path, query, b"".join(parts)))
+            target = urlsplit(head.target.decode("ascii"))
+            query = dict(parse_qsl(target.query))
+            return await self._answer(Request(head.method.decode("ascii"), target.path, query, b"".join(parts)))
         finally:
             self._held -= length
 
@@ -241,7 +239,7 @@ class Server:
             return Answer(500, b"failed; the log says why\n")
 
     async def _write(self, talk: h11.Connection, writer: asyncio.StreamWriter, answer: Answer) -> bool:
-        """Send *answer*; say whether the connection ends with it."""
+        """Send *answer*; True if the connection ends with it."""
         ends = talk.their_state is not h11.DONE  # what was not read cannot be skipped
         headers = [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body)))]
         if ends:
@@ -255,7 +253,7 @@ class Server:
 
 
 async def _next(talk: h11.Connection, reader: asyncio.StreamReader) -> object:
-    """Return the next event that is more than a wish for bytes."""
+    """Return the next event other than NEED_DATA."""
     while (event := talk.next_event()) is h11.NEED_DATA:
         talk.receive_data(await reader.read(_CHUNK))
     return event
@@ -275,11 +273,11 @@ class Loop:
 
     @property
     def is_alive(self) -> bool:
-        """Say whether the thread still runs."""
+        """True if the thread still runs."""
         return self._thread.is_alive()
 
     def run(self, work: Coroutine[None, None, _Result]) -> _Result:
-        """Do *work* in the loop and return what came of it; called from any other thread."""
+        """Run *work* in the loop and return its result; called from any other thread."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""The controller's log: one JSON object a line on stderr, which every collector of container logs reads as it is.
+"""The controller's log: one JSON object a line on stderr.
 
-Texts are ours: problems and remedies of our own errors, names of objects, counts. Of a
-foreign exception the type's name and where it was raised in our code, never its text.
+Texts are ours: problems and remedies of our own errors, names of objects, counts. Of a foreign exception only the
+type's name and the lines of our code that it passed, never its text.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class JsonLines(logging.Formatter):
         }
         line.update({key: value for key, value in vars(record).items() if key not in _OWN})
         if record.exc_info and record.exc_info[1] is not None:
-            line.update(_told(record.exc_info[1]))
+            line.update(_describe(record.exc_info[1]))
         return json.dumps(line, ensure_ascii=False, default=lambda value: type(value).__name__)
 
 
@@ -44,13 +44,13 @@ def _message(record: logging.LogRecord) -> str:
     return f"{record.name} warned in {record.funcName}, line {record.lineno}"
 
 
-def _told(error: BaseException) -> dict[str, Any]:
+def _describe(error: BaseException) -> dict[str, Any]:
     if isinstance(error, CredentialProviderError):
         return {"error": type(error).__name__, "problem": error.problem, "remedy": error.remedy}
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if f"/{PACKAGE}/" in frame.filename.replace("\\", "/")]
-    where = [f"{frame.filename.rpartition(PACKAGE)[2].lstrip('/')}:{frame.lineno}" for frame in ours]
-    return {"error": type(error).__name__, "at": where}
+    lines = [f"{frame.filename.rpartition(PACKAGE)[2].lstrip('/')}:{frame.lineno}" for frame in ours]
+    return {"error": type(error).__name__, "at": lines}
 
 
 def start(level: str = "info", *, stream: IO[str] | None = None) -> logging.Handler:

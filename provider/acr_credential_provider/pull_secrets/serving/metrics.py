@@ -7,38 +7,32 @@ become ten thousand series.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, exposition
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
+from acr_credential_provider.pull_secrets.model.reporter import Reporter
 from acr_credential_provider.version import VERSION
 
 from .http_server import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from prometheus_client.metrics_core import Metric
+    from collections.abc import Sequence
 
     from acr_credential_provider.pull_secrets.model.reporter import TokenState
 
     from .http_server import Request
 
 PREFIX = "acr_pull_secrets"
-CONFIGURATIONS = ("loaded", "partly", "kept", "absent")
+CONFIGURATIONS = ("loaded", "partial", "last_good", "absent")
 _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-class Metrics:
-    """All figures, and what counts them; the contract is `reporter.Reporter`, and more for the webhook and Events."""
+class Metrics(Reporter):
+    """All figures, and what counts them."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self._tokens = _Tokens(clock)
-        registry.register(self._tokens)
         ProcessCollector(registry=registry)
 
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -51,21 +45,28 @@ class Metrics:
             return Histogram(f"{PREFIX}_{name}", text, labels, registry=registry, buckets=_BUCKETS)
 
         Info(f"{PREFIX}_build", "Which version this is.", registry=registry).info({"version": VERSION})
+        self._issued = gauge("token_issued_timestamp_seconds", "When the entry's token was got.", "entry")
+        self._expiry = gauge("token_expiry_timestamp_seconds", "When it expires; 0: there is none.", "entry")
+        self._entries: frozenset[str] = frozenset()
         self._renewals = counter("token_renewals", "Tokens fetched from ACR.", "entry")
         self._failures = counter("token_renewal_failures", "Tokens that could not be fetched.", "entry", "reason")
         self._configuration = gauge("configuration", "1 for the state of the configuration.", "state")
         self._problems = gauge("configuration_problems", "What is wrong with the configuration.")
         self._writes = counter("writes", "Objects written, by outcome.", "kind", "verb", "outcome")
         self._calls = histogram("api_call_duration_seconds", "Calls of the API server.", "verb", "resource", "code")
-        self._watch_ends = counter("watch_ends", "Watches that ended, by the reason why.", "resource", "reason")
+        self._watch_restarts = counter(
+            "watch_restarts", "Watches that ended and began anew, by reason.", "resource", "reason"
+        )
         self._managed = gauge("managed_objects", "Objects that carry what is ours.", "kind")
-        self._queue = gauge("queue_depth", "Namespaces that wait for work.")
-        self._leader = gauge("leader", "1 in the replica that writes.")
+        self._queue = gauge("workqueue_depth", "Namespaces that wait for work.")
+        self._leader = gauge("leader_election_master_status", "1 in the replica that writes.")
         self._events = counter("events", "Events, by what became of them.", "outcome")
         self._admissions = counter("admissions", "ServiceAccounts that the webhook was asked about.", "outcome")
         self._admission = histogram("admission_duration_seconds", "How long the webhook took to answer.")
         self._configured = gauge("webhook_configured", "1 while the API server is told to ask the webhook.")
-        self._expiry = gauge("serving_certificate_expiry_timestamp_seconds", "When it expires.", "certificate")
+        self._certificate_expiry = gauge(
+            "serving_certificate_expiry_timestamp_seconds", "When it expires.", "certificate"
+        )
 
     async def answer(self, _request: Request) -> Answer:
         """Answer a scrape, in the text format that every scraper reads."""
@@ -78,10 +79,17 @@ class Metrics:
         self._problems.set(problems)
 
     def tokens(self, states: Sequence[TokenState]) -> None:
-        """Tell how the token of each entry stands."""
-        self._tokens.states = tuple(states)
-        for state in states:  # a counter that is not there yet cannot be alerted on
-            self._renewals.labels(state.entry)
+        """Set the times of each entry's token; entries that are not among *states* any more go."""
+        for state in states:
+            self._renewals.labels(state.entry)  # a counter that is not there yet cannot be alerted on
+            self._expiry.labels(state.entry).set(state.expires_at)
+            if state.expires_at:
+                self._issued.labels(state.entry).set(state.issued_at)
+        entries = frozenset(state.entry for state in states)
+        for entry in self._entries - entries:
+            self._expiry.remove(entry)
+            self._issued.remove(entry)
+        self._entries = entries
 
     def renewed(self, entry: str) -> None:
         """Count a token that was fetched."""
@@ -99,9 +107,9 @@ class Metrics:
         """Count a call of the API server."""
         self._calls.labels(verb, resource, code).observe(seconds)
 
-    def watch_ended(self, resource: str, why: str) -> None:
+    def watch_ended(self, resource: str, reason: str) -> None:
         """Count the end of a watch."""
-        self._watch_ends.labels(resource, why).inc()
+        self._watch_restarts.labels(resource, reason).inc()
 
     def managed(self, *, secrets: int, service_accounts: int) -> None:
         """Tell how many objects carry what is ours."""
@@ -121,7 +129,7 @@ class Metrics:
         self._events.labels(outcome).inc()
 
     def admitted(self, outcome: str, seconds: float) -> None:
-        """Count an admission: ``given``, ``had`` (it before), ``left`` (not meant), ``late`` or ``refused``."""
+        """Count an admission: ``patched``, ``unchanged``, ``skipped``, ``secret_pending`` or ``refused``."""
         self._admissions.labels(outcome).inc()
         self._admission.observe(seconds)
 
@@ -131,26 +139,5 @@ class Metrics:
 
     def certificate(self, *, leaf: float, authority: float) -> None:
         """Tell when the serving certificate and its authority expire, in seconds since the epoch."""
-        self._expiry.labels("serving").set(leaf)
-        self._expiry.labels("authority").set(authority)
-
-
-class _Tokens(Collector):
-    """How old tokens are and how long they have left, as of the scrape."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self.states: tuple[TokenState, ...] = ()
-
-    def collect(self) -> Iterator[Metric]:
-        now = self._clock()
-        age = GaugeMetricFamily(f"{PREFIX}_token_age_seconds", "Since a token was got.", labels=["entry"])
-        left = GaugeMetricFamily(
-            f"{PREFIX}_token_life_left_seconds", "Until a token expires; 0 where there is none.", labels=["entry"]
-        )
-        for state in self.states:
-            if state.dead_at:
-                age.add_metric([state.entry], now - state.got_at)
-            left.add_metric([state.entry], max(0.0, state.dead_at - now))
-        yield age
-        yield left
+        self._certificate_expiry.labels("serving").set(leaf)
+        self._certificate_expiry.labels("authority").set(authority)

@@ -1,19 +1,20 @@
-"""What replicas share, in one Secret of the controller's own namespace: the living tokens, and what they came from.
+"""The state Secret in the controller's own namespace: tokens, the active configuration, names of Secrets.
 
-A new leader starts with it, so that a restart costs no call and no pull, even while the cloud is away or somebody
-wrote garbage into the configuration.
+A new leader starts with it, so that a restart costs no call and no pull, even while the cloud is away or the
+ConfigMap holds garbage.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.model.names import LABELS, TOKENS_NAME, is_name
 from acr_credential_provider.pull_secrets.model.owner_reference import is_owned
+from acr_credential_provider.pull_secrets.model.resources import SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,9 +45,9 @@ class ReplicaState:
         """Read a Secret's *data*; what is not ours or damaged counts as absent."""
         try:
             texts = {key: base64.b64decode(value).decode() for key, value in (data or {}).items()}
-            found = json.loads(texts.get(_NAMES) or "[]")
-            listed = found if isinstance(found, list) else []
-            names = [each for each in listed if isinstance(each, str) and is_name(each)]
+            listed = json.loads(texts.get(_NAMES) or "[]")
+            names = listed if isinstance(listed, list) else []
+            names = [name for name in names if isinstance(name, str) and is_name(name)]
             return cls(texts.get(_TOKENS, ""), texts.get(_CONFIGURATION, ""), tuple(names))
         except (ValueError, TypeError):
             return cls()
@@ -66,7 +67,7 @@ class StateSecret:
     def __init__(self, api: KubeClient, namespace: str, owner: Owner) -> None:
         self._api = api
         self._owner = owner
-        self._collection = f"/api/v1/namespaces/{namespace}/secrets"
+        self._collection, self._path = SECRETS.path(namespace), SECRETS.path(namespace, TOKENS_NAME)
         self._kept: tuple[ReplicaState, dict[str, Any]] | None = None
 
     def names(self) -> tuple[str, ...]:
@@ -75,15 +76,15 @@ class StateSecret:
 
     def read(self) -> ReplicaState:
         """Return what is there now; raise `ClusterError`."""
-        found = self._api.get(f"{self._collection}/{TOKENS_NAME}")
-        shared = ReplicaState.decode(found.get("data")) if found else ReplicaState()
-        self._kept = (shared, found["metadata"]) if found else None
-        return shared
+        secret = self._api.get(self._path)
+        state = ReplicaState.decode(secret.get("data")) if secret else ReplicaState()
+        self._kept = (state, secret["metadata"]) if secret else None
+        return state
 
-    def write(self, shared: ReplicaState) -> None:
-        """Make it *shared*, unless it is already; raise `ClusterError`, after a conflict with `read` done anew."""
+    def write(self, state: ReplicaState) -> None:
+        """Make it *state*, unless it is already; raise `ClusterError`, after a conflict with `read` done anew."""
         owner = self._owner.reference()
-        if self._kept is not None and self._kept[0] == shared and is_owned(self._kept[1], owner):
+        if self._kept is not None and self._kept[0] == state and is_owned(self._kept[1], owner):
             return
         owners = {} if owner is None else {"ownerReferences": [owner.document()]}
         body: dict[str, Any] = {
@@ -91,14 +92,14 @@ class StateSecret:
             "kind": "Secret",
             "metadata": {"name": TOKENS_NAME, "labels": {_MANAGED: LABELS[_MANAGED]}, **owners},
             "type": "Opaque",
-            "data": shared.encode(),
+            "data": state.encode(),
         }
         try:
             if self._kept is None:
                 made = self._api.create(self._collection, body)
             else:
                 present = {**body, "metadata": {**self._kept[1], **owners}}
-                made = self._api.replace(f"{self._collection}/{TOKENS_NAME}", present)
+                made = self._api.replace(self._path, present)
         except ClusterError as error:
             if not error.is_conflict:
                 raise
@@ -106,4 +107,4 @@ class StateSecret:
             if self._kept is not None:
                 raise
             made = self._api.create(self._collection, body)  # it was deleted meanwhile
-        self._kept = replace(shared), made["metadata"]
+        self._kept = state, made["metadata"]

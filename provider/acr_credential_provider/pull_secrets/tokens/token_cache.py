@@ -1,7 +1,7 @@
-"""The living tokens: one for each entry of the settings, fetched once, shared by all namespaces and replicas.
+"""The controller's tokens: one for each registry entry, fetched once, shared by all namespaces and replicas.
 
-An entry whose renewal fails keeps its token until that is dead, and no other entry notices. Where another identity
-is to ask for the same instance, the old token is due at once and serves until the new one is here.
+An entry whose renewal fails keeps its token until that expires, and no other entry notices. If another identity is to
+ask for the same instance, the old token is due at once and serves until the new one is here.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import hashlib
 import json
 import random
 import threading
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from acr_credential_provider.model.authorization_token import AuthorizationToken
 from acr_credential_provider.model.display_name import display_name
@@ -22,7 +24,7 @@ from acr_credential_provider.pull_secrets.model.registry_names import entry_of
 from acr_credential_provider.pull_secrets.model.reporter import TokenState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from acr_credential_provider.model.authorization_token import AuthorizationGrant
     from acr_credential_provider.settings import Identity, ProviderSettings, Registry
@@ -33,34 +35,52 @@ FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
 COALESCE_WINDOW = 300.0
 """Seconds by which tokens are renewed sooner when another one is: each new content is a write in every namespace."""
 FORMAT = 1
+HOUR = 3600.0
+NEVER = 1e12
+"""A time that no clock reaches, which JSON has as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What the cloud gave for one entry: a login, and where it is good if the settings do not say so."""
+    """A new token of one entry, and the *hosts* that ACR lists if the settings name none."""
 
     grant: AuthorizationGrant
     region: str
     hosts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One entry's token. *who* is another text for each that may ask; it holds no secret."""
+class Token(
+    msgspec.Struct,
+    frozen=True,
+    rename={"principal": "who", "issued_at": "got_at", "refresh_at": "due_at", "expires_at": "dead_at"},
+):
+    """One entry's token, as the state Secret has it. *principal* is a digest of the settings that decide who asks."""
 
     entry: str
-    who: str
+    principal: str
     username: str
-    password: str = field(repr=False)
-    got_at: float
-    due_at: float
-    dead_at: float
+    password: str
+    issued_at: float
+    refresh_at: float
+    expires_at: float
     region: str
     hosts: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        """Return it without its password."""
+        return f"Token({self.entry!r}, expires_at={self.expires_at!r})"
+
+
+class _Shared(msgspec.Struct):
+    """What `TokenCache.encode` writes. A version without *remembers_from* remembered all."""
+
+    format: int
+    tokens: list[Token]
+    remembers_from: float = 0.0
+
 
 class TokenCache:
-    """The tokens that live, for any thread to ask. *clock* is local time, *draw* spreads what would come together."""
+    """Safe for use by many threads. *clock* is local time, *draw* spreads what would come together."""
 
     def __init__(self, *, clock: Callable[[], float], draw: Callable[[], float] = random.random) -> None:
         self._clock = clock
@@ -69,48 +89,59 @@ class TokenCache:
         self._tokens: dict[str, Token] = {}
         self._failures: dict[str, tuple[int, float]] = {}
         self._logins: dict[tuple[str, str], BasicAuth] = {}
-        self._who: dict[str, str] = {}
+        self._principals: dict[str, str] = {}
+        self._remembers_from = clock()
+        """From when on all tokens that were granted are known here; older ones may be in namespaces' Secrets."""
+
+    def helper_runs(self, is_running: bool) -> None:
+        """Note whether another controller writes Secrets that are to be taken over: its tokens are unknown here."""
+        self._remembers_from = NEVER if is_running else min(self._remembers_from, self._clock())
 
     def set_expected(self, settings: ProviderSettings, keys: Mapping[str, str]) -> None:
-        """Take note of who is to ask for each entry; *keys* are contents of key files that stand in the settings."""
-        told = hashlib.sha256(json.dumps(dict(keys), sort_keys=True).encode()).hexdigest() if keys else ""
+        """Note who is to ask for each entry; *keys* are the contents of key files in an acr-configuration."""
+        digest = hashlib.sha256(json.dumps(dict(keys), sort_keys=True).encode()).hexdigest() if keys else ""
         with self._lock:
-            who = {}
+            principals = {}
             for registry in settings.registries:
                 fields = repr((registry.identity, registry.assume_role, registry.token_duration, registry.acr_endpoint))
-                mine = told if registry.identity.key_files else ""
-                who[entry_of(registry)] = hashlib.sha256((fields + mine).encode()).hexdigest()[:16]
-            changed = {entry for entry in who if self._who.get(entry) not in (None, who[entry])}
-            self._failures = {e: each for e, each in self._failures.items() if e in who and e not in changed}
-            self._who = who
+                key = digest if registry.identity.key_files else ""
+                principals[entry_of(registry)] = hashlib.sha256((fields + key).encode()).hexdigest()[:16]
+            self._failures = {
+                entry: failure
+                for entry, failure in self._failures.items()
+                if entry in principals and self._principals.get(entry) in (None, principals[entry])
+            }
+            self._principals = principals
 
     def due(self, settings: ProviderSettings) -> list[Registry]:
-        """Return the entries that should be fetched now: those that are due, and then those that soon will be."""
+        """Return the entries to fetch now: if one is due, those that soon will be come along."""
         now = self._clock()
         with self._lock:
-            asked = _asked(settings)
-            if all(self._next(entry_of(each)) > now for each in asked):
+            registries = _of_acr(settings)
+            if all(self._next(entry_of(registry)) > now for registry in registries):
                 return []
-            return [each for each in asked if self._next(entry_of(each), together=True) <= now]
+            return [registry for registry in registries if self._next(entry_of(registry), together=True) <= now]
 
     def next_due(self, settings: ProviderSettings) -> float:
-        """Return the time of the next fetch, or of the next death of a token."""
+        """Return the time of the next fetch, or of the next expiry of a token."""
         with self._lock:
-            times = [self._next(entry_of(each)) for each in _asked(settings)]
             now = self._clock()
-            return min([*times, *(each.dead_at for each in self._tokens.values() if each.dead_at > now), now + 3600.0])
+            due = [self._next(entry_of(registry)) for registry in _of_acr(settings)]
+            expiries = [token.expires_at for token in self._tokens.values() if token.expires_at > now]
+            return min([*due, *expiries, now + HOUR])
 
     def _next(self, entry: str, *, together: bool = False) -> float:
         token = self._tokens.get(entry)
-        # Got in the future: the clock was set back, and what it says of this token is worth nothing.
-        is_believed = token is not None and token.got_at <= self._clock() + 60.0 and token.who == self._who.get(entry)
-        due = token.due_at if token is not None and is_believed else float("-inf")
+        due = float("-inf")
+        # Issued in the future: the clock was set back, and its word on this token is worth nothing.
+        if token and token.issued_at <= self._clock() + 60.0 and token.principal == self._principals.get(entry):
+            due = token.refresh_at
         if token is not None and together:
-            due -= min(COALESCE_WINDOW, (token.dead_at - token.got_at) / 10)
+            due -= min(COALESCE_WINDOW, (token.expires_at - token.issued_at) / 10)
         return max(due, self._failures.get(entry, (0, float("-inf")))[1])
 
     def keep(self, registry: Registry, fetched: Fetched) -> None:
-        """Take in what the cloud gave; raise `RegistryRefusedError` for a token that is none."""
+        """Take in a new token; raise `RegistryRefusedError` if it is not valid."""
         now = self._clock()
         token = AuthorizationToken.from_grant(
             fetched.grant, now=now, refresh_before=registry.refresh_before, jitter=self._draw()
@@ -120,18 +151,18 @@ class TokenCache:
             self._failures.pop(entry, None)
             self._tokens[entry] = Token(
                 entry=entry,
-                who=self._who.get(entry, ""),
+                principal=self._principals.get(entry, ""),
                 username=token.username,
                 password=token.password,
-                got_at=now,
-                due_at=token.refresh_at,
-                dead_at=token.expires_at,
+                issued_at=now,
+                refresh_at=token.refresh_at,
+                expires_at=token.expires_at,
                 region=fetched.region,
                 hosts=fetched.hosts,
             )
 
     def fail(self, registry: Registry, error: CredentialProviderError) -> None:
-        """Take note that *registry* failed; it is tried again after a pause."""
+        """Note that *registry* failed; it is tried again after a pause."""
         entry = entry_of(registry)
         with self._lock:
             count = self._failures.get(entry, (0, 0.0))[0] + 1
@@ -141,7 +172,7 @@ class TokenCache:
             self._failures[entry] = count, self._clock() + pause
 
     def hosts_of(self, registry: Registry) -> tuple[str, ...]:
-        """Return the hosts that ACR listed when the kept token was fetched."""
+        """Return the hosts that ACR listed when the present token was fetched."""
         with self._lock:
             token = self._tokens.get(entry_of(registry))
             return token.hosts if token is not None else ()
@@ -153,10 +184,10 @@ class TokenCache:
         read: Callable[[str, str], BasicAuth],
         on_failure: Callable[[Registry, CredentialProviderError], None],
     ) -> list[EntryLogins]:
-        """Return what lives now, entry by entry in the order of the settings; one without a living login is there too.
+        """Return the valid logins of each entry, in the order of the settings.
 
-        *read* reads a ``basicAuth`` entry's two files. *on_failure* gets the error of one that can't be read, and the
-        login read last stays.
+        *read* reads the two files of a ``basicAuth`` entry. If it fails, *on_failure* is told, and what was read last
+        is used.
         """
         return [
             self._of_files(registry, registry.identity, read, on_failure)
@@ -179,57 +210,61 @@ class TokenCache:
             on_failure(registry, error)
         login = self._logins.get(files)
         region = registry.region or ""
-        where = places(registry, region=region, listed=())
+        hosts = tuple(places(registry, region=region, listed=()))
         if login is None:
-            return EntryLogins(registry.instance_id, region, (), is_known=False, may_fill=tuple(where), is_endless=True)
-        return EntryLogins(
-            registry.instance_id, region, tuple((each, login.username, login.password) for each in where)
-        )
+            return EntryLogins(registry.instance_id, region, (), unknown_at=hosts)
+        logins = tuple((host, login.username, login.password) for host in hosts)
+        return EntryLogins(registry.instance_id, region, logins)
 
     def _of_token(self, registry: Registry) -> EntryLogins:
+        now = self._clock()
         with self._lock:
             token = self._tokens.get(entry_of(registry))
         region = registry.region or ""
         if token is None:
-            # The hosts of an instance that names none are told with its token, as is a region that nobody wrote.
-            is_told = registry.domains or (region and not registry.instance_id)
-            may_fill = tuple(places(registry, region=region, listed=())) if is_told else None
-            return EntryLogins(registry.instance_id, region, (), is_known=False, may_fill=may_fill)
-        if self._clock() >= token.dead_at:
+            is_unknown = now < self._remembers_from + _longest_life(registry)
+            return EntryLogins(registry.instance_id, region, (), unknown_at=None if is_unknown else ())
+        if now >= token.expires_at:
             return EntryLogins(registry.instance_id, region, ())
-        where = places(registry, region=token.region, listed=token.hosts)
-        logins = tuple((each, token.username, token.password) for each in where)
-        return EntryLogins(registry.instance_id, region or token.region, logins, ends_at=token.dead_at)
+        hosts = places(registry, region=token.region, listed=token.hosts)
+        logins = tuple((host, token.username, token.password) for host in hosts)
+        return EntryLogins(registry.instance_id, region or token.region, logins)
 
     def states(self, settings: ProviderSettings) -> list[TokenState]:
-        """Return how each entry stands; a login of one's own has no times."""
+        """Return the times of each entry's token; a ``basicAuth`` entry has none."""
         with self._lock:
-            tokens = [(display_name(each), self._tokens.get(entry_of(each))) for each in _asked(settings)]
+            tokens = [(display_name(registry), self._tokens.get(entry_of(registry))) for registry in _of_acr(settings)]
         return [
-            TokenState(name, token.got_at, token.due_at, token.dead_at) if token else TokenState(name, 0.0, 0.0, 0.0)
+            TokenState(name, token.issued_at, token.expires_at) if token else TokenState(name, 0.0, 0.0)
             for name, token in tokens
         ]
 
     def encode(self) -> str:
         """Return the tokens as JSON, for the Secret that all replicas watch.
 
-        The dead are among them: who knows that a token died takes it out of the namespaces' Secrets.
+        Expired ones are among them: a replica that knows that a token expired takes it out of the namespaces' Secrets.
         """
         with self._lock:
-            kept = [each for _, each in sorted(self._tokens.items())]
-        rows = [{name: getattr(each, name) for name in Token.__slots__} for each in kept]
-        return json.dumps({"format": FORMAT, "tokens": rows}, separators=(",", ":"))
+            tokens = [token for _, token in sorted(self._tokens.items())]
+        return msgspec.json.encode(_Shared(FORMAT, tokens, self._remembers_from)).decode()
 
     def merge(self, text: str) -> bool:
-        """Take in what another replica wrote, where it is newer; say whether anything was. Other formats are not."""
-        news = False
-        for token in _decoded(text):
-            with self._lock:
-                kept = self._tokens.get(token.entry)
-                if kept is None or kept.got_at < token.got_at:
-                    self._tokens[token.entry] = token
-                    news = True
-        return news
+        """Take in what another replica wrote, where it is newer; True if anything was. Other formats are ignored."""
+        try:
+            shared = msgspec.json.decode(text, type=_Shared)
+        except msgspec.MsgspecError:
+            return False
+        if shared.format != FORMAT:
+            return False
+        with self._lock:
+            self._remembers_from = shared.remembers_from
+            news = {
+                token.entry: token
+                for token in shared.tokens
+                if token.entry not in self._tokens or self._tokens[token.entry].issued_at < token.issued_at
+            }
+            self._tokens |= news
+        return bool(news)
 
     def forget(self, entries: Iterable[str]) -> None:
         """Drop the tokens of all but these *entries*."""
@@ -238,33 +273,16 @@ class TokenCache:
             self._tokens = {entry: token for entry, token in self._tokens.items() if entry in wanted}
 
 
-def _asked(settings: ProviderSettings) -> list[Registry]:
-    """Return the entries that the cloud is asked for, each once."""
-    asked: dict[str, Registry] = {}
+def _of_acr(settings: ProviderSettings) -> list[Registry]:
+    """Return the entries for which ACR is asked, each once."""
+    registries: dict[str, Registry] = {}
     for registry in settings.registries:
         if registry.identity.traits.asks_cloud:
-            asked.setdefault(entry_of(registry), registry)
-    return list(asked.values())
+            registries.setdefault(entry_of(registry), registry)
+    return list(registries.values())
 
 
-def _decoded(text: str) -> Sequence[Token]:
-    try:
-        document: Any = json.loads(text)
-        if document["format"] != FORMAT:
-            return ()
-        return [
-            Token(
-                entry=str(row["entry"]),
-                who=str(row["who"]),
-                username=str(row["username"]),
-                password=str(row["password"]),
-                got_at=float(row["got_at"]),
-                due_at=float(row["due_at"]),
-                dead_at=float(row["dead_at"]),
-                region=str(row["region"]),
-                hosts=tuple(str(host) for host in row["hosts"]),
-            )
-            for row in document["tokens"]
-        ]
-    except (ValueError, KeyError, TypeError):
-        return ()
+def _longest_life(registry: Registry) -> float:
+    """Return the seconds for which a token of *registry* may live: an hour, unless its settings ask for more."""
+    session = registry.assume_role[-1] if registry.assume_role else registry.identity
+    return max(registry.token_duration or 0, getattr(session, "session_duration", None) or 0, HOUR)

@@ -79,6 +79,11 @@ class TokenFetcher:
             hosts = known
         return Fetched(grant, region, hosts)
 
+    @staticmethod
+    def read_login(username_file: str, password_file: str) -> BasicAuth:
+        """Return the user name and password in two files of a mounted Secret, which may be readable for a group."""
+        return read_basic_auth(username_file, password_file, forbidden=NOT_WRITTEN_BY_OTHERS)
+
     def _cloud(self, settings: ProviderSettings) -> TokenService:
         cache, deadline = CacheFolder(self._folder), Deadline(self._seconds)
         state = LocalState(
@@ -86,8 +91,3 @@ class TokenFetcher:
         )
         access = CloudAccess(Deadlines(deadline, deadline), transport=self._transport)
         return TokenService(settings, None, state, access)
-
-
-def read_login_files(username_file: str, password_file: str) -> BasicAuth:
-    """Return what two files of a mounted Secret hold; a pod's volume may have to be readable for a group."""
-    return read_basic_auth(username_file, password_file, forbidden=NOT_WRITTEN_BY_OTHERS)

@@ -1,4 +1,4 @@
-"""Fetches what is due, several entries at once, without letting anybody wait for long."""
+"""Fetches the tokens that are due, several entries at once, and waits for none of them for long."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from acr_credential_provider.model.errors import CloudUnreachableError, Credenti
 from acr_credential_provider.pull_secrets.model.registry_names import entry_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from acr_credential_provider.pull_secrets.model.reporter import Reporter
+    from acr_credential_provider.pull_secrets.config.manager import ConfigManager
     from acr_credential_provider.settings import ProviderSettings, Registry
+    from acr_credential_provider.sources.basic_auth import BasicAuth
 
     from .token_cache import Fetched, TokenCache
 
@@ -27,43 +26,40 @@ TOGETHER = 8
 """Entries for which the cloud is asked at the same time."""
 
 
-class Fetch(Protocol):
-    """The way to the cloud."""
+class LoginSource(Protocol):
+    """Where logins come from: ACR, and files for entries that bring their own. Both raise `CredentialProviderError`."""
 
     def fetch(self, settings: ProviderSettings, registry: Registry, *, known: tuple[str, ...]) -> Fetched:
-        """Return a new login of *registry*; raise `CredentialProviderError`."""
+        """Return a new token for *registry*; *known* are the hosts that ACR listed last time."""
+
+    def read_login(self, username_file: str, password_file: str) -> BasicAuth:
+        """Return the user name and password in two files."""
 
 
 class TokenRenewer:
-    """Keeps *tokens* alive by *fetch*. *say* is told of failures, *on_news* called when a fetch ended."""
+    """Keeps the tokens of the settings valid. *wake* is set when a fetch ended."""
 
     def __init__(
-        self,
-        tokens: TokenCache,
-        fetch: Fetch,
-        *,
-        reporter: Reporter,
-        say: Callable[[str, CredentialProviderError, str], None],
-        on_change: Callable[[], None],
+        self, tokens: TokenCache, source: LoginSource, config: ConfigManager, *, wake: threading.Event
     ) -> None:
         self._tokens = tokens
-        self._fetch = fetch
-        self._reporter = reporter
-        self._say = say
-        self._on_news = on_change
+        self._source = source
+        self._config = config
+        self._reporter = config.reporter
+        self._wake = wake
         self._in_flight: set[str] = set()
         self._ended = threading.Condition()
 
     def renew(self, settings: ProviderSettings) -> None:
-        """Ask the cloud for what is due, and wait for it a little; what comes later is news."""
+        """Fetch what is due, and wait a little; a token that comes later wakes the next round."""
         until = time.monotonic() + PATIENCE
         waiting = self._tokens.due(settings)
         while waiting and time.monotonic() < until:
             with self._ended:
-                waiting = [each for each in waiting if entry_of(each) not in self._in_flight]
+                waiting = [registry for registry in waiting if entry_of(registry) not in self._in_flight]
                 free = TOGETHER - len(self._in_flight)
                 now, waiting = waiting[:free], waiting[free:]
-                self._in_flight.update(entry_of(each) for each in now)
+                self._in_flight.update(entry_of(registry) for registry in now)
             for registry in now:
                 work = (settings, registry, self._tokens.hosts_of(registry))
                 threading.Thread(target=self._fetch_one, args=work, name="token", daemon=True).start()
@@ -76,7 +72,7 @@ class TokenRenewer:
 
     def _fetch_one(self, settings: ProviderSettings, registry: Registry, known: tuple[str, ...]) -> None:
         try:
-            self._tokens.keep(registry, self._fetch.fetch(settings, registry, known=known))
+            self._tokens.keep(registry, self._source.fetch(settings, registry, known=known))
             self._reporter.renewed(display_name(registry))
         except CredentialProviderError as error:
             self._failed(registry, error)
@@ -88,9 +84,9 @@ class TokenRenewer:
             with self._ended:
                 self._in_flight.discard(entry_of(registry))
                 self._ended.notify_all()
-            self._on_news()
+            self._wake.set()
 
     def _failed(self, registry: Registry, error: CredentialProviderError) -> None:
         self._tokens.fail(registry, error)
         self._reporter.renewal_failed(display_name(registry), type(error).__name__)
-        self._say("TokenNotRenewed", error, display_name(registry))
+        self._config.report("TokenNotRenewed", error, display_name(registry))

@@ -1,24 +1,17 @@
 """The admission webhook: a ServiceAccount has its pull secret the moment it exists.
 
-It is asked about creations only. What happens to a ServiceAccount later the controller
-repairs within a second; to be asked about every update too would put us into the way of
-everything that ever touches one. (OpenShift and token controllers do so all the time.)
+It is asked about creations only; later changes the controller repairs within a second.
 
-*The namespace's Secret is there before the answer*: it is made from living tokens, by a
-POST that an existing one refuses, so that nothing has to be remembered and a namespace that
-was deleted and made anew is no special case. That has a second at most, and half of the
-time that the API server waits. If the Secret cannot be had in time the ServiceAccount gets
-the entry all the same (the kubelet goes on without a Secret that is not there, and the
-controller makes it soon), with a warning to who creates it. Only if the operator chose
-failure-policy Fail is it refused: there, a ServiceAccount without its Secret must not be.
+*The namespace's Secret is there before the answer*: it is created with a POST that an existing one refuses, so nothing
+has to be remembered. That may take a second, and half of the time that the API server waits. If the Secret cannot be
+had in time, the ServiceAccount gets the entry all the same, with a warning to its creator: the kubelet goes on without
+a Secret, and the controller makes it soon. Only with failure-policy Fail is the ServiceAccount refused.
 
-What to give is never a question to the cloud. Where there is no living token the
-ServiceAccount is let through as it is, under either policy: a cloud that is down must not
-stop a cluster from creating namespaces.
+The cloud is never asked. Without a valid token the ServiceAccount is let through unchanged, under either policy,
+because a cloud that is down must not stop a cluster from creating namespaces.
 
-An AdmissionReview may come from anyone who reaches the port (API servers show no
-certificate unless each is told to). It can make us create a Secret that the controller
-would create anyway, in a namespace that is meant anyway, and learns its name.
+Anyone who reaches the port may send an AdmissionReview (API servers show no certificate unless each is configured to).
+It can make us create a Secret that the controller would create anyway.
 Contract: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
 """
 
@@ -31,7 +24,7 @@ import time
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.model.errors import CredentialProviderError
 from acr_credential_provider.pull_secrets.serving.http_server import Answer
@@ -40,35 +33,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret, PullSecretProvider
+    from acr_credential_provider.pull_secrets.model.reporter import Reporter
     from acr_credential_provider.pull_secrets.serving.http_server import Request
 
     EnsureSecret = Callable[[str, PullSecret, float], None]
-    """Makes the Secret in a namespace unless one of its name is there, within that many seconds, or raises."""
+    """Creates the Secret in a namespace unless one of its name is there, within that many seconds; or raises."""
 
 PATH = "/admit/serviceaccounts"
 BUDGET = 1.0
 """Seconds that the Secret may take."""
 WORKERS = 16
-"""Secrets that are made at the same time; who comes next waits, within its budget."""
+"""Secrets that are created at the same time; others wait, within their budget."""
 API_VERSION = "admission.k8s.io/v1"
 _NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _WAIT = re.compile(r"([0-9]{1,3})s", re.ASCII)
 
 
-class AdmissionObserver(Protocol):
-    """Who is told of admissions."""
-
-    def admitted(self, outcome: str, seconds: float) -> None:
-        """Count an admission: ``given``, ``had`` (it before), ``left`` (not meant), ``late`` or ``refused``."""
-
-
 class BadReviewError(ValueError):
-    """This is no AdmissionReview of a ServiceAccount as version 1 has it."""
+    """Not an AdmissionReview v1 of a ServiceAccount."""
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What an AdmissionReview asks."""
+    """The request in an AdmissionReview."""
 
     uid: str
     namespace: str
@@ -89,9 +76,9 @@ class Review:
             resource = request["resource"]
             is_ours = (resource["group"], resource["resource"]) == ("", "serviceaccounts")
             is_creation = is_ours and request["operation"] == "CREATE" and not request.get("subResource")
-            found = (request.get("object") or {}) if is_creation else {}
-            meta = found.get("metadata") or {}
-            listed = found.get("imagePullSecrets")
+            account = (request.get("object") or {}) if is_creation else {}
+            meta = account.get("metadata") or {}
+            listed = account.get("imagePullSecrets")
             review = cls(
                 uid=str(request["uid"]),
                 namespace=str(request.get("namespace") or ""),
@@ -100,7 +87,7 @@ class Review:
                 is_dry_run=bool(request.get("dryRun")),
                 labels=dict(meta.get("labels") or {}),
                 annotations=dict(meta.get("annotations") or {}),
-                pull_secrets=None if listed is None else tuple(str((each or {}).get("name") or "") for each in listed),
+                pull_secrets=None if listed is None else tuple(map(_name_of, listed)),
             )
         except BadReviewError:
             raise
@@ -128,8 +115,12 @@ def _request(document: dict[str, Any]) -> dict[str, Any]:
     return request
 
 
+def _name_of(entry: dict[str, Any] | None) -> str:
+    return str((entry or {}).get("name") or "")
+
+
 def allow(uid: str, patch: list[dict[str, Any]], *warnings: str) -> Answer:
-    """Return the answer that lets the object through, changed by *patch*."""
+    """Return the response that admits the object, changed by *patch*."""
     response: dict[str, Any] = {"uid": uid, "allowed": True}
     if patch:
         response |= {"patchType": "JSONPatch", "patch": b64encode(json.dumps(patch).encode()).decode("ascii")}
@@ -139,7 +130,7 @@ def allow(uid: str, patch: list[dict[str, Any]], *warnings: str) -> Answer:
 
 
 def refuse(uid: str, message: str) -> Answer:
-    """Return the answer that refuses the object, in a way that callers take for worth a retry."""
+    """Return the response that refuses the object, with a status that callers retry."""
     status = {"code": 503, "reason": "ServiceUnavailable", "message": message}
     return _answer({"uid": uid, "allowed": False, "status": status})
 
@@ -155,25 +146,25 @@ def budget(query: Mapping[str, str]) -> float:
     >>> budget({"timeout": "10s"}), budget({"timeout": "1s"}), budget({})
     (1.0, 0.5, 1.0)
     """
-    told = _WAIT.fullmatch(query.get("timeout", ""))
-    return min(BUDGET, int(told[1]) / 2) if told else BUDGET
+    timeout = _WAIT.fullmatch(query.get("timeout", ""))
+    return min(BUDGET, int(timeout[1]) / 2) if timeout else BUDGET
 
 
 class AdmissionHandler:
-    """Answers reviews from what is *living*; `close` it."""
+    """Answers reviews; `close` it."""
 
-    def __init__(self, living: PullSecretProvider, ensure: EnsureSecret, audience: AdmissionObserver) -> None:
-        self._living = living
+    def __init__(self, provider: PullSecretProvider, ensure: EnsureSecret, reporter: Reporter) -> None:
+        self._provider = provider
         self._ensure = ensure
-        self._audience = audience
+        self._reporter = reporter
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="admission")
 
     def close(self) -> None:
-        """Start no more Secrets."""
+        """Create no more Secrets."""
         self._workers.shutdown(wait=False, cancel_futures=True)
 
     async def answer(self, request: Request) -> Answer:
-        """Answer the review in *request*; what is none gets a 400, which failure-policy judges."""
+        """Answer the review in *request*; anything else gets a 400, to which the failure policy applies."""
         began = time.monotonic()
         if request.method != "POST":
             return Answer(405, b"POST an AdmissionReview\n")
@@ -181,41 +172,41 @@ class AdmissionHandler:
             review = Review.decode(request.body)
         except BadReviewError as error:
             return Answer(400, f"{error}\n".encode())
-        outcome, answer = await self._judge(review, budget(request.query))
-        self._audience.admitted(outcome, time.monotonic() - began)
+        outcome, answer = await self._decide(review, budget(request.query))
+        self._reporter.admitted(outcome, time.monotonic() - began)
         return answer
 
-    async def _judge(self, review: Review, seconds: float) -> tuple[str, Answer]:
+    async def _decide(self, review: Review, seconds: float) -> tuple[str, Answer]:
         if review.is_creation:
-            seconds -= await self._hear_of(review.namespace, seconds / 2)
-        secret = review.is_creation and self._living.pull_secret_for(
+            seconds -= await self._await_namespace(review.namespace, seconds / 2)
+        secret = review.is_creation and self._provider.pull_secret_for(
             review.namespace, review.name, labels=review.labels, annotations=review.annotations
         )
         if not secret:
-            return "left", allow(review.uid, [])
+            return "skipped", allow(review.uid, [])
         patch = review.patch(secret.name)
-        why = "" if review.is_dry_run else await self._have(review.namespace, secret, seconds)
-        if not why:
-            return ("given" if patch else "had"), allow(review.uid, patch)
-        settings = self._living.wanted()
+        problem = "" if review.is_dry_run else await self._ensure_secret(review.namespace, secret, seconds)
+        if not problem:
+            return ("patched" if patch else "unchanged"), allow(review.uid, patch)
+        settings = self._provider.spec()
         if settings is not None and settings.webhook.failure_policy == "Fail":
-            return "refused", refuse(review.uid, f"its pull secret {secret.name} could not be made: {why}")
-        return "late", allow(review.uid, patch, f"its pull secret {secret.name} will follow: {why}")
+            return "refused", refuse(review.uid, f"its pull secret {secret.name} could not be made: {problem}")
+        return "secret_pending", allow(review.uid, patch, f"its pull secret {secret.name} will follow: {problem}")
 
-    async def _hear_of(self, namespace: str, seconds: float) -> float:
+    async def _await_namespace(self, namespace: str, seconds: float) -> float:
         """Wait until *namespace* is known, for *seconds* at most; return how long that was.
 
-        Who creates a namespace and its ServiceAccounts in one go may be quicker than our watch, and only with the
-        namespace's labels is it known whether it is meant.
+        A client that creates a namespace and its ServiceAccounts in one go may be quicker than our watch, and the
+        namespace's labels decide whether it is selected.
         """
         began = time.monotonic()
-        # Who hears of it is another thread.
-        while not self._living.knows(namespace) and time.monotonic() < began + seconds:  # noqa: ASYNC110
+        # Another thread hears of it.
+        while not self._provider.knows(namespace) and time.monotonic() < began + seconds:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         return time.monotonic() - began
 
-    async def _have(self, namespace: str, secret: PullSecret, seconds: float) -> str:
-        """Make the Secret within *seconds*; return why that was not possible, "" if it was."""
+    async def _ensure_secret(self, namespace: str, secret: PullSecret, seconds: float) -> str:
+        """Create the Secret within *seconds*; return why that was not possible, "" if it was."""
         loop = asyncio.get_running_loop()
         work = loop.run_in_executor(self._workers, self._ensure, namespace, secret, seconds)
         try:

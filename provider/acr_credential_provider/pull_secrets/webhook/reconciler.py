@@ -1,7 +1,7 @@
-"""Keeps what the webhook needs in the cluster: its certificate, and that the API server is told to ask it.
+"""Keeps the webhook's certificate and its MutatingWebhookConfiguration in the cluster.
 
 Every replica runs one. Any of them may take a step with the certificates (the Secret's
-resourceVersion lets one win); what the API server is told only the leader writes.
+resourceVersion lets one win); the configuration only the leader writes.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import random
 import ssl
 import threading
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from acr_credential_provider.files.memfd import memfd
 from acr_credential_provider.model.errors import CredentialProviderError
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
-from acr_credential_provider.pull_secrets.kube.release_owner import Owner
 from acr_credential_provider.pull_secrets.model.owner_reference import is_owned
+from acr_credential_provider.pull_secrets.model.pull_secret import PullSecretProvider
+from acr_credential_provider.pull_secrets.model.resources import SECRETS, WEBHOOKS
 
 from . import registration, serving_certificates
 from .serving_certificates import Certificates, Lifetimes
@@ -26,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from acr_credential_provider.pull_secrets.kube.client import KubeClient
+    from acr_credential_provider.pull_secrets.kube.release_owner import Owner
     from acr_credential_provider.pull_secrets.model.owner_reference import Reference
-    from acr_credential_provider.pull_secrets.model.pull_secret import PullSecretProvider
-    from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+    from acr_credential_provider.pull_secrets.model.reporter import ObjectRef, Reporter
     from acr_credential_provider.settings.pull_secrets import PullSecrets, Webhook
 
     from .registration import ServiceReference
@@ -40,73 +42,72 @@ _TICK = 0.5
 _TRIES = 3
 
 
-class WebhookObserver(Protocol):
-    """Who is told."""
+@dataclass(frozen=True, slots=True)
+class WebhookTimes:
+    """How long certificates are valid, and the seconds between two looks, jittered."""
 
-    def event(self, about: ObjectRef, reason: str, message: str, *, is_warning: bool = True) -> None:
-        """Say something about an object."""
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    every: float = EVERY
 
-    def webhook(self, is_configured: bool) -> None:
-        """Tell whether the API server is told to ask us."""
 
-    def certificate(self, *, leaf: float, authority: float) -> None:
-        """Tell when the serving certificate and its authority expire, in seconds since the epoch."""
+class Replica(PullSecretProvider, Protocol):
+    """The replica whose webhook this is."""
+
+    owner: Owner
+
+    def about(self) -> ObjectRef:
+        """Return the object by which operators configure the webhook."""
+
+    def leads(self) -> bool:
+        """Return True if this replica is the one that configures the API server."""
+
+    def is_leaving(self) -> bool:
+        """Return True if the release is being deleted: then any replica may take the configuration back."""
+
+    def health_checks(self) -> Mapping[str, Callable[[], str]]:
+        """Return checks of the replica's own loops, each "" while all is well."""
 
 
 class WebhookReconciler:
-    """One replica's part. *about* is the object that operators configure the webhook with.
+    """One replica's part."""
 
-    *may_write* says whether this replica is the one that tells the API server. While *is_leaving* says that the release
-    is being deleted, any replica may tell it to ask no more.
-    """
-
-    def __init__(  # noqa: PLR0913 - parts, always given by name
+    def __init__(
         self,
         api: KubeClient,
-        living: PullSecretProvider,
-        where: ServiceReference,
-        *,
-        about: ObjectRef,
-        may_write: Callable[[], bool],
-        audience: WebhookObserver,
-        lives: Lifetimes | None = None,
-        every: float = EVERY,
-        owner: Owner | None = None,
-        is_leaving: Callable[[], bool] = lambda: False,
+        replica: Replica,
+        service: ServiceReference,
+        reporter: Reporter,
+        times: WebhookTimes = WebhookTimes(),
     ) -> None:
         self._api = api
-        self._owner = owner or Owner(api, "")
-        self._is_leaving = is_leaving
-        self._seen_owner: Reference | None = None
-        self._living = living
-        self._where = where
-        self._about = about
-        self._may_write = may_write
-        self._audience = audience
-        self._lives = lives or Lifetimes()
-        self._every = every
+        self._replica = replica
+        self._service = service
+        self._reporter = reporter
+        self._lifetimes = times.lifetimes
+        self._every = times.every
+        self._owner_seen: Reference | None = None
         self._context: ssl.SSLContext | None = None
         self._served: Certificates | None = None
-        self._seen_at = float("-inf")
+        self._confirmed_at = float("-inf")
         self._warned: list[str] = []
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    # What the server and health ask.
+    # For the server and health.
     def context(self) -> ssl.SSLContext | None:
-        """Return what connections are to be served with from now on, None before there is a certificate."""
+        """Return the TLS context for new connections, None before there is a certificate."""
         return self._context
 
     def check(self) -> str:
-        """Say why the webhook should not be asked here, "" if it may be (or nobody is told to)."""
-        settings = self._living.wanted()
+        """Return why the webhook should not be asked here, "" if it may be (or is not configured)."""
+        settings = self._replica.spec()
         if settings is None or not settings.webhook.enabled:
             return ""
         if self._context is None:
             return "no certificate yet"
-        unseen = time.monotonic() - self._seen_at
+        unseen = time.monotonic() - self._confirmed_at
         # Another replica may have changed the authority meanwhile, and soon it will no longer be trusted.
-        return f"not confirmed for {unseen:.0f} s" if unseen > self._lives.overlap / 2 else ""
+        return f"not confirmed for {unseen:.0f} s" if unseen > self._lifetimes.overlap / 2 else ""
 
     # The loop.
     def start(self) -> None:
@@ -124,23 +125,23 @@ class WebhookReconciler:
         done: tuple[object, ...] | None = None
         due = 0.0
         while not self._stop.wait(_TICK):
-            asked = (self._wanted(), self._may_write(), self._owner.reference(), self._is_leaving())
-            if asked == done and time.monotonic() < due:
+            state = (self._spec(), self._replica.leads(), self._replica.owner.reference(), self._replica.is_leaving())
+            if state == done and time.monotonic() < due:
                 continue
             try:
                 self.reconcile_once()
-                done = asked
+                done = state
             except CredentialProviderError as error:
                 LOG.warning("the webhook could not be kept", exc_info=error)
-                self._say(error)
-                done = asked
+                self._report(error)
+                done = state
             except Exception:  # whatever it was, the next round is soon
                 LOG.exception("the webhook could not be kept")
-                done = asked
+                done = state
             due = time.monotonic() + self._every * random.uniform(0.8, 1.2)  # noqa: S311 - keeps replicas apart
 
-    def _wanted(self) -> PullSecrets | None:
-        return self._living.wanted() if self._living.is_ready() else None
+    def _spec(self) -> PullSecrets | None:
+        return self._replica.spec() if self._replica.is_ready() else None
 
     def reconcile_once(self) -> None:
         """Look once, and do what is to be done; raise `ClusterError`."""
@@ -155,118 +156,118 @@ class WebhookReconciler:
                 return
 
     def _look(self) -> None:
-        found = self._api.get(f"{registration.RESOURCE}/{registration.NAME}")
+        found = self._api.get(WEBHOOKS.path(name=registration.NAME))
         if found is None:
-            self._owner.doubt()  # it may have been collected, for its owner is gone
-        self._owner.current()
-        settings = self._living.wanted()
+            self._replica.owner.doubt()  # it may have been collected, for its owner is gone
+        self._replica.owner.current()
+        settings = self._replica.spec()
         if settings is not None and settings.webhook.enabled:
             certificates = self._certificates(found)
             self._serve(certificates)
-            is_told = self._tell(settings, found, certificates)
+            is_configured = self._register(settings, found, certificates)
             self._warn(settings.webhook)
         else:
             # Before the configuration is known nothing is taken away, unless all is.
-            is_known = self._living.is_ready() or self._is_leaving()
-            is_told = found is not None and not (is_known and self._withdraw(found))
-        self._audience.webhook(is_told)
+            is_known = self._replica.is_ready() or self._replica.is_leaving()
+            is_configured = found is not None and not (is_known and self._withdraw(found))
+        self._reporter.webhook(is_configured)
 
     # The certificates.
     def _certificates(self, configuration: Mapping[str, Any] | None) -> Certificates:
         """Return what is to be served, after the step that is due."""
-        collection = f"/api/v1/namespaces/{self._where.namespace}/secrets"
-        path = f"{collection}/{serving_certificates.SECRET}"
+        collection = SECRETS.path(self._service.namespace)
+        path = SECRETS.path(self._service.namespace, serving_certificates.SECRET)
         secret = self._api.get(path)
         now = self._api.now()
         version = str(secret["metadata"]["resourceVersion"]) if secret else ""
         found = Certificates.read(secret.get("data") or {}) if secret else None
-        owner = self._owner.reference()
-        if secret is None and owner != self._seen_owner and self._served is not None:
+        owner = self._replica.owner.reference()
+        if secret is None and owner != self._owner_seen and self._served is not None:
             # Collected with its owner, not deleted by anybody: other replicas still serve what it held.
             wanted = self._served
         elif found is None:
-            wanted = serving_certificates.first(self._where.host, now=now, lives=self._lives)
+            wanted = serving_certificates.first(self._service.host, now=now, lives=self._lifetimes)
         else:
             is_trusted = found.next is not None and registration.trusts(configuration, found.next.certificate)
             wanted = serving_certificates.step(
-                found, self._where.host, now=now, lives=self._lives, is_next_trusted=is_trusted
+                found, self._service.host, now=now, lives=self._lifetimes, is_next_trusted=is_trusted
             )
         if wanted is not found or (secret is not None and not is_owned(secret["metadata"], owner)):
-            manifest = serving_certificates.manifest(self._where.namespace, wanted, version, owner)
+            manifest = serving_certificates.manifest(self._service.namespace, wanted, version, owner)
             if version:
                 self._api.replace(path, manifest)
             else:
                 self._api.create(collection, manifest)
             LOG.info("the webhook's certificates changed", extra={"step": _step(found, wanted)})
-        self._seen_at = time.monotonic()
-        self._seen_owner = owner
+        self._confirmed_at = time.monotonic()
+        self._owner_seen = owner
         return wanted
 
     def _serve(self, certificates: Certificates) -> None:
         if self._served is None or certificates.serving != self._served.serving:
             self._context = context_of(certificates.serving)
         self._served = certificates
-        self._audience.certificate(leaf=certificates.serving.expiry, authority=certificates.authority.expiry)
+        self._reporter.certificate(leaf=certificates.serving.expiry, authority=certificates.authority.expiry)
 
-    # What the API server is told.
-    def _tell(self, settings: PullSecrets, found: dict[str, Any] | None, certificates: Certificates) -> bool:
+    # The configuration of the API server.
+    def _register(self, settings: PullSecrets, found: dict[str, Any] | None, certificates: Certificates) -> bool:
         wanted = registration.manifest(
             settings.webhook,
-            self._where,
+            self._service,
             certificates.trusted,
             excluded=settings.excluded_namespaces,
-            owner=self._owner.reference(),
+            owner=self._replica.owner.reference(),
         )
         if found is not None and not registration.is_ours(found):
-            self._audience.event(
-                self._about,
+            self._reporter.event(
+                self._replica.about(),
                 "WebhookForeign",
                 f"there is a MutatingWebhookConfiguration {registration.NAME} that is not ours: it was left "
                 "as it is, and new ServiceAccounts wait for the controller. Delete it, if nobody needs it.",
             )
             return False
         if found is None or registration.differs(found, wanted):
-            if not self._may_write():
+            if not self._replica.leads():
                 return found is not None
             if found is None:
-                self._api.create(registration.RESOURCE, wanted)
+                self._api.create(WEBHOOKS.path(), wanted)
             else:
                 # The object as it was seen, so that what others wrote into its metadata stays.
                 meta = found["metadata"]
                 meta["labels"] = {**(meta.get("labels") or {}), **registration.OURS}
                 meta |= {key: each for key, each in wanted["metadata"].items() if key == "ownerReferences"}
                 body = {**wanted, "metadata": meta}
-                self._api.replace(f"{registration.RESOURCE}/{registration.NAME}", body)
+                self._api.replace(WEBHOOKS.path(name=registration.NAME), body)
             LOG.info("the API server was told to ask the webhook", extra={"policy": settings.webhook.failure_policy})
         return True
 
     def _withdraw(self, found: Mapping[str, Any]) -> bool:
-        """Tell the API server to ask no more; say whether that is so."""
-        may_withdraw = self._may_write()
-        if self._is_leaving():  # nobody may lead any more, and another release may have taken over
-            may_withdraw = registration.leads_to(found, self._where)
+        """Take the configuration away; True if that was done."""
+        may_withdraw = self._replica.leads()
+        if self._replica.is_leaving():  # nobody may lead any more, and another release may have taken over
+            may_withdraw = registration.leads_to(found, self._service)
         if not registration.is_ours(found) or not may_withdraw:
             return False
-        path = f"{registration.RESOURCE}/{registration.NAME}"
+        path = WEBHOOKS.path(name=registration.NAME)
         self._api.delete(path, uid=str(found["metadata"].get("uid", "")))
         LOG.info("the API server was told to ask the webhook no more")
         return True
 
-    def _say(self, error: CredentialProviderError) -> None:
-        """Tell operators of a right that is missing: that does not pass."""
+    def _report(self, error: CredentialProviderError) -> None:
+        """Report a missing right, because that does not pass by itself."""
         if isinstance(error, ClusterError) and error.status == 403:
-            self._audience.event(self._about, "WebhookRefused", f"{error.problem}. {error.remedy}")
+            self._reporter.event(self._replica.about(), "WebhookRefused", f"{error.problem}. {error.remedy}")
 
     def _warn(self, webhook: Webhook) -> None:
         warnings = registration.warnings_about(webhook)
-        if warnings != self._warned and self._may_write():
+        if warnings != self._warned and self._replica.leads():
             for warning in warnings:
-                self._audience.event(self._about, "WebhookSettings", warning)
+                self._reporter.event(self._replica.about(), "WebhookSettings", warning)
             self._warned = warnings
 
 
 def context_of(pair: serving_certificates.KeyPair) -> ssl.SSLContext:
-    """Return what serves with *pair*; the key is never in a file that has a name."""
+    """Return the TLS context that serves *pair*; the key is never in a file that has a name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])

@@ -1,8 +1,4 @@
-"""The MutatingWebhookConfiguration: what the API server is told to ask us, and when.
-
-Everything is spelled out, defaults too, so that what we want can be compared with what is
-there. It goes when the webhook is switched off and at uninstall.
-"""
+"""The MutatingWebhookConfiguration, with defaults spelled out so that it can be compared with the one that exists."""
 
 from __future__ import annotations
 
@@ -26,10 +22,9 @@ SERVICE = f"{PREFIX}-webhook"
 """The usual name of the Service in front of all replicas."""
 WEBHOOK = f"serviceaccounts.pull-secrets.{PREFIX}"
 API_VERSION = "admissionregistration.k8s.io/v1"
-RESOURCE = f"/apis/{API_VERSION}/mutatingwebhookconfigurations"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OURS = {MANAGED_BY: LABELS[MANAGED_BY]}
-"""The labels by which we know it again."""
+"""The labels that mark it as ours."""
 LONGEST = 10
 """Seconds. Our answer takes a second at the very most, so a longer wait only makes an outage slower: while nobody
 answers, every creation of a ServiceAccount occupies the API server for that long."""
@@ -53,12 +48,12 @@ class ServiceReference:
 
 
 def timeout_of(webhook: Webhook) -> int:
-    """Return for how many seconds the API server is to wait."""
+    """Return the seconds for which the API server waits."""
     return min(webhook.timeout_seconds, LONGEST)
 
 
 def warnings_about(webhook: Webhook) -> list[str]:
-    """Say what an operator should know of what was asked for."""
+    """Return warnings for the operator about these settings."""
     if not webhook.enabled:
         return []
     warnings = []
@@ -77,7 +72,7 @@ def warnings_about(webhook: Webhook) -> list[str]:
 
 def manifest(
     webhook: Webhook,
-    where: ServiceReference,
+    service: ServiceReference,
     authorities: bytes,
     *,
     excluded: Sequence[str] = (),
@@ -85,14 +80,14 @@ def manifest(
 ) -> dict[str, Any]:
     """Return the configuration.
 
-    *authorities* are all certificates (PEM) that our own may be signed by, *excluded* the patterns of the namespaces
-    that are never meant: those that are plain names need not be asked about. It goes with its *owner*.
+    *authorities* are all certificates (PEM) that may have signed ours, *excluded* the patterns of namespaces that are
+    never selected: plain names among them are never asked about.
     """
     owners = {} if owner is None else {"ownerReferences": [owner.document()]}
-    left_out = sorted({*NEVER, where.namespace, *(name for name in excluded if "*" not in name)})
+    left_out = sorted({*NEVER, service.namespace, *(name for name in excluded if "*" not in name)})
     opted_out = {"key": SWITCH, "operator": "NotIn", "values": ["disabled"]}
     names = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": left_out}
-    service = {"namespace": where.namespace, "name": where.service, "path": PATH, "port": where.port}
+    backend = {"namespace": service.namespace, "name": service.service, "path": PATH, "port": service.port}
     rule = {
         "apiGroups": [""],
         "apiVersions": ["v1"],
@@ -108,7 +103,7 @@ def manifest(
             {
                 "name": WEBHOOK,
                 "admissionReviewVersions": ["v1"],
-                "clientConfig": {"service": service, "caBundle": b64encode(authorities).decode("ascii")},
+                "clientConfig": {"service": backend, "caBundle": b64encode(authorities).decode("ascii")},
                 "failurePolicy": webhook.failure_policy,
                 "matchPolicy": "Equivalent",
                 "namespaceSelector": {"matchExpressions": [names, opted_out]},
@@ -124,26 +119,26 @@ def manifest(
 
 
 def is_ours(found: Mapping[str, Any]) -> bool:
-    """Say whether *found*, which has our name, was made by us."""
+    """True if *found*, which has our name, was made by us."""
     labels = found.get("metadata", {}).get("labels") or {}
     return all(labels.get(key) == value for key, value in OURS.items())
 
 
 def differs(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Say whether *found* has to be replaced to be as *wanted*."""
+    """True if *found* has to be replaced to be as *wanted*."""
     owners = wanted["metadata"].get("ownerReferences")
     is_owned = not owners or mark_of(found["metadata"].get("ownerReferences")) == mark_of(owners)
     return found.get("webhooks") != wanted["webhooks"] or not is_ours(found) or not is_owned
 
 
-def leads_to(found: Mapping[str, Any], where: ServiceReference) -> bool:
-    """Return True if the API server is told to ask the Service *where*, and no other release's."""
+def leads_to(found: Mapping[str, Any], target: ServiceReference) -> bool:
+    """True if *found* names Services of *target*'s namespace only, and so of no other release."""
     services = [(hook.get("clientConfig") or {}).get("service") or {} for hook in found.get("webhooks") or []]
-    return all(service.get("namespace") == where.namespace for service in services)
+    return all(service.get("namespace") == target.namespace for service in services)
 
 
 def trusts(found: Mapping[str, Any] | None, authority: bytes) -> bool:
-    """Say whether the API server takes certificates that *authority* (PEM) signed."""
+    """True if the API server accepts certificates that *authority* (PEM) signed."""
     hooks = (found or {}).get("webhooks") or []
     bundles = (str(hook.get("clientConfig", {}).get("caBundle", "")) for hook in hooks)
     return bool(hooks) and all(authority.strip() in b64decode(bundle) for bundle in bundles)

@@ -1,15 +1,13 @@
-"""The webhook's certificate and the authority of our own that signs it, as all replicas share them.
+"""The webhook's certificate and the authority of our own that signs it, shared by all replicas.
 
-They change without a gap, in steps that any replica may take, each of them one write of the
-Secret that only succeeds if nobody else wrote meanwhile:
+They rotate without a gap, in steps that any replica may take, each one write of the Secret that tests its version:
 
-1. **announce**: the next authority joins those that the API server is told to trust;
-2. **switch**: an overlap later, and not before it is seen to be trusted, it signs the certificate;
-3. **retire**: another overlap later the old authority is no longer told.
+1. **announce**: the next authority is added to the caBundle;
+2. **switch**: an overlap later, once the API server has it in its configuration, it signs the certificate;
+3. **retire**: another overlap later the old authority leaves the caBundle.
 
-A replica that has not seen the Secret for as long as half an overlap says that it is not
-ready, so whoever is asked serves a certificate that is still trusted. Times are the API
-server's, by its answers: it judges the certificates, and our own clock may be anything.
+A replica that has not seen the Secret for half an overlap is not ready, so every ready one serves a trusted
+certificate. Times are the API server's, from its answers, because it validates the certificates.
 """
 
 from __future__ import annotations
@@ -40,14 +38,14 @@ _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", r
 
 @dataclass(frozen=True, slots=True)
 class Lifetimes:
-    """How long things hold, in seconds. What has a third of its life left is renewed."""
+    """Seconds of validity. With a third of them left, renewal is due."""
 
     authority: float = 730 * _DAY
     certificate: float = 90 * _DAY
     overlap: float = 3600.0
     """Between announce and switch, and between switch and retire."""
     skew: float = _DAY
-    """How far certificates reach back, for an API server in a group of them whose clock is behind."""
+    """Seconds before now at which validity begins, for an API server whose clock is behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ class KeyPair:
         return self._times()[1]
 
     def is_due(self, now: float, *, skew: float) -> bool:
-        """Say whether it is to be renewed: a third of its life is left, or it is not of this time at all."""
+        """True if it is to be renewed: a third of its life is left, or it is not valid now at all."""
         begin, end = self._times()
         begin += skew
         return not begin - skew <= now < end - (end - begin) / 3
@@ -85,7 +83,7 @@ class Certificates:
 
     @property
     def trusted(self) -> bytes:
-        """What the API server is to be told: every authority that a replica's certificate may be signed by (PEM)."""
+        """The caBundle: every authority that may have signed a replica's certificate (PEM)."""
         others = [self.next.certificate] if self.next else []
         return b"".join([self.authority.certificate, *others, self.previous])
 
@@ -100,7 +98,7 @@ class Certificates:
 
     @classmethod
     def read(cls, data: Mapping[str, str]) -> Certificates | None:
-        """Return what *data* holds; None where it does not hold together, as after somebody's edit."""
+        """Return the certificates in *data*; None if they do not fit together, as after somebody's edit."""
         try:
             files = {name: b64decode(content, validate=True) for name, content in data.items()}
             since = float(files["since"])
@@ -146,16 +144,15 @@ def _key(pair: KeyPair) -> ec.EllipticCurvePrivateKey:
 
 
 def first(host: str, *, now: float, lives: Lifetimes) -> Certificates:
-    """Return an authority and a certificate for *host*, where there was nothing."""
+    """Return a new authority and certificate for *host*."""
     authority = _make_authority(now, lives)
     return Certificates(_issue(authority, host, now, lives), authority, since=now)
 
 
 def step(found: Certificates, host: str, *, now: float, lives: Lifetimes, is_next_trusted: bool) -> Certificates:
-    """Return what should be there instead of *found* at *now*, *found* itself where it is right.
+    """Return the successor of *found* at *now*, one step further at most; *found* itself if nothing is due.
 
-    *is_next_trusted* says that the API server is seen to be told of ``found.next``. Pure but
-    for new keys, and never more than one of the three steps.
+    *is_next_trusted* is whether the API server's configuration has ``found.next``.
     """
     # Nothing is left to keep of an authority that has expired; and the moment may be one of a clock since put right.
     is_over = abs(now - found.since) >= lives.overlap or now >= found.authority.expiry
@@ -185,7 +182,7 @@ def names_of(pair: KeyPair) -> list[str]:
 def manifest(
     namespace: str, certificates: Certificates, resource_version: str = "", owner: Reference | None = None
 ) -> dict[str, Any]:
-    """Return the Secret as it is to be written over the one of *resource_version*, or created."""
+    """Return the Secret's manifest, to replace the one of *resource_version* or to be created."""
     meta: dict[str, Any] = {
         "name": SECRET,
         "namespace": namespace,

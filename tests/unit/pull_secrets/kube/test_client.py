@@ -8,7 +8,8 @@ import pytest
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.client import KubeClient
-from acr_credential_provider.pull_secrets.model.reporter import NullReporter
+from acr_credential_provider.pull_secrets.model.decoding import service_accounts
+from acr_credential_provider.pull_secrets.model.reporter import Reporter
 from lightkube import KubeConfig
 
 CANARY = "CANARYSECRET"
@@ -25,7 +26,7 @@ def config(port):
     ).get()
 
 
-class Calls(NullReporter):
+class Calls(Reporter):
     def __init__(self):
         self.seen = []
 
@@ -100,7 +101,7 @@ def refusal(api, server, *answer):
 
 @pytest.mark.parametrize(
     ("code", "reason", "is_conflict"),
-    [(409, "Conflict", True), (409, "AlreadyExists", True), (422, "Invalid", True), (403, "Forbidden", False)],
+    [(409, "AlreadyExists", True), (422, "Invalid", False), (404, "NotFound", False), (403, "Forbidden", False)],
 )
 def test_a_refusal_keeps_its_status_and_its_reason(api, server, code, reason, is_conflict):
     error = refusal(api, server, *status(code, reason))
@@ -108,8 +109,38 @@ def test_a_refusal_keeps_its_status_and_its_reason(api, server, code, reason, is
     assert f"({code} {reason})" in error.problem
 
 
+@pytest.mark.parametrize(
+    ("code", "reason", "is_conflict"),
+    [(409, "Conflict", True), (422, "Invalid", True), (404, "NotFound", True), (404, "", False), (500, "", False)],
+)
+def test_a_patch_of_what_changed_or_went_is_a_conflict(api, server, code, reason, is_conflict):
+    server.answers.append(status(code, reason))
+    with pytest.raises(ClusterError) as refused:
+        api.patch("/api/v1/namespaces/team/serviceaccounts/x", [])
+    assert refused.value.is_conflict == is_conflict
+
+
 def test_a_missing_right_names_the_remedy(api, server):
-    assert "RBAC" in refusal(api, server, *status(403, "Forbidden")).remedy
+    error = refusal(api, server, *status(403, "Forbidden"))
+    assert error.is_forbidden
+    assert "does not let this user create secrets in team" in error.problem
+    assert "RBAC" in error.remedy
+    assert "kubectl auth can-i create secrets -n team" in error.remedy
+
+
+def test_what_is_created_in_no_namespace_names_the_remedy(api, server):
+    error = refusal(api, server, *status(404, "NotFound"))
+    assert error.remedy == "Create it: kubectl create namespace team"
+
+
+@pytest.mark.parametrize("body", [b"<html>" + CANARY.encode(), b"", b"[1]"])
+def test_what_a_proxy_says_in_the_servers_place_is_no_answer(api, server, body):
+    server.answers += [(200, {}, body)] * 2
+    for call in (api.get, api.list):
+        with pytest.raises(ClusterError) as refused:
+            call("/api/v1/namespaces/team/secrets/x")
+        assert (refused.value.status, "did not answer" in refused.value.problem) == (0, True)
+        assert CANARY not in f"{refused.value!r}"
 
 
 def test_patience_that_is_asked_for_is_told_and_bounded(api, server):
@@ -164,9 +195,15 @@ def test_a_list_comes_in_pages(api, server, calls):
     assert calls.seen == [("LIST", "serviceaccounts", "200")] * 2
 
 
+def test_of_a_list_only_what_is_wanted_is_kept(api, server):
+    pages = [{"metadata": {"continue": "more"}, "items": [{"a": 1}, {"a": 2}]}, {"metadata": {}, "items": None}]
+    server.answers += [(200, {}, json.dumps(each).encode()) for each in pages]
+    assert api.list("/api/v1/pods", is_wanted=lambda pod: pod["a"] == 2) == [{"a": 2}]
+
+
 def test_lines_of_a_watch_are_whole_however_they_arrive(api, server):
     server.answers.append((200, {}, b'{"a":1}\n{"b"' + b":2}\n\n" + b'{"c":3}\n'))
-    with api.watch("/api/v1/serviceaccounts", selector={}, since="5", seconds=10) as lines:
+    with api.watch(service_accounts(), since="5", seconds=10) as lines:
         assert list(lines) == [b'{"a":1}', b'{"b":2}', b'{"c":3}']
     assert "allowWatchBookmarks=true" in server.asked[0][1]
     assert "resourceVersion=5" in server.asked[0][1]
@@ -176,7 +213,7 @@ def test_a_watch_that_is_refused_says_why(api, server):
     server.answers.append(status(410, "Expired"))
     with (
         pytest.raises(ClusterError) as refused,
-        api.watch("/api/v1/serviceaccounts", selector={}, since="5", seconds=10),
+        api.watch(service_accounts(), since="5", seconds=10),
     ):
         pass
     assert refused.value.is_gone

@@ -10,7 +10,7 @@ from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.informer import Informer, Times
 from acr_credential_provider.pull_secrets.model.decoding import namespaces, secrets, service_accounts
 from acr_credential_provider.pull_secrets.model.objects import ServiceAccount
-from acr_credential_provider.pull_secrets.model.reporter import NullReporter
+from acr_credential_provider.pull_secrets.model.reporter import Reporter
 
 
 def account(name, version, *pull_secrets, **metadata):
@@ -44,13 +44,13 @@ class Api:
             yield json.dumps({"metadata": {"resourceVersion": str(version)}, "items": items}).encode()
 
     @contextmanager
-    def watch(self, path, *, selector, since, seconds, accept, silence):
+    def watch(self, kind, *, since, seconds, silence):
         self.since.append(since)
         script = next(self.watches, None)
         if script is None:
             self.over.set()
             time.sleep(0.05)
-            raise ClusterError("silent", remedy="", reason="Silent")
+            raise ClusterError("silent", remedy="", reason="IdleTimeout")
         if isinstance(script, Exception):
             raise script
         yield iter(script)
@@ -116,12 +116,12 @@ def test_what_went_while_the_history_was_lost_is_noticed(follow, gone):
 
 
 def test_silence_and_failures_go_on_from_where_it_was(follow):
-    silent = ClusterError("silent", remedy="", reason="Silent")
+    silent = ClusterError("silent", remedy="", reason="IdleTimeout")
     refused = ClusterError("away", remedy="", status=503)
     _, api, _ = follow([(10, [])], [[event("ADDED", account("a", 11))], silent, refused])
     assert api.listed == 1
     assert api.since[:4] == ["10", "11", "11", "11"]
-    assert api.ended[:3] == ["time-out", "silent", "failed"]
+    assert api.ended[:3] == ["timeout", "idle_timeout", "failed"]
 
 
 def test_what_is_not_the_api_server_is_no_end_of_it(follow):
@@ -184,4 +184,4 @@ def test_a_namespace_that_is_going_is_known_to_be(follow):
 
 
 def test_who_is_told_of_watches_need_not_listen():
-    NullReporter().watch_ended("secrets", "gone")
+    Reporter().watch_ended("secrets", "gone")

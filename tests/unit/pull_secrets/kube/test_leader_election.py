@@ -2,15 +2,15 @@
 
 import pytest
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
-from acr_credential_provider.pull_secrets.kube.leader_election import LeaderElector
-from acr_credential_provider.pull_secrets.model.reporter import NullReporter
+from acr_credential_provider.pull_secrets.kube.leader_election import Clocks, LeaderElector
+from acr_credential_provider.pull_secrets.model.reporter import Reporter
 
 
 class Leases:
     """The API server's part: one Lease, its version, and whether anybody can reach it."""
 
     def __init__(self):
-        self.reporter = NullReporter()
+        self.reporter = Reporter()
         self.lease = None
         self.is_away = False
 
@@ -54,15 +54,9 @@ def leases():
 
 
 def candidate(leases, clock, name, *, wall=lambda: 0.0, told=None):
-    return LeaderElector(
-        leases,
-        namespace="own",
-        name="lease",
-        identity=name,
-        on_change=(told if told is not None else []).append,
-        monotonic=clock,
-        clock=wall,
-    )
+    elector = LeaderElector(leases, "own", name, clocks=Clocks(clock, wall))
+    elector.on_change = (told if told is not None else []).append
+    return elector
 
 
 def test_the_first_one_leads_and_the_second_waits(leases, clock):

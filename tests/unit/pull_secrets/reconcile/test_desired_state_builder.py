@@ -4,7 +4,8 @@ import pytest
 from acr_credential_provider.model.authorization_token import AuthorizationGrant
 from acr_credential_provider.pull_secrets.config.configuration import ActiveConfig, ParsedConfig
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
-from acr_credential_provider.pull_secrets.model.reporter import NullReporter
+from acr_credential_provider.pull_secrets.model.reporter import Reporter
+from acr_credential_provider.pull_secrets.reconcile.conflicting_writers import HelperWatch
 from acr_credential_provider.pull_secrets.reconcile.desired_state_builder import DesiredStateBuilder
 from acr_credential_provider.pull_secrets.tokens.token_cache import Fetched, TokenCache
 from acr_credential_provider.settings.validation import from_document
@@ -25,6 +26,7 @@ class Api:
     """Answers about the helper's Deployment with the next of *answers*, the last one again and again."""
 
     def __init__(self, *answers):
+        self.reporter = Reporter()
         self._answers = list(answers)
 
     def get(self, path):
@@ -35,13 +37,13 @@ class Api:
 
 
 class Configured:
-    in_force = ActiveConfig(ParsedConfig(SETTINGS), "")
+    active = ActiveConfig(ParsedConfig(SETTINGS), "")
 
     def __init__(self):
-        self.said = []
+        self.reported = []
 
-    def say(self, reason, error, entry=""):
-        self.said.append(reason)
+    def report(self, reason, error, entry=""):
+        self.reported.append(reason)
 
 
 class Watched:
@@ -54,24 +56,18 @@ def composer(*answers, take_over=False):
     tokens.set_expected(SETTINGS, {})
     grant = AuthorizationGrant("u", "p", 3600.0)
     tokens.keep(SETTINGS.registries[0], Fetched(grant, "cn-hangzhou", ("a.example",)))
-    return DesiredStateBuilder(
-        Api(*answers),
-        take_over=take_over,
-        watched=Watched(),
-        tokens=tokens,
-        configured=Configured(),
-        read_login=None,
-        reporter=NullReporter(),
-    )
+    config = Configured()
+    helper = HelperWatch(Api(*answers), tokens, config, take_over=take_over)
+    return DesiredStateBuilder(Watched(), tokens, config, helper, None)
 
 
 def test_beside_a_helper_nothing_is_to_be_written_and_without_one_everything():
     beside, alone = composer(HELPER), composer(None)
     for each in (beside, alone):
         assert each.build(SETTINGS, ("acr-credential-aliyun",))
-    assert beside.snapshot.is_blocked
+    assert beside.state.is_blocked
     assert beside.is_waiting
-    assert not alone.snapshot.is_blocked
+    assert not alone.state.is_blocked
     assert not alone.is_waiting
     assert not alone.build(SETTINGS, ("acr-credential-aliyun",))
 
@@ -82,28 +78,28 @@ def test_as_long_as_nobody_knows_whether_there_is_a_helper_nothing_is_to_be_writ
     """One unanswered question must not let us fight it until everything is looked at again."""
     made = composer(AWAY, AWAY, then, take_over=take_over)
     made.build(SETTINGS, ("acr-credential-aliyun",))
-    assert made.snapshot.is_blocked
+    assert made.state.is_blocked
     assert made.is_waiting
-    made.look_for_the_helper()
-    assert made.snapshot.is_blocked
-    made.look_for_the_helper()
-    assert made.snapshot.is_blocked == (then is not None and not take_over)
+    made.look_for_helper()
+    assert made.state.is_blocked
+    made.look_for_helper()
+    assert made.state.is_blocked == (then is not None and not take_over)
 
 
 def test_what_was_known_of_a_helper_holds_while_nobody_answers():
     gone, there = composer(None, AWAY), composer(HELPER, AWAY)
     for each in (gone, there):
         each.build(SETTINGS, ("acr-credential-aliyun",))
-        each.look_for_the_helper()
-    assert not gone.snapshot.is_blocked
-    assert there.snapshot.is_blocked
+        each.look_for_helper()
+    assert not gone.state.is_blocked
+    assert there.state.is_blocked
 
 
 def test_who_may_not_look_for_a_helper_is_told_and_not_stopped():
     made = composer(FORBIDDEN, AWAY, FORBIDDEN)
     made.build(SETTINGS, ("acr-credential-aliyun",))
-    assert not made.snapshot.is_blocked
-    assert made._configured.said == ["HelperUnknown"]
-    made.look_for_the_helper()
-    made.look_for_the_helper()
-    assert not made.snapshot.is_blocked
+    assert not made.state.is_blocked
+    assert made._config.reported == ["HelperUnknown"]
+    made.look_for_helper()
+    made.look_for_helper()
+    assert not made.state.is_blocked

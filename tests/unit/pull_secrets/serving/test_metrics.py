@@ -12,11 +12,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.harness import ROOT
 
 NOW = 1_800_000_000.0
+ISSUED, EXPIRY = f"{PREFIX}_token_issued_timestamp_seconds", f"{PREFIX}_token_expiry_timestamp_seconds"
 
 
 @pytest.fixture
 def metrics():
-    return Metrics(clock=lambda: NOW)
+    return Metrics()
 
 
 def scrape(metrics):
@@ -30,33 +31,35 @@ def scrape(metrics):
     }
 
 
-def test_a_tokens_age_and_life_left_are_those_of_the_scrape(metrics):
-    metrics.tokens([TokenState("cri-1 in cn-hangzhou", got_at=NOW - 60, due_at=NOW + 1, dead_at=NOW + 600)])
+def test_a_tokens_times_are_those_that_the_token_has(metrics):
+    metrics.tokens([TokenState("cri-1 in cn-hangzhou", issued_at=NOW - 60, expires_at=NOW + 600)])
     found = scrape(metrics)
-    assert found[f"{PREFIX}_token_age_seconds", "cri-1 in cn-hangzhou"] == 60
-    assert found[f"{PREFIX}_token_life_left_seconds", "cri-1 in cn-hangzhou"] == 600
+    assert found[ISSUED, "cri-1 in cn-hangzhou"] == NOW - 60
+    assert found[EXPIRY, "cri-1 in cn-hangzhou"] == NOW + 600
 
 
-def test_an_entry_without_a_token_has_no_life_left_and_no_age(metrics):
-    metrics.tokens([TokenState("cri-1", 0, 0, 0), TokenState("cri-2", NOW - 9000, NOW - 8000, NOW - 5000)])
+def test_an_entry_without_a_token_expired_at_the_epoch_and_was_never_issued_one(metrics):
+    metrics.tokens([TokenState("cri-1", 0, 0), TokenState("cri-2", NOW - 9000, NOW - 5000)])
     found = scrape(metrics)
-    assert found[f"{PREFIX}_token_life_left_seconds", "cri-1"] == 0
-    assert found[f"{PREFIX}_token_life_left_seconds", "cri-2"] == 0
-    assert (f"{PREFIX}_token_age_seconds", "cri-1") not in found
+    assert found[EXPIRY, "cri-1"] == 0
+    assert found[EXPIRY, "cri-2"] == NOW - 5000
+    assert (ISSUED, "cri-1") not in found
 
 
 def test_an_entry_that_left_the_configuration_leaves_the_figures(metrics):
-    metrics.tokens([TokenState("cri-1", NOW, NOW, NOW + 1)])
+    metrics.tokens([TokenState("cri-1", NOW, NOW + 1)])
     metrics.tokens([])
-    assert (f"{PREFIX}_token_life_left_seconds", "cri-1") not in scrape(metrics)
+    found = scrape(metrics)
+    assert (EXPIRY, "cri-1") not in found
+    assert (ISSUED, "cri-1") not in found
 
 
 def test_the_configuration_is_in_one_state_at_a_time(metrics):
     metrics.configuration("loaded", problems=0)
-    metrics.configuration("kept", problems=3)
+    metrics.configuration("last_good", problems=3)
     found = scrape(metrics)
-    states = {state: found[f"{PREFIX}_configuration", state] for state in ("loaded", "partly", "kept", "absent")}
-    assert states == {"loaded": 0, "partly": 0, "kept": 1, "absent": 0}
+    states = {state: found[f"{PREFIX}_configuration", state] for state in ("loaded", "partial", "last_good", "absent")}
+    assert states == {"loaded": 0, "partial": 0, "last_good": 1, "absent": 0}
     assert found[f"{PREFIX}_configuration_problems",] == 3
 
 
@@ -65,12 +68,12 @@ def test_everything_that_is_told_is_counted(metrics):
     metrics.renewal_failed("cri-1", "RoleRefusedError")
     metrics.wrote("Secret", "create", "ok")
     metrics.called("GET", "secrets", "200", 0.003)
-    metrics.watch_ended("serviceaccounts", "silent")
+    metrics.watch_ended("serviceaccounts", "idle_timeout")
     metrics.managed(secrets=2, service_accounts=20)
     metrics.queue(7)
     metrics.leading(True)
     metrics.event_sent("dropped")
-    metrics.admitted("given", 0.01)
+    metrics.admitted("patched", 0.01)
     metrics.webhook(True)
     metrics.certificate(leaf=NOW + 1, authority=NOW + 2)
     found = scrape(metrics)
@@ -78,12 +81,12 @@ def test_everything_that_is_told_is_counted(metrics):
     assert found[f"{PREFIX}_token_renewal_failures_total", "RoleRefusedError", "cri-1"] == 1
     assert found[f"{PREFIX}_writes_total", "Secret", "create", "ok"] == 1
     assert found[f"{PREFIX}_api_call_duration_seconds_count", "200", "GET", "secrets"] == 1
-    assert found[f"{PREFIX}_watch_ends_total", "serviceaccounts", "silent"] == 1
+    assert found[f"{PREFIX}_watch_restarts_total", "idle_timeout", "serviceaccounts"] == 1
     assert found[f"{PREFIX}_managed_objects", "ServiceAccount"] == 20
-    assert found[f"{PREFIX}_queue_depth",] == 7
-    assert found[f"{PREFIX}_leader",] == 1
+    assert found[f"{PREFIX}_workqueue_depth",] == 7
+    assert found[f"{PREFIX}_leader_election_master_status",] == 1
     assert found[f"{PREFIX}_events_total", "dropped"] == 1
-    assert found[f"{PREFIX}_admissions_total", "given"] == 1
+    assert found[f"{PREFIX}_admissions_total", "patched"] == 1
     assert found[f"{PREFIX}_webhook_configured",] == 1
     assert found[f"{PREFIX}_serving_certificate_expiry_timestamp_seconds", "serving"] == NOW + 1
 

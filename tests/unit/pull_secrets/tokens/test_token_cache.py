@@ -1,5 +1,4 @@
 import itertools
-import json
 
 import pytest
 from acr_credential_provider.model.authorization_token import AuthorizationGrant
@@ -71,7 +70,7 @@ class World:
         return {place: password for each in self.entries() for place, _, password in each.logins}
 
     def known(self):
-        return [each.instance_id for each in self.entries() if each.is_known]
+        return [each.instance_id for each in self.entries() if each.unknown_at == ()]
 
 
 def test_each_entry_is_fetched_once_and_again_when_it_is_due():
@@ -236,24 +235,64 @@ def test_who_is_told_how_tokens_stand_is_told_of_those_that_are_missing():
     world = World()
     world.renew(failing=[TWO])
     one, two = world.tokens.states(world.settings)
-    assert (one.entry, one.got_at, one.dead_at) == (f"{ONE} in cn-hangzhou", 1000.0, 1000.0 + HOUR - 60)
-    assert (two.entry, two.got_at) == (f"{TWO} in cn-hangzhou", 0.0)
+    assert (one.entry, one.issued_at, one.expires_at) == (f"{ONE} in cn-hangzhou", 1000.0, 1000.0 + HOUR - 60)
+    assert (two.entry, two.issued_at) == (f"{TWO} in cn-hangzhou", 0.0)
 
 
-def test_of_what_nobody_remembers_only_a_login_of_ones_own_may_never_end():
-    """A domain that had a password of one's own has none once ACR is to be asked, and refuses."""
-    login = {"kind": "basicAuth", "usernameFile": "/u", "passwordFile": "/p"}
-    role = {"kind": "nodeRole", "roleName": "x"}
-    told = World(settings(registry(identity=login), registry(TWO, identity=role))).silent()
-    assert [(each.is_known, each.may_fill) for each in told] == [
-        (False, (f"{ONE}.example",)),
-        (False, (f"{TWO}.example",)),
-    ]
-    assert [each.is_endless for each in told] == [True, False]
+def unknown_at(world):
+    return {each.instance_id: each.unknown_at for each in world.silent()}
 
 
-def test_no_representation_holds_a_password():
+def test_who_has_no_memory_knows_of_an_entry_once_it_has_a_token_or_no_older_one_can_be_valid():
+    long = registry("cri-long", tokenDuration="4h")
+    world = World(settings(registry(), registry(TWO), long))
+    world.renew(failing=[TWO, "cri-long"])
+    assert unknown_at(world) == {ONE: (), TWO: None, "cri-long": None}
+    world.now += HOUR
+    assert unknown_at(world) == {ONE: (), TWO: (), "cri-long": None}
+    world.now += 3 * HOUR
+    assert unknown_at(world)["cri-long"] == ()
+
+
+def test_an_entry_that_is_new_to_who_remembers_has_no_token_anywhere():
+    first, second = World(settings(registry())), World()
+    first.now += 9 * HOUR
+    first.renew()
+    second.now = first.now
+    second.tokens.merge(first.tokens.encode())
+    assert unknown_at(second) == {ONE: (), TWO: ()}
+
+
+@pytest.mark.parametrize("text", ["", "garbage", '{"format": 0, "tokens": []}'])
+def test_what_another_replica_did_not_know_the_next_one_does_not_know_either(text):
+    first, second = World(), World()
+    first.tokens.merge(text)
+    first.renew(failing=[TWO])
+    second.now = first.now + HOUR / 2
+    second.tokens.merge(first.tokens.encode())
+    assert unknown_at(second) == {ONE: (), TWO: None}
+    second.now += HOUR / 2
+    assert unknown_at(second) == {ONE: (), TWO: ()}
+
+
+def test_what_a_helper_wrote_while_it_ran_is_unknown_for_as_long_as_its_tokens_live():
     world = World()
-    world.renew()
-    assert "secret-1" not in repr((world.tokens, list(world.tokens._tokens.values())))
-    assert "secret-1" in json.loads(world.tokens.encode())["tokens"][0]["password"]
+    world.tokens.helper_runs(True)
+    world.now += 9 * HOUR
+    assert set(unknown_at(world).values()) == {None}
+    next_leader = World()
+    next_leader.now = world.now
+    next_leader.tokens.merge(world.tokens.encode())
+    for each in (world, next_leader):
+        each.tokens.helper_runs(False)
+        each.now += HOUR - 1
+        assert set(unknown_at(each).values()) == {None}
+        each.now += 1
+        assert set(unknown_at(each).values()) == {()}
+
+
+def test_a_login_whose_files_were_never_read_may_be_at_its_own_hosts_however_long_that_lasts():
+    login = {"kind": "basicAuth", "usernameFile": "/u", "passwordFile": "/p"}
+    world = World(settings(registry(identity=login)))
+    world.now += 99 * HOUR
+    assert unknown_at(world) == {ONE: (f"{ONE}.example",)}

@@ -35,7 +35,7 @@ class Living:
         self.looks += 1
         return self.looks > self.unheard
 
-    def wanted(self):
+    def spec(self):
         return self.settings
 
     def is_ready(self):
@@ -133,7 +133,7 @@ def test_a_new_service_account_gets_the_entry_and_the_namespace_its_secret_first
     assert response["uid"] == "705ab4f5-6393-11e8-b7cc-42010a800002"
     assert patch_in(response) == [{"op": "add", "path": "/imagePullSecrets", "value": [{"name": SECRET}]}]
     assert desk.made == [("team", SECRET)]
-    assert desk.counted.outcomes == ["given"]
+    assert desk.counted.outcomes == ["patched"]
 
 
 @given(st.none() | st.lists(st.sampled_from(["a", "default-dockercfg-x1", SECRET, ""])))
@@ -161,14 +161,14 @@ def test_who_has_the_entry_already_gets_no_patch_but_the_secret(desk):
     response = desk.response(review({"metadata": {"name": "build"}, "imagePullSecrets": [{"name": SECRET}]}))
     assert "patch" not in response
     assert desk.made == [("team", SECRET)]
-    assert desk.counted.outcomes == ["had"]
+    assert desk.counted.outcomes == ["unchanged"]
 
 
 def test_who_is_not_meant_goes_through_unchanged_and_costs_nothing(desk):
     response = desk.response(review({"metadata": {"name": "other"}}))
     assert response == {"uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "allowed": True}
     assert desk.made == []
-    assert desk.counted.outcomes == ["left"]
+    assert desk.counted.outcomes == ["skipped"]
 
 
 def test_labels_and_annotations_are_what_the_selection_is_asked_with(desk):
@@ -226,7 +226,7 @@ def test_with_ignore_who_must_wait_for_the_secret_is_let_through_with_the_entry_
     assert response["allowed"] is True
     assert patch_in(response)
     assert "403" in response["warnings"][0]
-    assert desk.counted.outcomes == ["late"]
+    assert desk.counted.outcomes == ["secret_pending"]
     desk.admission.close()
 
 
