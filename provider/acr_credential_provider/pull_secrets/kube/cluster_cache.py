@@ -134,8 +134,8 @@ class ClusterCache:
         """Return the watched Secrets of *namespace* by name."""
         with self._lock:
             informers = dict(self._secrets)
-        found = {name: informer.get(namespace, name) for name, informer in informers.items()}
-        return {name: secret for name, secret in found.items() if secret is not None}
+        secrets = {name: informer.get(namespace, name) for name, informer in informers.items()}
+        return {name: secret for name, secret in secrets.items() if secret is not None}
 
     def update_secret(self, secret: Secret) -> None:
         """Take in a Secret that a call of ours returned, before the watch tells of it."""

@@ -1,8 +1,7 @@
-"""The figures at /metrics, for monitoring and alerts; docs/metrics.md explains each.
+"""The metrics at /metrics; docs/metrics.md explains each.
 
-A registry of our own, so that what libraries register by themselves stays out. No label
-holds a namespace's or ServiceAccount's name: a cluster with ten thousand of them must not
-become ten thousand series.
+A registry of our own keeps out what libraries register. No label holds the name of a namespace or ServiceAccount: ten
+thousand of them must not become ten thousand series.
 """
 
 from __future__ import annotations
