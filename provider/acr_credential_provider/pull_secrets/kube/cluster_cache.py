@@ -1,4 +1,4 @@
-"""What the controller watches in the cluster, each kind in an informer of its own."""
+"""The controller's view of the cluster: one informer for each kind."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _data(wire: Any) -> Data:
 
 
 class ClusterListener:
-    """Is told what changes in the cluster. This one does nothing about it."""
+    """Reacts to changes in the cluster. This one does nothing."""
 
     def on_namespace(self, namespace: Namespace) -> None:
         """React to a namespace that came, changed or went."""
@@ -158,5 +158,5 @@ class ClusterCache:
             return list(self._secrets.values())
 
     def observed(self, namespace: str) -> Observed:
-        """Return what is there of *namespace*."""
+        """Return the observed state of *namespace*."""
         return Observed(namespace, self.secrets_in_namespace(namespace), self.accounts.by_namespace(namespace))

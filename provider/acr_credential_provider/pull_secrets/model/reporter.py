@@ -36,7 +36,7 @@ class TokenState:
 
 
 class Reporter:
-    """Is told what happens in the controller. This one does nothing with it."""
+    """Receives metrics and Events. This one drops them."""
 
     def event(self, about: ObjectRef, reason: str, message: str, *, is_warning: bool = True) -> None:
         """Report *message* about an object; *reason* is one CamelCase word, always the same."""

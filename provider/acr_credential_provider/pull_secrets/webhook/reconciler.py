@@ -59,10 +59,10 @@ class Replica(PullSecretProvider, Protocol):
         """Return the object by which operators configure the webhook."""
 
     def leads(self) -> bool:
-        """Return True if this replica is the one that configures the API server."""
+        """True if this replica is the one that configures the API server."""
 
     def is_leaving(self) -> bool:
-        """Return True if the release is being deleted: then any replica may take the configuration back."""
+        """True if the release is being deleted: then any replica may take the configuration back."""
 
     def health_checks(self) -> Mapping[str, Callable[[], str]]:
         """Return checks of the replica's own loops, each "" while all is well."""
@@ -245,7 +245,7 @@ class WebhookReconciler:
     def _withdraw(self, configuration: Mapping[str, Any]) -> bool:
         """Take the configuration away; True if that was done."""
         may_withdraw = self._replica.leads()
-        if self._replica.is_leaving():  # nobody may lead any more, and another release may have taken over
+        if self._replica.is_leaving():  # no replica may lead any more, and another release may have taken over
             may_withdraw = registration.leads_to(configuration, self._service)
         if not registration.is_ours(configuration) or not may_withdraw:
             return False

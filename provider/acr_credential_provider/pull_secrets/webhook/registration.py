@@ -26,8 +26,8 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 OURS = {MANAGED_BY: LABELS[MANAGED_BY]}
 """The labels that mark it as ours."""
 LONGEST = 10
-"""Seconds. Our answer takes a second at the very most, so a longer wait only makes an outage slower: while nobody
-answers, every creation of a ServiceAccount occupies the API server for that long."""
+"""Seconds. Our answer takes a second at most, so a longer wait only makes an outage slower: every creation of a
+ServiceAccount then occupies the API server for that long."""
 NEVER = ("kube-system",)
 """Namespaces that are never asked about, beside our own: a webhook that is down must not keep a cluster from
 repairing itself, nor us from being restarted."""

@@ -196,7 +196,7 @@ def manifest(
 
 def _make_authority(now: float, lives: Lifetimes) -> KeyPair:
     key = ec.generate_private_key(ec.SECP256R1())
-    # Named by its moment: two authorities of one name would be a riddle to whoever verifies.
+    # Named by its time, because two authorities of one name cannot be told apart in verification.
     name = _name(f"{PREFIX} webhook authority {int(now)}")
     builder = _builder(key, name, now, lives.authority, lives.skew).issuer_name(name)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
