@@ -173,7 +173,7 @@ def _live(api, teams, telling, stop):
                 _stir(api, team, number)
             about = ObjectRef("ServiceAccount", teams[0], "default")
             telling.event(about, "Tried", f"round {number // 4}", is_warning=False)
-            telling.events._gate = EventFilter()  # as after a restart: what was told is forgotten
+            telling.events._filter = EventFilter()  # as after a restart: what was told is forgotten
             if number % 4 == 3:
                 delete(
                     api,

@@ -1,4 +1,4 @@
-"""The command ``pull-secrets``: run the controller, show what it would do, take its traces away."""
+"""The command ``pull-secrets``: run the controller, show its plan, uninstall what it wrote."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def _run(options: argparse.Namespace) -> int:
         controller.stop()  # the Lease first: another replica may go on while this one still answers the webhook
         runtime.stop()
     sys.stderr.flush()
-    os._exit(0)  # no wait for threads that wait for the cloud; what they would bring nobody needs any more
+    os._exit(0)  # no wait for threads that wait for the cloud; their results are not needed any more
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -212,9 +212,9 @@ def _uninstall(options: argparse.Namespace) -> int:
     own = Options(namespace=options.namespace)
     undone = Undone()
     is_anything = False
-    for each in uninstall(api, own, names=names, force=options.force, undone=undone):
+    for removed in uninstall(api, own, names=names, force=options.force, undone=undone):
         is_anything = True
-        print(each)  # noqa: T201 - the command's output
+        print(removed)  # noqa: T201 - the command's output
     error = undone.error(own)
     if error is not None:
         sys.stdout.flush()
@@ -225,5 +225,5 @@ def _uninstall(options: argparse.Namespace) -> int:
 
 
 def _remark(remarks: Sequence[str]) -> None:
-    for each in remarks:
-        sys.stderr.write(f"note: {each}\n")
+    for remark in remarks:
+        sys.stderr.write(f"note: {remark}\n")

@@ -1,4 +1,4 @@
-"""One look at a live cluster: what the controller would do there."""
+"""The controller's plan for a live cluster, without a write."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """What would be done, and what an operator should know before: each a problem or note of one line."""
+    """The actions that would be done, and remarks for the operator of one line each."""
 
     actions: tuple[Action, ...]
     remarks: tuple[str, ...]
@@ -49,11 +49,11 @@ class DryRun:
 def dry_run(api: KubeClient, options: Options, *, read_settings: Callable[[], str]) -> DryRun:
     """Return what the controller would do now; nothing is written, and the cloud is not asked.
 
-    *read_settings* reads the settings file, where the options name one. Raises `ConfigurationError` where there is
-    nothing that could be used, and `ClusterError`.
+    *read_settings* reads the settings file that the options name, if any. Raises `ConfigurationError` if there is no
+    usable configuration, and `ClusterError`.
     """
-    kept = api.get(SECRETS.path(options.namespace, TOKENS_NAME))
-    shared = ReplicaState.decode(kept.get("data") if kept else None)
+    secret = api.get(SECRETS.path(options.namespace, TOKENS_NAME))
+    shared = ReplicaState.decode(secret.get("data") if secret else None)
     cluster = ClusterCache(api, ClusterListener(), own_namespace=options.namespace, config_map=None)
     cluster.namespaces.load()
     parsed = _parse_as_controller(
@@ -62,12 +62,12 @@ def dry_run(api: KubeClient, options: Options, *, read_settings: Callable[[], st
     if parsed.settings is None:
         first = parsed.problems[0]
         raise ConfigurationError(f"the configuration can't be used: {first}", remedy=first.remedy)
-    remarks = [f"{each}. {each.remedy}" for each in parsed.problems] + list(parsed.notes)
+    remarks = [f"{problem}. {problem.remedy}" for problem in parsed.problems] + list(parsed.notes)
     tokens = TokenCache(clock=time.time)
     tokens.merge(shared.tokens)
     entries = tokens.entries(parsed.settings, read=_unread, on_failure=lambda _, __: None)
-    if not any(each.logins for each in entries):
-        entries = [replace(each, logins=(("registry.invalid", "", ""),)) for each in entries]
+    if not any(entry.logins for entry in entries):
+        entries = [replace(entry, logins=(("registry.invalid", "", ""),)) for entry in entries]
         remarks.append("no token is kept yet: Secrets are shown as they were if all entries had one")
     names = {parsed.spec.secret_name, *shared.names}
     runs = helper_runs(api)
@@ -99,27 +99,27 @@ def dry_run(api: KubeClient, options: Options, *, read_settings: Callable[[], st
 
 
 def _unread(_username_file: str, _password_file: str) -> Any:
-    """Stand in for files that only the controller's Pod has."""
+    """Raise, in place of files that only the controller's Pod has."""
     raise ConfigurationError("the files of a login are in the controller's Pod", remedy="See them in that Pod.")
 
 
 def _parse_as_controller(
     api: KubeClient, options: Options, read_settings: Callable[[], str], *, held: str, namespaces: Sequence[Namespace]
 ) -> ParsedConfig:
-    """Return what a controller would go by, in which *held* is in force."""
+    """Return the configuration that would be active in a controller in which *held* is active now."""
     hidden: tuple[str, ...] = ()
     if options.settings_file:
         text = read_settings()
     else:
         namespace, name = options.config_map
-        found = api.get(CONFIG_MAPS.path(namespace, name))
-        if found is None:
+        config_map = api.get(CONFIG_MAPS.path(namespace, name))
+        if config_map is None:
             raise ConfigurationError(
                 f"there is no ConfigMap {namespace}/{name}: the controller would do nothing",
                 remedy="Create it, or name another one with --config-map NAMESPACE/NAME.",
             )
-        text = text_of(found.get("data"))
-        hidden = tuple(found.get("binaryData") or ())
+        text = text_of(config_map.get("data"))
+        hidden = tuple(config_map.get("binaryData") or ())
     role = _role(api, options)
     before = ABSENT
     if held:
@@ -134,12 +134,12 @@ def _parse_as_controller(
 
 
 def _role(api: KubeClient, options: Options) -> Role:
-    found = api.get(NAMESPACES.path(name="kube-system")) or {}
-    return role_of(options.token_mode, str(found.get("metadata", {}).get("creationTimestamp", "")))
+    namespace = api.get(NAMESPACES.path(name="kube-system")) or {}
+    return role_of(options.token_mode, str(namespace.get("metadata", {}).get("creationTimestamp", "")))
 
 
 def to_dict(action: Action) -> dict[str, Any]:
-    """Return *action* for people and programs, without what is in the Secret."""
+    """Return *action* as JSON, without the content of the Secret."""
     if isinstance(action, ChangeAccount):
         return {
             "kind": "ServiceAccount",
@@ -156,8 +156,8 @@ def to_dict(action: Action) -> dict[str, Any]:
 def line(action: Action) -> str:
     """Return *action* as one line."""
     words = to_dict(action)
-    where = f"{words['kind']} {words['namespace']}/{words['name']}"
+    target = f"{words['kind']} {words['namespace']}/{words['name']}"
     if isinstance(action, ChangeAccount):
         changes = [f"+{action.add}"] if action.add else []
-        return f"change {where}: {' '.join(changes + [f'-{name}' for _, name in action.remove])}"
-    return f"{words['action']} {where}"
+        return f"change {target}: {' '.join(changes + [f'-{name}' for _, name in action.remove])}"
+    return f"{words['action']} {target}"

@@ -1,4 +1,4 @@
-"""Takes all of the controller's traces out of a cluster, in an order that leaves no reference to nothing."""
+"""Removes all that the controller wrote from a cluster, references before what they name."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ if TYPE_CHECKING:
     from acr_credential_provider.pull_secrets.model.plan import Action
 
 ROUNDS = 10
-"""How often what changed meanwhile, or was refused, is looked at again."""
+"""Looks at what changed meanwhile, or was refused."""
 PAUSE = 0.1
 """Seconds before the second look; each later one waits that much longer."""
-USELESS = (0, 401)
-"""Statuses of an API server that can't be asked at all: what comes after would fare no better."""
-MOST_TOLD = 20
-"""Of what is left, how many are named."""
+UNUSABLE = (0, 401)
+"""Statuses after which every other call would fail too."""
+MOST_NAMED = 20
+"""Objects that are left and named."""
 RECENT = 60.0
-"""Seconds since its Lease was renewed within which a controller is taken to be at work."""
+"""Seconds after the renewal of its Lease in which a controller counts as running."""
 
 
 class Undone:
-    """What an uninstallation left and why, a line for each in *left*; *names* are those of Secrets that may be left."""
+    """What an uninstallation left and why, one line each; *names* are those of Secrets that may be left."""
 
     def __init__(self) -> None:
         self.left: list[str] = []
         self.names: frozenset[str] = frozenset()
 
     def error(self, options: Options) -> ConfigurationError | None:
-        """Return what to say at the end, None where nothing is left."""
+        """Return the error to end with, None if nothing is left."""
         if not self.left:
             return None
         words = [f"--namespace {options.namespace}", *(f"--secret-name {name}" for name in sorted(self.names))]
         return ConfigurationError(
-            f"not everything could be taken away: {'; '.join(self.left[:MOST_TOLD])}"
-            + (f"; and {len(self.left) - MOST_TOLD} more" if len(self.left) > MOST_TOLD else ""),
+            f"not everything could be taken away: {'; '.join(self.left[:MOST_NAMED])}"
+            + (f"; and {len(self.left) - MOST_NAMED} more" if len(self.left) > MOST_NAMED else ""),
             remedy="Remove what refuses it (an admission policy or webhook, a finalizer, a missing right), then run it "
             f"again: pull-secrets uninstall {' '.join(words)}",
         )
@@ -63,15 +63,15 @@ class Undone:
 def uninstall(
     api: KubeClient, options: Options, *, names: Iterable[str] = (), force: bool = False, undone: Undone | None = None
 ) -> Iterator[str]:
-    """Take all of our traces away, and yield a line for each that went; what stays is in *undone*.
+    """Remove all that the controller wrote, and yield a line for each object; what stays is in *undone*.
 
-    The webhook first, which would bring new ones; references, then Secrets, then what the controller kept for itself.
-    *names* are names of Secrets beside those that the controller wrote down. What the API server refuses about one
-    object keeps no other from going. Raises `ConfigurationError` while a controller is at work, unless *force*, and
-    `ClusterError` where the API server can't be asked at all.
+    The webhook goes first, because it would add entries again; then references, Secrets, and the controller's own
+    objects. *names* are names of Secrets beside those in the state Secret. What the API server refuses about one
+    object stops no other. Raises `ConfigurationError` while a controller runs, unless *force*, and `ClusterError` if
+    the API server cannot be asked at all.
     """
     undone = undone or Undone()
-    _refuse_while_one_works(api, options, force=force)
+    _refuse_while_one_runs(api, options, force=force)
     kept = api.get(SECRETS.path(options.namespace, TOKENS_NAME))
     shared = ReplicaState.decode(kept.get("data") if kept else None)
     undone.names = frozenset(name for name in (*names, *shared.names) if is_name(name))
@@ -86,15 +86,15 @@ def uninstall(
         yield from _one(undone, f"{kind} {options.namespace}/{name}", partial(api.delete, path))
 
 
-def _one(undone: Undone, called: str, delete: Callable[[], bool]) -> Iterator[str]:
-    """Delete one object, *called* so; yield the line for it if it was there."""
+def _one(undone: Undone, label: str, delete: Callable[[], bool]) -> Iterator[str]:
+    """Delete one object; yield the line for it if it was there."""
     try:
         if delete():
-            yield f"delete {called}"
+            yield f"delete {label}"
     except ClusterError as error:
-        if error.status in USELESS:
+        if error.status in UNUSABLE:
             raise
-        undone.left.append(f"{called}: {error.problem}")
+        undone.left.append(f"{label}: {error.problem}")
 
 
 def _withdraw(api: KubeClient) -> bool:
@@ -106,7 +106,7 @@ def _withdraw(api: KubeClient) -> bool:
 
 
 def _free_namespaces(api: KubeClient, options: Options, undone: Undone) -> Iterator[str]:
-    """Take our references and then our Secrets out of all namespaces, and yield a line for each."""
+    """Remove our references and then our Secrets from all namespaces, and yield a line for each."""
     failures: dict[str, ClusterError] = {}
     for number in range(ROUNDS):
         time.sleep(number * PAUSE)
@@ -117,7 +117,7 @@ def _free_namespaces(api: KubeClient, options: Options, undone: Undone) -> Itera
             applier = Applier(api, cluster, may_go_on=lambda: True, on_done=done.append)
             ended = applier.apply(_undoing(cluster, namespace, undone.names))
             yield from map(line, done)
-            if ended.error is not None and ended.error.status in USELESS:
+            if ended.error is not None and ended.error.status in UNUSABLE:
                 raise ended.error
             if ended.error is not None:
                 failures[namespace] = ended.error
@@ -126,8 +126,9 @@ def _free_namespaces(api: KubeClient, options: Options, undone: Undone) -> Itera
     undone.left += [f"namespace {namespace}: {error.problem}" for namespace, error in sorted(failures.items())]
     cluster = _loaded(api, options, undone)
     for namespace in sorted(cluster.namespaces.namespaces()):
-        held = [each for each in cluster.secrets_in_namespace(namespace).values() if each.is_ours and each.terminating]
-        undone.left += [f"Secret {namespace}/{each.name}: a finalizer holds it" for each in held]
+        secrets = cluster.secrets_in_namespace(namespace).values()
+        held = [secret.name for secret in secrets if secret.is_ours and secret.terminating]
+        undone.left += [f"Secret {namespace}/{name}: a finalizer holds it" for name in held]
 
 
 def _loaded(api: KubeClient, options: Options, undone: Undone) -> ClusterCache:
@@ -137,22 +138,22 @@ def _loaded(api: KubeClient, options: Options, undone: Undone) -> ClusterCache:
 
 
 def _undoing(cluster: ClusterCache, namespace: str, names: frozenset[str]) -> list[Action]:
-    """Return what frees *namespace* of all that has one of the *names*, or is a helper's that we took over."""
-    seen = cluster.observed(namespace)
-    names |= {name for name in HELPER_SECRETS if name in seen.secrets and seen.secrets[name].is_ours}
+    """Return the actions that remove the Secrets called *names* from *namespace*, and a helper's that we took over."""
+    observed = cluster.observed(namespace)
+    names |= {name for name in HELPER_SECRETS if name in observed.secrets and observed.secrets[name].is_ours}
     nothing = Desired("", b"", "", is_selected=False, accounts=frozenset(), retired=names)
-    return plan(seen, nothing)
+    return plan(observed, nothing)
 
 
-def _refuse_while_one_works(api: KubeClient, options: Options, *, force: bool) -> None:
+def _refuse_while_one_runs(api: KubeClient, options: Options, *, force: bool) -> None:
     lease = api.get(LEASES.path(options.namespace, LEASE_NAME)) or {}
     spec = lease.get("spec") or {}
     try:
         renewed = datetime.fromisoformat(spec["renewTime"]) if spec.get("holderIdentity") else None
-        is_working = renewed is not None and (datetime.now(UTC) - renewed).total_seconds() < RECENT
+        is_running = renewed is not None and (datetime.now(UTC) - renewed).total_seconds() < RECENT
     except (ValueError, TypeError, KeyError):
-        is_working = False
-    if is_working and not force:
+        is_running = False
+    if is_running and not force:
         raise ConfigurationError(
             "a controller is at work in this cluster, and would put everything back",
             remedy=f"Delete its Deployment (or scale it to 0), wait {RECENT:.0f} s, and try again; --force goes on.",

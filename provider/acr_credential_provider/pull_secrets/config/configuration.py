@@ -1,7 +1,7 @@
-"""What the controller is told to do: an acr-configuration or native settings, live, and never worse than before.
+"""The controller's configuration: an acr-configuration or native settings, and which edit of it becomes active.
 
-An edit that can't be used, breaks more than was broken, or takes everything away by mistake, leaves what held before in
-force.
+An edit that cannot be used, breaks more than was broken, or takes everything away by mistake, leaves the last good
+configuration active.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ ROLES_CHANGED = "2023-04-03T00:00:00Z"
 
 @dataclass(frozen=True, slots=True)
 class ParsedConfig:
-    """What a text means. *keys* are the contents of key files that stand in it, by path; *notes* are for operators."""
+    """A parsed text. *keys* are the contents of key files in it, by path; *notes* are for operators."""
 
     settings: ProviderSettings | None
     problems: tuple[ConfigProblem, ...] = ()
@@ -59,16 +59,16 @@ class ParsedConfig:
 
 @dataclass(frozen=True, slots=True)
 class ActiveConfig:
-    """What holds: *text* is where it comes from. *outcome* is as in `Reporter.configuration`."""
+    """The active configuration and its *text*. *outcome* is as in `Reporter.configuration`."""
 
     parsed: ParsedConfig
     text: str = field(repr=False)
     outcome: str = "absent"
     problems: tuple[ConfigProblem, ...] = ()
     replaced: tuple[str, ...] = ()
-    """What messages call the entries that were in force before, where none of them is in force any more."""
+    """Names of the entries that were active before, if none of them is any more."""
     may_pass: bool = False
-    """Whether an edit was refused for what is in the cluster now, and may be taken later."""
+    """Whether an edit was refused because of what is in the cluster now, and may be taken later."""
 
     @property
     def settings(self) -> ProviderSettings | None:
@@ -79,7 +79,7 @@ class ActiveConfig:
 ABSENT = ActiveConfig(ParsedConfig(None), "")
 
 
-def next_config(  # noqa: PLR0913 - what an edit is judged by
+def next_config(  # noqa: PLR0913 - what an edit is parsed by
     held: ActiveConfig,
     text: str | None,
     *,
@@ -88,46 +88,46 @@ def next_config(  # noqa: PLR0913 - what an edit is judged by
     hidden: Iterable[str] = (),
     namespaces: Sequence[Namespace] | None = None,
 ) -> ActiveConfig:
-    """Return what holds after *text* came (None: there is none any more), given what *held* before.
+    """Return the active configuration after *text* (None: it was deleted), given the one that *held* before.
 
-    *hidden* are the keys of the ConfigMap that hold no text, *namespaces* those of the cluster (None: unknown). A
-    configuration that went away leaves the last one in force, and so does an edit that would leave nobody a login: an
-    operator who wants the work undone uninstalls.
+    *hidden* are the keys of the ConfigMap that are not text, *namespaces* those of the cluster (None: unknown). A
+    deleted configuration leaves the last one active, and so does an edit after which no namespace has a login: an
+    operator who wants that uninstalls.
     """
     if text is None:
         return ActiveConfig(held.parsed, held.text, "last_good" if held.settings else "absent", held.problems)
     if missed := unreadable(hidden):
         return ActiveConfig(held.parsed, held.text, "last_good", missed)
-    judged = parse(text, role=role, keys_directory=keys_directory)
-    if judged.settings is None or held.settings is None:
-        if judged.settings is None:
-            return ActiveConfig(held.parsed, held.text, "last_good", judged.problems)
-        return ActiveConfig(judged, text, "partial" if judged.problems else "loaded", judged.problems)
-    kept = _entries(judged.settings)
+    parsed = parse(text, role=role, keys_directory=keys_directory)
+    if parsed.settings is None or held.settings is None:
+        if parsed.settings is None:
+            return ActiveConfig(held.parsed, held.text, "last_good", parsed.problems)
+        return ActiveConfig(parsed, text, "partial" if parsed.problems else "loaded", parsed.problems)
+    kept = _entries(parsed.settings)
     lost = {entry: name for entry, name in _entries(held.settings).items() if entry not in kept}
-    mistakes = _mistakes(held.parsed, judged, judged.settings, list(lost.values()))
-    blind = _selects_nothing(held.parsed, judged, namespaces) if not mistakes else ()
+    mistakes = _mistakes(held.parsed, parsed, parsed.settings, list(lost.values()))
+    blind = _selects_nothing(held.parsed, parsed, namespaces) if not mistakes else ()
     # One entry that was broken before must not keep every later edit out.
-    if mistakes or blind or len(judged.problems) > len(held.parsed.problems):
-        problems = (*judged.problems, *mistakes, *blind)
+    if mistakes or blind or len(parsed.problems) > len(held.parsed.problems):
+        problems = (*parsed.problems, *mistakes, *blind)
         return ActiveConfig(held.parsed, held.text, "last_good", problems, may_pass=bool(blind))
     replaced = tuple(lost.values()) if len(lost) == len(_entries(held.settings)) else ()
-    return ActiveConfig(judged, text, "partial" if judged.problems else "loaded", judged.problems, replaced)
+    return ActiveConfig(parsed, text, "partial" if parsed.problems else "loaded", parsed.problems, replaced)
 
 
 def _entries(settings: ProviderSettings) -> dict[str, str]:
-    """Return what messages call the entries of *settings*, by what their tokens are known by."""
-    return {entry_of(each): display_name(each) for each in settings.registries}
+    """Return the names of the entries of *settings*, by the keys of their tokens."""
+    return {entry_of(registry): display_name(registry) for registry in settings.registries}
 
 
 def _mistakes(
-    held: ParsedConfig, judged: ParsedConfig, settings: ProviderSettings, lost: list[str]
+    held: ParsedConfig, parsed: ParsedConfig, settings: ProviderSettings, lost: list[str]
 ) -> tuple[ConfigProblem, ...]:
-    """Return why an edit that no longer has the entries *lost* is taken for a mistake; nothing where it is not."""
+    """Return why an edit that drops the entries *lost* is taken for a mistake; empty if it is not."""
     if not lost:
         return ()
     what = f"it would take away the logins of {_some(lost)}"
-    if not any(each.instance_id or each.region or each.domains for each in settings.registries):
+    if not any(registry.instance_id or registry.region or registry.domains for registry in settings.registries):
         return (
             ConfigProblem(
                 1,
@@ -136,7 +136,7 @@ def _mistakes(
                 f"Name the instances; for the Personal Edition, name its region. {UNDO}",
             ),
         )
-    broken = Counter(map(_cause, judged.problems)) - Counter(map(_cause, held.problems))
+    broken = Counter(map(_cause, parsed.problems)) - Counter(map(_cause, held.problems))
     if broken:
         remedy = f"Correct what else is said of this edit, or take the entries out in an edit of its own. {UNDO}"
         return (ConfigProblem(1, "", f"an entry that worked is broken or gone: {what}", remedy),)
@@ -144,32 +144,32 @@ def _mistakes(
 
 
 def _cause(problem: ConfigProblem) -> tuple[str, str]:
-    """Return a problem without its place, which moves when lines and entries above it come or go."""
+    """Return a problem without its position, which moves when lines and entries above it come or go."""
     return re.sub(r"\[\d+\]", "[]", problem.field), problem.problem
 
 
 def _selects_nothing(
-    held: ParsedConfig, judged: ParsedConfig, namespaces: Sequence[Namespace] | None
+    held: ParsedConfig, parsed: ParsedConfig, namespaces: Sequence[Namespace] | None
 ) -> tuple[ConfigProblem, ...]:
-    """Return why an edit that means none of the *namespaces* any more is taken for a mistake; nothing where not."""
+    """Return why an edit that selects none of the *namespaces* any more is taken for a mistake; empty if it is not."""
     if namespaces is None:
         return ()
-    before = _meant(held, namespaces)
-    if not before or _meant(judged, namespaces):
+    before = _selected(held, namespaces)
+    if not before or _selected(parsed, namespaces):
         return ()
     what = f"mean none of the {len(namespaces)} that are here: it would take away the logins of {_some(before)}"
     remedy = f"Correct pullSecrets.namespaces and its selectors (watch-namespace). {UNDO}"
     return (ConfigProblem(1, "", f"the names and selectors of namespaces {what}", remedy),)
 
 
-def _meant(judged: ParsedConfig, namespaces: Sequence[Namespace]) -> list[str]:
-    """Return the names of the *namespaces* that are to have a Secret."""
-    registries = judged.settings.registries if judged.settings is not None else ()
-    entries = tuple(EntryLogins(each.instance_id, each.region or "", ()) for each in registries)
+def _selected(parsed: ParsedConfig, namespaces: Sequence[Namespace]) -> list[str]:
+    """Return the names of the selected *namespaces*."""
+    registries = parsed.settings.registries if parsed.settings is not None else ()
+    entries = tuple(EntryLogins(registry.instance_id, registry.region or "", ()) for registry in registries)
     return [
-        each.name
-        for each in namespaces
-        if not each.terminating and content_for(each, judged.spec, NO_CONTENT, entries) is not None
+        namespace.name
+        for namespace in namespaces
+        if not namespace.terminating and content_for(namespace, parsed.spec, NO_CONTENT, entries) is not None
     ]
 
 
@@ -178,7 +178,7 @@ def _some(names: list[str]) -> str:
 
 
 def unreadable(hidden: Iterable[str]) -> tuple[ConfigProblem, ...]:
-    """Return what to say of the keys *hidden*, of those that are ours to read."""
+    """Return the problems with the keys *hidden*, of those that we would read."""
     return tuple(
         ConfigProblem(
             1,
@@ -192,25 +192,25 @@ def unreadable(hidden: Iterable[str]) -> tuple[ConfigProblem, ...]:
 
 
 def parse(text: str, *, role: Role, keys_directory: str) -> ParsedConfig:
-    """Return what *text* means for the controller."""
+    """Return *text* as the controller understands it."""
     if acr_configuration.is_one(text):
         conversion = acr_configuration.convert(text, place="controller", keys_directory=keys_directory, role=role)
-        judged = validate_conversion(conversion)
-        notes = tuple(str(each) for each in [*conversion.changes, *conversion.notes])
-        if not isinstance(judged, ProviderSettings):
-            return ParsedConfig(None, tuple(judged), notes)
-        return ParsedConfig(judged, tuple(conversion.problems), notes, dict(conversion.secrets))
-    judged = validate(text)
-    if not isinstance(judged, ProviderSettings):
-        return ParsedConfig(None, tuple(judged))
-    problems = validate_for("controller", judged, text)
-    return ParsedConfig(None if problems else judged, tuple(problems))
+        parsed = validate_conversion(conversion)
+        notes = tuple(map(str, [*conversion.changes, *conversion.notes]))
+        if not isinstance(parsed, ProviderSettings):
+            return ParsedConfig(None, tuple(parsed), notes)
+        return ParsedConfig(parsed, tuple(conversion.problems), notes, dict(conversion.secrets))
+    parsed = validate(text)
+    if not isinstance(parsed, ProviderSettings):
+        return ParsedConfig(None, tuple(parsed))
+    problems = validate_for("controller", parsed, text)
+    return ParsedConfig(None if problems else parsed, tuple(problems))
 
 
 def text_of(data: Mapping[str, str] | None) -> str:
     """Return the text of a ConfigMap's *data*: native settings, or the manifest of an acr-configuration.
 
-    Its lines are those of ``data`` as people write it, so that problems are found again.
+    Its lines are those of ``data`` as people write it, so that line numbers fit.
     """
     data = data or {}
     for key in NATIVE_KEYS:
@@ -224,7 +224,7 @@ def text_of(data: Mapping[str, str] | None) -> str:
         else:
             lines.append(f"  {_quoted(key)}: {_quoted(value)}")
     text = "\n".join(lines) + "\n"
-    return text if _says(text, data) else _quoted({"kind": "ConfigMap", "data": dict(data)})
+    return text if _is_yaml_of(text, data) else _quoted({"kind": "ConfigMap", "data": dict(data)})
 
 
 def _quoted(value: object) -> str:
@@ -232,13 +232,13 @@ def _quoted(value: object) -> str:
     return _SURROGATES.sub(lambda pair: f"\\U{ord(json.loads(chr(34) + pair[0] + chr(34))):08x}", json.dumps(value))
 
 
-def _says(text: str, data: Mapping[str, str]) -> bool:
-    """Say whether YAML finds the same in *text*, blanks at ends of lines aside."""
+def _is_yaml_of(text: str, data: Mapping[str, str]) -> bool:
+    """True if *text* is YAML for *data*, blanks at ends of lines aside."""
     try:
-        found = yaml.load(text, Loader=yaml.CSafeLoader)["data"] or {}
+        parsed = yaml.load(text, Loader=yaml.CSafeLoader)["data"] or {}
     except (yaml.YAMLError, KeyError, TypeError, RecursionError, ValueError):
         return False
-    return {key: _trimmed(str(value)) for key, value in found.items()} == {
+    return {key: _trimmed(str(value)) for key, value in parsed.items()} == {
         key: _trimmed(value) for key, value in data.items()
     }
 
@@ -248,7 +248,7 @@ def _trimmed(text: str) -> list[str]:
 
 
 def role_of(mode: str, created: str) -> Role:
-    """Return who asks for entries that do not say so, by tokenMode *mode* and a cluster's birth, *created* (RFC 3339).
+    """Return the identity of entries that name none, by tokenMode *mode* and when the cluster was *created* (RFC 3339).
 
     >>> role_of("auto", "2023-04-02T23:59:59Z"), role_of("auto", "2023-04-03T00:00:00Z"), role_of("workerRole", "")
     ('nodeRole', 'managedRole', 'nodeRole')

@@ -90,7 +90,12 @@ def _explain(verb: str, path: str, status: int, reason: str) -> ClusterError:
     code = f"{status} {reason}".rstrip()
     target = _PATH.fullmatch(path)
     namespace = target["namespace"] if target is not None else None
-    if target is not None and status in (401, 403):
+    if status == 401:
+        return of_answer(
+            f"the API server refused {verb} {path} ({code})",
+            remedy="Check the ServiceAccount or kubeconfig that this runs with: its token is not accepted.",
+        )
+    if target is not None and status == 403:
         action = _VERBS.get(verb, verb.lower())
         resource = target["plural"] + (f".{target['group']}" if target["group"] else "")
         what = target["plural"] + (f" in {namespace}" if namespace else "")
@@ -98,7 +103,7 @@ def _explain(verb: str, path: str, status: int, reason: str) -> ClusterError:
         return of_answer(
             f"the API server does not let this user {action} {what} ({code})",
             remedy="Grant the right to the user or ServiceAccount that this runs as (RBAC, and the policy that bounds "
-            f"it; 401: its token is not accepted). To see it: kubectl auth can-i {action} {resource} {scope}",
+            f"it). To see it: kubectl auth can-i {action} {resource} {scope}",
         )
     if namespace and status == 404 and verb == "POST":
         return of_answer(

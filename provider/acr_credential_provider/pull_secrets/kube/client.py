@@ -148,8 +148,8 @@ class KubeClient:
 
     def delete(self, path: str, *, uid: str = "", resource_version: str = "") -> bool:
         """Delete the object at *path* if it still has this uid and version; return False if there is none."""
-        seen = {"uid": uid, "resourceVersion": resource_version}
-        preconditions = {key: value for key, value in seen.items() if value}
+        expected = {"uid": uid, "resourceVersion": resource_version}
+        preconditions = {key: value for key, value in expected.items() if value}
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
         try:
             self._object(_Call("DELETE", path, body))

@@ -1,4 +1,4 @@
-"""What the controller watches in the cluster, each kind in an informer of its own."""
+"""The controller's view of the cluster: one informer for each kind."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _data(wire: Any) -> Data:
 
 
 class ClusterListener:
-    """Is told what changes in the cluster. This one does nothing about it."""
+    """Reacts to changes in the cluster. This one does nothing."""
 
     def on_namespace(self, namespace: Namespace) -> None:
         """React to a namespace that came, changed or went."""
@@ -134,8 +134,8 @@ class ClusterCache:
         """Return the watched Secrets of *namespace* by name."""
         with self._lock:
             informers = dict(self._secrets)
-        found = {name: informer.get(namespace, name) for name, informer in informers.items()}
-        return {name: secret for name, secret in found.items() if secret is not None}
+        secrets = {name: informer.get(namespace, name) for name, informer in informers.items()}
+        return {name: secret for name, secret in secrets.items() if secret is not None}
 
     def update_secret(self, secret: Secret) -> None:
         """Take in a Secret that a call of ours returned, before the watch tells of it."""
@@ -158,5 +158,5 @@ class ClusterCache:
             return list(self._secrets.values())
 
     def observed(self, namespace: str) -> Observed:
-        """Return what is there of *namespace*."""
+        """Return the observed state of *namespace*."""
         return Observed(namespace, self.secrets_in_namespace(namespace), self.accounts.by_namespace(namespace))

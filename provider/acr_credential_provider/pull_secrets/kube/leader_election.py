@@ -104,7 +104,7 @@ class LeaderElector:
                 LOG.exception("the election failed")
             self._notify()
             pause = self._times.retry * random.uniform(0.8, 1.2)  # noqa: S311 - keeps replicas apart
-            if self.may_write():  # the end of leadership is told when it comes, not a try later
+            if self.may_write():  # the end of leadership is noticed when it comes, not a try later
                 pause = min(pause, max(self._renewed_at + self._times.deadline - self._clocks.monotonic(), 0.05))
             self._stop.wait(pause)
 

@@ -1,4 +1,4 @@
-"""What a namespace's pull secret holds: the docker configuration of its entries' logins.
+"""The content of a namespace's pull secret: the docker configuration with its entries' logins.
 
 A controller that lost its memory must not take out a login that still works. Until it knows better, a Secret keeps
 what it holds beside what is known.

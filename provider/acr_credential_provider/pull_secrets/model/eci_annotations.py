@@ -1,8 +1,7 @@
-"""The Pod annotations by which Elastic Container Instance (ECI) is told which ACR instances it may pull from.
+"""The Pod annotations that name the ACR instances from which Elastic Container Instance (ECI) may pull.
 
-Values alone: what ECI reads, what a Pod or namespace asks for by them, what is written for one.
-Names and forms: Alibaba Cloud's ECI documentation, "Pull images from a Container Registry
-instance without using a Secret". ECI reads them when it makes the Pod, never later.
+Names and forms: Alibaba Cloud's ECI documentation, "Pull images from a Container Registry instance without using a
+Secret". ECI reads them when it makes the Pod, never later.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ USER_ARNS = "k8s.aliyun.com/acr-user-arns"
 
 _ID = re.compile(r"cri-[a-z0-9]{1,60}", re.ASCII)
 _MOST = 4096
-"""Characters of a value that are looked at: whoever starts Pods writes it."""
+"""Characters of a value that are looked at, because anybody who starts Pods writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class InstanceRequest:
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """What annotations ask for, each instance once and in their order; and what in them is no instance."""
+    """The instances that annotations ask for, each once and in their order, and the *problems* with them."""
 
     instances: tuple[InstanceRequest, ...] = ()
     problems: tuple[str, ...] = ()
@@ -59,13 +58,12 @@ class Requests:
 def requests_of(annotations: Mapping[str, str]) -> Requests:
     """Return the instances that the *annotations* of a Pod or a namespace ask for.
 
-    Problems name the annotation and the position, not the value. A request says what is
-    wanted, never who asks: an instance that the settings do not have stays unknown.
+    Problems name the annotation and the position, not the value.
 
     >>> requests_of({INSTANCES: "cri-a, cn-beijing:cri-b,cri-a"}).instances
     (InstanceRequest(region='', instance_id='cri-a'), InstanceRequest(region='cn-beijing', instance_id='cri-b'))
     """
-    found: dict[InstanceRequest, None] = {}
+    instances: dict[InstanceRequest, None] = {}
     problems = []
     for name in REQUESTS:
         value = annotations.get(name, "")
@@ -80,8 +78,8 @@ def requests_of(annotations: Mapping[str, str]) -> Requests:
             if not _ID.fullmatch(instance_id) or (colon and not is_region(region)):
                 problems.append(f"{name}, item {position}, is not cri-... or REGION:cri-...")
                 continue
-            found[InstanceRequest(region, instance_id)] = None
-    return Requests(tuple(found), tuple(problems))
+            instances[InstanceRequest(region, instance_id)] = None
+    return Requests(tuple(instances), tuple(problems))
 
 
 def annotations_for(
@@ -94,7 +92,7 @@ def annotations_for(
     >>> annotations_for([InstanceRequest("", "cri-a")])
     {'k8s.aliyun.com/acr-instance-id': 'cri-a', 'k8s.aliyun.com/acr-instance-ids': 'cri-a'}
     """
-    words = [str(each) for each in dict.fromkeys(instances)]
+    words = [str(instance) for instance in dict.fromkeys(instances)]
     written = {ONE_INSTANCE: words[0]} if len(words) == 1 else {}
     if words:
         written[INSTANCES] = ",".join(words)

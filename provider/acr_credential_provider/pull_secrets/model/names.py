@@ -22,7 +22,7 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 
 
 def is_name(text: str) -> bool:
-    """Return True if a Secret can be called *text*.
+    """True if *text* is a valid name of a Secret.
 
     In an imagePullSecrets list the API server takes any text, none at all included: no entry that fails here is ours.
     """

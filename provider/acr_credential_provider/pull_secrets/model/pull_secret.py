@@ -58,10 +58,10 @@ class PullSecretProvider(Protocol):
         """
 
     def knows(self, namespace: str) -> bool:
-        """Return True if the watch has told of *namespace*, whose labels and annotations count."""
+        """True if the watch has told of *namespace*, whose labels and annotations count."""
 
     def spec(self) -> PullSecrets | None:
         """Return the settings' section for the controller, with the webhook's part; None: there are no settings."""
 
     def is_ready(self) -> bool:
-        """Return True if configuration, tokens and namespaces are known, so that `pull_secret_for` is right."""
+        """True if configuration, tokens and namespaces are known, so that `pull_secret_for` is right."""

@@ -1,7 +1,6 @@
-"""What the controller tells of itself while it works: Events for operators, figures for their monitoring.
+"""How the controller reports its work: Events for operators, metrics for their monitoring.
 
-The core knows this contract only. Every method returns at once, never raises, and is called
-from any thread. No argument ever holds a secret.
+Every method returns at once, never raises, and is called from any thread. No argument holds a secret.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRef:
-    """An object of the cluster that something is said about; *namespace* is empty for a Namespace."""
+    """An object of the cluster that an Event is about; *namespace* is empty for cluster-scoped ones."""
 
     kind: str
     namespace: str
@@ -37,7 +36,7 @@ class TokenState:
 
 
 class Reporter:
-    """Is told what happens in the controller. This one does nothing with it."""
+    """Receives metrics and Events. This one drops them."""
 
     def event(self, about: ObjectRef, reason: str, message: str, *, is_warning: bool = True) -> None:
         """Report *message* about an object; *reason* is one CamelCase word, always the same."""

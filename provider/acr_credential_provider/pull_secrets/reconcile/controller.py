@@ -132,7 +132,7 @@ class Controller(ClusterListener):
         return None
 
     def knows(self, namespace: str) -> bool:
-        """Return True if the watch has told of *namespace*; see `PullSecretProvider`."""
+        """True if the watch has told of *namespace*; see `PullSecretProvider`."""
         return self._cluster.namespaces.get(namespace, namespace) is not None
 
     def spec(self) -> PullSecrets | None:
@@ -142,15 +142,15 @@ class Controller(ClusterListener):
         return self._config.active.parsed.spec
 
     def is_ready(self) -> bool:
-        """Return True if this replica knows what it must; see `PullSecretProvider`."""
+        """True if this replica knows what it must; see `PullSecretProvider`."""
         return self._cluster.has_inputs() and self._cluster.is_synced() and self._has_synced_once
 
     def leads(self) -> bool:
-        """Return True if this replica holds the Lease."""
+        """True if this replica holds the Lease."""
         return self.leader.may_write()
 
     def is_leaving(self) -> bool:
-        """Return True if this release is being deleted."""
+        """True if this release is being deleted."""
         return self._gate.is_leaving()
 
     def health_checks(self) -> Mapping[str, Check]:

@@ -167,7 +167,7 @@ class Workers:
             )
 
     def _without_reverted(self, actions: list[Action]) -> tuple[list[Action], float]:
-        """Return what may be done now, and the seconds until more of it may."""
+        """Return the actions that may be done now, and the seconds until more of them may."""
         possible: list[Action] = []
         pause = 0.0
         for action in actions:

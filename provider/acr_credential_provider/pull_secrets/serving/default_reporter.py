@@ -32,7 +32,7 @@ class DefaultReporter(Metrics):
         """Sends the Events; without it they are only logged."""
 
     def event(self, about: ObjectRef, reason: str, message: str, *, is_warning: bool = True) -> None:
-        """Say *message* about an object."""
+        """Report *message* about an object; *reason* is one CamelCase word, always the same."""
         with self._lock:
             outcome, _times = self._filter.admit(Event(about, reason, message, is_warning), time.time())
         subject = f"{about.kind} {about.namespace + '/' if about.namespace else ''}{about.name}"
@@ -43,7 +43,7 @@ class DefaultReporter(Metrics):
             self.events.event(about, reason, message, is_warning=is_warning)
 
     def configuration(self, outcome: str, *, problems: int) -> None:
-        """Tell how the configuration stands."""
+        """Set the state of the configuration: ``loaded``, ``partial``, ``last_good`` or ``absent``."""
         super().configuration(outcome, problems=problems)
         if outcome != self._state:
             LOG.info("the configuration changed its state", extra={"state": outcome, "problems": problems})
@@ -55,12 +55,12 @@ class DefaultReporter(Metrics):
         LOG.info("a token was renewed", extra={"entry": entry})
 
     def renewal_failed(self, entry: str, reason: str) -> None:
-        """Count a token that was not."""
+        """Count a token that was not; *reason* is the name of the error's class."""
         super().renewal_failed(entry, reason)
         LOG.warning("a token could not be renewed", extra={"entry": entry, "reason": reason})
 
     def leading(self, is_leader: bool) -> None:
-        """Tell whether this replica is the one that writes."""
+        """Set whether this replica is the one that writes."""
         super().leading(is_leader)
         if is_leader is not self._is_leader:
             LOG.info("this replica writes from now on" if is_leader else "another replica writes")

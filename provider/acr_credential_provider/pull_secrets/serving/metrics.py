@@ -1,8 +1,7 @@
-"""The figures at /metrics, for monitoring and alerts; docs/metrics.md explains each.
+"""The metrics at /metrics; docs/metrics.md explains each.
 
-A registry of our own, so that what libraries register by themselves stays out. No label
-holds a namespace's or ServiceAccount's name: a cluster with ten thousand of them must not
-become ten thousand series.
+A registry of our own keeps out what libraries register. No label holds the name of a namespace or ServiceAccount: ten
+thousand of them must not become ten thousand series.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class Metrics(Reporter):
         self._renewals = counter("token_renewals", "Tokens fetched from ACR.", "entry")
         self._failures = counter("token_renewal_failures", "Tokens that could not be fetched.", "entry", "reason")
         self._configuration = gauge("configuration", "1 for the state of the configuration.", "state")
-        self._problems = gauge("configuration_problems", "What is wrong with the configuration.")
+        self._problems = gauge("configuration_problems", "Problems of the configuration.")
         self._writes = counter("writes", "Objects written, by outcome.", "kind", "verb", "outcome")
         self._calls = histogram("api_call_duration_seconds", "Calls of the API server.", "verb", "resource", "code")
         self._watch_restarts = counter(
@@ -61,9 +60,9 @@ class Metrics(Reporter):
         self._queue = gauge("workqueue_depth", "Namespaces that wait for work.")
         self._leader = gauge("leader_election_master_status", "1 in the replica that writes.")
         self._events = counter("events", "Events, by what became of them.", "outcome")
-        self._admissions = counter("admissions", "ServiceAccounts that the webhook was asked about.", "outcome")
+        self._admissions = counter("admissions", "Admission reviews of ServiceAccounts.", "outcome")
         self._admission = histogram("admission_duration_seconds", "How long the webhook took to answer.")
-        self._configured = gauge("webhook_configured", "1 while the API server is told to ask the webhook.")
+        self._configured = gauge("webhook_configured", "1 while the API server is configured to ask the webhook.")
         self._certificate_expiry = gauge(
             "serving_certificate_expiry_timestamp_seconds", "When it expires.", "certificate"
         )
@@ -73,7 +72,7 @@ class Metrics(Reporter):
         return Answer(200, exposition.generate_latest(self.registry), exposition.CONTENT_TYPE_LATEST)
 
     def configuration(self, outcome: str, *, problems: int) -> None:
-        """Tell how the configuration stands."""
+        """Set the state of the configuration: ``loaded``, ``partial``, ``last_good`` or ``absent``."""
         for state in CONFIGURATIONS:
             self._configuration.labels(state).set(state == outcome)
         self._problems.set(problems)
@@ -96,36 +95,36 @@ class Metrics(Reporter):
         self._renewals.labels(entry).inc()
 
     def renewal_failed(self, entry: str, reason: str) -> None:
-        """Count a token that was not."""
+        """Count a token that was not; *reason* is the name of the error's class."""
         self._failures.labels(entry, reason).inc()
 
     def wrote(self, kind: str, verb: str, outcome: str) -> None:
-        """Count a write."""
+        """Count a write: *kind* Secret or ServiceAccount, *outcome* ``ok``, ``conflict``, ``gone`` or ``failed``."""
         self._writes.labels(kind, verb, outcome).inc()
 
     def called(self, verb: str, resource: str, code: str, seconds: float) -> None:
-        """Count a call of the API server."""
+        """Count a call of the API server; *code* is the HTTP status, or ``none`` if there was no answer."""
         self._calls.labels(verb, resource, code).observe(seconds)
 
     def watch_ended(self, resource: str, reason: str) -> None:
-        """Count the end of a watch."""
+        """Count the end of a watch: ``timeout`` (regular), ``gone`` (410), ``idle_timeout`` or ``failed``."""
         self._watch_restarts.labels(resource, reason).inc()
 
     def managed(self, *, secrets: int, service_accounts: int) -> None:
-        """Tell how many objects carry what is ours."""
+        """Set how many objects have our content or entry."""
         self._managed.labels("Secret").set(secrets)
         self._managed.labels("ServiceAccount").set(service_accounts)
 
     def queue(self, depth: int) -> None:
-        """Tell how many namespaces wait for work."""
+        """Set how many namespaces wait for work."""
         self._queue.set(depth)
 
     def leading(self, is_leader: bool) -> None:
-        """Tell whether this replica is the one that writes."""
+        """Set whether this replica is the one that writes."""
         self._leader.set(is_leader)
 
     def event_sent(self, outcome: str) -> None:
-        """Count an Event: ``sent``, ``repeated`` (told before, not sent), ``dropped`` (too many) or ``failed``."""
+        """Count an Event: ``sent``, ``repeated`` (within five minutes), ``dropped`` (too many) or ``failed``."""
         self._events.labels(outcome).inc()
 
     def admitted(self, outcome: str, seconds: float) -> None:
@@ -134,10 +133,10 @@ class Metrics(Reporter):
         self._admission.observe(seconds)
 
     def webhook(self, is_configured: bool) -> None:
-        """Tell whether the API server is told to ask us."""
+        """Set whether the API server is configured to ask the webhook."""
         self._configured.set(is_configured)
 
     def certificate(self, *, leaf: float, authority: float) -> None:
-        """Tell when the serving certificate and its authority expire, in seconds since the epoch."""
+        """Set when the serving certificate and its authority expire, in seconds since the epoch."""
         self._certificate_expiry.labels("serving").set(leaf)
         self._certificate_expiry.labels("authority").set(authority)

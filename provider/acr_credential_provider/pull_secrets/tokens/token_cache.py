@@ -72,7 +72,7 @@ class Token(
 
 
 class _Shared(msgspec.Struct):
-    """What `TokenCache.encode` writes. A version without *remembers_from* remembered all."""
+    """The format of `TokenCache.encode`. Without *remembers_from*, all tokens are in it."""
 
     format: int
     tokens: list[Token]

@@ -1,4 +1,4 @@
-"""The way to the cloud of a process that goes on: the slow path of the plugin, with a memory instead of a disk."""
+"""Fetches tokens by the plugin's slow path, with a memory instead of a disk."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SECONDS = 30.0
 
 
 class Memory:
-    """What is kept between fetches: sessions of roles, lists of hosts, the region. Gone with the process."""
+    """Sessions of roles, lists of hosts and the region between fetches, in memory."""
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -37,21 +37,21 @@ class Memory:
         self._values: dict[str, tuple[dict[str, Any], float]] = {}
 
     def get(self, name: str, *, times: Sequence[str] = ()) -> dict[str, Any] | None:  # noqa: ARG002 - of a `Keeper`
-        """Return the living value under *name*, or None."""
+        """Return the valid value under *name*, or None."""
         with self._lock:
             value, until = self._values.get(name, ({}, 0.0))
             return dict(value) if self._clock() < until else None
 
     def put(self, name: str, value: dict[str, Any], *, until: float) -> None:
-        """Keep *value* until *until*; what is dead goes."""
+        """Keep *value* until *until*; drop expired ones."""
         with self._lock:
             now = self._clock()
-            self._values = {each: kept for each, kept in self._values.items() if kept[1] > now}
+            self._values = {key: kept for key, kept in self._values.items() if kept[1] > now}
             self._values[name] = dict(value), until
 
 
 class TokenFetcher:
-    """Asks the cloud. *folder* is for locks and remembered failures, none of which is a secret; it may be missing."""
+    """Asks the cloud. *folder* is for locks and cached failures, which hold no secret; it may be missing."""
 
     def __init__(
         self, folder: str, *, transport: Callable[..., Transport] = Transport, seconds: float = SECONDS
@@ -64,7 +64,7 @@ class TokenFetcher:
     def fetch(self, settings: ProviderSettings, registry: Registry, *, known: tuple[str, ...]) -> Fetched:
         """Return a new login of *registry*; raise `CredentialProviderError`.
 
-        *known* are the hosts that ACR listed last time: they still hold where it does not say them now.
+        *known* are the hosts that ACR listed last time; they are used if it does not answer now.
         """
         cloud = self._cloud(settings)
         region = cloud.endpoints.region(registry)

@@ -59,10 +59,10 @@ class Replica(PullSecretProvider, Protocol):
         """Return the object by which operators configure the webhook."""
 
     def leads(self) -> bool:
-        """Return True if this replica is the one that configures the API server."""
+        """True if this replica is the one that configures the API server."""
 
     def is_leaving(self) -> bool:
-        """Return True if the release is being deleted: then any replica may take the configuration back."""
+        """True if the release is being deleted: then any replica may take the configuration back."""
 
     def health_checks(self) -> Mapping[str, Callable[[], str]]:
         """Return checks of the replica's own loops, each "" while all is well."""
@@ -156,49 +156,49 @@ class WebhookReconciler:
                 return
 
     def _look(self) -> None:
-        found = self._api.get(WEBHOOKS.path(name=registration.NAME))
-        if found is None:
+        configuration = self._api.get(WEBHOOKS.path(name=registration.NAME))
+        if configuration is None:
             self._replica.owner.doubt()  # it may have been collected, for its owner is gone
         self._replica.owner.current()
         settings = self._replica.spec()
         if settings is not None and settings.webhook.enabled:
-            certificates = self._certificates(found)
+            certificates = self._certificates(configuration)
             self._serve(certificates)
-            is_configured = self._register(settings, found, certificates)
+            is_configured = self._register(settings, configuration, certificates)
             self._warn(settings.webhook)
         else:
-            # Before the configuration is known nothing is taken away, unless all is.
+            # Before the settings are known nothing is taken away, unless the release goes.
             is_known = self._replica.is_ready() or self._replica.is_leaving()
-            is_configured = found is not None and not (is_known and self._withdraw(found))
+            is_configured = configuration is not None and not (is_known and self._withdraw(configuration))
         self._reporter.webhook(is_configured)
 
     # The certificates.
     def _certificates(self, configuration: Mapping[str, Any] | None) -> Certificates:
-        """Return what is to be served, after the step that is due."""
+        """Return the certificates to serve, after the step that is due."""
         collection = SECRETS.path(self._service.namespace)
         path = SECRETS.path(self._service.namespace, serving_certificates.SECRET)
         secret = self._api.get(path)
         now = self._api.now()
         version = str(secret["metadata"]["resourceVersion"]) if secret else ""
-        found = Certificates.read(secret.get("data") or {}) if secret else None
+        present = Certificates.read(secret.get("data") or {}) if secret else None
         owner = self._replica.owner.reference()
         if secret is None and owner != self._owner_seen and self._served is not None:
             # Collected with its owner, not deleted by anybody: other replicas still serve what it held.
             wanted = self._served
-        elif found is None:
+        elif present is None:
             wanted = serving_certificates.first(self._service.host, now=now, lives=self._lifetimes)
         else:
-            is_trusted = found.next is not None and registration.trusts(configuration, found.next.certificate)
+            is_trusted = present.next is not None and registration.trusts(configuration, present.next.certificate)
             wanted = serving_certificates.step(
-                found, self._service.host, now=now, lives=self._lifetimes, is_next_trusted=is_trusted
+                present, self._service.host, now=now, lives=self._lifetimes, is_next_trusted=is_trusted
             )
-        if wanted is not found or (secret is not None and not is_owned(secret["metadata"], owner)):
+        if wanted is not present or (secret is not None and not is_owned(secret["metadata"], owner)):
             manifest = serving_certificates.manifest(self._service.namespace, wanted, version, owner)
             if version:
                 self._api.replace(path, manifest)
             else:
                 self._api.create(collection, manifest)
-            LOG.info("the webhook's certificates changed", extra={"step": _step(found, wanted)})
+            LOG.info("the webhook's certificates changed", extra={"step": _step(present, wanted)})
         self._confirmed_at = time.monotonic()
         self._owner_seen = owner
         return wanted
@@ -210,7 +210,7 @@ class WebhookReconciler:
         self._reporter.certificate(leaf=certificates.serving.expiry, authority=certificates.authority.expiry)
 
     # The configuration of the API server.
-    def _register(self, settings: PullSecrets, found: dict[str, Any] | None, certificates: Certificates) -> bool:
+    def _register(self, settings: PullSecrets, present: dict[str, Any] | None, certificates: Certificates) -> bool:
         wanted = registration.manifest(
             settings.webhook,
             self._service,
@@ -218,7 +218,7 @@ class WebhookReconciler:
             excluded=settings.excluded_namespaces,
             owner=self._replica.owner.reference(),
         )
-        if found is not None and not registration.is_ours(found):
+        if present is not None and not registration.is_ours(present):
             self._reporter.event(
                 self._replica.about(),
                 "WebhookForeign",
@@ -226,31 +226,32 @@ class WebhookReconciler:
                 "as it is, and new ServiceAccounts wait for the controller. Delete it, if nobody needs it.",
             )
             return False
-        if found is None or registration.differs(found, wanted):
+        if present is None or registration.differs(present, wanted):
             if not self._replica.leads():
-                return found is not None
-            if found is None:
+                return present is not None
+            if present is None:
                 self._api.create(WEBHOOKS.path(), wanted)
             else:
                 # The object as it was seen, so that what others wrote into its metadata stays.
-                meta = found["metadata"]
+                meta = present["metadata"]
                 meta["labels"] = {**(meta.get("labels") or {}), **registration.OURS}
-                meta |= {key: each for key, each in wanted["metadata"].items() if key == "ownerReferences"}
+                meta |= {key: value for key, value in wanted["metadata"].items() if key == "ownerReferences"}
                 body = {**wanted, "metadata": meta}
                 self._api.replace(WEBHOOKS.path(name=registration.NAME), body)
-            LOG.info("the API server was told to ask the webhook", extra={"policy": settings.webhook.failure_policy})
+            policy = settings.webhook.failure_policy
+            LOG.info("the API server was configured to ask the webhook", extra={"policy": policy})
         return True
 
-    def _withdraw(self, found: Mapping[str, Any]) -> bool:
+    def _withdraw(self, configuration: Mapping[str, Any]) -> bool:
         """Take the configuration away; True if that was done."""
         may_withdraw = self._replica.leads()
-        if self._replica.is_leaving():  # nobody may lead any more, and another release may have taken over
-            may_withdraw = registration.leads_to(found, self._service)
-        if not registration.is_ours(found) or not may_withdraw:
+        if self._replica.is_leaving():  # no replica may lead any more, and another release may have taken over
+            may_withdraw = registration.leads_to(configuration, self._service)
+        if not registration.is_ours(configuration) or not may_withdraw:
             return False
         path = WEBHOOKS.path(name=registration.NAME)
-        self._api.delete(path, uid=str(found["metadata"].get("uid", "")))
-        LOG.info("the API server was told to ask the webhook no more")
+        self._api.delete(path, uid=str(configuration["metadata"].get("uid", "")))
+        LOG.info("the API server was configured not to ask the webhook any more")
         return True
 
     def _report(self, error: CredentialProviderError) -> None:

@@ -26,8 +26,8 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 OURS = {MANAGED_BY: LABELS[MANAGED_BY]}
 """The labels that mark it as ours."""
 LONGEST = 10
-"""Seconds. Our answer takes a second at the very most, so a longer wait only makes an outage slower: while nobody
-answers, every creation of a ServiceAccount occupies the API server for that long."""
+"""Seconds. Our answer takes a second at most, so a longer wait only makes an outage slower: every creation of a
+ServiceAccount then occupies the API server for that long."""
 NEVER = ("kube-system",)
 """Namespaces that are never asked about, beside our own: a webhook that is down must not keep a cluster from
 repairing itself, nor us from being restarted."""
@@ -118,27 +118,27 @@ def manifest(
     }
 
 
-def is_ours(found: Mapping[str, Any]) -> bool:
-    """True if *found*, which has our name, was made by us."""
-    labels = found.get("metadata", {}).get("labels") or {}
+def is_ours(configuration: Mapping[str, Any]) -> bool:
+    """True if *configuration*, which has our name, was made by us."""
+    labels = configuration.get("metadata", {}).get("labels") or {}
     return all(labels.get(key) == value for key, value in OURS.items())
 
 
-def differs(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """True if *found* has to be replaced to be as *wanted*."""
+def differs(configuration: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """True if *configuration* has to be replaced to be as *wanted*."""
     owners = wanted["metadata"].get("ownerReferences")
-    is_owned = not owners or mark_of(found["metadata"].get("ownerReferences")) == mark_of(owners)
-    return found.get("webhooks") != wanted["webhooks"] or not is_ours(found) or not is_owned
+    is_owned = not owners or mark_of(configuration["metadata"].get("ownerReferences")) == mark_of(owners)
+    return configuration.get("webhooks") != wanted["webhooks"] or not is_ours(configuration) or not is_owned
 
 
-def leads_to(found: Mapping[str, Any], target: ServiceReference) -> bool:
-    """True if *found* names Services of *target*'s namespace only, and so of no other release."""
-    services = [(hook.get("clientConfig") or {}).get("service") or {} for hook in found.get("webhooks") or []]
+def leads_to(configuration: Mapping[str, Any], target: ServiceReference) -> bool:
+    """True if *configuration* names Services of *target*'s namespace only, and so of no other release."""
+    services = [(hook.get("clientConfig") or {}).get("service") or {} for hook in configuration.get("webhooks") or []]
     return all(service.get("namespace") == target.namespace for service in services)
 
 
-def trusts(found: Mapping[str, Any] | None, authority: bytes) -> bool:
+def trusts(configuration: Mapping[str, Any] | None, authority: bytes) -> bool:
     """True if the API server accepts certificates that *authority* (PEM) signed."""
-    hooks = (found or {}).get("webhooks") or []
+    hooks = (configuration or {}).get("webhooks") or []
     bundles = (str(hook.get("clientConfig", {}).get("caBundle", "")) for hook in hooks)
     return bool(hooks) and all(authority.strip() in b64decode(bundle) for bundle in bundles)

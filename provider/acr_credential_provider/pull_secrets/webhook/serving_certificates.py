@@ -103,29 +103,29 @@ class Certificates:
             files = {name: b64decode(content, validate=True) for name, content in data.items()}
             since = float(files["since"])
             upcoming = KeyPair(files["next-ca.crt"], files["next-ca.key"]) if "next-ca.crt" in files else None
-            found = cls(
+            certificates = cls(
                 serving=KeyPair(files["tls.crt"], files["tls.key"]),
                 authority=KeyPair(files["ca.crt"], files["ca.key"]),
                 next=upcoming,
                 previous=files.get("previous-ca.crt", b""),
                 since=since,
             )
-            _check(found)
+            _check(certificates)
         except (KeyError, ValueError, TypeError, x509.ExtensionNotFound):
             return None
-        return found
+        return certificates
 
 
-def _check(found: Certificates) -> None:
+def _check(certificates: Certificates) -> None:
     """Raise ``ValueError`` unless keys and certificates belong together."""
-    for pair in (found.serving, found.authority, *([found.next] if found.next else [])):
+    for pair in (certificates.serving, certificates.authority, *([certificates.next] if certificates.next else [])):
         certificate = x509.load_pem_x509_certificate(pair.certificate)
         if _key(pair).public_key() != certificate.public_key():
             raise ValueError("key and certificate differ")
-    leaf = x509.load_pem_x509_certificate(found.serving.certificate)
-    issuers = [x509.load_pem_x509_certificate(pem) for pem in _PEM.findall(found.trusted)]
+    leaf = x509.load_pem_x509_certificate(certificates.serving.certificate)
+    issuers = [x509.load_pem_x509_certificate(pem) for pem in _PEM.findall(certificates.trusted)]
     if not any(_is_issued_by(leaf, issuer) for issuer in issuers):
-        raise ValueError("nobody trusted signed the certificate")
+        raise ValueError("no trusted authority signed the certificate")
 
 
 def _is_issued_by(leaf: x509.Certificate, issuer: x509.Certificate) -> bool:
@@ -149,27 +149,26 @@ def first(host: str, *, now: float, lives: Lifetimes) -> Certificates:
     return Certificates(_issue(authority, host, now, lives), authority, since=now)
 
 
-def step(found: Certificates, host: str, *, now: float, lives: Lifetimes, is_next_trusted: bool) -> Certificates:
-    """Return the successor of *found* at *now*, one step further at most; *found* itself if nothing is due.
+def step(certificates: Certificates, host: str, *, now: float, lives: Lifetimes, is_next_trusted: bool) -> Certificates:
+    """Return the successor of *certificates* at *now*, one step further at most; the same if nothing is due.
 
-    *is_next_trusted* is whether the API server's configuration has ``found.next``.
+    *is_next_trusted* is whether the API server's configuration has ``certificates.next``.
     """
     # Nothing is left to keep of an authority that has expired; and the moment may be one of a clock since put right.
-    is_over = abs(now - found.since) >= lives.overlap or now >= found.authority.expiry
-    upcoming = found.next or found.authority
+    is_over = abs(now - certificates.since) >= lives.overlap or now >= certificates.authority.expiry
+    upcoming = certificates.next or certificates.authority
     if upcoming.is_due(now, skew=lives.skew):
-        return replace(found, next=_make_authority(now, lives), since=now)
-    if found.next is not None:
+        return replace(certificates, next=_make_authority(now, lives), since=now)
+    if certificates.next is not None:
         if is_over and is_next_trusted:
-            return Certificates(
-                _issue(found.next, host, now, lives), found.next, previous=found.authority.certificate, since=now
-            )
-    elif found.previous and is_over:
-        return replace(found, previous=b"", since=now)
-    is_due = found.serving.is_due(now, skew=lives.skew) or host not in names_of(found.serving)
-    if is_due and now < found.authority.expiry:
-        return replace(found, serving=_issue(found.authority, host, now, lives))
-    return found
+            serving = _issue(certificates.next, host, now, lives)
+            return Certificates(serving, certificates.next, previous=certificates.authority.certificate, since=now)
+    elif certificates.previous and is_over:
+        return replace(certificates, previous=b"", since=now)
+    is_due = certificates.serving.is_due(now, skew=lives.skew) or host not in names_of(certificates.serving)
+    if is_due and now < certificates.authority.expiry:
+        return replace(certificates, serving=_issue(certificates.authority, host, now, lives))
+    return certificates
 
 
 def names_of(pair: KeyPair) -> list[str]:
@@ -197,7 +196,7 @@ def manifest(
 
 def _make_authority(now: float, lives: Lifetimes) -> KeyPair:
     key = ec.generate_private_key(ec.SECP256R1())
-    # Named by its moment: two authorities of one name would be a riddle to whoever verifies.
+    # Named by its time, because two authorities of one name cannot be told apart in verification.
     name = _name(f"{PREFIX} webhook authority {int(now)}")
     builder = _builder(key, name, now, lives.authority, lives.skew).issuer_name(name)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -51,7 +51,7 @@ def test_what_is_remembered_has_an_end():
     gate = EventFilter()
     for number in range(KNOWN + 100):
         gate.admit(event(about=ObjectRef("Secret", "team", str(number))), NOW)
-    assert len(gate._told) == len(gate._left) == KNOWN
+    assert len(gate._last_sent) == len(gate._tokens) == KNOWN
 
 
 def test_a_name_is_the_same_whoever_says_it_and_short_enough():
