@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NAMES = ("memo", "locks", "store")
 MARK = ".aliyun-acr-credential-provider"
 """The file that makes a folder ours. It is empty, so that a full disk cannot leave half of it."""
-MEMOS = (".memo", ".failed", ".settings", ".root")
+MEMOS = (".memo", ".failed", ".settings")
 """How the names of memos end."""
 _HEX = frozenset("0123456789abcdef")
 
@@ -129,7 +129,7 @@ def _is_our_name(folder: str, name: str) -> bool:
     is_digest = len(stem) == 64 and _HEX.issuperset(stem)
     if folder == "locks":
         is_slot = stem.startswith("slot-") and stem[5:].isdigit() and not rest
-        return is_slot or (rest == "lock" and (is_digest or stem in ("gate", "sweep")))
+        return is_slot or (rest == "lock" and (is_digest or stem == "sweep"))
     suffix, dot, draft = rest.partition(".")
     is_draft = len(draft) == 16 and _HEX.issuperset(draft)
     return is_digest and f".{suffix}" in MEMOS and (is_draft or not dot)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.cloud.transport import Transport
@@ -92,7 +91,7 @@ def _hop(case: DoctorContext, cloud: TokenService, hops: int) -> str:
     """Find the identity after its first *hops* roles; say what was got, or raise by which hop it was not."""
     identity, chain = case.registry.identity, case.registry.assume_role
     try:
-        way = cloud.route(replace(case.registry, assume_role=chain[:hops]))
+        way = cloud.route(case.registry._replace(assume_role=chain[:hops]))
         credential = way.source.find(way.principal)
     except CredentialProviderError as error:
         if chain:

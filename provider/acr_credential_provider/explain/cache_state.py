@@ -63,7 +63,7 @@ def _memo_state(memo: CacheEntry | None, digest: str) -> CacheState:
     what = "answer of this host"
     if memo is None:
         return CacheState(what, "none")
-    if memo.digest != digest:
+    if memo.key != digest:
         return CacheState(what, "another question's: not used")
     if not memo.is_valid_for(digest):
         return CacheState(what, "outdated: a file that it depended on has changed")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.fastpath.lookup import ROLE_ANNOTATION
@@ -35,7 +34,7 @@ def is_of_pods(registry: Registry) -> bool:
 
 def of_the_node(registry: Registry) -> Registry:
     """Return *registry* as if the node asked: where ACR is does not depend on who asks, and needs no pod."""
-    return replace(registry, identity=Identity("nodeRole"), assume_role=())
+    return registry._replace(identity=Identity("nodeRole"), assume_role=())
 
 
 def roles_of(identity: Identity) -> tuple[str, ...]:
