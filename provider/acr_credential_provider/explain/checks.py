@@ -172,7 +172,7 @@ def check_failure_cache(context: ExplainContext) -> Iterator[CheckResult]:
     failures = {failure.problem: failure for failure in (of_token, of_host) if failure is not None}
     for problem, failure in failures.items():
         context.is_cached = True
-        seconds = failure.cached_for or 0.0
+        seconds = failure.cool_down or 0.0
         yield warning(f"a pull fails for {seconds:.0f} s without a call: {problem}", remedy=failure.remedy)
 
 

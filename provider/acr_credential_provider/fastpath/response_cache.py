@@ -1,8 +1,8 @@
-"""The response cache: the plugin's answers for each scope and subject, on the node's disk.
+"""The response cache: one file on the node's disk for each cache scope and identity.
 
-An entry is one small root-only file, replaced by rename. It holds its cache key, the times from which it is refreshed
-and no longer used, the fingerprints of the files that the answer depends on, and the answer. Failures are entries too,
-in a file of their own, so that a valid token is never lost to one.
+An entry is one small root-only file, replaced by rename. It has its cache key, the times from which
+it is refreshed and no longer given out, the files that it depends on, and the answer itself. Failures
+are entries too, in files of their own, so that a valid token is never lost to one.
 
 Part of the fast path: only modules that are built into the interpreter.
 """
@@ -19,55 +19,55 @@ if TYPE_CHECKING:
 FORMAT = "acr-memo 2"
 LARGEST = 4 << 20  # bytes; an answer has about 700, the settings of a thousand registries half a million
 SUM = 64  # bytes at the end: the checksum of all before
-FOREVER = 1e12  # seconds since the epoch: after the expiry of any token
-DUE_CACHE = 60  # seconds the kubelet may keep a token that needs a refresh
-CLOCK_STEP = 2.0  # seconds that a clock may be set back before the times written by it are distrusted
+FOREVER = 1e12  # seconds since the epoch: after any token's end
+DUE_CACHE = 60  # seconds the kubelet may keep a token that should have been refreshed
+CLOCK_STEP = 2.0  # seconds a clock may be set back before its earlier times are distrusted
 IS_FOLDER = 0o040000
 TYPE_AND_OTHERS_WRITE = 0o170022  # the type bits, and the write bits of group and others
 OTHERS_READ_OR_WRITE = 0o077
 
 TOKEN = "token"  # noqa: S105 - a kind of entry
 LOGIN = "login"
-"""A user's own password: never written to disk."""
+"""A user's own password: given out, never written to disk."""
 NOT_COVERED = "not-covered"
 FAILED = "failed"
 
 
 def file_fingerprint(path: str) -> str:
-    """Return a line that changes whenever the file at *path* does: its stat, not its content.
+    """Return a line that changes whenever the file at *path* does: from its stat, not its content.
 
     >>> file_fingerprint("/nowhere/settings.yaml")
     'absent /nowhere/settings.yaml'
     """
     try:
-        status = posix.stat(path)
+        stat = posix.stat(path)
     except (OSError, ValueError):
         return "absent " + path
-    return f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns} {path}"
+    return f"{stat.st_dev}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns} {path}"
 
 
-def fingerprinted_path(fingerprint: str) -> str:
-    """Return the path of a `file_fingerprint`."""
-    return fingerprint.partition(" ")[2]
+def fingerprinted_path(line: str) -> str:
+    """Return the path in a `file_fingerprint`."""
+    return line.partition(" ")[2]
 
 
 class CacheEntry:
-    """One cached answer. All times are in seconds.
+    """One cached response.
 
-    *written*, *refresh_at* and *expires_at* count from the epoch by this node's clock; *uptime* is the time since
-    boot at which it was written. *max_cache_duration* limits how long the kubelet may cache a fresh answer.
-    *answer* is the ``auth`` object of the response as JSON; for a failure the error's class, problem and remedy in
-    three lines. *host* is the cache scope: a host, or HOST/NAMESPACE where accounts share a host; the kubelet then
-    keeps the answer for that image alone. *log* is the tag of the system's log, the settings' level first
-    (`syslog.Log`).
+    All times are seconds. *written*, *refresh_at* and *expires_at* count from the epoch by this node's
+    clock; *uptime* is the time since boot at which it was written. *max_cache_duration* is the longest time
+    that the kubelet may cache a fresh response. *answer* is the ``auth`` object of the response as JSON, or
+    for a failure the error's class, problem and remedy in three lines. *host* is the cache scope: a host, or
+    HOST/NAMESPACE where accounts share a host; the kubelet then keeps the response for that image alone.
+    *log* is the tag of its line in the system's log, the settings' level first (`syslog.Log`).
     """
 
     __slots__ = (
         "answer",
-        "digest",
         "expires_at",
         "fingerprints",
         "host",
+        "key",
         "kind",
         "log",
         "max_cache_duration",
@@ -76,26 +76,26 @@ class CacheEntry:
         "written",
     )
 
-    def __init__(  # noqa: PLR0913 - a record, always built by name; a dataclass would cost a hit its import
+    def __init__(  # noqa: PLR0913 - a record, always built by name
         self,
         *,
-        digest: str,
+        key: str,
         kind: str,
         host: str,
-        written: float,
-        uptime: float,
         refresh_at: float,
         expires_at: float,
-        max_cache_duration: float,
         fingerprints: "Iterable[str]",
         answer: str,
+        max_cache_duration: float = 0.0,
         log: str = "",
+        written: float | None = None,
+        uptime: float | None = None,
     ) -> None:
-        self.digest = digest
+        self.key = key
         self.kind = kind
         self.host = host
-        self.written = written
-        self.uptime = uptime
+        self.written = time.time() if written is None else written
+        self.uptime = time.clock_gettime(time.CLOCK_BOOTTIME) if uptime is None else uptime
         self.refresh_at = refresh_at
         self.expires_at = expires_at
         self.max_cache_duration = max_cache_duration
@@ -104,10 +104,19 @@ class CacheEntry:
         self.log = log
 
     def encode(self) -> bytes:
-        """Return the bytes of the entry's file."""
+        """Return the bytes of the file."""
         times = f"{self.written!r} {self.uptime!r} {self.refresh_at!r} {self.expires_at!r} {self.max_cache_duration!r}"
-        head = (FORMAT, self.digest, self.kind, self.host, times, self.log, str(len(self.fingerprints)))
-        body = "\n".join((*head, *self.fingerprints, self.answer, "")).encode("utf-8", "surrogateescape")
+        lines = (
+            FORMAT,
+            self.key,
+            self.kind,
+            self.host,
+            times,
+            self.log,
+            str(len(self.fingerprints)),
+            *self.fingerprints,
+        )
+        body = ("\n".join(lines) + "\n" + self.answer + "\n").encode("utf-8", "surrogateescape")
         return body + checksum(body).encode()
 
     @classmethod
@@ -120,7 +129,7 @@ class CacheEntry:
         written, uptime, refresh_at, expires_at, max_cache_duration = map(float, lines[4].split(" "))
         answer_from = 7 + int(lines[6])
         return cls(
-            digest=lines[1],
+            key=lines[1],
             kind=lines[2],
             host=lines[3],
             written=written,
@@ -133,11 +142,9 @@ class CacheEntry:
             answer="\n".join(lines[answer_from:-1]),
         )
 
-    def is_valid_for(self, digest: str) -> bool:
-        """True if this entry has the cache key *digest*, and no file that it depends on has changed."""
-        return self.digest == digest and all(
-            file_fingerprint(fingerprinted_path(line)) == line for line in self.fingerprints
-        )
+    def is_valid_for(self, key: str) -> bool:
+        """True if this is the response of *key*, and no file that it depends on has changed."""
+        return self.key == key and all(file_fingerprint(fingerprinted_path(line)) == line for line in self.fingerprints)
 
     def response(self, api_version: str, *, now: float) -> bytes:
         """Return the CredentialProviderResponse, its cacheDuration counted from *now*."""
@@ -153,10 +160,11 @@ class CacheEntry:
 
 
 def respond(api_version: str, seconds: int, auth: str, *, key_type: str = "Registry") -> bytes:
-    """Return the bytes of a response: one line, with no field that the kubelet does not know.
+    """Return the bytes that the kubelet reads: no field but those it knows, one line.
 
-    *auth* is a JSON object ``{host: {"username": ..., "password": ...}}``; *seconds* become a Go duration; *key_type*
-    is what the kubelet keeps it for, ``Registry`` or ``Image``. Wire types: k8s.io/kubelet/pkg/apis/credentialprovider.
+    *auth* is a JSON object ``{host: {"username": ..., "password": ...}}``; *seconds* become
+    a Go duration; *key_type* is what the kubelet caches it for, ``Registry`` or ``Image``.
+    Wire types: k8s.io/kubelet/pkg/apis/credentialprovider.
     """
     return (
         f'{{"kind":"CredentialProviderResponse","apiVersion":"{api_version}",'
@@ -165,49 +173,49 @@ def respond(api_version: str, seconds: int, auth: str, *, key_type: str = "Regis
 
 
 class ResponseCache:
-    """The folder of cache entries. A problem with it is a cache miss, never an error of a lookup."""
+    """The folder of cache entries. Any I/O problem is a cache miss."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
-    def path(self, digest: str, suffix: str = "memo") -> str:
-        """Return the path of the entry for *digest*, which may be absent."""
-        return f"{self.folder}/{digest}.{suffix}"
+    def path(self, key: str, suffix: str = "memo") -> str:
+        """Return the path of the entry of *key*, whether or not it exists."""
+        return f"{self.folder}/{key}.{suffix}"
 
-    def get(self, digest: str, suffix: str = "memo") -> CacheEntry | None:
-        """Return the entry for *digest* if it is whole, valid, unexpired, and no other user could have written it."""
+    def get(self, key: str, suffix: str = "memo") -> CacheEntry | None:
+        """Return the entry of *key* if it is ours, whole, valid and not expired."""
         try:
-            entry = self.read(self.path(digest, suffix))
+            entry = self.read(self.path(key, suffix))
         except (OSError, ValueError):
             return None
-        if not entry.is_valid_for(digest) or monotonic_now_for(entry) >= entry.expires_at:
+        if not entry.is_valid_for(key) or monotonic_now_for(entry) >= entry.expires_at:
             return None
         return entry
 
     def read(self, path: str) -> CacheEntry:
         """Return the entry at *path*, expired or not; raise ``OSError`` or ``ValueError``.
 
-        The folder and the file must belong to this user alone: the kubelet would be handed a token that another user
-        put there.
+        The folder and the file must belong to us alone: a token that another user could
+        have put there would be handed to the kubelet.
         """
         self._check_folder()
         file = posix.open(path, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC)
         try:
-            status = posix.fstat(file)
-            if status.st_uid != posix.geteuid() or status.st_mode & OTHERS_READ_OR_WRITE or status.st_size > LARGEST:
+            stat = posix.fstat(file)
+            if stat.st_uid != posix.geteuid() or stat.st_mode & OTHERS_READ_OR_WRITE or stat.st_size > LARGEST:
                 raise ValueError("the file is not ours alone")
             return CacheEntry.decode(posix.read(file, LARGEST))
         finally:
             posix.close(file)
 
     def put(self, entry: CacheEntry, suffix: str = "memo") -> None:
-        """Put *entry* in place of the one before it; raise ``OSError`` if the disk does not take it.
+        """Put *entry* in place of the one before it; raise ``OSError`` when the disk is full or read-only.
 
-        Raises ``ValueError`` if the folder is not this user's alone, or for text that no file can hold.
+        Raises ``ValueError`` when the folder is not ours alone, or for text that no file can hold.
         """
         data = entry.encode()
         self._check_folder()
-        path = self.path(entry.digest, suffix)
+        path = self.path(entry.key, suffix)
         draft = f"{path}.{posix.urandom(8).hex()}"  # not the pid: containers that share the folder have the same ones
         flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
         file = posix.open(draft, flags, 0o600)
@@ -222,38 +230,39 @@ class ResponseCache:
             posix.unlink(draft)
             raise
 
-    def mark_used(self, digest: str, at: float | None = None) -> None:
-        """Record the time of the last use, by default now: only entries used recently are refreshed."""
+    def mark_used(self, key: str, used_at: float | None = None) -> None:
+        """Record the time of last use, by default now; entries not used lately are not refreshed."""
         try:
-            posix.utime(self.path(digest), None if at is None else (at, at))
+            posix.utime(self.path(key), None if used_at is None else (used_at, used_at))
         except OSError:
             return
 
-    def delete(self, digest: str, suffix: str = "memo") -> None:
-        """Remove the entry for *digest*, if there is one."""
+    def delete(self, key: str, suffix: str = "memo") -> None:
+        """Remove the entry of *key*, if there is one."""
         try:
-            posix.unlink(self.path(digest, suffix))
+            posix.unlink(self.path(key, suffix))
         except OSError:
             return
 
     def _check_folder(self) -> None:
-        # The parent too: a user who can write there can replace this folder.
+        # The one above too: a user who can write there can put another folder in this one's place.
         for path in (self.folder, self.folder.rpartition("/")[0]):
-            status = posix.lstat(path)
-            if status.st_uid != posix.geteuid() or status.st_mode & TYPE_AND_OTHERS_WRITE != IS_FOLDER:
+            folder = posix.lstat(path)
+            if folder.st_uid != posix.geteuid() or folder.st_mode & TYPE_AND_OTHERS_WRITE != IS_FOLDER:
                 raise ValueError("the folder is not ours alone")
 
 
 def uptime() -> float:
-    """Return the seconds since boot, including suspended time; no user can set this clock."""
+    """Return the seconds since boot, time asleep included; this clock cannot be set."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def plausible_now(*, clock: float, uptime: float, written: float, written_uptime: float) -> float:
-    """Return the time by which a file *written* then is judged, or `FOREVER` if no clock is right.
+    """Return the present for something written at *written*, or `FOREVER` when the clocks contradict each other.
 
-    Uptime cannot be set, and a reboot only makes it smaller; so its growth since the writing is never more than the
-    time that really passed. A clock that is set back therefore does not prolong a token's life.
+    The time since boot can't be set, and since a reboot only makes it smaller, what it has
+    grown since the writing is never more than the time that really passed. So a clock set
+    back does not make a token young again.
 
     >>> plausible_now(clock=900.0, uptime=70.0, written=1000.0, written_uptime=10.0) == FOREVER
     True
@@ -266,5 +275,5 @@ def plausible_now(*, clock: float, uptime: float, written: float, written_uptime
 
 
 def monotonic_now_for(entry: CacheEntry) -> float:
-    """Return the present time by which *entry* is judged."""
+    """Return the present by which the times of *entry* are compared (`plausible_now`)."""
     return plausible_now(clock=time.time(), uptime=uptime(), written=entry.written, written_uptime=entry.uptime)

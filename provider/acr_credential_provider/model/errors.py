@@ -21,9 +21,9 @@ class CredentialProviderError(Exception):
         super().__init__(problem)
         self.problem = problem
         self.remedy = remedy
-        self.cached_for: float | None = None
-        """Seconds for which a failure that was read from the cache stays valid; None for one of this process."""
-        self.depends_on: tuple[str, ...] = ()
+        self.cool_down: float | None = None
+        """Seconds for which a failure stays cached, if it was read from the cache."""
+        self.fingerprints: tuple[str, ...] = ()
         """Fingerprints (`response_cache.file_fingerprint`) of files, beside the settings, whose change may cure it."""
 
 

@@ -119,7 +119,7 @@ class TokenService:
             try:
                 fresh = self._fresh(client, stored)
             except CredentialProviderError as error:
-                error.depends_on = client.fingerprints
+                error.fingerprints = client.fingerprints
                 raise
             yield fresh, client.fingerprints
             if fresh is not stored:

@@ -46,7 +46,7 @@ def options(tmp_path):
 def remember(options, *, due_in=1000.0, dead_in=2000.0, asker="", host=HOST):
     now = time.time()
     memo = CacheEntry(
-        digest=cache_key(options["--settings"], host, asker),
+        key=cache_key(options["--settings"], host, asker),
         kind=TOKEN,
         host=host,
         written=now,

@@ -22,7 +22,7 @@ V1 = "credentialprovider.kubelet.k8s.io/v1"
 
 def memo(**changes):
     values = {
-        "digest": DIGEST,
+        "key": DIGEST,
         "kind": TOKEN,
         "host": "acr.example.com",
         "written": 1000.0,
@@ -62,19 +62,19 @@ TIME = st.floats(allow_nan=False, allow_infinity=False)
 @given(
     host=LINE,
     times=st.tuples(TIME, TIME, TIME, TIME, TIME),
-    stamps=st.lists(LINE, max_size=5),
+    fingerprints=st.lists(LINE, max_size=5),
     answer=st.text(max_size=200),
 )
-def test_any_memo_reads_back_as_it_was_written(host, times, stamps, answer):
-    written, uptime, refresh_at, expires_at, longest = times
+def test_any_memo_reads_back_as_it_was_written(host, times, fingerprints, answer):
+    written, uptime, due, dead, longest = times
     whole = memo(
         host=host,
         written=written,
         uptime=uptime,
-        refresh_at=refresh_at,
-        expires_at=expires_at,
+        refresh_at=due,
+        expires_at=dead,
         max_cache_duration=longest,
-        fingerprints=stamps,
+        fingerprints=fingerprints,
         answer=answer,
     )
     again = CacheEntry.decode(whole.encode())
@@ -124,17 +124,17 @@ def test_the_kubelet_keeps_an_answer_until_it_is_due_and_a_due_one_for_a_minute(
     life=st.floats(min_value=1, max_value=86400),
     refresh=st.floats(min_value=0, max_value=43200),
     jitter=st.floats(min_value=0, max_value=1),
-    longest=st.floats(min_value=0, max_value=86400),
+    max_cache_duration=st.floats(min_value=0, max_value=86400),
     elapsed=st.floats(min_value=0, max_value=2 * 86400),
 )
-def test_the_kubelet_never_keeps_a_token_past_its_death(life, refresh, jitter, longest, elapsed):
+def test_the_kubelet_never_keeps_a_token_past_its_death(life, refresh, jitter, max_cache_duration, elapsed):
     """cacheDuration is a whole number of seconds, never negative, and ends before the token does."""
     from acr_credential_provider.model.authorization_token import AuthorizationGrant, AuthorizationToken
 
     token = AuthorizationToken.from_grant(
         AuthorizationGrant("u", "p", life), now=1000.0, refresh_before=refresh, jitter=jitter
     )
-    given_out = memo(refresh_at=token.refresh_at, expires_at=token.expires_at, max_cache_duration=longest)
+    given_out = memo(refresh_at=token.refresh_at, expires_at=token.expires_at, max_cache_duration=max_cache_duration)
     now = 1000.0 + elapsed
     seconds = int(given_out.response(V1, now=now).split(b'"cacheDuration":"')[1].split(b"s")[0])
     assert seconds >= 0

@@ -168,7 +168,7 @@ class TokenCache:
             count = self._failures.get(entry, (0, 0.0))[0] + 1
             pause = min(FIRST_PAUSE * 2.0 ** min(count - 1, 16), LONGEST_PAUSE) * (0.5 + self._draw() / 2)
             if isinstance(error, ThrottledError):
-                pause = max(pause, min(error.retry_after, LONGEST_PAUSE), error.cached_for or 0.0)
+                pause = max(pause, min(error.retry_after, LONGEST_PAUSE), error.cool_down or 0.0)
             self._failures[entry] = count, self._clock() + pause
 
     def hosts_of(self, registry: Registry) -> tuple[str, ...]:
