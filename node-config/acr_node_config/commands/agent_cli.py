@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from acr_credential_provider.console.command_line import CommandParser, folder_argument, path_on_node
 from acr_credential_provider.exec.watchdog import report
 from acr_credential_provider.fastpath.lookup import CACHE, SETTINGS
-from acr_credential_provider.version import VERSION
+from acr_credential_provider.version import NAME, VERSION
 
 from acr_node_config.agent import mounted_settings
 from acr_node_config.agent.agent import LOOK_EVERY, SPREAD, Agent, AgentOptions
@@ -25,8 +25,6 @@ from acr_node_config.hostfs.host_files import HostFiles
 from acr_node_config.reporter.reporter import GRANT, STATUS
 from acr_node_config.rollout import agent_status, json_exchange
 from acr_node_config.rollout.agent_status import AgentStatus, RestartGrant
-
-NAME = "aliyun-acr-credential-provider"
 
 
 @dataclass(frozen=True, slots=True)

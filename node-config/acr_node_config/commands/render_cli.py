@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from acr_credential_provider.console.command_line import STDIN, CommandParser, file_or_stdin, path_argument
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.version import NAME
 
 from acr_node_config.placement import openshift
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from acr_node_config.model.facts import Version
 
 SECONDS = 30.0
-PROGRAM = "aliyun-acr-credential-provider node render"
+PROGRAM = f"{NAME} node render"
 EXAMPLES = f"""examples:
   oc debug node/NODE -q -- chroot /host systemctl cat kubelet > kubelet.unit
   {PROGRAM} openshift --unit kubelet.unit --settings settings.yaml --kubernetes 1.32 > machine-config.yaml
@@ -70,8 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     platform.add_argument(
         "--match-images", type=file_or_stdin, metavar="FILE", help="what settings match-images --output json wrote"
     )
-    platform.add_argument("--namespace", default="aliyun-acr-credential-provider", type=_name, help="of the DaemonSet")
-    platform.add_argument("--service-account", default="aliyun-acr-credential-provider", type=_name)
+    platform.add_argument("--namespace", default=NAME, type=_name, help="of the DaemonSet")
+    platform.add_argument("--service-account", default=NAME, type=_name)
     return parser
 
 

@@ -13,6 +13,7 @@ from acr_credential_provider.exec.watchdog import report
 from acr_credential_provider.kube_api.client import KubeClient
 from acr_credential_provider.kube_api.in_cluster import SERVICE_ACCOUNT, InCluster
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.version import NAME
 
 from acr_node_config.reporter import node_report
 from acr_node_config.reporter.health_server import HealthServer, Page
@@ -77,7 +78,7 @@ def _boot() -> float:
 
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
-        prog="aliyun-acr-credential-provider node reporter",
+        prog=f"{NAME} node reporter",
         description="Tells the cluster how the agent of this node is doing, and serves its metrics and health.",
     )
     parser.add_argument("--node", default=os.environ.get("NODE_NAME", ""), help="this node (default: NODE_NAME)")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.version import NAME
+
 from acr_node_config.hostfs.boot import boot_id
 from acr_node_config.hostfs.safe_path import ancestors
 from acr_node_config.model import steps
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from .journal import Change
 
-UNIT = "aliyun-acr-credential-provider-guard.service"
+UNIT = f"{NAME}-guard.service"
 UNITS = "/etc/systemd/system"
 LINK = f"{UNITS}/multi-user.target.wants/{UNIT}"
 SCRIPT = os.path.join(os.path.dirname(__file__), "guard.sh")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from acr_credential_provider import version
 from acr_credential_provider.fastpath.lookup import API_VERSIONS
 from acr_credential_provider.kubelet.config_validation import FIRST_WITH_TOKENS, FIRST_WITH_V1
 from acr_credential_provider.model.errors import ConfigurationError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from acr_node_config.model.facts import Version
 
-NAME = "aliyun-acr-credential-provider"
+NAME = version.NAME
 TOKEN_NAME = f"{NAME}-token"
 NAMES = (NAME, TOKEN_NAME)
 """The programs in the bin dir, and the providers; the second is a link to the first."""

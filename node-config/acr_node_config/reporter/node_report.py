@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from acr_credential_provider.version import NAME
+
 from acr_node_config.rollout import agent_status as of
 from acr_node_config.rollout.agent_status import AgentStatus, plain_text
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CONDITION = "ACRCredentialProviderReady"
-COMPONENT = "aliyun-acr-credential-provider"
+COMPONENT = NAME
 STALE_AFTER = 120.0
 """Seconds without a sign of life from the agent; it gives one each 15 s, but for a restart under way (40 s)."""
 LONGEST_MESSAGE = 1000  # an Event's note may have 1024 bytes

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from acr_credential_provider.kube_api.client import ApiRefusedError
+from acr_credential_provider.version import NAME
 
 from acr_node_config.rollout.agent_status import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-PREFIX = "aliyun-acr-credential-provider"
+PREFIX = NAME
 ROLLOUT = f"{PREFIX}-rollout"
 """The Lease that carries what was rejected."""
 REJECTED = f"rejected.{PREFIX}/"

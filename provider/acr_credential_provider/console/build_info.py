@@ -9,9 +9,8 @@ import re
 import sys
 from typing import Any
 
-from acr_credential_provider.version import VERSION
+from acr_credential_provider.version import NAME, VERSION
 
-NAME = "aliyun-acr-credential-provider"
 FILE = "build-info.json"
 
 

@@ -13,11 +13,11 @@ from acr_credential_provider.kubelet.credential_provider_config import read_prov
 from acr_credential_provider.kubelet.image_match import as_kubelet_sees, closest, mismatch
 from acr_credential_provider.kubelet.process import ENVIRONMENT, find_kubelet
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.version import NAME
 
 if TYPE_CHECKING:
     from .context import DoctorContext
 
-NAME = "aliyun-acr-credential-provider"
 RESTART_KUBELET = "systemctl restart kubelet"
 PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
 

@@ -26,7 +26,7 @@ from acr_credential_provider.fastpath.lookup import (
     read_request,
     write_all,
 )
-from acr_credential_provider.version import VERSION
+from acr_credential_provider.version import NAME, VERSION
 
 from .run import get_credentials
 from .watchdog import OutputClosedError, ResponseWriter
@@ -179,11 +179,10 @@ def _user_paths() -> dict[str, str]:
     home = os.environ.get("HOME", "")
     if os.geteuid() == 0 or not home.startswith("/"):
         return paths
-    name = "aliyun-acr-credential-provider"
     config = _base("XDG_CONFIG_HOME") or f"{home}/.config"
-    paths["--cache"] = f"{_base('XDG_CACHE_HOME') or f'{home}/.cache'}/{name}"
-    if os.path.exists(f"{config}/{name}/settings.yaml"):
-        paths["--settings"] = f"{config}/{name}/settings.yaml"
+    paths["--cache"] = f"{_base('XDG_CACHE_HOME') or f'{home}/.cache'}/{NAME}"
+    if os.path.exists(f"{config}/{NAME}/settings.yaml"):
+        paths["--settings"] = f"{config}/{NAME}/settings.yaml"
     return paths
 
 

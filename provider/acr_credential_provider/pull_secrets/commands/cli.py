@@ -26,6 +26,7 @@ from acr_credential_provider.pull_secrets.tokens.token_fetcher import TokenFetch
 from acr_credential_provider.pull_secrets.webhook.registration import SERVICE, ServiceReference
 from acr_credential_provider.settings import loader as settings_file
 from acr_credential_provider.settings.pull_secrets import PullSecrets
+from acr_credential_provider.version import NAME
 
 from .dry_run import dry_run, line, to_dict
 from .runtime import ADDRESS, HEALTH_PORT, WEBHOOK_PORT, Runtime, Serving
@@ -35,14 +36,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LOG = logging.getLogger(__name__)
-NAME = "aliyun-acr-credential-provider pull-secrets"
+COMMAND = f"{NAME} pull-secrets"
 OWN_NAMESPACE = "kube-system"
 KEYS = "/run/aliyun-acr-credential-provider/keys"
 _EXAMPLES = f"""examples:
-  {NAME} plan                                 # what it would do in the cluster of the current context
-  {NAME} plan --settings settings.yaml --output json
-  {NAME} run --namespace kube-system          # in its Deployment
-  {NAME} uninstall --namespace kube-system    # after the Deployment was deleted
+  {COMMAND} plan                                 # what it would do in the cluster of the current context
+  {COMMAND} plan --settings settings.yaml --output json
+  {COMMAND} run --namespace kube-system          # in its Deployment
+  {COMMAND} uninstall --namespace kube-system    # after the Deployment was deleted
 """
 
 
@@ -55,7 +56,7 @@ def run(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
-        prog=NAME,
+        prog=COMMAND,
         description="Keeps ServiceAccounts' pull secrets, where no kubelet can be configured.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-PREFIX = "aliyun-acr-credential-provider"
+from acr_credential_provider.version import NAME
+
+PREFIX = NAME
 SECRET_TYPE = "kubernetes.io/dockerconfigjson"  # noqa: S105 - a type
 SECRET_KEY = ".dockerconfigjson"  # noqa: S105 - a key
 TEMPORARY_USER = "cr_temp_user"
