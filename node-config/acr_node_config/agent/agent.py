@@ -13,7 +13,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from acr_credential_provider.kubelet.image_match import as_kubelet_sees, mismatch
+from acr_credential_provider.kubelet.image_match import explain_mismatch, strip_tag
 from acr_credential_provider.model.errors import CredentialProviderError
 
 from acr_node_config.rollout import agent_status
@@ -191,8 +191,8 @@ class Agent:
         return installation
 
     def _check_own_image(self, settings: str) -> None:
-        image = as_kubelet_sees(self.wishes.own_image)
-        covering = [each for each in self.program.patterns(settings) if not mismatch(each, image)]
+        image = strip_tag(self.wishes.own_image)
+        covering = [each for each in self.program.patterns(settings) if not explain_mismatch(each, image)]
         if covering:
             raise ProgramError(
                 f"the agent's own image {image} would be pulled with the plugin's logins ({covering[0]})",

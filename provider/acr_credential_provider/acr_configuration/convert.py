@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.version import NAME
+
 from .conversion import Conversion, Target
 from .global_keys import GlobalKeys
 from .keys import DATA_KEYS, REGISTRIES, RRSA, documented_key
@@ -42,7 +44,7 @@ def _fill(result: Conversion, data: dict[str, LocatedNode], target: Target) -> N
     registries = Registries(result, target, global_keys)
     info = known.get(REGISTRIES, NamedNode(REGISTRIES, LocatedNode(1, "")))
     result.document = {
-        "apiVersion": "aliyun-acr-credential-provider/v1",
+        "apiVersion": f"{NAME}/v1",
         "kind": "ProviderSettings",
         "registries": [registry for entry in entries(info, result) for registry in registries.of_entry(entry)],
     }

@@ -52,9 +52,10 @@ class UnreadableError(Exception):
 
     def within(self, name: str) -> UnreadableError:
         """Return the same error, as one of the text at the key *name*."""
-        return UnreadableError(
-            *(replace(each, field=f"{name}: {each.field}" if each.field else name) for each in self.problems)
-        )
+        outer = [
+            replace(problem, field=f"{name}: {problem.field}" if problem.field else name) for problem in self.problems
+        ]
+        return UnreadableError(*outer)
 
 
 def parse(text: str, *, first_line: int = 1, by_key: bool = False) -> LocatedNode:

@@ -53,16 +53,16 @@ class Repairer:
         >>> repairer.repair('- instanceId:"cri-1" // mine')[0]
         '- instanceId: "cri-1"'
         """
-        numbers: dict[str, list[int]] = {}  # of the lines, by repair
+        line_numbers: dict[str, list[int]] = {}  # by repair
         lines = []
         for number, line in enumerate(text.split("\n"), first_line):
             repaired, repairs = self._repaired(line.removesuffix("\r"), number)
             lines.append(repaired)
             for repair in repairs:
-                numbers.setdefault(repair, []).append(number)
+                line_numbers.setdefault(repair, []).append(number)
         changes = [
-            Change(where[0], repair + (f" ({len(where)} lines)" if len(where) > 1 else ""))
-            for repair, where in numbers.items()
+            Change(numbers[0], repair + (f" ({len(numbers)} lines)" if len(numbers) > 1 else ""))
+            for repair, numbers in line_numbers.items()
         ]
         return "\n".join(lines), sorted(changes, key=lambda change: change.line)
 

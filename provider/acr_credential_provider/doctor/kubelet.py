@@ -10,7 +10,7 @@ from acr_credential_provider.console.checks import CheckSkippedError
 from acr_credential_provider.fastpath.lookup import exec_options
 from acr_credential_provider.files import trusted_files
 from acr_credential_provider.kubelet.credential_provider_config import read_providers
-from acr_credential_provider.kubelet.image_match import as_kubelet_sees, closest, mismatch
+from acr_credential_provider.kubelet.image_match import closest, explain_mismatch, strip_tag
 from acr_credential_provider.kubelet.process import ENVIRONMENT, find_kubelet
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.version import NAME
@@ -66,8 +66,10 @@ def check_config(context: DoctorContext) -> str:
                 f"{provider.file} gives {provider.name} args that it does not understand",
                 remedy=f"Use --settings=/FILE and --cache=/FOLDER only, then: {RESTART_KUBELET}",
             )
-    image = as_kubelet_sees(context.image)
-    matching = [provider for provider in ours if any(not mismatch(glob, image) for glob in provider.match_images)]
+    image = strip_tag(context.image)
+    matching = [
+        provider for provider in ours if any(not explain_mismatch(glob, image) for glob in provider.match_images)
+    ]
     context.matching_providers = matching or ours
     context.other_providers = [provider for provider in ours if provider not in context.matching_providers]
     chosen = min(context.matching_providers, key=lambda provider: (provider.token is None) == bool(context.pod))
@@ -86,7 +88,7 @@ def check_match_images(context: DoctorContext) -> str:
     provider = context.provider
     if not context.image:
         raise CheckSkippedError("no IMAGE was given")
-    image = as_kubelet_sees(context.image)
+    image = strip_tag(context.image)
     pattern, reason = closest(provider.match_images, image)
     if reason:
         raise ConfigurationError(

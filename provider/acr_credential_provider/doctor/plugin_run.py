@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.cloud.transport_errors import CHECK_NETWORK
 from acr_credential_provider.files import trusted_files
-from acr_credential_provider.kubelet.image_match import as_kubelet_sees
+from acr_credential_provider.kubelet.image_match import strip_tag
 from acr_credential_provider.model.errors import ConfigurationError
 
 from .token_attributes import forwarded_annotations
@@ -27,7 +27,7 @@ def check_plugin_run(context: DoctorContext) -> str:
     provider = context.provider
     words = [f"{context.kubelet.bin_dir}/{provider.name}", *provider.args]
     context.skip_without_pod()
-    image = as_kubelet_sees(context.image) or f"{context.host}/any"
+    image = strip_tag(context.image) or f"{context.host}/any"
     request: dict[str, Any] = {"kind": "CredentialProviderRequest", "image": image, "apiVersion": provider.api_version}
     if context.pod is not None and provider.token is not None:
         annotations = forwarded_annotations(provider, context.pod.annotations)

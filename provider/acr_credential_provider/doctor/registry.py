@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.cloud.registry_login import log_in
 from acr_credential_provider.console.checks import CheckSkippedError, NoMatchError
-from acr_credential_provider.kubelet.image_match import as_kubelet_sees
+from acr_credential_provider.kubelet.image_match import strip_tag
 from acr_credential_provider.model.display_name import display_name
 
 from .context import CHECK_SECONDS
@@ -55,6 +55,6 @@ def check_login(context: DoctorContext) -> str:
         context.endpoints().transport(CHECK_SECONDS),
         context.host,
         context.login,
-        repository=as_kubelet_sees(context.image).partition("/")[2],
+        repository=strip_tag(context.image).partition("/")[2],
         reference=path.partition("@")[2] or path.rpartition("/")[2].partition(":")[2] or "latest",
     )

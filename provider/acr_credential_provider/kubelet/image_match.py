@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def as_kubelet_sees(image: str) -> str:
+def strip_tag(image: str) -> str:
     """Return *image* without tag and digest, as the kubelet matches it and sends it to plugins.
 
-    >>> as_kubelet_sees("acr.example.com:5000/team/app:1.2@sha256:abc")
+    >>> strip_tag("acr.example.com:5000/team/app:1.2@sha256:abc")
     'acr.example.com:5000/team/app'
     """
     host, slash, path = image.partition("@")[0].partition("/")
     return host + slash + re.sub(r":[^:/]*$", "", path)
 
 
-def mismatch(pattern: str, image: str) -> str:
+def explain_mismatch(pattern: str, image: str) -> str:
     """Return the reason why *pattern* does not match *image*, "" if it does.
 
-    >>> mismatch("*.*.cr.aliyuncs.com", "demo-registry.cn-hangzhou.cr.aliyuncs.com/team/app")
+    >>> explain_mismatch("*.*.cr.aliyuncs.com", "demo-registry.cn-hangzhou.cr.aliyuncs.com/team/app")
     ''
-    >>> mismatch("*.cr.aliyuncs.com", "demo-registry.cn-hangzhou.cr.aliyuncs.com/team/app")
+    >>> explain_mismatch("*.cr.aliyuncs.com", "demo-registry.cn-hangzhou.cr.aliyuncs.com/team/app")
     'it has 4 labels and the host has 5: one "*" is one label'
     """
     try:
@@ -54,4 +54,4 @@ def closest(patterns: Sequence[str], image: str) -> tuple[str, str]:
     def distance(pair: tuple[str, str]) -> int:
         return next((index for index, start in enumerate(order, start=1) if pair[1].startswith(start)), 0)
 
-    return min(((pattern, mismatch(pattern, image)) for pattern in patterns), key=distance)
+    return min(((pattern, explain_mismatch(pattern, image)) for pattern in patterns), key=distance)

@@ -21,7 +21,7 @@ class Progress:
 
 
 class LoggedProgress(Progress):
-    """The same, told to *log*."""
+    """The same, and each stage goes to *log*."""
 
     def __init__(self, log: Log) -> None:
         self.log = log

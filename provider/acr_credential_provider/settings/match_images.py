@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.fastpath.lookup import ROLE_ANNOTATION
-from acr_credential_provider.kubelet.image_match import mismatch
+from acr_credential_provider.kubelet.image_match import explain_mismatch
 from acr_credential_provider.model.acr_hosts import P2P_PORT, EnterpriseHost, PersonalHost, SharedHost, recognise
 from acr_credential_provider.model.errors import ConfigurationError
 
@@ -86,7 +86,7 @@ def _with_tokens(node: tuple[str, ...], by_account: Sequence[Registry], settings
     for_static_pods = {host for each in by_account if each.identity.static_pods != "deny" for host in each.domains}
     notes = []
     for host in token:
-        pattern = next((each for each in node if not mismatch(each, f"{host}/x")), None)
+        pattern = next((each for each in node if not explain_mismatch(each, f"{host}/x")), None)
         if pattern is None:
             continue
         if host in for_static_pods:

@@ -5,7 +5,7 @@ import os
 
 import pytest
 from acr_credential_provider.kubelet.credential_provider_config import TokenAttributes, read_providers
-from acr_credential_provider.kubelet.image_match import closest, mismatch
+from acr_credential_provider.kubelet.image_match import closest, explain_mismatch
 from acr_credential_provider.kubelet.process import find_kubelet, flag
 from acr_credential_provider.model.errors import ConfigurationError
 
@@ -378,7 +378,7 @@ def test_a_config_that_others_can_change_is_named(tmp_path):
     ],
 )
 def test_images_are_matched_as_the_kubelet_does_and_a_mismatch_is_explained(pattern, image, words):
-    reason = mismatch(pattern, image)
+    reason = explain_mismatch(pattern, image)
     assert words in reason
     assert bool(reason) == bool(words)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from acr_credential_provider.kubelet.go_syntax import why_no_url
-from acr_credential_provider.kubelet.image_match import mismatch
+from acr_credential_provider.kubelet.image_match import explain_mismatch
 from acr_credential_provider.model.acr_hosts import recognise
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.settings import ProviderSettings
@@ -206,4 +206,4 @@ def test_every_host_that_the_settings_cover_by_name_is_asked_about(entries, host
             in_region = system is not None and registry.region in (None, system.region)
             if is_named or in_region:
                 list_ = found.token if registry.identity.kind == "serviceAccount" else found.node
-                assert any(not mismatch(pattern, f"{host}/team/app") for pattern in list_), (host, list_)
+                assert any(not explain_mismatch(pattern, f"{host}/team/app") for pattern in list_), (host, list_)
