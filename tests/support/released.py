@@ -8,8 +8,8 @@ import json
 import tarfile
 from typing import TYPE_CHECKING
 
-import pack
-from bundles import BUNDLES, NAME
+from dist import archives
+from freeze.bundles import BUNDLES, NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,9 +30,9 @@ def dist(
 ) -> None:
     """Fill *folder*; the SBOMs list the file *listed*, and the image is for *architectures*."""
     info = json.dumps({"commit": commit}).encode()
-    for architecture in pack.ARCHITECTURES.values():
+    for architecture in archives.ARCHITECTURES.values():
         for bundle in BUNDLES.values():
-            stem = pack.stem_of(bundle, version, architecture)
+            stem = archives.stem_of(bundle, version, architecture)
             top = bundle.folder
             tar(folder / f"{stem}.tar.gz", {f"{top}/{NAME}": ELF, f"{top}/lib/build-info.json": info})
             file = {"name": NAME, "hashes": [{"content": hashlib.sha256(listed).hexdigest()}]}
@@ -47,4 +47,4 @@ def dist(
         for each in architectures
     }
     tar(folder / f"{NAME}-{version}.oci.tar", {**images, "blobs/sha256/layer": b"\x1f\x8b"})
-    (folder / "SHA256SUMS").write_text(pack.checksums(folder))
+    (folder / "SHA256SUMS").write_text(archives.checksums(folder))

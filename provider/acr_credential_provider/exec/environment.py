@@ -1,7 +1,7 @@
 """The variables of the environment that no library of this process may see.
 
-The frozen program's launcher (packaging/launcher.c) leaves these out, and those that the C library reads before any
-Python runs. Here they are dropped for the program from source, before anything imports ssl, hashlib or sqlite3.
+The frozen program's launcher (packaging/freeze/launcher.c) leaves these out, and those that the C library reads before
+any Python runs. Here they are dropped for the program from source, before anything imports ssl, hashlib or sqlite3.
 """
 
 import posix
