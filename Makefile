@@ -143,7 +143,7 @@ soak: venv freeze ## random kills for MINUTES (default 10), and every way to ref
 
 .PHONY: bench
 bench: venv freeze freeze-untrimmed freeze-plain ## measure the figures that the design promises; writes build/bench.json
-	PYTHONPATH=tests $(PY) tests/bench/bench.py
+	PYTHONPATH=tests $(PY) tests/bench/plugin.py
 
 .PHONY: bench-webhook
 bench-webhook: venv e2e-assets ## measure the webhook on a real API server; writes build/bench-webhook.json

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from dist import archives
 from freeze.bundles import NAME, PLUGIN
-from support import harness, released
+from support import harness, release_archives
 
 IS_FULL = "RELEASE_FULL" in os.environ
 VERSION_FILE = "provider/acr_credential_provider/version.py"
@@ -62,7 +62,9 @@ class Clone:
             self.run("make", "dist")
         else:
             (self.folder / "dist").mkdir()
-            released.dist(self.folder / "dist", self.version, self.run("git", "rev-parse", "HEAD").stdout.strip())
+            release_archives.dist(
+                self.folder / "dist", self.version, self.run("git", "rev-parse", "HEAD").stdout.strip()
+            )
 
     def check(self):
         own = ":".join(str(self.folder / name) for name in ("packaging", "provider", "node-config"))

@@ -2,7 +2,7 @@
 
 import os
 
-from bundles import BUNDLES
+from freeze.bundles import BUNDLES
 from PyInstaller.utils.hooks import collect_submodules
 
 hiddenimports = []

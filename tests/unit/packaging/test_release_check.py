@@ -4,7 +4,7 @@ import pytest
 from check import release
 from dist import archives
 from freeze.bundles import NAME
-from support.released import dist
+from support.release_archives import dist
 
 GOOD = """# Changelog
 

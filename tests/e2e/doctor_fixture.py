@@ -1,6 +1,6 @@
 """A node in miniature that the doctor is called to, and ways to set it up.
 
-What breaks the kubelet is in `broken_nodes`, who asks in `broken_identities`, the way to the cloud in `broken_ways`.
+What breaks the kubelet is in `broken_nodes`, who asks in `broken_identities`, the way to the cloud in `broken_network`.
 """
 
 import json

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from conftest import write_settings
-from e2e.adversity import assert_answered, assert_no_token, assert_whole, image_of
+from e2e.assertions import assert_answered, assert_no_token, assert_whole, image_of
 from sandbox import AcrSandbox
 from support import harness
 

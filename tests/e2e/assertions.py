@@ -1,4 +1,4 @@
-"""What the adversity tests share: the only two things that a run may end in, and odd places to run in."""
+"""Assertions of the end-to-end tests: the only two ways in which a run may end, and odd places to run in."""
 
 from __future__ import annotations
 

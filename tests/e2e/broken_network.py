@@ -1,6 +1,6 @@
 """Ways to break the road to STS, ACR and the registry, and what they do by themselves."""
 
-from e2e.patient import by_service_accounts, catalogue, chain_of_two, in_place_of_acr, to_the_cloud_by_name
+from e2e.doctor_fixture import by_service_accounts, catalogue, chain_of_two, in_place_of_acr, to_the_cloud_by_name
 from sandbox.faults import Failure, Grant, Hang, Html, NotSuccess, Redirect, Reset, Throttle
 from support.ports import closed_port
 
