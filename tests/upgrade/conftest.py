@@ -1,10 +1,17 @@
-"""The two versions that an upgrade is between."""
+"""The two versions that an upgrade is between, and one real API server; each test takes a namespace of its own."""
 
+import itertools
 import os
 
 import pytest
 
-from upgrade import old_version
+pytest.register_assert_rewrite("cluster")
+
+from cluster.loopback_api import LoopbackApi  # noqa: E402 - its asserts are rewritten from here on
+
+from upgrade import old_version  # noqa: E402
+
+NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +27,14 @@ def old():
 @pytest.fixture(scope="session")
 def present():
     return old_version.PRESENT
+
+
+@pytest.fixture(scope="session")
+def api(old):
+    with LoopbackApi() as api:
+        yield api
+
+
+@pytest.fixture
+def namespace(api):
+    return api.namespace(f"team-{next(NUMBERS)}")

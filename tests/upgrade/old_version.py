@@ -50,7 +50,7 @@ class Bundles:
         return option
 
 
-PRESENT = Bundles(harness.FROZEN, harness.CONTROLLER, is_old=True)
+PRESENT = Bundles(harness.FROZEN, harness.CONTROLLER, is_old=False)
 
 
 def in_old_words(value: Any) -> Any:

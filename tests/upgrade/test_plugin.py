@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from conftest import write_settings
 from e2e.assertions import assert_answered, assert_told, files_in
-from sandbox.state import ACCOUNT, Role
+from sandbox.state import ACCOUNT, Instance, Role
 from support import guide, harness
 
 
@@ -74,6 +74,20 @@ def test_settings_in_each_versions_words_are_read_anew(node, old, present):
         ended = node.program(version, rewrites_settings=True).ask(node.sandbox.image)
         assert_answered(ended, node.sandbox)
         assert 0 < ended.duration <= 600
+
+
+@pytest.mark.parametrize("first", ["old", "present"])
+def test_a_host_that_the_other_version_was_never_asked_for_is_answered(node, old, present, first):
+    """What is kept of the settings, and of endpoints, is not the response: a miss reads that too."""
+    one, other = (old, present) if first == "old" else (present, old)
+    shop = node.sandbox.state.add_instance(Instance.usual("cri-shop0000000001", name="shop"))
+    address = node.sandbox.add_registry(shop, "127.0.0.3")
+    node.document["registries"].append({**node.document["registries"][0], "instanceId": shop.id, "domains": [address]})
+    assert_answered(node.program(one).ask(node.sandbox.image), node.sandbox)
+    for version in (other, one, other):
+        ended = node.program(version).ask(f"{address}/{shop.repositories[0]}")
+        assert (ended.code, ended.stderr) == (0, b"")
+        assert node.sandbox.state.find_login(*ended.login(address))
 
 
 def test_a_token_that_is_due_is_renewed_by_the_other_version(node, old, present):
