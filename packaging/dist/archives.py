@@ -22,7 +22,7 @@ from freeze.bundles import BUNDLES, NAME, REPOSITORY, Bundle
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 CHART = REPOSITORY / "packaging" / "chart"
-MANIFESTS = [REPOSITORY / each for each in ("node-config/bootstrap", "node-config/manifests", "packaging/manifests")]
+MANIFESTS = [REPOSITORY / folder for folder in ("node-config/bootstrap", "node-config/manifests", "packaging/manifests")]
 """What is not Helm's, under the paths that the guides name."""
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def main(target: Path) -> None:
 
 
 def stem_of(bundle: Bundle, version: str, architecture: str) -> str:
-    """Return how the names of the *bundle*'s files start in dist/."""
+    """Return the start of the file names of *bundle* in dist/."""
     name = NAME if bundle.folder == NAME else f"{NAME}-{bundle.folder}"
     return f"{name}-{version}-linux-{architecture}"
 
@@ -60,7 +60,7 @@ def chart(at: int) -> bytes:
 
 
 def manifests(at: int) -> bytes:
-    """Return what is applied, or run at a node's boot, without Helm, dated *at*."""
+    """Return the manifests and bootstrap scripts for those without Helm as a tar.gz, dated *at*."""
     paths = [path for folder in MANIFESTS for path in tracked(folder)]
     return compressed(tarred(paths, REPOSITORY, at, folder=f"{NAME}-manifests"))
 
@@ -71,7 +71,7 @@ def archive(folder: Path, at: int) -> bytes:
 
 
 def tracked(folder: Path, top: Path = REPOSITORY) -> set[Path]:
-    """Return the files and folders in *folder* that git knows at *top*: what else lies there is somebody's own."""
+    """Return the files and folders in *folder* that git knows at *top*; others are of the person who builds."""
     git = ["git", "-C", str(top), "ls-files", "-z", str(folder)]
     listed = subprocess.run(git, capture_output=True, text=True, check=True)  # noqa: S603
     files = {top / name for name in listed.stdout.split("\0") if name}
@@ -107,24 +107,24 @@ def tarred(paths: Iterable[Path], top: Path, at: int, *, folder: str = "") -> by
 
 
 def checksums(target: Path) -> str:
-    """Return what ``sha256sum --check`` reads, for all files in *target* but itself."""
+    """Return the content of SHA256SUMS for the other files in *target*."""
     files = [file for file in sorted(target.iterdir()) if file.name != "SHA256SUMS"]
     return "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
 
 
 def time_stamp() -> int:
     """Return the time that what is built bears, in Unix seconds."""
-    if told := os.environ.get("SOURCE_DATE_EPOCH"):
-        return int(told)
+    if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
+        return int(epoch)
     git = ["git", "-C", str(REPOSITORY), "log", "-1", "--format=%ct"]
     done = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        sys.exit("error: this is no git repository\nremedy: say the release's time in SOURCE_DATE_EPOCH (Unix seconds)")
+        sys.exit("error: this is no git repository\nremedy: set SOURCE_DATE_EPOCH to the release's time (Unix seconds)")
     return int(done.stdout)
 
 
 def distribution() -> str:
-    """Return what this machine's libraries are of, as package URLs spell it ("debian-12")."""
+    """Return this machine's distribution as package URLs spell it ("debian-12")."""
     release = platform.freedesktop_os_release()
     return f"{release['ID']}-{release.get('VERSION_ID', '')}"
 

@@ -1,4 +1,4 @@
-"""Builds the container image from what `make dist` packed: the bundles of each architecture, and nothing else.
+"""Builds the container image from the archives in dist/: the bundles of each architecture, and nothing else.
 
 Needs buildah, no daemon and no base image. The same archives give the same image, byte for byte.
 Its storage is a folder of its own, so that neither this user's images nor their settings are touched.
@@ -64,7 +64,7 @@ def main(dist: Path) -> None:
 
 
 def containerfile(version: str) -> str:
-    """Return how the image is made of root.tar: no shell, no package, nothing that is not ours."""
+    """Return the Containerfile that puts root.tar, and nothing else, into an image."""
     labels = {
         "title": NAME,
         "description": "Pull private images from Alibaba Cloud Container Registry (ACR) on Kubernetes",
@@ -85,7 +85,7 @@ def revision() -> str:
 
 
 def buildah(*words: str) -> None:
-    """Run buildah on a storage of its own; end with what it said if it fails."""
+    """Run buildah on a storage of its own; exit with the end of its error output if it fails."""
     storage = ["--root", str(WORK / "storage"), "--runroot", str(WORK / "run"), "--storage-driver", "vfs"]
     command = ["buildah", *storage, *words]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("STORAGE_", "BUILDAH_"))}

@@ -39,7 +39,7 @@ def sbom(parts: dict[str, Any], *, at: int, distribution: str) -> str:
         purl = PackageURL("deb", "debian", package["name"], package["version"], qualifiers)
         pedigree = Pedigree(notes="paths changed in place; see packaging/freeze/portable.py")
         components.append(component(package, purl, pedigree=pedigree if package["name"] in CHANGED else None))
-    by_name = {each.name: each for each in components}
+    by_name = {part.name: part for part in components}
     for file in parts["files"]:
         digest = HashType(alg=HashAlgorithm.SHA_256, content=file["sha256"])
         part = Component(name=file["path"], type=ComponentType.FILE, bom_ref=f"file:{file['path']}", hashes=[digest])
@@ -51,27 +51,27 @@ def sbom(parts: dict[str, Any], *, at: int, distribution: str) -> str:
         inside = [compiled_in(part) for part in package["inside"] or ()]
         bom.components.update(inside)
         bom.register_dependency(by_name[package["name"]], inside)
-    silent = [str(by_name[each["name"]].bom_ref) for each in parts["packages"] if each["inside"] is None]
+    silent = [str(by_name[package["name"]].bom_ref) for package in parts["packages"] if package["inside"] is None]
     return written(bom, at, "sbom", parts, compositions=[{"aggregate": "unknown", "dependencies": silent}])
 
 
 def vex(parts: dict[str, Any], *, at: int) -> str:
-    """Return what vex.json states about packages among *parts*, in CycloneDX's form of a VEX."""
+    """Return the statements of vex.json about packages among *parts* as a CycloneDX VEX."""
     versions = {package["name"]: package["version"] for package in parts["packages"]}
     bom = Bom()
-    for each in json.loads(STATEMENTS.read_text()):
-        if each["package"] not in versions:
+    for statement in json.loads(STATEMENTS.read_text()):
+        if statement["package"] not in versions:
             continue
-        purl = PackageURL("pypi", None, each["package"], versions[each["package"]])
+        purl = PackageURL("pypi", None, statement["package"], versions[statement["package"]])
         analysis = VulnerabilityAnalysis(
-            state=ImpactAnalysisState(each["state"]),
-            justification=ImpactAnalysisJustification(each["justification"]),
-            detail=f"{each['detail']} Shown by: {', '.join(each['tests'])}",
+            state=ImpactAnalysisState(statement["state"]),
+            justification=ImpactAnalysisJustification(statement["justification"]),
+            detail=f"{statement['detail']} Shown by: {', '.join(statement['tests'])}",
         )
         bom.vulnerabilities.add(
             Vulnerability(
-                bom_ref=each["id"],
-                id=each["id"],
+                bom_ref=statement["id"],
+                id=statement["id"],
                 source=VulnerabilitySource(name="NVD"),
                 analysis=analysis,
                 affects=[BomTarget(ref=str(purl))],
@@ -94,7 +94,7 @@ def component(package: dict[str, str], purl: PackageURL, **more: Any) -> Compone
 
 
 def written(bom: Bom, at: int, kind: str, parts: dict[str, Any], **more: Any) -> str:
-    """Return *bom* as JSON, the same each time; *more* is what CycloneDX has words for and its library has not."""
+    """Return *bom* as JSON, the same each time; *more* are fields of CycloneDX that its library does not have."""
     bom.metadata.timestamp = datetime.fromtimestamp(at, UTC)
     digest = json.dumps(parts, sort_keys=True)
     bom.serial_number = uuid.uuid5(uuid.NAMESPACE_URL, f"{OURS} {kind} {at} {digest}")

@@ -30,14 +30,14 @@ INPUTS = (
     f"{NAME}.spec",
 )
 
-# Imported once against the stubs, before an hour's debugging of a frozen program that lacks a name.
+# Imports every module against the stubs once: a name that a stub lacks shows here, not in the frozen program.
 SMOKE = """
 import importlib, pkgutil, sys
 excludes, sys.path[:0] = sys.argv[1].split(","), sys.argv[2:]
 import alibabacloud_cr20181201.client, alibabacloud_credentials.client, diskcache, pydantic, yaml
 import acr_credential_provider
 for module in pkgutil.walk_packages(acr_credential_provider.__path__, "acr_credential_provider."):
-    is_left_out = any(f"{module.name}.".startswith(f"{each}.") for each in excludes)
+    is_left_out = any(f"{module.name}.".startswith(f"{package}.") for package in excludes)
     if not is_left_out and not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 """
@@ -53,7 +53,7 @@ def product(name: str) -> Path:
     plain, build_path, stamp = work / "plain", work / "path", work / "inputs.sha256"
     digest = digest_of_inputs(bundle)
     if folder.is_dir() and stamp.is_file() and stamp.read_text() == digest:
-        tell_build(folder, json.loads(bundle.inventory.read_text()))
+        write_build_info(folder, json.loads(bundle.inventory.read_text()))
         return folder
     lay_stubs(build_path, real=bundle.real)
     run("-c", SMOKE, ",".join(bundle.excludes), str(build_path), str(PROVIDER))
@@ -68,7 +68,7 @@ def product(name: str) -> Path:
 
 
 def finish(bundle: Bundle, frozen: Path, build_path: Path) -> None:
-    """Make of PyInstaller's folder *frozen* what is shipped: portable, with its licences, telling what it is."""
+    """Make the shipped form of PyInstaller's folder *frozen*: portable, with licences and build information."""
     folder = bundle.executable.parent
     folder.parent.mkdir(parents=True, exist_ok=True)
     portable.assemble(frozen / NAME, folder)
@@ -79,18 +79,18 @@ def finish(bundle: Bundle, frozen: Path, build_path: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(text)
     bundle.inventory.write_text(json.dumps(parts, indent=1) + "\n")
-    tell_build(folder, parts)
+    write_build_info(folder, parts)
 
 
-def tell_build(folder: Path, parts: dict[str, Any]) -> None:
-    """Write what ``--version --output json`` says. The commit is not among what a build depends on."""
-    told = {name: value for name, value in parts.items() if isinstance(value, str)}
-    told |= {"commit": commit(), "packages": {each["name"]: each["version"] for each in parts["packages"]}}
-    (folder / "lib" / "build-info.json").write_text(json.dumps(told, indent=1) + "\n")
+def write_build_info(folder: Path, parts: dict[str, Any]) -> None:
+    """Write the file behind ``--version --output json``. A build does not depend on the commit."""
+    info = {name: value for name, value in parts.items() if isinstance(value, str)}
+    info |= {"commit": commit(), "packages": {package["name"]: package["version"] for package in parts["packages"]}}
+    (folder / "lib" / "build-info.json").write_text(json.dumps(info, indent=1) + "\n")
 
 
 def commit() -> str:
-    """Return which commit this tree is at, and whether it was changed since; "" outside of a repository."""
+    """Return this tree's commit, with ``-changed`` if files differ from it; "" outside of a repository."""
     git = ["git", "-C", str(REPOSITORY)]
     head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S603
     changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False)  # noqa: S603
@@ -136,10 +136,10 @@ def lay_stubs(target: Path, real: frozenset[str] = frozenset()) -> None:
             shutil.copy(stub, target)
             continue
         if not (stub / "__init__.py").is_file():
-            found = importlib.util.find_spec(stub.name)
-            if found is None or found.origin is None:
+            spec = importlib.util.find_spec(stub.name)
+            if spec is None or spec.origin is None:
                 sys.exit(f"error: {stub.name} is not installed\nremedy: make venv")
-            shutil.copytree(Path(found.origin).parent, target / stub.name, ignore=ignore)
+            shutil.copytree(Path(spec.origin).parent, target / stub.name, ignore=ignore)
             for file in stub.rglob("*.py"):
                 if not (target / file.relative_to(STUBS)).is_file():
                     sys.exit(f"error: {file.relative_to(STUBS)} is a stub of nothing: the SDK has no such module")
@@ -147,7 +147,7 @@ def lay_stubs(target: Path, real: frozenset[str] = frozenset()) -> None:
 
 
 def pyinstaller(*arguments: str, **environment: str) -> None:
-    """Run PyInstaller, told to write the same bytes for the same inputs."""
+    """Run PyInstaller so that the same inputs give the same bytes."""
     run(
         "-m", "PyInstaller", "--noconfirm", "--clean", "--log-level", "WARN", *arguments,
         PYTHONHASHSEED="0",
@@ -179,7 +179,7 @@ def digest_of_inputs(bundle: Bundle) -> str:
 
 
 def main() -> None:
-    """Freeze the variant that was asked for and say how large it is."""
+    """Freeze the variant of the command line and print its size."""
     variant = sys.argv[1] if len(sys.argv) > 1 else "plugin"
     folder = product(variant) if variant in BUNDLES else {"untrimmed": untrimmed, "plain": plain}[variant]()
     files = [file for file in folder.rglob("*") if file.is_file()]

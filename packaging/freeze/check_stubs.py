@@ -1,4 +1,4 @@
-"""Judges the stubs against what a build really ships, so that a new SDK release cannot turn one into a lie."""
+"""Checks the stubs against the modules of a build, because a new SDK release may use what a stub leaves out."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# Whose unused halves the stubs replace. Anything else that imports one, our own code first, would call it.
+# Packages whose unused halves the stubs replace. Other code that imports a stub would call it.
 SDK = ("Tea", "darabonba", "alibabacloud_")
-# Imports requests in a function that puts truststore into requests; nobody calls it.
+# Imports requests in a function that puts truststore into requests; it is never called.
 HARMLESS = {("truststore._api", "requests.adapters")}
 
 
@@ -26,7 +26,7 @@ def problems(shipped: Iterable[tuple[str, str]], stubs: Path, real: frozenset[st
         for file in stubs.rglob("*.py")
         if file.relative_to(stubs).parts[0] not in real
     }
-    found = []
+    sentences = []
     for importer, file in shipped:
         if not file.endswith(".py") or importer in names:
             continue
@@ -36,10 +36,10 @@ def problems(shipped: Iterable[tuple[str, str]], stubs: Path, real: frozenset[st
                 continue
             top = importer.partition(".")[0]
             if not top.startswith(SDK) and top != module.partition(".")[0]:
-                found.append(f"{importer} imports {module}, which is only a stub in the frozen program")
+                sentences.append(f"{importer} imports {module}, which is only a stub in the frozen program")
             elif name and name not in names[module] and f"{module}.{name}" not in names:
-                found.append(f"{importer} imports {name} from {module}, which the stub does not have")
-    return found
+                sentences.append(f"{importer} imports {name} from {module}, which the stub does not have")
+    return sentences
 
 
 def module_name(file: Path, root: Path) -> str:

@@ -14,6 +14,6 @@ if __name__ == "__main__":
         try:
             if stream is not None:  # it was closed before we started
                 stream.flush()
-        except OSError:  # whoever read it is gone
+        except OSError:  # the reader is gone
             code = code or 1
     posix._exit(code)  # noqa: SLF001 - the documented way to end at once

@@ -1,4 +1,4 @@
-"""What is in a bundle, and whose it is: read by the SBOM, the licences and ``--version --output json``.
+"""Lists the parts of a bundle and their owners: read by the SBOM, the licences and ``--version --output json``.
 
 Run with the Python that froze it, which knows the packages that it came from.
 """
@@ -59,7 +59,7 @@ def inventory(contents: dict[str, Any], bundle: Path, build_path: Path) -> dict[
 
 
 class Owners:
-    """Whose a file of the build machine is: a Python distribution's, a Debian package's, ours."""
+    """Finds the owner of a file of the build machine: a Python distribution, a Debian package, or this project."""
 
     def __init__(self, build_path: Path) -> None:
         self._build_path = build_path
@@ -92,7 +92,7 @@ class Owners:
             )  # fmt: skip
             if done.returncode == 0:
                 return done.stdout.partition(":")[0]
-        sys.exit(f"error: nobody knows which package {source} belongs to, so its licence and version are not known")
+        sys.exit(f"error: no package owns {source}, so its licence and version are not known")
 
 
 def elf_file(file: Path, bundle: Path, sources: dict[str, Path], owners: Owners) -> dict[str, str]:
@@ -112,43 +112,43 @@ def elf_file(file: Path, bundle: Path, sources: dict[str, Path], owners: Owners)
 def python_package(name: str, *, is_binary: bool) -> dict[str, Any]:
     """Return name, version and licence (as the package says it) of an installed distribution.
 
-    One that *is_binary* has libraries of others compiled into it: ``inside`` are these, None where it does not say.
+    One that *is_binary* has libraries of others compiled into it: ``inside`` are these, None where it has no SBOM.
     """
-    found = metadata.metadata(name)
-    classifiers = [each for each in found.get_all("Classifier") or () if each.startswith("License ::")]
-    licence = found["License-Expression"] or (found["License"] or "").partition("\n")[0] or ", ".join(classifiers)
+    fields = metadata.metadata(name)
+    classifiers = [text for text in fields.get_all("Classifier") or () if text.startswith("License ::")]
+    licence = fields["License-Expression"] or (fields["License"] or "").partition("\n")[0] or ", ".join(classifiers)
     # Two spellings of what SPDX has a name for; the rest are such names, or texts.
     licence = {"Apache License 2.0": "Apache-2.0", "Apache 2.0": "Apache-2.0"}.get(licence, licence)
     return {
-        "name": canonical(found["Name"]),
-        "version": found["Version"],
+        "name": canonical(fields["Name"]),
+        "version": fields["Version"],
         "licence": licence or "see its licence file",
         "inside": compiled_in(metadata.distribution(name)) if is_binary else [],
     }
 
 
 def compiled_in(distribution: metadata.Distribution) -> list[dict[str, str]] | None:
-    """Return name, version, purl and licence of what the bills of a wheel (PEP 770, CycloneDX) say is in its libraries.
+    """Return name, version, purl and licence of each component in the SBOMs of a wheel (PEP 770, CycloneDX).
 
-    None without a bill. What only built it (scope ``excluded``) is not in it.
+    None without an SBOM. Build tools (scope ``excluded``) are left out.
     """
     bills = [Path(str(distribution.locate_file(file))) for file in distribution.files or () if "sboms" in file.parts]
     listed = [part for bill in bills for part in json.loads(bill.read_text()).get("components", [])]
-    found = {
+    components = {
         purl: {"name": part["name"], "version": part["version"], "purl": purl, "licence": licence_of(part)}
         for part in listed
         if part.get("scope") != "excluded"
-        # Where the wheel's builder had its sources tells nobody anything.
+        # The folder of the machine that built the wheel is of no interest.
         for purl in [part["purl"].partition("?download_url=file:")[0]]
     }
-    return [found[purl] for purl in sorted(found)] if bills else None
+    return [components[purl] for purl in sorted(components)] if bills else None
 
 
 def licence_of(part: dict[str, Any]) -> str:
     """Return the licence of a CycloneDX component, "" if it says none."""
-    for each in part.get("licenses", []):
-        named = each.get("license", {})
-        return str(each.get("expression") or named.get("id") or named.get("name") or "")
+    for licence in part.get("licenses", []):
+        named = licence.get("license", {})
+        return str(licence.get("expression") or named.get("id") or named.get("name") or "")
     return ""
 
 
@@ -176,9 +176,9 @@ def licence_texts(parts: dict[str, Any]) -> Iterable[tuple[str, bytes]]:
         distribution = metadata.distribution(package["name"])
         yield f"{folder}/LICENCE-AS-DECLARED", f"{package['licence']}\n".encode()
         for file in distribution.files or ():
-            where = Path(str(file))
-            if any(part.endswith(".dist-info") for part in where.parts) and LICENCES.match(where.name):
-                yield f"{folder}/{where.name}", Path(str(distribution.locate_file(file))).read_bytes()
+            path = Path(str(file))
+            if any(part.endswith(".dist-info") for part in path.parts) and LICENCES.match(path.name):
+                yield f"{folder}/{path.name}", Path(str(distribution.locate_file(file))).read_bytes()
     for package in parts["system"]:
         text = Path("/usr/share/doc") / package["name"] / "copyright"
         yield f"{package['source']}/copyright", text.read_bytes()

@@ -42,7 +42,7 @@ def assemble(program: Path, bundle: Path) -> None:
     detach(library)
     run("gcc", *FLAGS, "-s", "-o", executable, LAUNCHER)
     if "There are no relocations" not in run("readelf", "--relocs", executable):
-        sys.exit("error: the launcher needs relocations, and there is nobody who would do them")
+        sys.exit("error: the launcher needs relocations, which nothing applies at its start")
     run("objcopy", "--add-section", f"pydata={archive}", executable)
     archive.unlink()
     shutil.rmtree(bundle, ignore_errors=True)
@@ -78,7 +78,7 @@ def detach(library: Path) -> None:
 
 
 def of_c_library(name: str) -> Path:
-    """Return where this machine has *name*, a file of the C library."""
+    """Return the path of *name*, a file of this machine's C library."""
     return Path(run("gcc", f"-print-file-name={name}").strip())
 
 

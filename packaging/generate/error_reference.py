@@ -1,8 +1,8 @@
-"""Prints docs/remedies.md: every error that the code can tell of, with what to do about it.
+"""Prints docs/remedies.md: every error of the code with its remedy.
 
-It reads the source, not a list that somebody would have to keep: each place that fills a parameter or field called
+It reads the source, so there is no list to maintain: each place that fills a parameter or field called
 ``remedy``. Constants, tables, f-strings and local names are followed to the texts behind them; what is only handed on
-(``remedy=error.remedy``) is told where it is first said.
+(``remedy=error.remedy``) is listed where it is written.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROOTS = ("provider/acr_credential_provider", "node-config/acr_node_config")
-# Who asks for what, by the folder or the file that an error is told in; the first that fits.
+# Chapters by the folder or file that an error is raised in; the first that matches.
 CHAPTERS = [
     ("The settings and their files", r"/((settings|acr_configuration)/|tokens/settings_cache|model/config_problem)"),
     ("Alibaba Cloud", r"/cloud/"),
@@ -62,7 +62,7 @@ class Place:
         for block in blocks(self.scope):
             leaves = isinstance(block[-1], ast.Raise | ast.Return | ast.Continue | ast.Break)
             for node in block:
-                is_it = isinstance(node, ast.Assign) and any(ast.unparse(each) == name for each in node.targets)
+                is_it = isinstance(node, ast.Assign) and any(ast.unparse(target) == name for target in node.targets)
                 # From a block that leaves, what it gave reaches no further than its own end.
                 if is_it and node.lineno <= self.line and (not leaves or self.line <= (block[-1].end_lineno or 0)):
                     before.append(node)
@@ -83,27 +83,27 @@ class Reader:
             for name, value in module.values.items():
                 self.constants.setdefault(name, []).append((module, value))
             for node in ast.walk(module.tree):
-                self._note_taker(node)
+                self._add_taker(node)
 
-    def _note_taker(self, node: ast.AST) -> None:
-        """Note what can be called with a remedy as a positional argument, and which one it is."""
+    def _add_taker(self, node: ast.AST) -> None:
+        """Remember a function or class with a positional parameter for the remedy, and the position."""
         if isinstance(node, ast.FunctionDef):
-            names = [each.arg for each in (*node.args.posonlyargs, *node.args.args)]
+            names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
             offset = 1 if names[:1] in (["self"], ["cls"]) else 0
             if "remedy" in names and node.name != "__init__":
                 self.takers[node.name] = names.index("remedy") - offset
         elif isinstance(node, ast.ClassDef):
-            fields = [each.target.id for each in node.body
-                      if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)]  # fmt: skip
+            fields = [item.target.id for item in node.body
+                      if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)]  # fmt: skip
             if "remedy" in fields:
                 self.takers[node.name] = fields.index("remedy")
 
     def pairs(self, module: Module) -> Iterator[tuple[str, str]]:
-        """Yield (error, remedy) for each place in *module* that tells of one."""
+        """Yield (error, remedy) for each place in *module* that gives one."""
         for place, call in calls(module.tree):
             given = {keyword.arg: keyword.value for keyword in call.keywords}
             position = self.takers.get(called(call), len(call.args))
-            is_spread = any(isinstance(each, ast.Starred) for each in call.args)
+            is_spread = any(isinstance(argument, ast.Starred) for argument in call.args)
             if "remedy" not in given and (is_spread or position >= len(call.args)):
                 continue
             remedy = given.get("remedy") or call.args[position]
@@ -114,7 +114,7 @@ class Reader:
             if isinstance(problem, ast.Name) and len(errors) == len(remedies):
                 yield from zip(errors, remedies, strict=True)  # given together, branch by branch
             else:
-                yield from ((error, each) for each in remedies for error in errors or [""])
+                yield from ((error, text) for text in remedies for error in errors or [""])
 
     def refusals(self, module: Module) -> Iterator[tuple[str, str]]:
         """Yield (error, remedy) for each code of a refusal: from tables and functions called ..._remedy."""
@@ -139,30 +139,30 @@ class Reader:
         if isinstance(node, ast.JoinedStr):
             return self._joined(node.values, module, place, depth)
         if isinstance(node, ast.FormattedValue):
-            found = self.texts(node.value, module, place, depth + 1) if is_told_here(node.value) else []
-            return found if 0 < len(found) <= 4 else [placeholder(node.value)]
+            texts = self.texts(node.value, module, place, depth + 1) if is_constant(node.value) else []
+            return texts if 0 < len(texts) <= 4 else [placeholder(node.value)]
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
             return self._joined([node.left, node.right], module, place, depth)
         if isinstance(node, ast.IfExp):
-            return [text for each in (node.body, node.orelse) for text in self.texts(each, module, place, depth + 1)]
+            return [text for part in (node.body, node.orelse) for text in self.texts(part, module, place, depth + 1)]
         if isinstance(node, ast.BoolOp):
-            return [text for each in node.values for text in self.texts(each, module, place, depth + 1)]
+            return [text for part in node.values for text in self.texts(part, module, place, depth + 1)]
         if isinstance(node, ast.Dict):
-            return [text for each in node.values for text in self.texts(each, module, place, depth + 1)]
+            return [text for part in node.values for text in self.texts(part, module, place, depth + 1)]
         if isinstance(node, ast.Name):
             return self._named(node.id, module, place, depth)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
             tables = (node.func.value, *node.args[1:])
-            return [text for each in tables for text in self.texts(each, module, place, depth + 1)]
+            return [text for part in tables for text in self.texts(part, module, place, depth + 1)]
         if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Dict | ast.Name):
             return self.texts(node.value, module, place, depth + 1)
-        return []  # an attribute or a call: told where it comes from
+        return []  # an attribute or a call: listed where it comes from
 
     def _joined(self, nodes: list[ast.expr], module: Module, place: Place, depth: int) -> list[str]:
         whole = [""]
-        for each in nodes:
-            found = self.texts(each, module, place, depth + 1) or [placeholder(each)]
-            whole = [start + text for start in whole for text in found[:6]]
+        for node in nodes:
+            texts = self.texts(node, module, place, depth + 1) or [placeholder(node)]
+            whole = [start + text for start in whole for text in texts[:6]]
         return whole
 
     def _named(self, name: str, module: Module, place: Place, depth: int) -> list[str]:
@@ -173,12 +173,12 @@ class Reader:
             behind = [(module, module.values[name])]
         elif not behind and name in module.imported:
             file = f"/{module.imported[name]}.py"
-            behind = [(where, value) for where, value in self.constants.get(name, []) if where.path.endswith(file)]
-        told = []
-        for where, value in behind:
-            there = place if local else Place(where.tree, 0, 0)
-            told += self.texts(value, where, there, depth + 1)
-        return told
+            behind = [(owner, value) for owner, value in self.constants.get(name, []) if owner.path.endswith(file)]
+        texts = []
+        for owner, value in behind:
+            value_place = place if local else Place(owner.tree, 0, 0)
+            texts += self.texts(value, owner, value_place, depth + 1)
+        return texts
 
 
 def blocks(tree: ast.AST) -> Iterator[list[ast.stmt]]:
@@ -191,7 +191,7 @@ def blocks(tree: ast.AST) -> Iterator[list[ast.stmt]]:
 
 
 def rows_of(table: ast.AST) -> Iterator[tuple[str, ast.expr]]:
-    """Yield (code, text) of each row in *table*, and ("", text) of what it says to all other codes."""
+    """Yield (code, text) of each row in *table*, and ("", text) for all other codes."""
     for node in ast.walk(table):
         pairs: list[tuple[ast.expr | None, ast.expr]] = []
         if isinstance(node, ast.Dict):
@@ -208,8 +208,8 @@ def rows_of(table: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             yield "", node.value
 
 
-def is_told_here(node: ast.expr) -> bool:
-    """True if a part of a text is a text of ours again, a constant in capitals."""
+def is_constant(node: ast.expr) -> bool:
+    """True if a part of a text is the name of a constant, in capitals."""
     return isinstance(node, ast.Name) and node.id.isupper()
 
 
@@ -223,8 +223,8 @@ def placeholder(node: ast.expr) -> str:
 
 
 def calls(tree: ast.Module) -> Iterator[tuple[Place, ast.Call]]:
-    """Yield every call in *tree* in the order of its lines, with where it stands."""
-    found: list[tuple[Place, ast.Call]] = []
+    """Yield every call in *tree* in the order of its lines, with its place."""
+    places: list[tuple[Place, ast.Call]] = []
 
     def visit(node: ast.AST, place: Place) -> None:
         if isinstance(node, ast.stmt):
@@ -232,12 +232,12 @@ def calls(tree: ast.Module) -> Iterator[tuple[Place, ast.Call]]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             place = Place(node, node.lineno, node.col_offset)
         if isinstance(node, ast.Call):
-            found.append((place, node))
+            places.append((place, node))
         for child in ast.iter_child_nodes(node):
             visit(child, place)
 
     visit(tree, Place(tree, 0, 0))
-    yield from sorted(found, key=lambda each: (each[1].lineno, each[1].col_offset))
+    yield from sorted(places, key=lambda item: (item[1].lineno, item[1].col_offset))
 
 
 def called(call: ast.Call) -> str:
@@ -256,7 +256,7 @@ def read(root: Path) -> list[Module]:
             elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
                 module.values[node.target.id] = node.value
             elif isinstance(node, ast.ImportFrom) and node.module:
-                module.imported |= {each.asname or each.name: node.module.rpartition(".")[2] for each in node.names}
+                module.imported |= {alias.asname or alias.name: node.module.rpartition(".")[2] for alias in node.names}
         modules.append(module)
     return modules
 
@@ -271,9 +271,9 @@ def page(root: Path = REPOSITORY) -> str:
         for error, remedy in (*reader.pairs(module), *reader.refusals(module)):
             rows[title][cell(error), cell(remedy)] = None
     lines = [HEAD]
-    for title, found in rows.items():
+    for title, pairs in rows.items():
         lines += [f"## {title}", "", "| error | what to do |", "|---|---|"]
-        lines += [f"| {error or '(differs)'} | {remedy} |" for error, remedy in sorted(found)]
+        lines += [f"| {error or '(differs)'} | {remedy} |" for error, remedy in sorted(pairs)]
         lines.append("")
     return "\n".join(lines)
 

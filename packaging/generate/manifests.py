@@ -43,7 +43,7 @@ MORE = {
     "packaging/manifests/components/webhook/rights.yaml": ("pull-secrets/rbac", CONTROLLER, "pullSecrets.webhook=true"),
     "packaging/manifests/pull-secrets/take-over.yaml": ("pull-secrets/rbac", CONTROLLER, "pullSecrets.takeOver=true"),
 }
-# Labels that say how an object came to be: by Helm, as which release.
+# Labels by which Helm marks its objects.
 HELMS = re.compile(
     r"^ +(helm\.sh/chart|app\.kubernetes\.io/(instance|version|managed-by)): .*\n|^# Source: .*\n", re.MULTILINE
 )
@@ -55,8 +55,8 @@ def files(helm: str) -> Iterator[tuple[str, str]]:
         yield file, HEADER + "---\n".join(objects(helm, template, values))
     for file, (template, values, more) in MORE.items():
         fewer = objects(helm, template, values)
-        found = [each for each in objects(helm, template, [*values, f"--set={more}"]) if each not in fewer]
-        yield file, HEADER + "---\n".join(found)
+        added = [text for text in objects(helm, template, [*values, f"--set={more}"]) if text not in fewer]
+        yield file, HEADER + "---\n".join(added)
 
 
 def objects(helm: str, template: str, values: list[str]) -> list[str]:
@@ -67,7 +67,7 @@ def objects(helm: str, template: str, values: list[str]) -> list[str]:
         sys.exit(f"error: helm failed: {done.stderr.strip()}")
     text = re.sub(r"[ \t]+$", "", HELMS.sub("", done.stdout), flags=re.MULTILINE)
     text = text.replace(f'value: "{NAME}:{NOBODYS}"', 'value: ""').replace(f"image: {NAME}:{NOBODYS}", f"image: {NAME}")
-    return [re.sub(r"\n\n+", "\n", each).strip("\n") + "\n" for each in text.split("---\n") if each.strip()]
+    return [re.sub(r"\n\n+", "\n", part).strip("\n") + "\n" for part in text.split("---\n") if part.strip()]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every stub is made of: names that can be imported, and that fail loudly when they are used."""
+"""The parts of every stub: names that can be imported, and that fail when they are used."""
 
 
 class LeftOutError(RuntimeError):
