@@ -186,6 +186,11 @@ test-systemd: venv freeze e2e-assets ## install on a machine that boots systemd,
 	PYTHONPATH=tests $(PY) -m systemd.machine > /dev/null
 	$(PY) -m pytest -q tests/systemd
 
+.PHONY: test-upgrade
+test-upgrade: venv freeze freeze-controller e2e-assets ## upgrade an earlier version to this one, and go back: plugin, node, controller; as root
+	PYTHONPATH=tests $(PY) -m systemd.machine > /dev/null
+	$(PY) -m pytest -q tests/upgrade
+
 .PHONY: test-image
 test-image: venv image ## push, pull, unpack and run the image; as root
 	@NEEDED_FOR=distros PYTHON=$(PYTHON) sh packaging/check/system_packages.sh

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 RUN = Path(__file__).parents[3] / ".ci/run"
-SUITES = {"demo", "distros", "test-image", "reproduce", "test", "e2e", "test-systemd", "test-controller", "test-chart"}
+SUITES = {
+    *("lint", "demo", "distros", "test-image", "reproduce", "test", "test-systemd", "test-upgrade"),
+    *("e2e", "test-controller", "test-chart"),
+}
 MAKE = """#!/bin/sh
 for target; do :; done
 echo "$target" >> asked
@@ -81,7 +84,7 @@ def test_what_passes_the_second_time_is_told_and_fails_nothing(run):
     assert "== e2e failed: what failed, once more" in said
 
 
-@pytest.mark.parametrize("what", ["demo", "reproduce"])
+@pytest.mark.parametrize("what", ["lint", "demo", "reproduce"])
 def test_what_is_no_test_is_not_tried_again(run, what):
     code, said, asked = run(what)
     assert (code, asked.count(what)) == (1, 1)
