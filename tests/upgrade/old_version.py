@@ -102,5 +102,16 @@ def build(target: Path) -> None:
         (source / "build/dist").rename(target)
 
 
+def main() -> int:
+    """Build what is not built yet, and print its folder; return the exit code."""
+    try:
+        bundles()
+    except NoSuchCommitError as problem:
+        sys.stderr.write(f"error: {problem}\n")
+        return 1
+    sys.stdout.write(f"{folder()}\n")
+    return 0
+
+
 if __name__ == "__main__":
-    sys.stdout.write(f"{bundles().plugin.parents[1]}\n")
+    sys.exit(main())
