@@ -20,11 +20,11 @@ help: ## list the targets
 
 .PHONY: check-system
 check-system: ## say which system packages are missing, and the one line that installs them
-	@PYTHON=$(PYTHON) sh packaging/check-system.sh
+	@PYTHON=$(PYTHON) sh packaging/check/system_packages.sh
 
 .PHONY: check-build
 check-build:
-	@CIRCLE=build PYTHON=$(PYTHON) sh packaging/check-system.sh
+	@NEEDED_FOR=build PYTHON=$(PYTHON) sh packaging/check/system_packages.sh
 
 .PHONY: venv
 venv: $(STAMP) ## make .venv from the locked requirements, the project in it
@@ -64,44 +64,44 @@ resolve = build/lock/bin/uv pip compile --quiet --universal --python-version 3.1
 
 .PHONY: freeze
 freeze: $(FREEZE_STAMP) ## freeze the plugin into build/dist
-	$(FREEZE_VENV)/bin/python packaging/freeze.py plugin
+	PYTHONPATH=packaging $(FREEZE_VENV)/bin/python -m freeze.build plugin
 
 .PHONY: freeze-controller
 freeze-controller: $(CONTROLLER_STAMP) ## freeze what works on a cluster's objects into build/dist/controller
-	$(CONTROLLER_VENV)/bin/python packaging/freeze.py controller
+	PYTHONPATH=packaging $(CONTROLLER_VENV)/bin/python -m freeze.build controller
 
 .PHONY: freeze-untrimmed
 freeze-untrimmed: $(FREEZE_STAMP) ## freeze it as PyInstaller does by default, to compare
-	$(FREEZE_VENV)/bin/python packaging/freeze.py untrimmed
+	PYTHONPATH=packaging $(FREEZE_VENV)/bin/python -m freeze.build untrimmed
 
 .PHONY: freeze-plain
 freeze-plain: $(FREEZE_STAMP) ## freeze an empty program, to compare
-	$(FREEZE_VENV)/bin/python packaging/freeze.py plain
+	PYTHONPATH=packaging $(FREEZE_VENV)/bin/python -m freeze.build plain
 
 .PHONY: dist
 dist: image ## make all that operators install, in dist/; ARCH=arm64 adds that architecture, emulated
 
 .PHONY: bundles
 bundles: freeze freeze-controller ## pack both bundles, the chart and the manifests into dist/, with checksums, SBOM and VEX
-	$(FREEZE_VENV)/bin/python packaging/pack.py
+	PYTHONPATH=packaging $(FREEZE_VENV)/bin/python -m dist.archives
 
 .PHONY: emulated
 emulated: $(FREEZE_STAMP)
-	sh packaging/emulate.sh $(ARCH)
+	sh packaging/dist/cross_build.sh $(ARCH)
 
 .PHONY: image
 image: $(if $(ARCH),emulated,bundles) | check-system ## put all bundles in dist/ into one container image, without a daemon
-	$(FREEZE_VENV)/bin/python packaging/image.py
+	PYTHONPATH=packaging $(FREEZE_VENV)/bin/python -m dist.image
 
 .PHONY: reproduce
 reproduce: dist ## build what is committed a second time, elsewhere, and compare the bytes
-	sh packaging/reproduce.sh
+	sh packaging/check/reproduce.sh
 
 .PHONY: release-check
 release-check: venv dist ## say whether this commit can be released, and what is in the way
 	$(VENV)/bin/python -m pytest -q tests/unit/packaging tests/contract/test_supply_chain.py tests/contract/test_bundle.py \
 		tests/contract/test_guides.py tests/contract/test_readme.py
-	$(VENV)/bin/python packaging/release_check.py
+	PYTHONPATH=packaging $(VENV)/bin/python -m check.release
 
 .PHONY: rehearse
 rehearse: venv ## go all the steps of a release, arm64 included, in a clone that is thrown away; as root, twenty minutes
@@ -124,10 +124,10 @@ test: venv freeze lint ## all tests that need no cluster, against the source and
 unit: venv ## the unit tests alone, without those that take long: a first answer, no root and nothing frozen
 	$(PY) -m pytest -q $(SIDE_BY_SIDE) -m "not thorough" tests/unit
 
-.PHONY: roots
-roots: venv freeze freeze-controller ## run the bundle in the roots of other distributions, and in one with nothing in it; as root
-	@CIRCLE=roots PYTHON=$(PYTHON) sh packaging/check-system.sh
-	$(PY) -m pytest -q tests/roots
+.PHONY: distros
+distros: venv freeze freeze-controller ## run the bundle in the roots of other distributions, and in one with nothing in it; as root
+	@NEEDED_FOR=distros PYTHON=$(PYTHON) sh packaging/check/system_packages.sh
+	$(PY) -m pytest -q tests/distros
 
 .PHONY: lint
 lint: venv ## style, types, and imports that only go down
@@ -143,7 +143,7 @@ soak: venv freeze ## random kills for MINUTES (default 10), and every way to ref
 
 .PHONY: bench
 bench: venv freeze freeze-untrimmed freeze-plain ## measure the figures that the design promises; writes build/bench.json
-	PYTHONPATH=tests $(PY) tests/bench/bench.py
+	PYTHONPATH=tests $(PY) tests/bench/plugin.py
 
 .PHONY: bench-webhook
 bench-webhook: venv e2e-assets ## measure the webhook on a real API server; writes build/bench-webhook.json
@@ -155,19 +155,19 @@ sandbox: venv ## run the ACR sandbox on loopback and say how to point things at 
 
 .PHONY: version
 version: venv ## write the version of version.py into the chart
-	$(PY) packaging/chart_version.py
+	PYTHONPATH=packaging $(PY) -m generate.chart_version
 
 .PHONY: schema
 schema: venv ## write the JSON Schema of the settings file again
-	$(PY) packaging/schema.py > docs/settings.schema.json
+	PYTHONPATH=packaging $(PY) -m generate.settings_schema > docs/settings.schema.json
 
 .PHONY: manifests
 manifests: venv e2e-assets ## write the plain manifests' objects again, from the chart
-	$(PY) packaging/render.py "$$(PYTHONPATH=tests $(PY) -c 'from cluster import parts; print(parts.find("helm"))')"
+	PYTHONPATH=packaging $(PY) -m generate.manifests "$$(PYTHONPATH=tests $(PY) -c 'from cluster import parts; print(parts.find("helm"))')"
 
 .PHONY: remedies
 remedies: venv ## write docs/remedies.md again, from the errors in the code
-	$(PY) packaging/remedies.py > build/remedies.md && mv build/remedies.md docs/remedies.md
+	PYTHONPATH=packaging $(PY) -m generate.error_reference > build/remedies.md && mv build/remedies.md docs/remedies.md
 
 .PHONY: clean
 clean: ## remove everything that was built; the venv stays
@@ -186,9 +186,16 @@ test-systemd: venv freeze e2e-assets ## install on a machine that boots systemd,
 	PYTHONPATH=tests $(PY) -m systemd.machine > /dev/null
 	$(PY) -m pytest -q tests/systemd
 
+# Without the earlier version's commit the tests are skipped, or fail with UPGRADE_REQUIRED=1.
+.PHONY: test-upgrade
+test-upgrade: venv freeze freeze-controller e2e-assets ## upgrade an earlier version to this one, and go back: plugin, node, controller; as root
+	PYTHONPATH=tests $(PY) -m systemd.machine > /dev/null
+	-PYTHONPATH=tests $(PY) -m upgrade.old_version > /dev/null
+	$(PY) -m pytest -q tests/upgrade
+
 .PHONY: test-image
 test-image: venv image ## push, pull, unpack and run the image; as root
-	@CIRCLE=roots PYTHON=$(PYTHON) sh packaging/check-system.sh
+	@NEEDED_FOR=distros PYTHON=$(PYTHON) sh packaging/check/system_packages.sh
 	$(PY) -m pytest -q tests/image
 
 .PHONY: test-chart

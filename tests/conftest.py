@@ -1,4 +1,4 @@
-"""What the contract and end-to-end circles share: a sandbox, and the program that is told to use it."""
+"""What the contract and end-to-end suites share: a sandbox, and the program that is told to use it."""
 
 from __future__ import annotations
 

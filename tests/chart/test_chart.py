@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import kubernetes_validate
-import pack
 import pytest
 import yaml
 from acr_credential_provider.kubelet.image_match import explain_mismatch
@@ -13,6 +12,7 @@ from acr_credential_provider.settings import ProviderSettings
 from acr_credential_provider.settings.match_images import match_images
 from acr_credential_provider.settings.validation import validate
 from chart.helm import CHART, NAMESPACE, SETS, VALUES, helm, objects, rendered
+from dist import archives
 from support.workloads import containers_of, parsed, pods_of, unresolved
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -268,7 +268,7 @@ def test_no_template_names_a_registry_of_anybodys():
 
 def test_the_chart_of_a_release_is_this_one(tmp_path):
     packed = tmp_path / "chart.tgz"
-    packed.write_bytes(pack.chart(1_700_000_000))
+    packed.write_bytes(archives.chart(1_700_000_000))
     words = [f"--namespace={NAMESPACE}", f"--values={VALUES}/both.yaml"]
     done = helm("template", "acr", str(packed), *words)
     assert done.stdout == rendered(values="both"), done.stderr

@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
-import render
 import yaml
 from chart.helm import objects, rendered
 from cluster import parts
+from generate import manifests
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBECTL = Path(sys.executable).parent / "kubectl"
-WRITTEN = dict(render.files(str(parts.find("helm"))))
+WRITTEN = dict(manifests.files(str(parts.find("helm"))))
 # Which overlay with which components says the same as the values of the chart's example "plugin" with these words.
 PAIRS = [
     ("k3s", ["own-node-only"], []),
@@ -88,7 +88,7 @@ def test_a_difference_between_the_two_is_found(tmp_path):
     assert essence(changed) != by_kustomize
 
 
-@pytest.mark.parametrize("file", [*render.WHOLE, *render.MORE])
+@pytest.mark.parametrize("file", [*manifests.WHOLE, *manifests.MORE])
 def test_the_manifests_are_what_the_chart_says(file):
     assert (ROOT / file).read_text() == WRITTEN[file], "the chart says something else by now: make manifests"
 

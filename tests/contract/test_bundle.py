@@ -6,8 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import portable
 import pytest
+from freeze import portable
 from support import harness
 from support.harness import FROZEN
 
@@ -38,7 +38,7 @@ def test_every_library_that_a_file_needs_is_in_the_bundle():
 
 
 def test_no_file_asks_for_a_newer_kernel_or_processor_than_the_oldest_node_has():
-    """Linux 3.10 is CentOS 7's, 4.19 Alibaba Cloud Linux 2's. Without newer system calls it runs in tests/roots."""
+    """Linux 3.10 is CentOS 7's, 4.19 Alibaba Cloud Linux 2's. Without newer system calls it runs in tests/distros."""
     asked = [readelf("--notes", file) for file in elf_files()]
     kernels = {tuple(map(int, each.split("."))) for text in asked for each in re.findall(r"ABI: ([\d.]+)", text)}
     processors = {each for text in asked for each in re.findall(r"ISA needed: (.+)", text)}

@@ -4,7 +4,7 @@ import json
 import os
 
 import pytest
-from e2e.adversity import assert_told
+from e2e.assertions import assert_told
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 NO_SPACE = ("prlimit", "--fsize=8")  # every file ends after 8 bytes, as on a full disk; pipes do not

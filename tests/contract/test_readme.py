@@ -113,7 +113,7 @@ def test_each_page_it_links_is_there():
 
 def test_its_packages_are_those_that_the_system_is_checked_for():
     (line,) = re.findall(r"apt-get install --no-install-recommends ((?:.*\\\n)*.*)", README)
-    checked = re.findall(r"^need (\S+)", (ROOT / "packaging/check-system.sh").read_text(), re.MULTILINE)
+    checked = re.findall(r"^need (\S+)", (ROOT / "packaging/check/system_packages.sh").read_text(), re.MULTILINE)
     named = set(line.replace("\\", "").split())
     assert named == {"libpython3-dev" if "library" in each else each for each in checked}
 

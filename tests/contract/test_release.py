@@ -12,14 +12,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import pack
 import pytest
-from bundles import NAME, PLUGIN
-from support import harness, released
+from dist import archives
+from freeze.bundles import NAME, PLUGIN
+from support import harness, release_archives
 
 IS_FULL = "RELEASE_FULL" in os.environ
 VERSION_FILE = "provider/acr_credential_provider/version.py"
-ARM64 = pack.stem_of(PLUGIN, "@", "arm64")
+ARM64 = archives.stem_of(PLUGIN, "@", "arm64")
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Clone:
         old = re.search(r'"((\d+)\..*)"', (self.folder / VERSION_FILE).read_text())
         self.version = f"{int(old[2]) + 1}.0.0"
         self.edit(VERSION_FILE, old[1], self.version)
-        self.run(sys.executable, "packaging/chart_version.py")
+        self.run(sys.executable, "-m", "generate.chart_version", PYTHONPATH="packaging")
         self.edit("CHANGELOG.md", "## Unreleased\n", f"## Unreleased\n\n## {self.version} (2026-01-02)\n")
         if "\n- " not in (self.folder / "CHANGELOG.md").read_text().split("\n## ")[2]:
             self.edit("CHANGELOG.md", "(2026-01-02)\n", "(2026-01-02)\n\n### Added\n- Something.\n")
@@ -62,11 +62,13 @@ class Clone:
             self.run("make", "dist")
         else:
             (self.folder / "dist").mkdir()
-            released.dist(self.folder / "dist", self.version, self.run("git", "rev-parse", "HEAD").stdout.strip())
+            release_archives.dist(
+                self.folder / "dist", self.version, self.run("git", "rev-parse", "HEAD").stdout.strip()
+            )
 
     def check(self):
-        own = f"{self.folder}/provider:{self.folder}/node-config"
-        return self.run(sys.executable, "packaging/release_check.py", check=False, PYTHONPATH=own)
+        own = ":".join(str(self.folder / name) for name in ("packaging", "provider", "node-config"))
+        return self.run(sys.executable, "-m", "check.release", check=False, PYTHONPATH=own)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +92,7 @@ SMOKE = f"""
 mkdir build/arm64
 for archive in dist/*-linux-arm64.tar.gz; do tar -xzf $archive -C build/arm64; done
 build/arm64/controller/{NAME} --version --output json
-BUNDLE=$PWD/build/arm64/{NAME} .venv/bin/python -m pytest -v tests/roots/test_any_root.py \\
+BUNDLE=$PWD/build/arm64/{NAME} .venv/bin/python -m pytest -v tests/distros/test_any_root.py \\
     -k "(bullseye or bookworm or bare) and not library_of"
 """
 STEPS = {

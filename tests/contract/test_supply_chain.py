@@ -9,17 +9,17 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-import pack
-import portable
 import pytest
-import sbom
-from bundles import PLUGIN
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from dist import archives, sbom
+from freeze import portable
+from freeze.build import STUBS
+from freeze.bundles import PLUGIN
 from support.harness import FROZEN, ROOT
 
 BUNDLE = FROZEN.parent
-STATEMENTS = json.loads((ROOT / "packaging/vex.json").read_text())
+STATEMENTS = json.loads((ROOT / "packaging/dist/vex.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +56,10 @@ def test_every_python_package_of_the_bundle_is_in_the_sbom(bill):
     noted = (ROOT / "build/freeze" / FROZEN.name / "PYZ-00.toc").read_text()
     sources = {Path(source) for _, source, _ in ast.literal_eval(noted)[1] if source != "-"}
     taken = {names[file.relative_to(packages).parts[0]] for file in sources if file.is_relative_to(packages)}
-    # A module of a package that stand-ins were laid over, and that is not one of them.
-    laid, standins = ROOT / "build/freeze/path", ROOT / "packaging/standins"
+    # A module of a package that stubs were laid over, and that is not one of them.
+    laid = ROOT / "build/freeze/path"
     inside = {file.relative_to(laid) for file in sources if file.is_relative_to(laid)}
-    taken |= {names[file.parts[0]] for file in inside if not (standins / file).is_file()}
+    taken |= {names[file.parts[0]] for file in inside if not (STUBS / file).is_file()}
     assert {"pydantic", "annotated-types", "alibabacloud-tea-openapi"} <= taken
     told = {each["name"]: each["version"] for each in bill["components"] if each["purl"].startswith("pkg:pypi/")}
     assert taken - told.keys() == set()
@@ -90,7 +90,7 @@ def test_a_library_whose_package_does_not_say_what_is_compiled_into_it_is_told_a
     assert {each.partition("@")[0].removeprefix("pkg:pypi/") for each in unknown["dependencies"]} == silent
 
 
-def test_a_package_whose_every_module_a_stand_in_replaces_is_not(bill):
+def test_a_package_whose_every_module_a_stub_replaces_is_not(bill):
     assert not {"aiohttp", "requests", "cryptography"} & {each["name"] for each in bill["components"]}
 
 
@@ -141,7 +141,7 @@ def test_an_archive_holds_the_bundle_for_root_and_nothing_of_who_packed_it(tmp_p
     for name, mode in (("b", 0o600), ("a", 0o700)):
         (tmp_path / "folder" / name).write_text(name)
         (tmp_path / "folder" / name).chmod(mode)
-    packed = pack.archive(tmp_path / "folder", 1_700_000_000)
+    packed = archives.archive(tmp_path / "folder", 1_700_000_000)
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         shown = [(each.name, each.mode, each.uid, each.gid, each.uname, each.mtime) for each in tar]
     assert shown == [
@@ -159,6 +159,6 @@ def test_of_a_folder_that_operators_copy_into_only_what_git_knows_is_packed(tmp_
     (tmp_path / "overlays/.gitignore").write_text("mine\n")
     for words in (["init", "--quiet"], ["add", "--all"]):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
-    packed = pack.tracked(tmp_path / "overlays", tmp_path)
+    packed = archives.tracked(tmp_path / "overlays", tmp_path)
     names = {str(each.relative_to(tmp_path)) for each in packed}
     assert names == {"overlays/.gitignore", "overlays/example", "overlays/example/kustomization.yaml"}

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from e2e.patient import (
+from e2e.doctor_fixture import (
     ANNOTATION,
     as_a_pod,
     assumed,

@@ -2,7 +2,7 @@
 
 import json
 
-from e2e.patient import by_service_accounts, catalogue
+from e2e.doctor_fixture import by_service_accounts, catalogue
 from support import harness
 
 BREAKS, breaks = catalogue()

@@ -7,7 +7,7 @@ import time
 import pytest
 import trustme
 from conftest import write_settings
-from e2e.adversity import assert_answered, assert_told, assert_whole, image_of
+from e2e.assertions import assert_answered, assert_told, assert_whole, image_of
 from sandbox.faults import Echo, Failure, Grant, Html, NotSuccess, Raw, Throttle
 
 TWENTY_MINUTES = 1200.0

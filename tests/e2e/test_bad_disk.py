@@ -12,7 +12,7 @@ import sys
 import time
 
 import pytest
-from e2e.adversity import (
+from e2e.assertions import (
     NOBODY,
     NOT_ROOT,
     assert_answered,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import write_settings
-from e2e.adversity import DEADLINE, assert_answered, assert_no_token, assert_told, can_mount, image_of, mounted
+from e2e.assertions import DEADLINE, assert_answered, assert_no_token, assert_told, can_mount, image_of, mounted
 from support import harness
 
 needs_fuse = pytest.mark.skipif(

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from e2e.adversity import NOT_ROOT, assert_answered, assert_told, image_of, unprivileged
+from e2e.assertions import NOT_ROOT, assert_answered, assert_told, image_of, unprivileged
 from support.harness import request
 
 KIB = 1024

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from acr_credential_provider.fastpath.response_cache import CacheEntry
 from conftest import write_settings
-from e2e.adversity import (
+from e2e.assertions import (
     DEADLINE,
     assert_answered,
     assert_no_token,
@@ -23,7 +23,7 @@ from e2e.adversity import (
     image_of,
     unprivileged,
 )
-from e2e.kills import kill_at_random
+from e2e.chaos import kill_at_random
 from sandbox import AcrSandbox
 from sandbox.faults import Delay, Failure
 from support import harness

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from e2e.asking import (
+from e2e.identity_requests import (
     ROLE,
     SERVICE_ACCOUNT,
     ask_as,

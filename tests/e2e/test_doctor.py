@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from e2e.broken_identities import removed_key_before_a_role, second_role_that_does_not_trust_the_first
-from e2e.patient import ANNOTATION, World, as_a_pod, by_service_accounts, by_token_file, chain_of_two
+from e2e.doctor_fixture import ANNOTATION, World, as_a_pod, by_service_accounts, by_token_file, chain_of_two
 from sandbox.netns import NetworkNamespace
 from sandbox.server import write_private
 from sandbox.state import ACCOUNT

@@ -1,12 +1,12 @@
 """The doctor names the step that is broken, whatever is: one break at a time, on a node in miniature."""
 
 import pytest
-from e2e import broken_identities, broken_nodes, broken_ways
-from e2e.patient import STEPS, World
+from e2e import broken_identities, broken_network, broken_nodes
+from e2e.doctor_fixture import STEPS, World
 from support import harness
 from support.api_server import ApiServer
 
-CATALOGUES = (broken_nodes.BREAKS, broken_identities.BREAKS, broken_ways.BREAKS)
+CATALOGUES = (broken_nodes.BREAKS, broken_identities.BREAKS, broken_network.BREAKS)
 BREAKS = {name: way for each in CATALOGUES for name, way in each.items()}
 
 

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 from acr_credential_provider.cache.cache_dirs import MARK
-from e2e.adversity import assert_answered, assert_told, assert_whole, can_mount, files_in, image_of, mounted
+from e2e.assertions import assert_answered, assert_told, assert_whole, can_mount, files_in, image_of, mounted
 from support import harness
 
 needs_mounts = pytest.mark.skipif(not can_mount(), reason="no mount namespace to be had")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from e2e.asking import assert_refused, change, image_of, principal_of
+from e2e.identity_requests import assert_refused, change, image_of, principal_of
 from sandbox.server import PROVIDER_ARN
 from sandbox.state import Principal, Role
 from support import guide

@@ -6,7 +6,15 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from e2e.asking import ROLE, SERVICE_ACCOUNT, WORKER, ask_as, assert_refused, forget_failures, trusting_cluster
+from e2e.identity_requests import (
+    ROLE,
+    SERVICE_ACCOUNT,
+    WORKER,
+    ask_as,
+    assert_refused,
+    forget_failures,
+    trusting_cluster,
+)
 from sandbox.pull import PullError, pull
 from sandbox.server import PROVIDER_ARN
 from sandbox.state import Instance, Principal, Role

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from conftest import write_settings
-from e2e.adversity import assert_answered, assert_told, files_in, image_of
+from e2e.assertions import assert_answered, assert_told, files_in, image_of
 from e2e.proxy import BROKEN, PAGE, REFUSED, ConnectProxy
 
 ACR = "cr.cn-hangzhou.aliyuncs.com:443"

@@ -1,7 +1,7 @@
 """Pods' ServiceAccounts against the sandbox's STS, which checks tokens and trust policies for real."""
 
 import pytest
-from e2e.asking import (
+from e2e.identity_requests import (
     SERVICE_ACCOUNT,
     WORKER,
     ask_as,

@@ -10,7 +10,7 @@ import os
 import subprocess
 
 import pytest
-from e2e.patient import World
+from e2e.doctor_fixture import World
 from support import harness
 from support.api_server import ApiServer
 from support.node import NOBODY, NODE, evil_program

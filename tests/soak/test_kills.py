@@ -6,7 +6,7 @@ import random
 import sys
 import time
 
-from e2e.kills import kill_at_random
+from e2e.chaos import kill_at_random
 
 ROUND = 300
 

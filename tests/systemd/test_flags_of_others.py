@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.node_sites import OTHERS, OTHERS_CONFIG
 from systemd.machine import DROP_IN, STATE
-from systemd.real import RealMachine
+from systemd.real_kubelet import RealMachine
 from systemd.test_real_kubelet import kernel_settings, own, starts
 from systemd.test_systemd import INSTALL
 

@@ -9,7 +9,7 @@ import pytest
 from acr_node_config.rollout.agent_status import READY, REJECTED, UNINSTALLED
 from cluster.machine import SYSCTLS
 from systemd.machine import NAME, SETTINGS, STATE
-from systemd.real import PUSHED, RealMachine
+from systemd.real_kubelet import PUSHED, RealMachine
 from systemd.test_systemd import GUARD, INSTALL, TOKENS, after_journal
 
 CONFIG = f"/etc/{NAME}/credential-providers.yaml"

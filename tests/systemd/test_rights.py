@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from acr_node_config.rollout.agent_status import READY
 from systemd.machine import NAME
-from systemd.real import RealMachine, security_of
+from systemd.real_kubelet import RealMachine, security_of
 from systemd.test_systemd import INSTALL
 
 COMPONENT = "without-privileged"

@@ -1,6 +1,6 @@
 """The environment variables that no library of this process may see.
 
-The frozen program's launcher (packaging/launcher.c) drops these, and those that the C library reads before any
+The frozen program's launcher (packaging/freeze/launcher.c) drops these, and those that the C library reads before any
 Python runs. This module drops them for the program from source, before anything imports ssl, hashlib or sqlite3.
 """
 

@@ -1,7 +1,8 @@
 """The settings file: one YAML (or JSON) document, strict, judged before anything uses it.
 
 The models are the reference: their docstrings become the published JSON Schema
-(packaging/schema.py). An error names file, line and field, the problem and the remedy, never the value.
+(packaging/generate/settings_schema.py). An error names file, line and field, the problem and the remedy, never the
+value.
 An ``acr-configuration`` is accepted in its place; `acr_configuration` makes it native, and the
 models judge what comes out.
 

@@ -1,7 +1,7 @@
 """The scenarios are worth something: each way to be broken fails the one that is about it, and for that reason."""
 
 import pytest
-from cluster import broken, scenarios
+from cluster import broken_plugins, scenarios
 
 NO_LOGIN = "401 Unauthorized"
 CAUGHT = [
@@ -37,12 +37,12 @@ def names(cases):
 
 @pytest.mark.parametrize(("name", "scenario", "reason"), CAUGHT, ids=names(CAUGHT))
 def test_a_broken_plugin_is_caught(name, scenario, reason, cluster):
-    broken.use(name, cluster)
+    broken_plugins.use(name, cluster)
     with pytest.raises(AssertionError, match=reason):
         scenario(cluster)
 
 
 @pytest.mark.parametrize(("name", "scenario"), NOT_BLAMED, ids=names(NOT_BLAMED))
 def test_a_broken_plugin_is_not_blamed_for_what_it_does_right(name, scenario, cluster):
-    broken.use(name, cluster)
+    broken_plugins.use(name, cluster)
     scenario(cluster)

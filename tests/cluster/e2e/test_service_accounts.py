@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from cluster import broken, service_accounts
+from cluster import broken_plugins, service_accounts
 
 SIGNED = re.compile(r"eyJ[\w-]{10,}\.eyJ[\w-]{20,}\.[\w-]{20,}")
 """A JSON Web Token with its signature."""
@@ -36,7 +36,7 @@ CAUGHT = [
 @pytest.mark.parametrize(("name", "scenario"), CAUGHT, ids=[f"{name}-{each.__name__}" for name, each in CAUGHT])
 def test_a_plugin_that_mixes_identities_is_caught(name, scenario, tenants):
     """The promises above are worth what they make of these."""
-    broken.use(name, tenants)
+    broken_plugins.use(name, tenants)
     with pytest.raises(AssertionError, match=r"should have been refused|Failed to pull image .* 40[13]"):
         scenario(tenants)
 

@@ -75,8 +75,8 @@ def test_an_openssl_that_can_do_no_tls_is_named_as_such(tmp_path, config, call):
     """Not as an answer of the other side, which was never asked. A process of its own, for OpenSSL is set up once."""
     (tmp_path / "openssl.cnf").write_text(config)
     # The real aiohttp, which the frozen program does without, makes a TLS context when it is imported.
-    shutil.copytree(REPOSITORY / "packaging/standins/aiohttp", tmp_path / "aiohttp")
-    shutil.copy(REPOSITORY / "packaging/standins/left_out.py", tmp_path)
+    shutil.copytree(REPOSITORY / "packaging/freeze/stubs/aiohttp", tmp_path / "aiohttp")
+    shutil.copy(REPOSITORY / "packaging/freeze/stubs/left_out.py", tmp_path)
     path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
     ended = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("calling.py")), call],

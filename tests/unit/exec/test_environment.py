@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from acr_credential_provider.exec.environment import LEFT_OUT
 
-LAUNCHER = Path(__file__).resolve().parents[3] / "packaging/launcher.c"
+LAUNCHER = Path(__file__).resolve().parents[3] / "packaging/freeze/launcher.c"
 
 
 def of_the_launcher():

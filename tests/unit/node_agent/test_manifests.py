@@ -11,7 +11,6 @@ import tarfile
 import time
 
 import kubernetes_validate
-import pack
 import pytest
 import yaml
 from acr_credential_provider.settings.validation import validate
@@ -21,6 +20,7 @@ from acr_node_config.reporter.restart_leases import slot_name
 from acr_node_config.rollout import agent_status, json_exchange
 from acr_node_config.rollout.agent_status import AgentStatus
 from cluster.daemonset import MANIFESTS, rendered
+from dist import archives
 from support.workloads import checks_of, containers_of, parsed, pods_of, port_in, unresolved
 from unit.node_agent.fakes import Clock, FakeApi
 from unit.node_agent.machine import Machine
@@ -293,7 +293,7 @@ def test_it_runs_on_every_node_and_goes_last(base):
 
 
 def test_the_manifests_of_a_release_are_these_under_the_paths_that_guides_name(tmp_path):
-    with tarfile.open(fileobj=io.BytesIO(pack.manifests(1_700_000_000))) as packed:
+    with tarfile.open(fileobj=io.BytesIO(archives.manifests(1_700_000_000))) as packed:
         packed.extractall(tmp_path)
     (top,) = tmp_path.iterdir()
     shipped = rendered(top / "node-config/manifests/overlays/example")

@@ -11,7 +11,7 @@ PACKAGING = ROOT / "packaging"
 
 
 def test_an_archive_is_named_after_each_architecture_as_distributions_name_it():
-    known = re.search(r"ARCHITECTURES = (\{.*\})", (PACKAGING / "pack.py").read_text())
+    known = re.search(r"ARCHITECTURES = (\{.*\})", (PACKAGING / "dist/archives.py").read_text())
     assert known is not None
     assert known[1] == '{"x86_64": "amd64", "aarch64": "arm64"}'
 
@@ -25,7 +25,7 @@ def test_make_packs_a_bundle_for_each_architecture(architecture):
         text=True,
         check=True,
     )
-    assert f"packaging/emulate.sh {architecture}" in asked.stdout
+    assert f"packaging/dist/cross_build.sh {architecture}" in asked.stdout
 
 
 def test_nothing_that_is_pinned_for_a_node_is_for_one_architecture_alone():

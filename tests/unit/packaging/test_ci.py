@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 RUN = Path(__file__).parents[3] / ".ci/run"
-SUITES = {"demo", "roots", "test-image", "reproduce", "test", "e2e", "test-systemd", "test-controller", "test-chart"}
+SUITES = {
+    *("lint", "demo", "distros", "test-image", "reproduce", "test", "test-systemd", "test-upgrade"),
+    *("e2e", "test-controller", "test-chart"),
+}
 MAKE = """#!/bin/sh
 for target; do :; done
 echo "$target" >> asked
@@ -30,8 +33,8 @@ def run(tmp_path):
     """Return a function that runs it in a tree with nothing else in it, and returns how it ended and what it made."""
     (tmp_path / ".ci").mkdir()
     shutil.copy(RUN, tmp_path / ".ci/run")
-    (tmp_path / "packaging").mkdir()
-    (tmp_path / "packaging/check-system.sh").touch()
+    (tmp_path / "packaging/check").mkdir(parents=True)
+    (tmp_path / "packaging/check/system_packages.sh").touch()
     (tmp_path / "tests/cluster").mkdir(parents=True)
     (tmp_path / "tests/cluster/assets.py").touch()
     tools = tmp_path / "tools"
@@ -63,15 +66,15 @@ def test_each_suite_is_run_once_and_shown_in_one_piece(run):
 
 
 def test_what_fails_is_tried_once_more_by_itself_and_stops_no_other_suite(run):
-    code, said, asked = run("roots test-controller")
+    code, said, asked = run("distros test-controller")
     assert code == 1
     assert set(asked) >= SUITES
-    assert (asked.count("roots"), asked.count("test-controller"), asked.count("test")) == (2, 2, 1)
+    assert (asked.count("distros"), asked.count("test-controller"), asked.count("test")) == (2, 2, 1)
     assert said.count("which fails, with -o cache_dir=") == 4
-    assert said.count("roots.cache --last-failed\n") == said.count("test-controller.cache --last-failed\n") == 1
+    assert said.count("distros.cache --last-failed\n") == said.count("test-controller.cache --last-failed\n") == 1
     last = said.splitlines()[-1]
     assert last.startswith("== failed: ")
-    assert sorted(last.split()[2:]) == ["roots", "test-controller"]
+    assert sorted(last.split()[2:]) == ["distros", "test-controller"]
 
 
 def test_what_passes_the_second_time_is_told_and_fails_nothing(run):
@@ -81,7 +84,7 @@ def test_what_passes_the_second_time_is_told_and_fails_nothing(run):
     assert "== e2e failed: what failed, once more" in said
 
 
-@pytest.mark.parametrize("what", ["demo", "reproduce"])
+@pytest.mark.parametrize("what", ["lint", "demo", "reproduce"])
 def test_what_is_no_test_is_not_tried_again(run, what):
     code, said, asked = run(what)
     assert (code, asked.count(what)) == (1, 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-SCRIPTS = [*(ROOT / "packaging").glob("*.sh"), ROOT / ".ci/run"]
+SCRIPTS = [*(ROOT / "packaging").rglob("*.sh"), ROOT / ".ci/run"]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -21,8 +21,8 @@ def test_shellcheck_finds_nothing(script):
 def test_the_build_says_which_package_is_missing_and_how_to_get_it(tmp_path):
     """With nothing on the path but the shell's own commands."""
     done = subprocess.run(
-        ["/bin/sh", str(ROOT / "packaging/check-system.sh")],
-        env={"PATH": str(tmp_path), "CIRCLE": "build", "PYTHON": str(tmp_path / "none")},
+        ["/bin/sh", str(ROOT / "packaging/check/system_packages.sh")],
+        env={"PATH": str(tmp_path), "NEEDED_FOR": "build", "PYTHON": str(tmp_path / "none")},
         capture_output=True,
         text=True,
         check=False,

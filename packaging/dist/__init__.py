@@ -1,0 +1,1 @@
+"""Packs what operators install: archives, SBOM and VEX, the container image, bundles of other architectures."""

@@ -1,0 +1,287 @@
+"""Prints docs/remedies.md: every error of the code with its remedy.
+
+It reads the source, so there is no list to maintain: each place that fills a parameter or field called
+``remedy``. Constants, tables, f-strings and local names are followed to the texts behind them; what is only handed on
+(``remedy=error.remedy``) is listed where it is written.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ROOTS = ("provider/acr_credential_provider", "node-config/acr_node_config")
+# Chapters by the folder or file that an error is raised in; the first that matches.
+CHAPTERS = [
+    ("The settings and their files", r"/((settings|acr_configuration)/|tokens/settings_cache|model/config_problem)"),
+    ("Alibaba Cloud", r"/cloud/"),
+    ("Identities", r"/sources/"),
+    ("The controller", r"/pull_secrets/"),
+    ("Other platforms, and clusters as a whole", r"/(openshift|eci|cluster_doctor)/"),
+    ("The node's installer and agent", r"acr_node_config/"),
+    ("The doctor", r"/((doctor|explain|kubelet)/|console/checks|files/trusted_files)"),
+    ("The plugin itself", r""),
+]
+HEAD = """# Remedies
+
+Every error that the program tells of, and what to do about it: `error:` and `remedy:` in the kubelet's log, and the
+same texts in `doctor`, `explain`, Events and status. Words in capitals stand for what differs. `make remedies` writes
+this page from the code.
+"""
+
+
+@dataclass
+class Module:
+    """What a source file says at its top."""
+
+    path: str
+    tree: ast.Module
+    values: dict[str, ast.expr] = field(default_factory=dict)
+    imported: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an expression stands: the function that it is in, or the module, and the statement."""
+
+    scope: ast.AST
+    line: int
+    indent: int
+
+    def assigned(self, name: str) -> list[ast.expr]:
+        """Return what *name* may hold here: given last in its block, or in branches."""
+        before: list[ast.Assign] = []
+        for block in blocks(self.scope):
+            leaves = isinstance(block[-1], ast.Raise | ast.Return | ast.Continue | ast.Break)
+            for node in block:
+                is_it = isinstance(node, ast.Assign) and any(ast.unparse(target) == name for target in node.targets)
+                # From a block that leaves, what it gave reaches no further than its own end.
+                if is_it and node.lineno <= self.line and (not leaves or self.line <= (block[-1].end_lineno or 0)):
+                    before.append(node)
+        before.sort(key=lambda node: node.lineno)
+        same = [node for node in before if node.col_offset == self.indent]
+        branches = [node for node in before if node.col_offset > self.indent]
+        return [node.value for node in (same[-1:] + branches) or before[-1:]]
+
+
+class Reader:
+    """Follows expressions to the texts that they can be."""
+
+    def __init__(self, modules: list[Module]) -> None:
+        self.modules = modules
+        self.constants: dict[str, list[tuple[Module, ast.expr]]] = {}
+        self.takers: dict[str, int] = {}
+        for module in modules:
+            for name, value in module.values.items():
+                self.constants.setdefault(name, []).append((module, value))
+            for node in ast.walk(module.tree):
+                self._add_taker(node)
+
+    def _add_taker(self, node: ast.AST) -> None:
+        """Remember a function or class with a positional parameter for the remedy, and the position."""
+        if isinstance(node, ast.FunctionDef):
+            names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
+            offset = 1 if names[:1] in (["self"], ["cls"]) else 0
+            if "remedy" in names and node.name != "__init__":
+                self.takers[node.name] = names.index("remedy") - offset
+        elif isinstance(node, ast.ClassDef):
+            fields = [item.target.id for item in node.body
+                      if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)]  # fmt: skip
+            if "remedy" in fields:
+                self.takers[node.name] = fields.index("remedy")
+
+    def pairs(self, module: Module) -> Iterator[tuple[str, str]]:
+        """Yield (error, remedy) for each place in *module* that gives one."""
+        for place, call in calls(module.tree):
+            given = {keyword.arg: keyword.value for keyword in call.keywords}
+            position = self.takers.get(called(call), len(call.args))
+            is_spread = any(isinstance(argument, ast.Starred) for argument in call.args)
+            if "remedy" not in given and (is_spread or position >= len(call.args)):
+                continue
+            remedy = given.get("remedy") or call.args[position]
+            before = call.args[: position if "remedy" not in given else 1]
+            problem = given.get("problem") or (before[-1] if before else None)
+            errors = self.texts(problem, module, place) if problem is not None else []
+            remedies = self.texts(remedy, module, place)
+            if isinstance(problem, ast.Name) and len(errors) == len(remedies):
+                yield from zip(errors, remedies, strict=True)  # given together, branch by branch
+            else:
+                yield from ((error, text) for text in remedies for error in errors or [""])
+
+    def refusals(self, module: Module) -> Iterator[tuple[str, str]]:
+        """Yield (error, remedy) for each code of a refusal: from tables and functions called ..._remedy."""
+        for node in ast.walk(module.tree):
+            is_function = isinstance(node, ast.FunctionDef) and node.name.endswith("_remedy")
+            is_table = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith("_REMEDIES")
+            if not (is_function or is_table):
+                continue
+            place = Place(node if is_function else module.tree, sys.maxsize, 0)
+            for code, remedy in rows_of(node):
+                for text in self.texts(remedy, module, place):
+                    yield f"... was refused ({code}...)" if code else "... was refused (CODE)", text
+
+    def texts(  # noqa: C901, PLR0911 - a line or two for each form of an expression
+        self, node: ast.expr, module: Module, place: Place, depth: int = 0
+    ) -> list[str]:
+        """Return the texts that *node* can be; none if it is only handed on from elsewhere."""
+        if depth > 6:
+            return []
+        if isinstance(node, ast.Constant):
+            return [node.value] if isinstance(node.value, str) and node.value.strip() else []
+        if isinstance(node, ast.JoinedStr):
+            return self._joined(node.values, module, place, depth)
+        if isinstance(node, ast.FormattedValue):
+            texts = self.texts(node.value, module, place, depth + 1) if is_constant(node.value) else []
+            return texts if 0 < len(texts) <= 4 else [placeholder(node.value)]
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            return self._joined([node.left, node.right], module, place, depth)
+        if isinstance(node, ast.IfExp):
+            return [text for part in (node.body, node.orelse) for text in self.texts(part, module, place, depth + 1)]
+        if isinstance(node, ast.BoolOp):
+            return [text for part in node.values for text in self.texts(part, module, place, depth + 1)]
+        if isinstance(node, ast.Dict):
+            return [text for part in node.values for text in self.texts(part, module, place, depth + 1)]
+        if isinstance(node, ast.Name):
+            return self._named(node.id, module, place, depth)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+            tables = (node.func.value, *node.args[1:])
+            return [text for part in tables for text in self.texts(part, module, place, depth + 1)]
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Dict | ast.Name):
+            return self.texts(node.value, module, place, depth + 1)
+        return []  # an attribute or a call: listed where it comes from
+
+    def _joined(self, nodes: list[ast.expr], module: Module, place: Place, depth: int) -> list[str]:
+        whole = [""]
+        for node in nodes:
+            texts = self.texts(node, module, place, depth + 1) or [placeholder(node)]
+            whole = [start + text for start in whole for text in texts[:6]]
+        return whole
+
+    def _named(self, name: str, module: Module, place: Place, depth: int) -> list[str]:
+        """Return the texts that *name* stands for: given nearby, at a module's top, or in another."""
+        local = place.assigned(name) if not isinstance(place.scope, ast.Module) else []
+        behind = [(module, value) for value in local]
+        if not behind and name in module.values:
+            behind = [(module, module.values[name])]
+        elif not behind and name in module.imported:
+            file = f"/{module.imported[name]}.py"
+            behind = [(owner, value) for owner, value in self.constants.get(name, []) if owner.path.endswith(file)]
+        texts = []
+        for owner, value in behind:
+            value_place = place if local else Place(owner.tree, 0, 0)
+            texts += self.texts(value, owner, value_place, depth + 1)
+        return texts
+
+
+def blocks(tree: ast.AST) -> Iterator[list[ast.stmt]]:
+    """Yield every block of statements in *tree*."""
+    for node in ast.walk(tree):
+        for part in ("body", "orelse", "finalbody"):
+            block = getattr(node, part, None)
+            if isinstance(block, list) and block:
+                yield block
+
+
+def rows_of(table: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """Yield (code, text) of each row in *table*, and ("", text) for all other codes."""
+    for node in ast.walk(table):
+        pairs: list[tuple[ast.expr | None, ast.expr]] = []
+        if isinstance(node, ast.Dict):
+            pairs = list(zip(node.keys, node.values, strict=True))
+        elif isinstance(node, ast.Tuple) and len(node.elts) == 2:
+            pairs = [(node.elts[0], node.elts[1])]
+        for key, value in pairs:
+            is_word = isinstance(value, ast.Constant) and " " not in str(value.value)  # a pair of two codes
+            if isinstance(key, ast.Constant) and isinstance(key.value, str) and not is_word:
+                yield key.value, value
+        if isinstance(node, ast.Return | ast.Assign) and isinstance(
+            node.value, ast.JoinedStr | ast.Constant | ast.BinOp
+        ):
+            yield "", node.value
+
+
+def is_constant(node: ast.expr) -> bool:
+    """True if a part of a text is the name of a constant, in capitals."""
+    return isinstance(node, ast.Name) and node.id.isupper()
+
+
+def placeholder(node: ast.expr) -> str:
+    """Return the word that stands for the value of *node*: the last name in it, in capitals."""
+    names = re.findall(r"[A-Za-z_][A-Za-z_0-9]*", re.sub(r"'[^']*'|\([^()]*\)", "", ast.unparse(node)))
+    useful = [
+        name for name in names if name not in {"self", "f", "str", "join", "if", "else", "for", "in", "or", "name"}
+    ]
+    return (useful or names or ["..."])[-1].strip("_").upper()
+
+
+def calls(tree: ast.Module) -> Iterator[tuple[Place, ast.Call]]:
+    """Yield every call in *tree* in the order of its lines, with its place."""
+    places: list[tuple[Place, ast.Call]] = []
+
+    def visit(node: ast.AST, place: Place) -> None:
+        if isinstance(node, ast.stmt):
+            place = Place(place.scope, node.lineno, node.col_offset)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            place = Place(node, node.lineno, node.col_offset)
+        if isinstance(node, ast.Call):
+            places.append((place, node))
+        for child in ast.iter_child_nodes(node):
+            visit(child, place)
+
+    visit(tree, Place(tree, 0, 0))
+    yield from sorted(places, key=lambda item: (item[1].lineno, item[1].col_offset))
+
+
+def called(call: ast.Call) -> str:
+    """Return the last name of what is called."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def read(root: Path) -> list[Module]:
+    """Return all modules below *root*."""
+    modules = []
+    for file in sorted(file for folder in ROOTS for file in (root / folder).rglob("*.py")):
+        module = Module(str(file.relative_to(root)), ast.parse(file.read_text()))
+        for node in module.tree.body:
+            if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+                module.values[node.targets[0].id] = node.value
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+                module.values[node.target.id] = node.value
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                module.imported |= {alias.asname or alias.name: node.module.rpartition(".")[2] for alias in node.names}
+        modules.append(module)
+    return modules
+
+
+def page(root: Path = REPOSITORY) -> str:
+    """Return the whole page."""
+    modules = read(root)
+    reader = Reader(modules)
+    rows: dict[str, dict[tuple[str, str], None]] = {title: {} for title, _ in CHAPTERS}
+    for module in modules:
+        title = next(title for title, pattern in CHAPTERS if re.search(pattern, module.path))
+        for error, remedy in (*reader.pairs(module), *reader.refusals(module)):
+            rows[title][cell(error), cell(remedy)] = None
+    lines = [HEAD]
+    for title, pairs in rows.items():
+        lines += [f"## {title}", "", "| error | what to do |", "|---|---|"]
+        lines += [f"| {error or '(differs)'} | {remedy} |" for error, remedy in sorted(pairs)]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def cell(text: str) -> str:
+    """Return *text* as a cell of a table."""
+    return re.sub(r"\s+", " ", text).strip().replace("|", "\\|").replace("<", "&lt;")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

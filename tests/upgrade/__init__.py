@@ -1,0 +1,1 @@
+"""Upgrades: what an earlier version left on a node and in a cluster, the present one finds, keeps and gives back."""
