@@ -4,6 +4,7 @@ import json
 import os
 import re
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 import yaml
@@ -16,6 +17,7 @@ from acr_credential_provider.settings import ProviderSettings, validate
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 
 
 def blocks(language):
@@ -43,7 +45,7 @@ def test_its_settings_are_valid():
     whole, identity = (text for text in blocks("yaml") if "registries" in text or text.startswith("identity"))
     settings = validate(whole)
     assert isinstance(settings, ProviderSettings)
-    indented = "".join(f"       {line}\n" for line in identity.splitlines())
+    indented = indent(identity, "    ")
     replaced = re.sub(r" +identity:\n +kind: nodeRole.*\n", lambda _: indented, whole)
     assert validate(replaced).registries[0].identity.kind == "accessKey"
 
@@ -109,15 +111,17 @@ def test_each_page_it_links_is_there():
     assert [page for page in pages if not (ROOT / page).exists()] == []
 
 
-def test_its_packages_are_those_that_the_system_is_checked_for():
-    (line,) = re.findall(r"apt-get install --no-install-recommends ((?:.*\\\n)*.*)", README)
+def test_the_packages_for_contributors_are_those_that_the_system_is_checked_for():
+    (line,) = re.findall(r"apt-get install --no-install-recommends ((?:.*\\\n)*.*)", CONTRIBUTING)
     checked = re.findall(r"^need (\S+)", (ROOT / "packaging/check-system.sh").read_text(), re.MULTILINE)
     named = set(line.replace("\\", "").split())
     assert named == {"libpython3-dev" if "library" in each else each for each in checked}
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?m)(?:^    |`)make ([a-z][a-z0-9-]*)", README))))
-def test_each_target_it_names_exists(target):
+@pytest.mark.parametrize(
+    "target", sorted(set(re.findall(r"(?m)(?:^    |`)make ([a-z][a-z0-9-]*)", README + CONTRIBUTING)))
+)
+def test_each_target_that_it_or_the_contributors_page_names_exists(target):
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
