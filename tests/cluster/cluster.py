@@ -156,10 +156,10 @@ class Cluster:
         return len(self.calls("GetAuthorizationToken", shop))
 
     # The plugin.
-    def write_settings(self, *registries: dict[str, Any], kubelet_cache: str = "5m", **more: Any) -> None:
+    def write_settings(self, *registries: dict[str, Any], max_cache_duration: str = "5m", **more: Any) -> None:
         """Write the plugin's settings, as an operator does: whole, by rename."""
         document = self.sandbox.settings()
-        document.update(registries=list(registries), kubeletCache=kubelet_cache, **more)
+        document.update(registries=list(registries), maxCacheDuration=max_cache_duration, **more)
         # The metadata service is where it is in life.
         document["endpoints"] = {"sts": self.sandbox.sts.url}
         new = self._plugin / "settings.new"

@@ -172,17 +172,17 @@ def a_hung_cloud_delays_a_pod_with_its_own_secret_by_the_deadline_at_most(cluste
 
 
 def repaired_settings_count_within_kubelet_cache(cluster: Cluster) -> None:
-    """A token that ACR grants but its registry refuses is not kept beyond `kubeletCache`, nor past a repair."""
+    """A token that ACR grants but its registry refuses is not kept beyond `maxCacheDuration`, nor past a repair."""
     wrong = Principal("no-pull", actions=EVERY_ACTION - {"cr:PullRepository"})
     shop = cluster.open_shop("repair", "team/app")
     other = cluster.open_shop("repair", "team/app", principal=wrong)
     entry = cluster.entry(shop, *shop.hosts)
-    cluster.write_settings({**entry, "identity": cluster.entry(other)["identity"]}, kubelet_cache="5s")
+    cluster.write_settings({**entry, "identity": cluster.entry(other)["identity"]}, max_cache_duration="5s")
     pod = cluster.start_pod(shop.image("team/app"))
     cluster.refusal(pod)
     started = cluster.kubelet.started
 
-    cluster.write_settings(entry, kubelet_cache="5s")
+    cluster.write_settings(entry, max_cache_duration="5s")
     # The 5 s end while the kubelet waits its 10 s; the try after that is with the new key.
     assert cluster.digest_of(pod, timeout=20, patient=True) == shop.digest("team/app")
     assert cluster.kubelet.started == started

@@ -220,7 +220,7 @@ def test_a_broken_key_beside_good_registries_costs_a_node_nothing(program, folde
     examined = run_in(folder, program, "doctor", "images.example.com/a", "--no-kubelet", *where)
     assert b"YAML" not in examined.stdout + examined.stderr
     if key != "service-account":
-        controlled = run_in(folder, program, "settings", "validate", "acr.yaml", "--for", "controller")
+        controlled = run_in(folder, program, "settings", "validate", "acr.yaml", "--target", "controller")
         assert controlled.code == 1
         assert b"partly usable, 1 registries" in controlled.stdout
         assert f": {key} ".encode() in controlled.stderr

@@ -23,7 +23,7 @@ def test_what_is_in_the_way_of_clearing_is_named(program, sandbox):
 
 
 @needs_root
-@pytest.mark.parametrize("words", [("clear",), ("warm",)])
+@pytest.mark.parametrize("words", [("clear",), ("refresh",)])
 def test_a_user_who_may_not_is_told_which_path_and_why(program, words):
     folder = program.cache.parent / "closed"
     folder.mkdir(mode=0o000)
@@ -64,7 +64,7 @@ def test_a_key_in_the_file_is_a_mistake_on_a_node_and_a_risk_in_a_controller(pro
     configuration.write_text(json.dumps({"data": {"acr-registry-info": entries}}))
     configuration.chmod(0o600)
     for place, code in (("node", 1), ("controller", 0)):
-        ended = program.run(b"", "settings", "validate", str(configuration), "--for", place)
+        ended = program.run(b"", "settings", "validate", str(configuration), "--target", place)
         assert ended.code == code, ended.stderr
         assert b"key" in ended.stderr
         assert b"CANARYSECRET" not in ended.stdout + ended.stderr

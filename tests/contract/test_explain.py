@@ -149,7 +149,7 @@ def login_of_its_own(sandbox, program, tmp_path):
         (tmp_path / name).write_text(content)
         (tmp_path / name).chmod(0o600)
     files = {"usernameFile": str(tmp_path / "username"), "passwordFile": str(tmp_path / "password")}
-    settings(program, instanceId=None, region=None, endpoints=None, identity={"kind": "login", **files})
+    settings(program, instanceId=None, region=None, endpoints=None, identity={"kind": "basicAuth", **files})
     return login
 
 

@@ -94,8 +94,8 @@ def test_each_environment_variable_it_names_is_read():
 
 
 def test_the_times_of_a_repair_are_the_programs():
-    assert "`kubeletCache` (5 minutes unless" in README
-    assert ProviderSettings.model_fields["kubelet_cache"].default == 5 * 60
+    assert "`maxCacheDuration` (5 minutes unless" in README
+    assert ProviderSettings.model_fields["max_cache_duration"].default == 5 * 60
     assert "after throttling for up to 5 minutes" in README
     assert (LONGEST_COOL_DOWN, COOL_DOWN[1] < 10) == (5 * 60, True)
 
@@ -126,7 +126,7 @@ def test_each_target_that_it_or_the_contributors_page_names_exists(target):
 
 
 @pytest.mark.parametrize(
-    "command", ["doctor", "explain", "settings validate", "cache show", "cache clear", "cache warm"]
+    "command", ["doctor", "explain", "settings validate", "cache show", "cache clear", "cache refresh"]
 )
 def test_each_command_it_names_exists(program, command):
     assert command in README

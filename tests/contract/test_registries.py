@@ -50,7 +50,7 @@ def login_files(tmp_path, username="me@1234567890", password=PASSWORD):
     for file, content in zip(files, (username, password), strict=True):
         file.write_text(content + "\n")
         file.chmod(0o600)
-    return {"kind": "login", "usernameFile": str(files[0]), "passwordFile": str(files[1])}
+    return {"kind": "basicAuth", "usernameFile": str(files[0]), "passwordFile": str(files[1])}
 
 
 class TestPersonalEdition:
@@ -198,7 +198,7 @@ class TestLogin:
         ended = told({"instanceId": None, "region": None, "domains": [CRPI]}).ask(f"{CRPI}/team/app")
         assert (ended.code, ended.stdout) == (1, b"")
         assert b"domains[0] belongs to the new Personal Edition, which grants no temporary tokens" in ended.stderr
-        assert b"kind: login" in ended.stderr
+        assert b"kind: basicAuth" in ended.stderr
 
 
 class TestPeerToPeer:

@@ -15,7 +15,7 @@ def program(tmp_path):
     for name, content in (("user", "me"), ("password", SECRET)):
         (tmp_path / name).write_text(content)
         (tmp_path / name).chmod(0o600)
-    login = {"kind": "login", "usernameFile": f"{tmp_path}/user", "passwordFile": f"{tmp_path}/password"}
+    login = {"kind": "basicAuth", "usernameFile": f"{tmp_path}/user", "passwordFile": f"{tmp_path}/password"}
     document = {
         "apiVersion": "aliyun-acr-credential-provider/v1",
         "kind": "ProviderSettings",

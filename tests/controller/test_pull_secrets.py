@@ -175,7 +175,7 @@ def test_a_password_does_not_serve_for_the_identity_that_is_asked_in_its_place_a
     for name in ("username", "password"):
         (tmp_path / name).write_text(name)
     document = json.loads(team.native())
-    own = {"kind": "login", "usernameFile": f"{tmp_path}/username", "passwordFile": f"{tmp_path}/password"}
+    own = {"kind": "basicAuth", "usernameFile": f"{tmp_path}/username", "passwordFile": f"{tmp_path}/password"}
     asked = document["registries"][0]["identity"]
     bank = Bank()
     bank.refused[ONE] = RegistryRefusedError("GetAuthorizationToken was refused", remedy="Attach the policy.")

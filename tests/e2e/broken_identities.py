@@ -28,13 +28,13 @@ def no_metadata_service(world):
     world.document["endpoints"] = {"metadata": f"http://127.0.0.1:{closed_port()}"}
 
 
-@breaks("settings", "kind: login")
+@breaks("settings", "kind: basicAuth")
 def new_personal_edition_asked_for_tokens(world):
     new_personal_edition_without_a_login(world)
     world.registry |= {"instanceId": "", "domains": [world.image.partition("/")[0]]}
 
 
-@breaks("entry", "identity: kind: login")
+@breaks("entry", "identity: kind: basicAuth")
 def new_personal_edition_without_a_login(world):
     world.image = "crpi-a1b2c3.cn-hangzhou.personal.cr.aliyuncs.com/team/app"
     world.node.provider["matchImages"].append("*.*.personal.cr.aliyuncs.com")
@@ -48,7 +48,7 @@ def metadata_service_without_tokens(world):
 
 @breaks("metadata service", "Let PUT requests to 100.100.100.200 through")
 def hardened_metadata_service_that_is_asked_by_v1(world):
-    world.registry["identity"] = {"kind": "nodeRole", "allowMetadataV1": True}
+    world.registry["identity"] = {"kind": "nodeRole", "allowImdsV1": True}
     world.sandbox.node.tokens_offered, world.sandbox.node.hardened = False, True
 
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*:SyntaxWarning")  # the offici
 
 
 def test_every_kind_that_asks_is_among_them():
-    assert {each.partition("+")[0] for each in ALL} | {"login"} == set(KINDS)
+    assert {each.partition("+")[0] for each in ALL} | {"basicAuth"} == set(KINDS)
 
 
 @pytest.fixture

@@ -185,7 +185,7 @@ def test_whatever_the_umask_only_root_can_read_what_is_kept(frozen, sandbox):
     paths = ["--settings", str(frozen.settings), "--cache", str(frozen.cache)]
     assert frozen.run(b"", "cache", "clear", "--cache", str(frozen.cache), under=loose).code == 0
     assert_answered(frozen.ask(image_of(sandbox), under=loose), sandbox)
-    assert frozen.run(b"", "cache", "warm", "--ahead", "24h", *paths, under=loose).code == 0
+    assert frozen.run(b"", "cache", "refresh", "--within", "24h", *paths, under=loose).code == 0
     for each in [frozen.cache, *frozen.cache.rglob("*")]:
         assert each.stat().st_mode & 0o077 == 0, each
 

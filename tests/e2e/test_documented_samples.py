@@ -72,7 +72,7 @@ class Cloud:
         file = self.folder / "acr-configuration.yaml"
         file.write_text(text)
         file.chmod(0o600)
-        words = ("--for", place, "--keys-directory", str(self.folder / "keys"))
+        words = ("--target", place, "--keys-directory", str(self.folder / "keys"))
         ended = self.program.run(b"", "settings", "convert", *words, str(file))
         assert ended.code == 0, ended.stderr
         registries = yaml.safe_load(ended.stdout)["registries"]

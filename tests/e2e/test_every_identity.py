@@ -16,7 +16,7 @@ from support.identity_world import ALL, ASKING, OWNER, World
 pytestmark = pytest.mark.filterwarnings("ignore:.*:SyntaxWarning")  # the official packages' own
 
 BY_TOKEN = ("serviceAccount", "serviceAccount+nodeRole", "rrsa")
-KEYS_IN_FILES = ("accessKey", "sts", "managedRole", "addonSecret", "profile")
+KEYS_IN_FILES = ("accessKey", "stsSession", "managedRole", "addonSecret", "profile")
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def world(sandbox, tmp_path):
 
 
 def test_every_kind_of_the_settings_is_among_them():
-    assert {each.partition("+")[0] for each in ALL} | {"login"} == set(KINDS)
+    assert {each.partition("+")[0] for each in ALL} | {"basicAuth"} == set(KINDS)
 
 
 def asked_by(world):
@@ -83,7 +83,7 @@ def test_a_token_that_has_ended_gets_nothing_and_asks_nobody(world, kind):
     assert world.sandbox.calls.counts() == {}
 
 
-@pytest.mark.parametrize("kind", ["sts", "managedRole", "nodeRole"])
+@pytest.mark.parametrize("kind", ["stsSession", "managedRole", "nodeRole"])
 def test_a_session_that_has_ended_is_told_and_its_successor_is_used(world, kind):
     identity = world.identity(kind)
     world.sandbox.faults.add("GetAuthorizationToken", Failure(400, "InvalidSecurityToken.Expired", "no"), times=1)

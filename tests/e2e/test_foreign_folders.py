@@ -138,7 +138,7 @@ def test_the_docker_helper_leaves_it_alone_too(frozen, sandbox, foreign, tmp_pat
 
 def test_the_cache_command_refuses_it_by_name(frozen, foreign):
     paths = ("--settings", str(frozen.settings), "--cache", str(foreign))
-    for word in ("clear", "warm", "show"):
+    for word in ("clear", "refresh", "show"):
         assert_told(frozen.run(b"", "cache", word, *paths), f"the cache folder {foreign}", "--cache")
 
 

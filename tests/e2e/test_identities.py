@@ -41,7 +41,7 @@ def test_an_sts_session_in_files_is_used_and_read_again_when_it_changes(program,
             (tmp_path / name).chmod(0o600)
         return session
 
-    identity = {"kind": "sts", **{field: str(tmp_path / name) for field, name in names.items()}}
+    identity = {"kind": "stsSession", **{field: str(tmp_path / name) for field, name in names.items()}}
     change(program, sandbox, identity=identity)
     used = []
     for _ in range(2):

@@ -35,7 +35,7 @@ def scene(sandbox, tmp_path):
     second = sandbox.add_registry(sandbox.instance, "127.0.0.2")
     settings["registries"][0] |= {"identity": {"kind": "serviceAccount", "oidcProviderArn": PROVIDER_ARN}}
     settings["registries"][0]["domains"].append(second)
-    settings["kubeletCache"] = "0s"
+    settings["maxCacheDuration"] = "0s"
     write_settings(tmp_path, settings)
     return Scene(sandbox, cluster, tmp_path, (sandbox.registry.address, second))
 

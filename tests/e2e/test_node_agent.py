@@ -196,7 +196,7 @@ def test_new_settings_are_judged_by_the_installed_plugin_and_only_good_ones_arri
     assert json.loads(installed.pull())["auth"]
     assert "canary" not in json.dumps(installed.status()) + installed.log
 
-    installed.push(kubeletCache="7m")
+    installed.push(maxCacheDuration="7m")
     installed.wait(lambda: b'"7m"' in installed.at(SETTINGS).read_bytes(), "the new settings")
     installed.wait(lambda: installed.status()["settings"]["outcome"] == "in-force", "the status")
 
@@ -257,7 +257,7 @@ def test_killed_at_random_points_the_next_agent_ends_right(tree):
         agent = tree.start()
         time.sleep(draw.uniform(0.0, 4.0))
         kill(agent)
-        tree.push(kubeletCache=f"{number + 1}m")
+        tree.push(maxCacheDuration=f"{number + 1}m")
     tree.start()
     tree.wait(lambda: tree.status().get("settings", {}).get("outcome") == "in-force", "the end")
     tree.wait_for("ready")

@@ -224,7 +224,7 @@ def convert(program, sandbox, tmp_path, *entries, place="node", **keys):
     data = {"acr-registry-info": yaml.safe_dump(list(entries)), **keys}
     configuration.write_text(yaml.safe_dump({"kind": "ConfigMap", "apiVersion": "v1", "data": data}))
     configuration.chmod(0o600)
-    ended = program.run(b"", "settings", "convert", "--for", place, str(configuration))
+    ended = program.run(b"", "settings", "convert", "--target", place, str(configuration))
     assert ended.code == 0, ended.stderr
     document = yaml.safe_load(ended.stdout)
     write(program, sandbox, *(each | {"endpoints": {"acr": sandbox.openapi.url}} for each in document["registries"]))

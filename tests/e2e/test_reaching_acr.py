@@ -60,7 +60,7 @@ def test_metadata_v1_is_used_only_where_the_settings_allow_it(node, sandbox):
     refused = node.ask(image_of(sandbox))
     assert (refused.code, refused.stdout) == (1, b"")
     assert b"metadata" in refused.stderr
-    node.registry["identity"]["allowMetadataV1"] = True
+    node.registry["identity"]["allowImdsV1"] = True
     assert node.ask(image_of(sandbox)).code == 0
 
 
@@ -152,9 +152,9 @@ def test_tokens_are_renewed_ahead_of_pulls_for_what_was_asked_lately(program, sa
     image, host = image_of(sandbox), sandbox.registry.address
     first = program.ask(image)
     paths = ("--settings", str(program.settings), "--cache", str(program.cache))
-    assert program.run(b"", "cache", "warm", "--ahead", "1s", *paths).code == 0
+    assert program.run(b"", "cache", "refresh", "--within", "1s", *paths).code == 0
     assert sandbox.calls.count("GetAuthorizationToken") == 1, "not due, not renewed"
-    assert program.run(b"", "cache", "warm", "--ahead", "10m", *paths).code == 0
+    assert program.run(b"", "cache", "refresh", "--within", "10m", *paths).code == 0
     assert sandbox.calls.count("GetAuthorizationToken") == 2
     second = program.ask(image)
     assert second.login(host) != first.login(host)
@@ -170,7 +170,7 @@ def test_what_nobody_asked_for_is_not_renewed(program, sandbox):
     memo = next((program.cache / "memo").glob("*.memo"))
     os.utime(memo, (1, 1))
     paths = ("--settings", str(program.settings), "--cache", str(program.cache))
-    assert program.run(b"", "cache", "warm", "--ahead", "10m", *paths).code == 0
+    assert program.run(b"", "cache", "refresh", "--within", "10m", *paths).code == 0
     assert sandbox.calls.count("GetAuthorizationToken") == 1
 
 
@@ -201,7 +201,7 @@ def test_a_wrong_clock_neither_revives_nor_kills_a_token(program, sandbox):
     assert ended.code == 0
     shown = json.loads(program.run(b"", "cache", "show", "--output", "json", "--cache", str(program.cache)).stdout)
     # A Date header has whole seconds.
-    assert 500 < float(shown[0]["deadIn"].removesuffix("s")) <= 541
+    assert 500 < float(shown[0]["expiresIn"].removesuffix("s")) <= 541
 
 
 def test_a_clock_that_is_far_off_is_named_with_its_remedy(program, sandbox):

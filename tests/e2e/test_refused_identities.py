@@ -81,7 +81,7 @@ SPOILT = {
         Role("pull-team-a", guide.policies()["trust-service-account"], policies=(NOBODYS,))
     ),
 }
-OF_FILES = {"accessKey", "sts", "rrsa", "managedRole", "addonSecret", "profile"}
+OF_FILES = {"accessKey", "stsSession", "rrsa", "managedRole", "addonSecret", "profile"}
 OF_KEYS = OF_FILES - {"rrsa"}
 OF_TOKENS = {"serviceAccount", "serviceAccount+nodeRole", "rrsa"}
 

@@ -17,7 +17,7 @@ from support import harness
 
 FOLDERS = {"plugin": PLUGIN.executable.parent, "controller": CONTROLLER.executable.parent}
 COMMANDS = [
-    *[("plugin", command) for command in ("settings match-images", "doctor", "cache warm")],
+    *[("plugin", command) for command in ("settings match-images", "doctor", "cache refresh")],
     *[("controller", command) for command in ("openshift link", "render eci", "doctor", "settings convert")],
     # Doors are opened by name: what is behind one in the source must be in the bundle that it belongs to.
     *[

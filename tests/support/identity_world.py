@@ -20,7 +20,7 @@ EVERYTHING = {"Version": "1", "Statement": [{"Effect": "Allow", "Action": "*", "
 NOBODYS = {"Version": "1", "Statement": [{"Effect": "Allow", "Action": "none:None", "Resource": "*"}]}
 ASKING = (
     "accessKey",
-    "sts",
+    "stsSession",
     "serviceAccount",
     "serviceAccount+nodeRole",
     "rrsa",
@@ -34,7 +34,7 @@ OWNER = {
     "serviceAccount": "pull-team-a",
     "serviceAccount+nodeRole": "pull-team-a",
     "rrsa": "pull-team-a",
-    "sts": "robot",
+    "stsSession": "robot",
     "managedRole": "robot",
     "nodeRole": WORKER,
 }
@@ -84,7 +84,7 @@ class World:
             return {"kind": kind}
         if kind == "accessKey":
             return {"kind": kind, **self.halves(self.key())}
-        if kind == "sts":
+        if kind == "stsSession":
             session = self.session()
             return {"kind": kind, **self.halves(session), "securityTokenFile": self.file("st", session.security_token)}
         if kind.startswith("serviceAccount"):

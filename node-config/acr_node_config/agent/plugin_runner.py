@@ -177,7 +177,7 @@ class InstalledPlugin:
 
     def judge(self, settings: str) -> tuple[str, ...]:
         """Return what is wrong with *settings*, as the installed plugin sees it; before there is one, as ours does."""
-        words = ["settings", "validate", "--for", "node"]
+        words = ["settings", "validate", "--target", "node"]
         ran = self._judged_by_installed([*words, settings])
         if ran is None:
             own = [*self.own, *words, self._outside(settings)]
@@ -215,10 +215,10 @@ class InstalledPlugin:
 
     def warm(self, ahead: float) -> None:
         """Renew tokens."""
-        words = ["cache", "warm", *self.plugin_arguments, "--ahead", f"{ahead:.0f}s"]
+        words = ["cache", "refresh", *self.plugin_arguments, "--within", f"{ahead:.0f}s"]
         ran = self._on_host([self._program(), *words], seconds=WARM_SECONDS)
         if ran.code != DONE:
-            self._fail("cache warm", ran)
+            self._fail("cache refresh", ran)
 
     def _program(self) -> str:
         return (self._installed or self.installation()).program
@@ -327,10 +327,10 @@ def _parsed(ran: CompletedRun) -> Any:
 def _remembered(row: dict[str, Any]) -> CachedToken:
     return CachedToken(
         plain_text(str(row["host"])),
-        _seconds(row.get("dueIn")),
-        _seconds(row.get("deadIn")),
+        _seconds(row.get("refreshIn")),
+        _seconds(row.get("expiresIn")),
         is_wanted=row.get("renewable") is not False,
-        is_current=row.get("current") is True,
+        is_current=row.get("valid") is True,
     )
 
 

@@ -1,8 +1,8 @@
 """When tokens are renewed before any pull waits for them: a pure schedule.
 
 The plugin jitters each token's due time per node, so renewing at that time spreads the calls over nodes by itself, and
-costs one call per token and (life - refreshBefore): 60/45 per hour with one-hour tokens. `cache warm` itself leaves out
-what no pull asked for within a token's life.
+costs one call per token and (life - refreshBefore): 60/45 per hour with one-hour tokens. `cache refresh` itself
+leaves out what no pull asked for within a token's life.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ class RefreshSchedule:
     backoff_until: float | None = None
 
     def is_time(self, tokens: Iterable[CachedToken], now: float) -> bool:
-        """Say whether `cache warm` should run now."""
+        """Say whether `cache refresh` should run now."""
         return (self.backoff_until is None or now >= self.backoff_until) and any(each.is_due_soon for each in tokens)
 
     def ran(self, *, after: Iterable[CachedToken], now: float) -> RefreshSchedule:
-        """Return what is known once `cache warm` has run; *after* is what is remembered since.
+        """Return what is known once `cache refresh` has run; *after* is what is remembered since.
 
         A token that is as near as before was not to be had, whatever was said: the plugin lives on with the old one.
         """

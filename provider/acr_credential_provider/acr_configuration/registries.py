@@ -100,7 +100,7 @@ class Registries:
         if any(each.startswith("crpi-") for each in ids):
             remedy = (
                 "This Personal Edition grants no temporary tokens: in native settings, add a registry with its domains "
-                "and identity: {kind: login, usernameFile: ..., passwordFile: ...}."
+                "and identity: {kind: basicAuth, usernameFile: ..., passwordFile: ...}."
             )
             raise entry_error(found, "is an instance of the new Personal Edition", remedy)
         if not all(_INSTANCE.fullmatch(each) for each in ids):

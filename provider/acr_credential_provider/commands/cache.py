@@ -1,4 +1,4 @@
-"""`cache show|clear|warm`: what this node remembers."""
+"""`cache show|clear|refresh`: the answers and tokens in this node's cache folder."""
 
 from __future__ import annotations
 
@@ -32,24 +32,26 @@ if TYPE_CHECKING:
 
     from acr_credential_provider.console.command_line import CommandParser
 
-WARM_DEADLINE = 15.0
-"""Seconds for the renewal of one host."""
+REFRESH_DEADLINE = 15.0
+"""Seconds to renew the token of one host."""
 
 
 def add_to(commands: argparse._SubParsersAction[CommandParser]) -> None:
     """Add the word to *commands*."""
-    cache = commands.add_parser("cache", help="what this node remembers").add_subparsers(required=True)
-    show = cache.add_parser("show", help="list the remembered answers, without their secrets")
+    cache = commands.add_parser("cache", help="show, clear or refresh this node's cache").add_subparsers(required=True)
+    show = cache.add_parser("show", help="list the cached answers, without their secrets")
     add_paths(show)
     show.add_argument("--output", choices=("text", "json"), default="text")
     show.set_defaults(run=_show)
-    clear = cache.add_parser("clear", help="forget all answers and tokens")
+    clear = cache.add_parser("clear", help="delete all cached answers and tokens")
     add_paths(clear)
     clear.set_defaults(run=_clear)
-    warm = cache.add_parser("warm", help="renew the tokens that are due soon and were asked for lately")
-    add_paths(warm)
-    warm.add_argument("--ahead", type=duration, default=300.0, help="renew what is due within this time (default: 5m)")
-    warm.set_defaults(run=_warm)
+    refresh = cache.add_parser("refresh", help="renew tokens that are due soon and were used lately")
+    add_paths(refresh)
+    refresh.add_argument(
+        "--within", type=duration, default=300.0, help="renew tokens that are due within this time (default: 5m)"
+    )
+    refresh.set_defaults(run=_refresh)
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -59,9 +61,11 @@ def _show(options: argparse.Namespace) -> int:
         print(json.dumps(rows, indent=2))  # noqa: T201 - the command's output
         return 0
     for row in rows:
-        times = f"due {row['dueIn']}  dead {row['deadIn']}" if row["kind"] == TOKEN else f"until {row['deadIn']}"
-        what = f"{row['kind']:<12} {times}  {'current' if row['current'] else 'outdated'}"
-        print(f"{row['host'] or '(an instance)'}  {what}  asked {row['askedAgo']} ago")  # noqa: T201
+        times = f"expires {row['expiresIn']}"
+        if row["kind"] == TOKEN:
+            times = f"refresh {row['refreshIn']}  {times}"
+        what = f"{row['kind']:<12} {times}  {'valid' if row['valid'] else 'outdated'}"
+        print(f"{row['host'] or '(an instance)'}  {what}  last used {row['lastUsedAgo']} ago")  # noqa: T201
     return 0
 
 
@@ -70,10 +74,10 @@ def _row(memo: CacheEntry, asked: float, *, settings: str) -> dict[str, object]:
     return {
         "host": memo.host,
         "kind": memo.kind,
-        "dueIn": _distance(memo.refresh_at, now),
-        "deadIn": _distance(memo.expires_at, now),
-        "askedAgo": f"{max(time.time() - asked, 0.0):.0f}s",
-        "current": memo.is_valid_for(memo.digest) and now < memo.expires_at,
+        "refreshIn": _distance(memo.refresh_at, now),
+        "expiresIn": _distance(memo.expires_at, now),
+        "lastUsedAgo": f"{max(time.time() - asked, 0.0):.0f}s",
+        "valid": memo.is_valid_for(memo.digest) and now < memo.expires_at,
         "renewable": memo.digest == cache_key(settings, memo.host, "") and _is_worth_renewing(memo, asked, FOREVER),
     }
 
@@ -106,7 +110,7 @@ def _clear(options: argparse.Namespace) -> int:
     return 0
 
 
-def _warm(options: argparse.Namespace) -> int:
+def _refresh(options: argparse.Namespace) -> int:
     from acr_credential_provider.tokens.acquire import acquire_response  # noqa: PLC0415 - everything third-party, for this command alone
     from acr_credential_provider.tokens.endpoints import Tools  # noqa: PLC0415
 
@@ -115,12 +119,12 @@ def _warm(options: argparse.Namespace) -> int:
     failures = 0
     for memo, asked in list(_memos(options.cache)):
         digest = cache_key(options.settings, memo.host, "")
-        if memo.digest != digest or not _is_worth_renewing(memo, asked, options.ahead):
+        if memo.digest != digest or not _is_worth_renewing(memo, asked, options.within):
             continue  # a ServiceAccount's, whose token only the kubelet has; or not due; or not asked for
         request = CredentialProviderRequest(API_VERSIONS[0], f"{memo.host}/any")
-        deadline = Deadline(WARM_DEADLINE)
+        deadline = Deadline(REFRESH_DEADLINE)
         tools = Tools(
-            options.settings, f"{options.cache}/store", memos, locks, deadline, deadline, str, ahead=options.ahead
+            options.settings, f"{options.cache}/store", memos, locks, deadline, deadline, str, ahead=options.within
         )
         notes = CachedAnswer(memos, digest=digest, host=memo.host, stamps=memo.fingerprints)
         with locks.try_acquire(digest) as free:

@@ -34,7 +34,7 @@ EXAMPLES = f"""examples:
   {NAME} explain demo-registry.cn-hangzhou.cr.aliyuncs.com/team/app
   {NAME} settings validate {SETTINGS}
   {NAME} cache show
-  {NAME} cache warm --ahead 10m
+  {NAME} cache refresh --within 10m
 """
 HELPER_DEADLINE = 15.0
 """Seconds for a client that wants a login."""

@@ -72,7 +72,10 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--for", dest="place", choices=("node", "controller"), default="node", help="where they are for (default: node)"
+        "--target",
+        choices=("node", "controller"),
+        default="node",
+        help="where they will be used (default: node)",
     )
 
 
@@ -92,14 +95,14 @@ def _validate(options: argparse.Namespace) -> int:
     text, file = _read(options.file or options.settings or SETTINGS)
     if acr_configuration.is_one(text):
         # The controller keeps keys of its ConfigMap in memory by itself; wherever that is, validating writes none.
-        keys = "/run/keys" if options.place == "controller" else ""
-        conversion = acr_configuration.convert(text, place=options.place, keys_directory=keys)
+        keys = "/run/keys" if options.target == "controller" else ""
+        conversion = acr_configuration.convert(text, place=options.target, keys_directory=keys)
         judged = validate_conversion(conversion)
         _print_conversion(file, conversion)
     else:
         judged = validate(text)
-        if isinstance(judged, ProviderSettings) and options.place:
-            judged = validate_for(options.place, judged, text) or judged
+        if isinstance(judged, ProviderSettings) and options.target:
+            judged = validate_for(options.target, judged, text) or judged
         if not isinstance(judged, ProviderSettings):
             _print_problems(file, judged)
     if not isinstance(judged, ProviderSettings):
@@ -116,7 +119,7 @@ def _convert(options: argparse.Namespace) -> int:
             f"{file} is not an acr-configuration",
             remedy="Native settings need no conversion: settings validate.",
         )
-    conversion = acr_configuration.convert(text, place=options.place, keys_directory=options.keys_directory or "")
+    conversion = acr_configuration.convert(text, place=options.target, keys_directory=options.keys_directory or "")
     judged = validate_conversion(conversion)
     _print_conversion(file, conversion)
     if not isinstance(judged, ProviderSettings):

@@ -58,9 +58,9 @@ def ask_metadata(case: DoctorContext) -> str:
     identity = case.registry.identity
     substitutes = getattr(identity, "without_role", ""), getattr(identity, "static_pods", "")
     needs_role = "nodeRole" in (identity.kind, *substitutes)
-    if identity.kind == "login" or (not needs_role and case.registry.region):
+    if identity.kind == "basicAuth" or (not needs_role and case.registry.region):
         raise SkippedError(f"not needed by the identity {identity.kind}, nor for the region")
-    allow_v1 = bool(getattr(identity, "allow_metadata_v1", False))
+    allow_v1 = bool(getattr(identity, "allow_imds_v1", False))
     service = Imds(
         case.new_cloud().reach.transport(STEP_SECONDS), endpoint=case.settings.endpoints.metadata, allow_v1=allow_v1
     )
@@ -79,7 +79,7 @@ def reach_sts(case: DoctorContext) -> str:
 def find_identity(case: DoctorContext) -> str:
     """Get the credentials that ask ACR, hop by hop."""
     identity = case.registry.identity
-    if identity.kind == "login":
+    if identity.kind == "basicAuth":
         login = read_basic_auth(identity.username_file, identity.password_file)
         case.login, case.way = (login.username, login.password), None
         return f"login: from {identity.username_file}, {identity.password_file}"

@@ -61,7 +61,7 @@ def render(
             )
     logins = 0
     for registry in (each for each in chosen if not each.instance_id):
-        if registry.identity.kind != "login":
+        if registry.identity.kind != "basicAuth":
             notes.append(_of_personal_edition(registry))
             continue
         if login_of is None:
@@ -135,7 +135,7 @@ def _user_arn(enterprise: list[Registry], service_arn: str) -> tuple[str, list[s
 
 
 def _of_personal_edition(registry: Registry) -> str:
-    if registry.assume_role or registry.identity.kind in ("accessKey", "sts"):
+    if registry.assume_role or registry.identity.kind in ("accessKey", "stsSession"):
         return (
             f"{_display_name(registry)}: left out; of the Personal Edition ECI pulls without a password from its own "
             "account only: use imagePullSecrets or ImageRegistryCredential for another's"

@@ -114,7 +114,7 @@ def _covered(
     else:
         why = f"ACR listed this host as one of {registry.instance_id}'s, as an earlier pull has kept"
     identity = registry.identity
-    if identity.kind == "login":
+    if identity.kind == "basicAuth":
         files = (identity.username_file, identity.password_file)
         entry = MatchedEntry(index, display_name(registry), "", "", identity.kind, files, ())
         return Explanation(image, host, TOKEN_OF_AN_ENTRY, why, entry)

@@ -52,7 +52,7 @@ def explain_no_match(where: str, registries: Sequence[Registry]) -> Reason:
     if isinstance(system, PersonalHost):
         return Reason(
             f"{host} is a Personal Edition instance of its own, which grants no tokens, and no entry names it",
-            f"Add an entry with domains: [{host}] and identity: kind: login, or move to the Enterprise Edition.",
+            f"Add an entry with domains: [{host}] and identity: kind: basicAuth, or move to the Enterprise Edition.",
             _nearest(host, owner),
         )
     if host.rpartition(":")[0].lower().endswith(".aliyuncs.com") or host.lower().endswith(".aliyuncs.com"):

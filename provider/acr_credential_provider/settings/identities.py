@@ -27,7 +27,7 @@ class NodeRoleIdentity(Model):
     kind: Literal["nodeRole"]
     role_name: RoleName | None = None
     """The role's name; without it the metadata service is asked."""
-    allow_metadata_v1: bool = False
+    allow_imds_v1: bool = False
     """Whether the older, unauthenticated form of the metadata service may be used."""
 
 
@@ -48,7 +48,7 @@ class BasicAuthIdentity(Model):
     The password is handed to the kubelet and never written down.
     """
 
-    kind: Literal["login"]
+    kind: Literal["basicAuth"]
     username_file: AbsolutePath
     """File with the user name."""
     password_file: AbsolutePath
@@ -58,7 +58,7 @@ class BasicAuthIdentity(Model):
 class StsSessionIdentity(Model):
     """A session of a RAM role, in three files that something else renews; read anew when they change."""
 
-    kind: Literal["sts"]
+    kind: Literal["stsSession"]
     access_key_id_file: AbsolutePath
     """File with the session's AccessKey ID."""
     access_key_secret_file: AbsolutePath
@@ -161,7 +161,17 @@ Identity = Annotated[
     | BasicAuthIdentity,
     Field(discriminator="kind"),
 ]
-KINDS = ("nodeRole", "accessKey", "sts", "serviceAccount", "rrsa", "managedRole", "addonSecret", "profile", "login")
+KINDS = (
+    "nodeRole",
+    "accessKey",
+    "stsSession",
+    "serviceAccount",
+    "rrsa",
+    "managedRole",
+    "addonSecret",
+    "profile",
+    "basicAuth",
+)
 
 
 class AssumedRole(Model):

@@ -63,7 +63,7 @@ class Registry(Model):
 
     @model_validator(mode="after")
     def _is_of_one_piece(self) -> Registry:
-        is_login = self.identity.kind == "login"
+        is_login = self.identity.kind == "basicAuth"
         if is_login and not self.domains:
             raise ContradictionError(
                 "is missing: a login says nothing about hosts",
@@ -98,7 +98,7 @@ class Registry(Model):
         if isinstance(system, PersonalHost):
             raise ContradictionError(
                 "belongs to the new Personal Edition, which grants no temporary tokens",
-                "Give the registry identity: {kind: login, usernameFile: ..., passwordFile: ...}.",
+                "Give the registry identity: {kind: basicAuth, usernameFile: ..., passwordFile: ...}.",
                 *steps,
             )
         if isinstance(system, SharedHost) and self.instance_id:
@@ -140,7 +140,7 @@ class ProviderSettings(Model):
     kind: Literal["ProviderSettings"]
     registries: Annotated[tuple[Registry, ...], Field(strict=False, min_length=1, max_length=5000)]
     """The instances whose hosts get tokens. No other host ever gets one."""
-    kubelet_cache: KubeletCache = 300.0
+    max_cache_duration: KubeletCache = 300.0
     """The longest time that the kubelet may keep an answer; a change here must not wait longer."""
     ca_bundle: AbsolutePath | None = None
     """PEM file with the certificate authorities to trust; without it the system's."""

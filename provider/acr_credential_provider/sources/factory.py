@@ -49,7 +49,7 @@ def create_source(
 
 def _base(identity: Identity, cloud: CloudServices, forbidden: int) -> CredentialSource:
     if identity.kind == "nodeRole":
-        return _node_role(cloud, identity.role_name, allow_v1=identity.allow_metadata_v1)
+        return _node_role(cloud, identity.role_name, allow_v1=identity.allow_imds_v1)
     if identity.kind == "serviceAccount":
         return _service_account(identity, cloud)
     if identity.kind == "rrsa":
@@ -58,13 +58,13 @@ def _base(identity: Identity, cloud: CloudServices, forbidden: int) -> Credentia
         from .access_key import AccessKeySource
 
         return AccessKeySource(identity.access_key_id_file, identity.access_key_secret_file, forbidden)
-    if identity.kind == "sts":
+    if identity.kind == "stsSession":
         from .sts_session import StsSessionSource
 
         return StsSessionSource(
             identity.access_key_id_file, identity.access_key_secret_file, identity.security_token_file, forbidden
         )
-    if identity.kind == "login":  # only its own domains lead to it, and those are never looked up
+    if identity.kind == "basicAuth":  # only its own domains lead to it, and those are never looked up
         raise IdentityUnavailableError("a login is not an identity of the cloud", remedy="Report this.")
     return _not_on_nodes(identity)
 

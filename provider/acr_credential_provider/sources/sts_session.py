@@ -35,7 +35,7 @@ class StsSessionSource:
 
     def principal(self, request: CredentialProviderRequest | None) -> Principal | None:  # noqa: ARG002  # the same for all
         """Return the owner of what is in the files, whoever that is."""
-        return Principal.node("sts", *self.files())
+        return Principal.node("stsSession", *self.files())
 
     def find(self, request: CredentialProviderRequest | None) -> CloudCredential | None:  # noqa: ARG002  # the same for all
         """Return the session, or raise `IdentityUnavailableError` naming the file and the fix."""

@@ -63,7 +63,7 @@ def acquire_response(request: CredentialProviderRequest, *, digest: str, tools: 
         log_tag = _log_tag(settings, coverage.registry)
         tools.say_log_tag(log_tag)
         identity = coverage.registry.identity
-        if identity.kind == "login":
+        if identity.kind == "basicAuth":
             login = read_basic_auth(identity.username_file, identity.password_file)
             auth = _auth(where, login.username, login.password)
             yield _cache_entry(
@@ -118,7 +118,7 @@ def _cache_entry(  # noqa: PLR0913 - the parts of an answer
         uptime=uptime(),
         due=due,
         dead=dead,
-        longest=settings.kubelet_cache,
+        longest=settings.max_cache_duration,
         stamps=stamps,
         answer=json.dumps(auth or {}, separators=(",", ":")),
         log=log or settings.log,

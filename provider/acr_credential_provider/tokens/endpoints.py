@@ -144,7 +144,7 @@ class EndpointResolver:
         return region
 
     def _may_use_metadata_v1(self) -> bool:
-        return any(getattr(each.identity, "allow_metadata_v1", False) for each in self._settings.registries)
+        return any(getattr(each.identity, "allow_imds_v1", False) for each in self._settings.registries)
 
 
 def display_name(registry: Registry) -> str:

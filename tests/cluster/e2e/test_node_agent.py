@@ -66,7 +66,7 @@ def test_a_node_is_given_the_plugin_kept_right_upgraded_and_given_back(cluster, 
     daemonset.push("registries: [", {})
     until(daemonset, lambda: "not usable" in daemonset.condition().get("message", ""), "the verdict")
     assert cluster.pull(shop.image("team/later")) == shop.digest("team/later")
-    daemonset.push(*settings_of(cluster, shop, kubeletCache="1m"))
+    daemonset.push(*settings_of(cluster, shop, maxCacheDuration="1m"))
     until(daemonset, lambda: "not usable" not in daemonset.condition()["message"], "the repair")
 
     # Another program, the same kubelet.

@@ -18,7 +18,7 @@ from acr_node_config.commands import node_cli
 GLOBAL = {"--settings": "./s.yaml", "--cache": "./cache", "--output": "json"}
 """The options that the program itself shows, and a value for each."""
 NO_PATHS = {
-    *("image", "--image", "--ahead", "--config-map", "--service-account-annotation", "--context"),
+    *("image", "--image", "--within", "--config-map", "--service-account-annotation", "--context"),
     *("--service-arn", "service_account", "secrets", "name", "--wait", "-n", "--secret", "--secret-name"),
     *("--from-secret", "--host", "--docker-server", "--docker-username", "--auth-server", "--from", "--in"),
     *(
@@ -72,9 +72,13 @@ def names_of(action):
 
 
 def test_the_tree_is_whole():
-    assert {("explain",), ("cache", "warm"), ("node", "bake"), ("node", "agent"), ("node", "render", "openshift")} <= {
-        *COMMANDS
-    }
+    assert {
+        ("explain",),
+        ("cache", "refresh"),
+        ("node", "bake"),
+        ("node", "agent"),
+        ("node", "render", "openshift"),
+    } <= {*COMMANDS}
     assert {("pull-secrets", "run"), ("openshift", "link"), ("render", "eci"), ("settings", "convert")} <= {*COMMANDS}
     assert all(isinstance(each, CommandParser) and not each.allow_abbrev for each in COMMANDS.values())
 

@@ -13,7 +13,7 @@ PUBLIC = "demo-registry.cn-beijing.cr.aliyuncs.com"
 VPC = "demo-registry-vpc.cn-beijing.cr.aliyuncs.com"
 ROLE_A, ROLE_B = "acs:ram::1111111111111111:role/eci", "acs:ram::2222222222222222:role/pull"
 NODE_ROLE = {"kind": "nodeRole"}
-LOGIN = {"kind": "login", "usernameFile": "/run/user", "passwordFile": "/run/password"}
+LOGIN = {"kind": "basicAuth", "usernameFile": "/run/user", "passwordFile": "/run/password"}
 
 
 def settings(*registries):

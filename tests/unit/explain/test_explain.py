@@ -53,7 +53,7 @@ def named(region="cn-hangzhou", *domains):
             "crpi-a1b2.cn-hangzhou.personal.cr.aliyuncs.com",
             ["region: cn-hangzhou"],
             "grants no tokens",
-            "kind: login",
+            "kind: basicAuth",
             "",
         ),
         (

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 NODE = {"kind": "nodeRole"}
 ACCOUNT = {"kind": "serviceAccount", "oidcProviderArn": "acs:ram::1234567890123456:oidc-provider/ack-rrsa-c1"}
-LOGIN = {"kind": "login", "usernameFile": "/u", "passwordFile": "/p"}
+LOGIN = {"kind": "basicAuth", "usernameFile": "/u", "passwordFile": "/p"}
 ENTERPRISE, P2P = "*.*.cr.aliyuncs.com", "*.distributed.*.cr.aliyuncs.com:65001"
 SHARED = [f"registry{network}.*.aliyuncs.com" for network in ("", "-vpc", "-internal", "-intl", "-intl-vpc")]
 

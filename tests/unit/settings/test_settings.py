@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 GOOD = """\
 apiVersion: aliyun-acr-credential-provider/v1
 kind: ProviderSettings
-kubeletCache: 10m
+maxCacheDuration: 10m
 registries:
   - instanceId: cri-shop
     region: cn-hangzhou
@@ -44,7 +44,12 @@ def test_good_settings_are_read_with_their_defaults():
     settings = validate(GOOD)
     assert isinstance(settings, ProviderSettings)
     shop, lab = settings.registries
-    assert (settings.kubelet_cache, shop.refresh_before, shop.token_duration, shop.network) == (600, 1200, 7200, "vpc")
+    assert (settings.max_cache_duration, shop.refresh_before, shop.token_duration, shop.network) == (
+        600,
+        1200,
+        7200,
+        "vpc",
+    )
     assert (lab.region, lab.domains, lab.refresh_before, lab.token_duration, lab.network) == (
         None,
         (),
@@ -75,15 +80,15 @@ def test_json_is_as_good_as_yaml():
             "space after each colon",
         ),
         (with_change("    region: cn", "\tregion: cn"), "line 6: is not YAML", "indentation"),
-        (with_change("kubeletCache: 10m", "kind: Other"), "line 3: repeats a key of the same mapping", "Keep one"),
+        (with_change("maxCacheDuration: 10m", "kind: Other"), "line 3: repeats a key of the same mapping", "Keep one"),
         (with_change("kind: ProviderSettings\n", ""), "line 1: kind is missing", "Add it"),
         (with_change("/v1", "/v2"), "line 1: apiVersion is none of the values it may have", "provider/v1"),
         (
             with_change("10m", "600"),
-            "line 3: kubeletCache is not a duration; write it like 90s, 15m or 1h30m",
+            "line 3: maxCacheDuration is not a duration; write it like 90s, 15m or 1h30m",
             "Correct",
         ),
-        (with_change("10m", "25h"), "line 3: kubeletCache must be at most 24h", "Correct"),
+        (with_change("10m", "25h"), "line 3: maxCacheDuration must be at most 24h", "Correct"),
         (with_change("cri-shop", "demo"), "line 5: registries[0].instanceId does not have the form it should", "cri-"),
         (with_change("cri-shop", "5"), "line 5: registries[0].instanceId is not a string", "quotes"),
         (
@@ -245,7 +250,7 @@ def test_the_published_schema_is_that_of_the_models():
     assert undescribed == []
 
 
-LOGIN = "{kind: login, usernameFile: /u, passwordFile: /p}"
+LOGIN = "{kind: basicAuth, usernameFile: /u, passwordFile: /p}"
 ROLE = "{kind: nodeRole}"
 
 
@@ -280,7 +285,7 @@ def test_editions_accounts_and_regions_go_together(lines):
         (
             (f"domains: [crpi-a.cn-hangzhou.personal.cr.aliyuncs.com], identity: {ROLE}",),
             "line 4: registries[0].domains[0] belongs to the new Personal Edition",
-            "kind: login",
+            "kind: basicAuth",
         ),
         (
             (f"instanceId: cri-a, domains: [registry.cn-hangzhou.aliyuncs.com], identity: {ROLE}",),
@@ -342,13 +347,13 @@ ROLE_ARN = "acs:ram::1234:role/pull"
 IDENTITIES = {
     "nodeRole": {},
     "accessKey": {"accessKeyIdFile": "/id", "accessKeySecretFile": "/secret"},
-    "sts": {"accessKeyIdFile": "/id", "accessKeySecretFile": "/secret", "securityTokenFile": "/token"},
+    "stsSession": {"accessKeyIdFile": "/id", "accessKeySecretFile": "/secret", "securityTokenFile": "/token"},
     "serviceAccount": {"oidcProviderArn": PROVIDER, "roles": [{"serviceAccounts": ["a*/b"], "roleName": "r"}]},
     "rrsa": {"roleArn": ROLE_ARN, "oidcProviderArn": PROVIDER, "tokenFile": "/token"},
     "managedRole": {},
     "addonSecret": {},
     "profile": {"name": "me"},
-    "login": {"usernameFile": "/u", "passwordFile": "/p"},
+    "basicAuth": {"usernameFile": "/u", "passwordFile": "/p"},
 }
 
 
@@ -364,7 +369,7 @@ def settings_with(identity, **registry):
 def test_every_kind_of_identity_can_be_written():
     assert set(IDENTITIES) == set(KINDS)
     for kind, fields in IDENTITIES.items():
-        more = {"domains": ["a.example"]} if kind == "login" else {"assumeRole": [{"roleArn": ROLE_ARN}]}
+        more = {"domains": ["a.example"]} if kind == "basicAuth" else {"assumeRole": [{"roleArn": ROLE_ARN}]}
         judged = validate(settings_with({"kind": kind, **fields}, **more))
         assert isinstance(judged, ProviderSettings), (kind, judged)
 
@@ -374,7 +379,7 @@ def test_every_kind_of_identity_can_be_written():
     [
         ("node", "nodeRole", None),
         ("node", "accessKey", None),
-        ("node", "sts", None),
+        ("node", "stsSession", None),
         ("node", "serviceAccount", None),
         ("node", "rrsa", None),
         ("node", "managedRole", "nodeRole or serviceAccount"),
@@ -382,7 +387,7 @@ def test_every_kind_of_identity_can_be_written():
         ("node", "profile", "nodeRole"),
         ("controller", "nodeRole", None),
         ("controller", "accessKey", None),
-        ("controller", "sts", None),
+        ("controller", "stsSession", None),
         ("controller", "serviceAccount", "rrsa"),
         ("controller", "rrsa", None),
         ("controller", "managedRole", None),
@@ -447,11 +452,11 @@ def test_a_field_that_has_the_name_of_a_kind_keeps_it():
         settings_with({"kind": "nodeRole"}).replace('"registries"', '"endpoints": {"sts": "x"}, "registries"')
     )
     assert problem.field == "endpoints.sts"
-    (problem,) = validate(settings_with({"kind": "sts", **IDENTITIES["accessKey"]}))
+    (problem,) = validate(settings_with({"kind": "stsSession", **IDENTITIES["accessKey"]}))
     assert problem.field == "registries[0].identity.securityTokenFile"
 
 
 def test_a_login_assumes_no_role():
-    login = {"kind": "login", **IDENTITIES["login"]}
+    login = {"kind": "basicAuth", **IDENTITIES["basicAuth"]}
     (problem,) = validate(settings_with(login, domains=["a.example"], assumeRole=[{"roleArn": ROLE_ARN}]))
     assert problem.field == "registries[0].assumeRole"

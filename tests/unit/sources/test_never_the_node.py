@@ -22,7 +22,7 @@ ERRORS = (RoleRefusedError, ThrottledError, CloudUnreachableError, IdentityUnava
 identities = st.sampled_from(
     [
         {"kind": "accessKey", **FILES},
-        {"kind": "sts", **FILES, "securityTokenFile": "/nowhere/token"},
+        {"kind": "stsSession", **FILES, "securityTokenFile": "/nowhere/token"},
         {"kind": "serviceAccount", "oidcProviderArn": PROVIDER},
         {"kind": "serviceAccount", "oidcProviderArn": PROVIDER, "withoutRole": "nodeRole"},
         {"kind": "serviceAccount", "oidcProviderArn": PROVIDER, "withoutRole": "nodeRole", "staticPods": "nodeRole"},

@@ -154,12 +154,12 @@ class TokenCache:
     ) -> list[EntryLogins]:
         """Return what lives now, entry by entry in the order of the settings; one without a living login is there too.
 
-        *read* reads a ``login`` entry's two files. One that can't be read is told to *on_failure*, and what was read
-        last goes on.
+        *read* reads a ``basicAuth`` entry's two files. *on_failure* gets the error of one that can't be read, and the
+        login read last stays.
         """
         return [
             self._of_files(registry, registry.identity, read, on_failure)
-            if registry.identity.kind == "login"
+            if registry.identity.kind == "basicAuth"
             else self._of_token(registry)
             for registry in settings.registries
         ]
@@ -241,7 +241,7 @@ def _asked(settings: ProviderSettings) -> list[Registry]:
     """Return the entries that the cloud is asked for, each once."""
     asked: dict[str, Registry] = {}
     for registry in settings.registries:
-        if registry.identity.kind != "login":
+        if registry.identity.kind != "basicAuth":
             asked.setdefault(entry_of(registry), registry)
     return list(asked.values())
 

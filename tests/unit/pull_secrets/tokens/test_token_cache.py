@@ -167,7 +167,7 @@ def test_the_same_instance_in_two_regions_and_two_accounts_on_a_shared_host_have
 
 
 def test_a_login_of_ones_own_is_read_each_time_and_what_was_read_last_goes_on():
-    login = {"kind": "login", "usernameFile": "/u", "passwordFile": "/p"}
+    login = {"kind": "basicAuth", "usernameFile": "/u", "passwordFile": "/p"}
     world = World(settings(registry("", identity=login, domains=["crpi-x.cn-hangzhou.personal.cr.aliyuncs.com"])))
     files, failures = ["first"], []
 
@@ -241,7 +241,7 @@ def test_who_is_told_how_tokens_stand_is_told_of_those_that_are_missing():
 
 def test_of_what_nobody_remembers_only_a_login_of_ones_own_may_never_end():
     """A domain that had a password of one's own has none once ACR is to be asked, and refuses."""
-    login = {"kind": "login", "usernameFile": "/u", "passwordFile": "/p"}
+    login = {"kind": "basicAuth", "usernameFile": "/u", "passwordFile": "/p"}
     role = {"kind": "nodeRole", "roleName": "x"}
     told = World(settings(registry(identity=login), registry(TWO, identity=role))).silent()
     assert [(each.is_known, each.may_fill) for each in told] == [
