@@ -1,4 +1,4 @@
-"""docs/seed-checklist.md has a row for every item, and every test that it names exists."""
+"""docs/compatibility.md has a row for every item, and every test that it names exists."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ ROW = re.compile(r"^\| ([A-Z][0-9]+) \| (.+) \| (test_[\w, ]+) \|$", re.MULTILIN
 
 
 def rows():
-    return ROW.findall((ROOT / "docs/seed-checklist.md").read_text())
+    return ROW.findall((ROOT / "docs/compatibility.md").read_text())
 
 
 @cache
@@ -34,7 +34,7 @@ def test_every_item_has_one_row_in_its_place():
 
 
 def test_no_line_of_the_tables_is_left_unread():
-    text = (ROOT / "docs/seed-checklist.md").read_text()
+    text = (ROOT / "docs/compatibility.md").read_text()
     lines = [line for line in text.splitlines() if re.match(r"\| [A-Z]\d", line)]
     assert len(lines) == len(ITEMS)
 
