@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 import kubernetes_validate
@@ -206,10 +207,10 @@ def test_the_right_to_configure_a_webhook_is_there_only_where_it_is_switched_on(
 
 
 @pytest.mark.parametrize("without", ["plugin.ownNodeOnly", "pullSecrets.ownObjectsOnly"])
-def test_what_no_policy_bounds_is_said(without):
+def test_what_no_policy_limits_is_said(without):
     words = ["--dry-run=client", f"--values={VALUES / 'both'}.yaml", f"--namespace={NAMESPACE}"]
-    assert "No policy bounds" not in helm("install", "acr", str(CHART), *words).stdout
-    assert "No policy bounds" in helm("install", "acr", str(CHART), *words, f"--set={without}=false").stdout
+    assert "no policy limits" not in helm("install", "acr", str(CHART), *words).stdout
+    assert "no policy limits" in helm("install", "acr", str(CHART), *words, f"--set={without}=false").stdout
 
 
 def test_no_two_selectors_claim_the_same_pods():
@@ -271,6 +272,13 @@ def test_the_chart_of_a_release_is_this_one(tmp_path):
     words = [f"--namespace={NAMESPACE}", f"--values={VALUES}/both.yaml"]
     done = helm("template", "acr", str(packed), *words)
     assert done.stdout == rendered(values="both"), done.stderr
+
+
+def test_the_readmes_quickstart_is_one_that_works():
+    readme = (CHART.parents[1] / "README.md").read_text().replace("\\\n", " ")
+    (options,) = re.findall(r"^    helm install acr packaging/chart (.*)", readme, re.MULTILINE)
+    done = helm("template", "acr", str(CHART), *shlex.split(options))
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_guides_example_is_one_that_works(tmp_path):
