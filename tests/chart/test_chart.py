@@ -76,10 +76,10 @@ def test_a_field_that_kubernetes_does_not_know_is_found():
     ("words", "said"),
     [
         (["--set=image.repository="], "image.repository is needed"),
-        (["--set=settings=null"], "settings.registries is needed"),
-        (["--set=image.repository=demo-registry.cn-hangzhou.cr.aliyuncs.com/a/b"], "a new node could never get it"),
+        (["--set=settings=null"], "settings.registries is required"),
+        (["--set=image.repository=demo-registry.cn-hangzhou.cr.aliyuncs.com/a/b"], "a new node could never pull it"),
         (["--set=image.repository=images.example.com/a", "--set=settings.registries[0].domains={images.example.com}"],
-         "a new node could never get it"),
+         "a new node could never pull it"),
         (["--set=platform=windows"], "platform"),
         (["--set=plugin.replicas=3"], "replicas"),
         (["--set=plugin.restartsAtOnce=-1"], "restartsAtOnce"),
@@ -122,7 +122,7 @@ def test_no_image_may_come_from_where_the_kubelet_would_ask_the_plugin(registry,
     patterns = match_images(validate(yaml.safe_dump(document))).node
     is_asked = any(not mismatch(pattern, f"{host}/tools/acr") for pattern in patterns)
     is_of_acr = re.search(r"[.]cr[.]aliyuncs[.]com(:|$)", host) is not None
-    assert ("a new node could never get it" in done.stderr) == (is_asked or is_of_acr)
+    assert ("a new node could never pull it" in done.stderr) == (is_asked or is_of_acr)
     assert (done.returncode != 0) == (is_asked or is_of_acr)
 
 
