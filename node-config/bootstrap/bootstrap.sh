@@ -1,31 +1,31 @@
 #!/bin/sh
-# Puts aliyun-acr-credential-provider on a node before or while it joins its cluster. Needs sh, tar with gzip,
-# sha256sum, and curl or wget unless ARCHIVE is a path; no Python. Can be run again at any time: what is in place stays.
+# Installs aliyun-acr-credential-provider on a node before or while it joins its cluster. Needs sh, tar with gzip,
+# sha256sum, and curl or wget unless ARCHIVE is a path. Needs no Python. You can run it again at any time.
 #
-# Fill in the next lines, or set them in the environment, and hand in the file as it is. Which way to choose:
+# Fill in the next lines, or set them in the environment. Choose one of these:
 #
-#   WAY=image      in the build of a node image (Packer, a chroot): nothing runs, nothing is restarted.
-#                  FREE OF THE RACE with the first pods.
-#   WAY=cloud-init user data of cloud-init (any node that joins by itself later, such as kubeadm's), before "kubeadm
-#                  join" is run. FREE OF THE RACE, as long as it comes before the join.
+#   WAY=image      In the build of a node image (Packer, a chroot). Nothing is started or restarted.
+#                  BEFORE THE FIRST POD.
+#   WAY=cloud-init In user data of cloud-init, before "kubeadm join" or a similar step.
+#                  BEFORE THE FIRST POD, if it runs before the join.
 #   WAY=ack-custom-data
-#                  ACK: "pre-defined custom data" of a node pool, which is run before ACK sets the node up.
-#                  FREE OF THE RACE.
+#                  ACK: "pre-defined custom data" of a node pool, which runs before ACK sets up the node.
+#                  BEFORE THE FIRST POD.
 #   WAY=ack-user-data
-#                  ACK: "user data" of a node pool, which is run while the node is already Ready. NOT FREE OF THE RACE:
-#                  a pod may pull before the kubelet is restarted, get a 401, and try again within five minutes. Give
-#                  the pool a taint that is taken away later, or use ack-custom-data.
-#   WAY=running    a node that is in its cluster: as ack-user-data, for all others. The DaemonSet does this for a
-#                  whole cluster, a few nodes at a time; so NOT FREE OF THE RACE on nodes that the autoscaler adds.
+#                  ACK: "user data" of a node pool, which runs when the node is already Ready. NOT BEFORE THE FIRST POD:
+#                  a Pod may pull before the kubelet is restarted, get a 401, and retry within five minutes. Give the
+#                  pool a taint and remove it later, or use ack-custom-data.
+#   WAY=running    On a node in a cluster: like ack-user-data, for all other platforms. The DaemonSet does this for a
+#                  whole cluster. NOT BEFORE THE FIRST POD on nodes that an autoscaler adds.
 #
-# Where Karpenter makes ACK's nodes, ECSNodeClass.spec.userData replaces ACK's own script: put this one in front of it.
+# With Karpenter on ACK, ECSNodeClass.spec.userData replaces ACK's own script: put this script in front of it.
 set -eu
 
 WAY=${WAY:-}
 ARCHIVE=${ARCHIVE:-}   # https://... or a path: aliyun-acr-credential-provider-VERSION-linux-ARCH.tar.gz
-SHA256=${SHA256:-}     # of the archive, from SHA256SUMS of a release that you trust; there is no way around it
+SHA256=${SHA256:-}     # of the archive, from SHA256SUMS of a release that you trust; required
 SETTINGS=${SETTINGS:-} # path of the settings to install; empty where an image or another script has put them in place
-OPTIONS=${OPTIONS:-}   # more words for "node bake" and "node install", such as: --profile kubeadm-deb
+OPTIONS=${OPTIONS:-}   # more options of "node bake" and "node install", for example: --profile kubeadm-deb
 
 NAME=aliyun-acr-credential-provider
 SECONDS_TO_FETCH=300
@@ -36,8 +36,8 @@ fail() {
     exit 1
 }
 
-# The whole download is bounded in time; a proxy is taken from the environment. A signed URL is a secret: it goes in by
-# stdin, not as an argument that everybody sees (but for busybox, whose wget reads none).
+# The download has a time limit; a proxy is read from the environment. A signed URL is a secret, so it is passed on stdin and
+# not as an argument that every user can see (except to busybox's wget, which does not read stdin).
 fetch() {
     if command -v curl >/dev/null 2>&1; then
         printf 'url = "%s"\n' "$1" | timeout "$SECONDS_TO_FETCH" curl --config - --fail --silent --location \
@@ -61,7 +61,7 @@ case "$WAY" in ack-*) OPTIONS="--profile ack $OPTIONS" ;; esac
 [ -n "$ARCHIVE" ] || fail "ARCHIVE is empty" "Name the archive: https://... or a path."
 printf '%s' "$SHA256" | grep -Eq '^[0-9a-f]{64}$' || fail "SHA256 is not 64 hexadecimal digits" "See SHA256SUMS."
 
-# ContainerOS has /etc and /var to write to, and nothing else; hardened nodes run nothing from /var/tmp.
+# On ContainerOS only /etc and /var are writable; hardened nodes run nothing from /var/tmp.
 umask 077
 work=
 trap '[ -z "$work" ] || rm -rf "$work"' EXIT
@@ -83,7 +83,7 @@ http://* | https://*)
 *) fail "ARCHIVE is neither a URL nor an absolute path" "Write it out." ;;
 esac
 
-# Nothing of the archive is looked at before this.
+# Nothing of the archive is read before this check.
 found=$(sha256sum <"$work/archive")
 [ "${found%% *}" = "$SHA256" ] ||
     fail "the archive is not the one that SHA256 is of" "Compare it with SHA256SUMS; do not run it."
@@ -96,11 +96,11 @@ bundle=$work/unpacked/$NAME
 
 set -- node "$verb" --bundle "$bundle"
 [ -z "$SETTINGS" ] || set -- "$@" --settings "$SETTINGS"
-# shellcheck disable=SC2086 # OPTIONS is meant to be words
+# shellcheck disable=SC2086 # OPTIONS is split into words on purpose
 "$bundle/$NAME" "$@" $OPTIONS
 
-# ACK keeps this file only if it finds, word for word, a redirection into it in the script of the node pool. What is
-# written is what the program has put there a moment ago.
+# ACK keeps this file only if the node pool's script contains a literal redirection into it. This writes the content that the
+# program has just put there.
 case "$WAY" in
 ack-*)
     if [ -s /etc/kubernetes/kubelet-customized-args.conf ]; then

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 import kubernetes_validate
@@ -76,10 +77,10 @@ def test_a_field_that_kubernetes_does_not_know_is_found():
     ("words", "said"),
     [
         (["--set=image.repository="], "image.repository is needed"),
-        (["--set=settings=null"], "settings.registries is needed"),
-        (["--set=image.repository=demo-registry.cn-hangzhou.cr.aliyuncs.com/a/b"], "a new node could never get it"),
+        (["--set=settings=null"], "settings.registries is required"),
+        (["--set=image.repository=demo-registry.cn-hangzhou.cr.aliyuncs.com/a/b"], "a new node could never pull it"),
         (["--set=image.repository=images.example.com/a", "--set=settings.registries[0].domains={images.example.com}"],
-         "a new node could never get it"),
+         "a new node could never pull it"),
         (["--set=platform=windows"], "platform"),
         (["--set=plugin.replicas=3"], "replicas"),
         (["--set=plugin.restartsAtOnce=-1"], "restartsAtOnce"),
@@ -122,7 +123,7 @@ def test_no_image_may_come_from_where_the_kubelet_would_ask_the_plugin(registry,
     patterns = match_images(validate(yaml.safe_dump(document))).node
     is_asked = any(not explain_mismatch(pattern, f"{host}/tools/acr") for pattern in patterns)
     is_of_acr = re.search(r"[.]cr[.]aliyuncs[.]com(:|$)", host) is not None
-    assert ("a new node could never get it" in done.stderr) == (is_asked or is_of_acr)
+    assert ("a new node could never pull it" in done.stderr) == (is_asked or is_of_acr)
     assert (done.returncode != 0) == (is_asked or is_of_acr)
 
 
@@ -207,10 +208,10 @@ def test_the_right_to_configure_a_webhook_is_there_only_where_it_is_switched_on(
 
 
 @pytest.mark.parametrize("without", ["plugin.ownNodeOnly", "pullSecrets.ownObjectsOnly"])
-def test_what_no_policy_bounds_is_said(without):
+def test_what_no_policy_limits_is_said(without):
     words = ["--dry-run=client", f"--values={VALUES / 'both'}.yaml", f"--namespace={NAMESPACE}"]
-    assert "No policy bounds" not in helm("install", "acr", str(CHART), *words).stdout
-    assert "No policy bounds" in helm("install", "acr", str(CHART), *words, f"--set={without}=false").stdout
+    assert "no policy limits" not in helm("install", "acr", str(CHART), *words).stdout
+    assert "no policy limits" in helm("install", "acr", str(CHART), *words, f"--set={without}=false").stdout
 
 
 def test_no_two_selectors_claim_the_same_pods():
@@ -272,6 +273,13 @@ def test_the_chart_of_a_release_is_this_one(tmp_path):
     words = [f"--namespace={NAMESPACE}", f"--values={VALUES}/both.yaml"]
     done = helm("template", "acr", str(packed), *words)
     assert done.stdout == rendered(values="both"), done.stderr
+
+
+def test_the_readmes_quickstart_is_one_that_works():
+    readme = (CHART.parents[1] / "README.md").read_text().replace("\\\n", " ")
+    (options,) = re.findall(r"^    helm install acr packaging/chart (.*)", readme, re.MULTILINE)
+    done = helm("template", "acr", str(CHART), *shlex.split(options))
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_guides_example_is_one_that_works(tmp_path):

@@ -33,7 +33,7 @@ def test_there_is_a_guide_for_each_platform_with_its_uninstall():
     for platform in PLATFORMS:
         text = TEXTS[f"docs/install/{platform}.md"]
         headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
-        assert headings == ["Before", "Install", "Check", "Uninstall"], platform
+        assert headings == ["Before you begin", "Install", "Verify", "Uninstall"], platform
         assert f"({platform}.md)" in TEXTS["docs/install/README.md"]
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 import yaml
@@ -11,13 +12,12 @@ from acr_credential_provider.cache.cached_answer import COOL_DOWN, LONGEST_COOL_
 from acr_credential_provider.exec import docker_credential_helper
 from acr_credential_provider.fastpath.lookup import LOG_VARIABLE
 from acr_credential_provider.fastpath.syslog import LEVELS
-from acr_credential_provider.kubelet.image_match import explain_mismatch
-from acr_credential_provider.settings import ProviderSettings
-from acr_credential_provider.settings.models import ProviderSettingsModel
-from acr_credential_provider.settings.validation import validate
+from acr_credential_provider.kubelet.image_match import mismatch
+from acr_credential_provider.settings import ProviderSettings, validate
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 
 
 def blocks(language):
@@ -45,7 +45,7 @@ def test_its_settings_are_valid():
     whole, identity = (text for text in blocks("yaml") if "registries" in text or text.startswith("identity"))
     settings = validate(whole)
     assert isinstance(settings, ProviderSettings)
-    indented = "".join(f"       {line}\n" for line in identity.splitlines())
+    indented = indent(identity, "    ")
     replaced = re.sub(r" +identity:\n +kind: nodeRole.*\n", lambda _: indented, whole)
     assert validate(replaced).registries[0].identity.kind == "accessKey"
 
@@ -77,7 +77,7 @@ def test_its_policy_is_complete():
 def test_one_of_its_patterns_matches_each_kind_of_host_as_the_kubelet_does(host):
     config, more = (yaml.safe_load(text) for text in blocks("yaml") if "matchImages" in text)
     patterns = config["providers"][0]["matchImages"] + more["matchImages"]
-    matching = [pattern for pattern in patterns if not explain_mismatch(pattern, f"{host}/team/app")]
+    matching = [pattern for pattern in patterns if not mismatch(pattern, f"{host}/team/app")]
     assert len(matching) == 1
 
 
@@ -89,13 +89,13 @@ def test_its_credential_helper_is_found_by_the_name_in_the_clients_file():
 
 
 def test_each_environment_variable_it_names_is_read():
-    known = {*docker_credential_helper.VARIABLES.values(), LOG_VARIABLE.decode()}
+    known = {*docker_credential_helper.PLACES.values(), LOG_VARIABLE.decode()}
     assert set(re.findall(r"ACR_CREDENTIAL_PROVIDER_\w+", README)) == known
 
 
 def test_the_times_of_a_repair_are_the_programs():
     assert "`maxCacheDuration` (5 minutes unless" in README
-    assert ProviderSettingsModel.model_fields["max_cache_duration"].default == 5 * 60
+    assert ProviderSettings.model_fields["max_cache_duration"].default == 5 * 60
     assert "after throttling for up to 5 minutes" in README
     assert (LONGEST_COOL_DOWN, COOL_DOWN[1] < 10) == (5 * 60, True)
 
@@ -111,15 +111,17 @@ def test_each_page_it_links_is_there():
     assert [page for page in pages if not (ROOT / page).exists()] == []
 
 
-def test_its_packages_are_those_that_the_system_is_checked_for():
-    (line,) = re.findall(r"apt-get install --no-install-recommends ((?:.*\\\n)*.*)", README)
+def test_the_packages_for_contributors_are_those_that_the_system_is_checked_for():
+    (line,) = re.findall(r"apt-get install --no-install-recommends ((?:.*\\\n)*.*)", CONTRIBUTING)
     checked = re.findall(r"^need (\S+)", (ROOT / "packaging/check/system_packages.sh").read_text(), re.MULTILINE)
     named = set(line.replace("\\", "").split())
     assert named == {"libpython3-dev" if "library" in each else each for each in checked}
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?m)(?:^    |`)make ([a-z][a-z0-9-]*)", README))))
-def test_each_target_it_names_exists(target):
+@pytest.mark.parametrize(
+    "target", sorted(set(re.findall(r"(?m)(?:^    |`)make ([a-z][a-z0-9-]*)", README + CONTRIBUTING)))
+)
+def test_each_target_that_it_or_the_contributors_page_names_exists(target):
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 

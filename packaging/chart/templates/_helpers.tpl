@@ -1,4 +1,4 @@
-{{/* The name of everything: a cluster has one release of this chart, and programs look for some objects by name. */}}
+{{/* The name of all objects. It is fixed, because a cluster has one release of this chart and programs find objects by name. */}}
 {{- define "acr.name" -}}aliyun-acr-credential-provider{{- end -}}
 
 {{- define "acr.labels" -}}
@@ -18,8 +18,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
-{{/* "true" for a host that a kubelet would ask the plugin about: a node would need the plugin to get the plugin. The
-     agent looks again, with the very patterns of its node; here it is said before anything is applied. */}}
+{{/* "true" for an image host that matches the plugin's patterns: a node would need the plugin to pull the plugin. The agent
+     checks again with its node's patterns; this check fails before anything is applied. */}}
 {{- define "acr.needsPlugin" -}}
 {{- $host := splitList "/" .Values.image.repository | first -}}
 {{- $own := list -}}
@@ -41,11 +41,11 @@ imagePullSecrets:
 {{- end }}
 {{- end -}}
 
-{{/* What `node install` is told beside what the operator says. */}}
+{{/* Options of `node install`: those of the platform, then those of the operator. */}}
 {{- define "acr.installer" -}}
 {{- $words := .Values.plugin.installer -}}
 {{- if eq .Values.platform "openshift" -}}
-{{- /* The machine config operator owns the kubelet's flags: `node render openshift` writes what it needs. */ -}}
+{{- /* The machine config operator owns the kubelet's flags; `node render openshift` writes its MachineConfig. */ -}}
 {{- $words = prepend $words "--mode=files-only" -}}
 {{- end -}}
 {{- range $words }}
@@ -58,13 +58,13 @@ imagePullSecrets:
 {{- .Values.pullSecrets.serviceAccountName | default (printf "%s-pull-secrets" (include "acr.name" .)) -}}
 {{- end -}}
 
-{{/* "true" where the API server knows ValidatingAdmissionPolicies. */}}
+{{/* "true" if the API server supports ValidatingAdmissionPolicies. */}}
 {{- define "acr.knowsPolicies" -}}
 {{- if semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version -}}true{{- end -}}
 {{- end -}}
 
-{{/* "true" where the controller may switch the webhook on: settings say so themselves, an acr-configuration does not
-     say it here. */}}
+{{/* "true" if the controller needs the rights for the webhook: the settings enable it, or the operator says that an
+     acr-configuration does. */}}
 {{- define "acr.webhook" -}}
 {{- if or .Values.pullSecrets.webhook (dig "pullSecrets" "webhook" "enabled" false (.Values.settings | default dict)) -}}true{{- end -}}
 {{- end -}}

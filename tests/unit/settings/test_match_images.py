@@ -1,7 +1,9 @@
 """The kubelet's patterns for settings: whatever the settings cover by name is asked about."""
 
 import json
+import re
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 import yaml
@@ -143,7 +145,7 @@ def test_hosts_of_unreadable_entries_are_asked_about_so_that_somebody_learns_of_
 
 def test_the_readme_has_the_patterns_of_its_own_settings_and_those_of_all_forms():
     readme = (Path(__file__).resolve().parents[3] / "README.md").read_text()
-    blocks = [block.split("```")[0] for block in readme.replace("\n   ", "\n").split("```yaml\n")[1:]]
+    blocks = [dedent(block) for block in re.findall(r"^ *```yaml\n(.*?)^ *```$", readme, re.MULTILINE | re.DOTALL)]
     ours = next(block for block in blocks if "ProviderSettings" in block)
     config = next(yaml.safe_load(block) for block in blocks if "CredentialProviderConfig" in block)
     more = next(yaml.safe_load(block) for block in blocks if block.startswith("matchImages"))
