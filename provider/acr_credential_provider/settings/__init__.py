@@ -1,12 +1,12 @@
-"""The settings file: one YAML (or JSON) document, strict, judged before anything uses it.
+"""The settings file: one YAML (or JSON) document, strict, validated before anything uses it.
 
 The models are the reference: their docstrings become the published JSON Schema
 (packaging/generate/settings_schema.py). An error names file, line and field, the problem and the remedy, never the
 value.
 An ``acr-configuration`` is accepted in its place; `acr_configuration` makes it native, and the
-models judge what comes out.
+models validate the result.
 
-`runtime` holds the values that come out of it all. Importing this package loads no pydantic; `models`, `loader` and
+`runtime` has the values that the program reads. Importing this package loads no pydantic; `models`, `loader` and
 `validation` do.
 """
 

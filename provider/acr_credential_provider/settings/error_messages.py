@@ -1,4 +1,4 @@
-"""Says what the models refused in words for an operator: the problem and the remedy, never the value."""
+"""Validation errors as messages for an operator: problem and remedy, never the value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .strict_yaml import line_of
 if TYPE_CHECKING:
     import yaml
 
-_SAID_BETTER = {  # pydantic's error type: problem and remedy, where its own words quote the value or say too little
+_MESSAGES = {  # pydantic's error type: problem and remedy, where its own message quotes the value or is too short
     "missing": ("is missing", "Add it."),
     "extra_forbidden": ("is not a known field", "Correct its spelling or remove it."),
     "union_tag_invalid": ("has a kind that is not known", "Use kind: {expected_tags}."),
@@ -37,13 +37,13 @@ def config_problem(error: Any, root: yaml.Node | None) -> ConfigProblem:
 def message_of(error: Any) -> tuple[tuple[str, str], list[str | int]]:
     """Return problem and remedy of a validation *error*, and the steps to its field."""
     # The kind that pydantic puts between an identity and its field is no level of the file.
-    where = error["loc"]
-    steps = [step for at, step in enumerate(where) if not (at and where[at - 1] == "identity" and step in KINDS)]
+    path = error["loc"]
+    steps = [step for at, step in enumerate(path) if not (at and path[at - 1] == "identity" and step in KINDS)]
     kind = error["type"]
-    if kind in _SAID_BETTER:
-        problem, remedy = _SAID_BETTER[kind]
+    if kind in _MESSAGES:
+        problem, remedy = _MESSAGES[kind]
         return (problem, remedy.format_map({key: str(value) for key, value in error.get("ctx", {}).items()})), steps
-    if kind == "value_error":  # the words of our own validators
+    if kind == "value_error":  # from our own validators
         ours = error["ctx"]["error"]
         if isinstance(ours, ContradictionError):
             return (str(ours), ours.remedy), [*steps, *ours.steps]

@@ -1,4 +1,4 @@
-"""The settings file on the disk: who could have written it, and what it holds."""
+"""Reads the settings file from disk, if no other user could have written it."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ LARGEST = 1 << 20
 
 
 def load(path: str) -> ProviderSettings:
-    """Read and judge the settings file at *path*; raise `ConfigurationError`."""
+    """Read and validate the settings file at *path*; raise `ConfigurationError`."""
     return settings_in(read(path), path)
 
 
 def settings_in(text: str, path: str) -> ProviderSettings:
-    """Return the settings that *text* holds, which was read from *path*; raise `ConfigurationError`."""
-    judged = validate(text)
-    if isinstance(judged, ProviderSettings):
-        return judged
-    first, more = judged[0], len(judged) - 1
+    """Return the settings in *text*, which was read from *path*; raise `ConfigurationError`."""
+    result = validate(text)
+    if isinstance(result, ProviderSettings):
+        return result
+    first, more = result[0], len(result) - 1
     others = f" (and {more} more: see `settings validate {path}`)" if more else ""
     raise ConfigurationError(f"{path}, {first}{others}", remedy=first.remedy)
 
 
 def read(path: str) -> str:
-    """Return the text of the file at *path*, if nobody but root or we could have written it."""
+    """Return the text of *path*; raise `ConfigurationError` if another user but root could have written it."""
     remedy = f"Install the settings at {path}, owned by root with mode 0600, or name another file with --settings."
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            seen = os.fstat(file.fileno())
-            data = file.read(LARGEST + 1) if stat.S_ISREG(seen.st_mode) else None
+            status = os.fstat(file.fileno())
+            data = file.read(LARGEST + 1) if stat.S_ISREG(status.st_mode) else None
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {os.strerror(error.errno or 0)}", remedy=remedy) from None
     if data is None:
         raise ConfigurationError(f"{path} is not a regular file", remedy=remedy)
-    if seen.st_uid not in (0, os.geteuid()) or seen.st_mode & 0o022:
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
         raise ConfigurationError(
             f"{path} can be changed by others than root", remedy=f"Run: chown root:root {path}; chmod 0600 {path}"
         )

@@ -1,9 +1,9 @@
-"""Which images a kubelet should ask us about: its matchImages, from the settings. Pure.
+"""The kubelet's matchImages, from the settings. Pure.
 
 A kubelet reads them once, at its start. So hosts of ACR's own forms become one pattern for each number of
-labels, which stays true when registries come and go; only other domains stand there by name. Hosts that
-pods pull from as their own ServiceAccounts are a list apart, by name, for a provider that is given
-their tokens; then the first list is narrow, so that the node's identity is not asked for those hosts.
+labels, which stays right when registries come and go; only other domains are listed by name. Hosts that
+pods pull from as their own ServiceAccounts are a second list, by name, for a provider that gets their
+tokens; then the first list is narrow, so that the node's identity is not used for those hosts.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class MatchImages:
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it in the words of a CredentialProviderConfig."""
+        """Return it with the fields of a CredentialProviderConfig."""
         attributes = {
             "serviceAccountTokenAudience": self.audience,
             "cacheType": "ServiceAccount",
@@ -53,17 +53,17 @@ class MatchImages:
 
 
 def match_images(settings: ProviderSettings) -> MatchImages:
-    """Return what the kubelet should ask about; raise `ConfigurationError` for what patterns cannot say."""
-    by_account = [each for each in settings.registries if each.identity.traits.is_of_pods]
-    by_node = [each for each in settings.registries if not each.identity.traits.is_of_pods]
+    """Return the patterns; raise `ConfigurationError` for settings that patterns cannot express."""
+    by_account = [registry for registry in settings.registries if registry.identity.traits.is_of_pods]
+    by_node = [registry for registry in settings.registries if not registry.identity.traits.is_of_pods]
     is_wide = not by_account
-    found = {pattern for registry in by_node for pattern in _patterns(registry, is_wide=is_wide)}
-    # What an unreadable entry names must still be asked about: only then does somebody learn what is wrong.
+    patterns = {pattern for registry in by_node for pattern in _patterns(registry, is_wide=is_wide)}
+    # A host of an unreadable entry is listed too, because only a pull of it reports what is wrong.
     for host in settings.quarantined_hosts:
-        found.add(_pattern(host, is_wide=is_wide))
+        patterns.add(_pattern(host, is_wide=is_wide))
     if settings.personal_quarantined:
-        found.update(_shared("*"))
-    node = tuple(sorted(found, key=_order))
+        patterns.update(_shared("*"))
+    node = tuple(sorted(patterns, key=_order))
     return _with_tokens(node, by_account, settings) if by_account else MatchImages(node)
 
 
@@ -82,11 +82,11 @@ def _with_tokens(node: tuple[str, ...], by_account: Sequence[Registry], settings
             "and a kubelet's provider has one",
             remedy="Give them the same audience.",
         )
-    token = tuple(sorted({host for each in by_account for host in each.domains}))
-    for_static_pods = {host for each in by_account if each.identity.static_pods != "deny" for host in each.domains}
+    token = tuple(sorted({host for registry in by_account for host in registry.domains}))
+    for_static_pods = {host for r in by_account if r.identity.static_pods != "deny" for host in r.domains}
     notes = []
     for host in token:
-        pattern = next((each for each in node if not explain_mismatch(each, f"{host}/x")), None)
+        pattern = next((pattern for pattern in node if not explain_mismatch(pattern, f"{host}/x")), None)
         if pattern is None:
             continue
         if host in for_static_pods:

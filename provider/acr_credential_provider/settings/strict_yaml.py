@@ -1,4 +1,4 @@
-"""YAML as people mean it, and where in the text a field stands."""
+"""Strict YAML, and the line of a field."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from acr_credential_provider.model.yaml_depth import TooDeepError, refuse_depth
 
 
 def parse(text: str) -> dict[Any, Any] | ConfigProblem:
-    """Return the mapping that *text* holds, or why it holds none."""
+    """Return the mapping in *text*, or the problem with it."""
     try:
         refuse_depth(text)
         document = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - it is a SafeLoader
@@ -50,12 +50,12 @@ class _RepeatedKeyError(yaml.constructor.ConstructorError):
 
 
 class _StrictLoader(yaml.CSafeLoader):
-    """YAML as people mean it: a key given twice is a mistake, not a last word."""
+    """A SafeLoader that refuses a repeated key, where YAML takes the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
+        keys = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+            if isinstance(key, yaml.ScalarNode) and key.value in keys:
                 raise _RepeatedKeyError(None, None, "repeated key", key.start_mark)
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+            keys.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
         return super().construct_mapping(node, deep=deep)

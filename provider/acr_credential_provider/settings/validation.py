@@ -1,4 +1,4 @@
-"""Judges a text: the settings that it holds, or each thing that is wrong with it, by line and field."""
+"""Validates a text: returns its settings, or all problems by line and field."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def validate(text: str) -> ProviderSettings | list[ConfigProblem]:
-    """Return the settings that *text* holds, or all that is wrong with it (never an empty list)."""
+    """Return the settings in *text*, or all its problems (never an empty list)."""
     if acr_configuration.is_one(text):
         return validate_conversion(acr_configuration.convert(text))
     document = parse(text)
@@ -41,15 +41,14 @@ def from_document(document: Mapping[str, Any]) -> ProviderSettings:
 
 
 def _problems(error: ValidationError, text: str) -> list[ConfigProblem]:
-    found = error.errors(include_input=False, include_url=False)
+    errors = error.errors(include_input=False, include_url=False)
     root = yaml.compose(text, Loader=yaml.CSafeLoader)
-    # Registries that are wrong themselves do not count as items; saying so too would confuse.
-    told = [each for each in found if each["type"] != "too_short" or len(found) == 1]
-    return [config_problem(each, root) for each in told]
+    # Registries with problems of their own do not count as items; a second error about that would confuse.
+    return [config_problem(e, root) for e in errors if e["type"] != "too_short" or len(errors) == 1]
 
 
 def validate_conversion(conversion: Conversion) -> ProviderSettings | list[ConfigProblem]:
-    """Return the settings that an acr-configuration means, or all that is wrong with it.
+    """Return the settings that an acr-configuration means, or all its problems.
 
     A registry that the models refuse is dropped from the *conversion* like an entry that
     could not be read: one bad entry must not cost the others their pulls.
@@ -65,24 +64,24 @@ def validate_conversion(conversion: Conversion) -> ProviderSettings | list[Confi
                 quarantined_hosts=tuple(sorted(conversion.quarantined_hosts)) if conversion.problems else (),
                 personal_quarantined=bool(conversion.problems) and conversion.personal_quarantined,
             )
-        wrong = {_refuse(each, conversion) for each in errors}
+        wrong = {_record(error, conversion) for error in errors}
         if None in wrong:
             break
-        for index in sorted(each for each in wrong if each is not None)[::-1]:
+        for index in sorted(index for index in wrong if index is not None)[::-1]:
             conversion.drop(index)
     return conversion.problems or [ConfigProblem(1, "", "names no registry", "Add an entry to acr-registry-info.")]
 
 
-def _refuse(error: Any, conversion: Conversion) -> int | None:
-    """Note what is wrong with a registry of *conversion*, in the words of the file; return its index.
+def _record(error: Any, conversion: Conversion) -> int | None:
+    """Add *error* to the problems of *conversion*, in the words of the file; return the index of its registry.
 
-    Returns None for what is wrong with all of them together.
+    Returns None for an error about all registries together.
     """
-    told, steps = message_of(error)
+    message, steps = message_of(error)
     if len(steps) < 2:
-        conversion.problems.append(ConfigProblem(1, "acr-registry-info", *told))
+        conversion.problems.append(ConfigProblem(1, "acr-registry-info", *message))
         return None
     index = int(steps[1])
     field, line = conversion.origins[index].locate(str(steps[2]) if len(steps) > 2 else "")
-    conversion.problems.append(ConfigProblem(line, field, *told))
+    conversion.problems.append(ConfigProblem(line, field, *message))
     return index

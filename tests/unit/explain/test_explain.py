@@ -1,7 +1,11 @@
 """Why a host is not served, from the settings alone."""
 
+import json
+
 import pytest
+from acr_credential_provider.cache.cache_dirs import ensure
 from acr_credential_provider.explain.candidates import candidates
+from acr_credential_provider.explain.checks import explain
 from acr_credential_provider.explain.no_match import no_match
 from acr_credential_provider.settings import ProviderSettings
 from acr_credential_provider.settings.validation import validate
@@ -91,3 +95,14 @@ def test_the_entries_that_a_host_may_belong_to_are_known_without_a_call(host, ex
         named("cn-hangzhou", "images.example.com"), "region: cn-hangzhou", "region: cn-beijing", "network: auto"
     )
     assert candidates(host, entries) == expected
+
+
+def test_a_call_that_was_not_made_leaves_no_failure_for_the_next_pull(tmp_path):
+    entry = {"instanceId": "cri-1", "region": "cn-hangzhou", "identity": {"kind": "nodeRole"}}
+    document = {"apiVersion": "aliyun-acr-credential-provider/v1", "kind": "ProviderSettings", "registries": [entry]}
+    (tmp_path / "settings.yaml").write_text(json.dumps(document))
+    (tmp_path / "settings.yaml").chmod(0o600)
+    ensure(f"{tmp_path}/cache")
+    results = explain(f"{HANGZHOU}/a/b", settings_path=f"{tmp_path}/settings.yaml", cache=f"{tmp_path}/cache")
+    assert "PUT http://100.100.100.200/latest/api/token" in {result.detail for result in results}
+    assert list((tmp_path / "cache/memo").iterdir()) == []
