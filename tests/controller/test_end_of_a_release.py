@@ -277,7 +277,7 @@ def test_a_clusterrole_that_is_gone_for_a_while_is_waited_for(team, role):
         role.delete()
         eventually(lambda: team.secret(app) is None and "OwnerGone" in record.reasons())
         stays(lambda: team.secret(app) is None, seconds=2)
-        assert controller.wanted() is None, "the webhook is withdrawn"
+        assert controller.spec() is None, "the webhook is withdrawn"
         role.make()
         eventually(lambda: has_both(team, app), within=20)
         assert owners(team, app) == [role.reference()]
