@@ -171,10 +171,10 @@ class FakeNode:
             return Installation(interrupted=self.interrupted)
         return Installation(PROGRAM, (PROGRAM, CONFIG, SETTINGS), is_confirmed=True, interrupted=self.interrupted)
 
-    def judge_name(self):
+    def validator_id(self):
         return self.text(PROGRAM)
 
-    def judge(self, settings):
+    def validate(self, settings):
         self.judged_by.append(self.text(PROGRAM) or "own")
         text = self.text(settings)
         if "poison" in text:
@@ -183,7 +183,7 @@ class FakeNode:
             return ("settings.yaml, line 1: new-field is not a known field",)
         return ()
 
-    def patterns(self, settings):
+    def match_images(self, settings):
         return tuple(line.partition(": ")[2] for line in self._wanted(settings)[CONFIG].splitlines())
 
     # The plugin.
@@ -204,7 +204,7 @@ class FakeNode:
         now = self.clock.now
         self.tokens[host] = FakeToken(now + self.life - 900.0 - 60.0 * random.random(), now + self.life - 60.0, now)
 
-    def remembered(self):
+    def cached_tokens(self):
         now = self.clock.now
         return tuple(
             CachedToken(
@@ -213,7 +213,7 @@ class FakeNode:
             for host, token in self.tokens.items()
         )
 
-    def warm(self, ahead):
+    def refresh(self, ahead):
         now = self.clock.now
         for host, token in list(self.tokens.items()):
             if now >= token.due - ahead and now - token.asked < self.life - 60.0:
