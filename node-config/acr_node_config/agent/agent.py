@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from acr_credential_provider.kubelet.image_match import as_kubelet_sees, mismatch
 from acr_credential_provider.model.errors import CredentialProviderError
@@ -20,7 +20,7 @@ from acr_node_config.rollout import agent_status
 from acr_node_config.rollout.agent_status import AgentStatus, RestartGrant, TokenStatus, short_digest
 
 from . import mounted_settings, plugin_runner
-from .plugin_runner import ProgramError
+from .program_run import FAILED, ProgramError
 from .refresh_schedule import AHEAD, RefreshSchedule
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
     from acr_node_config.hostfs.host_files import HostFiles
 
-    from .plugin_runner import Installation, Plan, PluginRunner
+    from .plugin_runner import Installation, InstalledPlugin, Plan
     from .settings_rollout import SettingsRollout
+    from .status_channel import StatusChannel
 
 LOOK_EVERY = 4.0
 """Seconds between two looks at files; drift is to be repaired within 10."""
@@ -45,16 +46,6 @@ REFRESH_REST = 60.0
 """Seconds until the next try when the token cache could not be read."""
 ROLLOUT_WINDOW = 300.0
 """Seconds over which the nodes of a cluster take new settings."""
-
-
-class StatusChannel(Protocol):
-    """Exchanges documents with the reporter."""
-
-    def publish(self, status: AgentStatus) -> None:
-        """Write *status* for the reporter. Never raises."""
-
-    def grant(self) -> RestartGrant | None:
-        """Return the reporter's last grant, if any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +67,7 @@ class Agent:
     """One node's agent. *clock* is in seconds since boot; *report* prints errors, *log* what was done."""
 
     options: AgentOptions
-    program: PluginRunner
+    program: InstalledPlugin
     host: HostFiles
     rollout: SettingsRollout
     channel: StatusChannel
@@ -255,7 +246,7 @@ class Agent:
         )
 
     def _fail(self, error: CredentialProviderError) -> None:
-        code = error.code if isinstance(error, ProgramError) else plugin_runner.FAILED
+        code = error.code if isinstance(error, ProgramError) else FAILED
         if error.problem != self.status.message:
             self.report(error)
         if code == plugin_runner.BUSY:

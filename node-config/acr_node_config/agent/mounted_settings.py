@@ -155,7 +155,7 @@ def put_credentials(host: HostFiles, credentials: Mapping[str, bytes], *, keep_o
 
 def remove(host: HostFiles) -> None:
     """Remove all of it but the settings in force, which are the installer's."""
-    host.apply(steps.RemoveLink(CREDENTIALS))
+    host.apply(steps.RemoveFile(CREDENTIALS))
     _sweep(host, keep="")
     host.apply(steps.RemoveTree(FOLDER))
     # The installer could not remove it as long as there were files of ours in it.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from acr_node_config.hostfs.host_files import HostFiles
 
-    from .plugin_runner import PluginRunner
+    from .plugin_runner import InstalledPlugin
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class SettingsRollout:
     credentials_mount: str
     window: float
     host: HostFiles
-    program: PluginRunner
+    program: InstalledPlugin
     clock: Callable[[], float]
     status: SettingsStatus = field(default_factory=SettingsStatus)
     _mounted: MountedSettings = field(default_factory=MountedSettings)

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from acr_credential_provider.console.command_line import CommandParser, folder_argument, path_on_node
 from acr_credential_provider.exec.watchdog import report
@@ -20,37 +20,12 @@ from acr_node_config.agent import mounted_settings
 from acr_node_config.agent.agent import LOOK_EVERY, ROLLOUT_WINDOW, Agent, AgentOptions
 from acr_node_config.agent.plugin_runner import InstalledPlugin
 from acr_node_config.agent.settings_rollout import SettingsRollout
+from acr_node_config.agent.status_channel import StatusChannel
 from acr_node_config.hostfs import safe_path
 from acr_node_config.hostfs.host_files import HostFiles
-from acr_node_config.reporter.reporter import GRANT, STATUS
 from acr_node_config.rollout import agent_status, json_exchange
-from acr_node_config.rollout.agent_status import AgentStatus, RestartGrant
 
 NAME = "aliyun-acr-credential-provider"
-
-
-@dataclass(frozen=True, slots=True)
-class StatusFolders:
-    """The two one-way folders between agent and reporter; "" for none."""
-
-    status_dir: str
-    lease_dir: str
-
-    def publish(self, status: AgentStatus) -> None:
-        """Write *status* for the reporter. Never raises."""
-        try:
-            if self.status_dir:
-                json_exchange.put(self.status_dir, STATUS, status.to_dict())
-        except OSError:  # a full disk: the node matters more than a report about it
-            return
-
-    def grant(self) -> RestartGrant | None:
-        """Return the reporter's last grant, if any."""
-        document = json_exchange.get(self.lease_dir, GRANT) if self.lease_dir else None
-        try:
-            return RestartGrant.from_dict(document) if document else None
-        except ValueError:
-            return None
 
 
 def run(arguments: list[str]) -> int:
@@ -61,7 +36,7 @@ def run(arguments: list[str]) -> int:
         signal.signal(number, lambda _number, _frame: stop.set())
     agent = _agent(options)
     if options.status_dir:
-        json_exchange.sweep(options.status_dir, STATUS)
+        json_exchange.sweep(options.status_dir, agent_status.STATUS)
     lock: int | None = None
     while not stop.is_set():
         lock = _lock(agent.host) if lock is None else lock
@@ -76,7 +51,7 @@ def run(arguments: list[str]) -> int:
 
 def _agent(options: argparse.Namespace) -> Agent:
     host = HostFiles(options.host_root)
-    channel = StatusFolders(options.status_dir or "", options.lease_dir or "")
+    channel = StatusChannel(options.status_dir or "", options.lease_dir or "")
     wanted = AgentOptions(
         version=VERSION,
         content=" ".join(options.installer),

@@ -49,7 +49,7 @@ from acr_node_config.placement.profiles import PROFILES, place
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from acr_node_config.install.transaction import Outcome
+    from acr_node_config.install.change_set import Outcome
 
 DESCRIPTION = "Installs the plugin on a node, keeps it there, and takes it away again."
 EPILOG = f"""\

@@ -115,7 +115,7 @@ class HostFiles:
                 self._remove_folder(step.path)
             case steps.RemoveTree():
                 self._remove(step.path, is_tree=True)
-            case steps.RemoveFile() | steps.RemoveLink():
+            case steps.RemoveFile():
                 self._remove(step.path)
 
     def restore(self, path: str, before: PathState) -> None:

@@ -45,8 +45,8 @@ class HostReader:
                     content = file.read(LARGEST + 1)
             except OSError:
                 return None
-            seen, own = os.fstat(found), os.readlink(f"/proc/self/fd/{found}").removeprefix(self.root)
-            return HostFile(own, content, stat.S_IMODE(seen.st_mode), seen.st_uid, seen.st_gid)
+            own = os.readlink(f"/proc/self/fd/{found}").removeprefix(self.root)
+            return HostFile(own, content, stat.S_IMODE(os.fstat(found).st_mode))
 
     def text(self, path: str) -> str:
         """Return the text of the file at *path*, "" without one."""

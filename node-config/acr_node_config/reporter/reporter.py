@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from acr_credential_provider.kube_api.client import STRATEGIC_MERGE, ApiRefusedError
 from acr_credential_provider.model.errors import CredentialProviderError
 
 from acr_node_config.rollout import agent_status, json_exchange
-from acr_node_config.rollout.agent_status import AgentStatus, RestartGrant
+from acr_node_config.rollout.agent_status import GRANT, STATUS, AgentStatus, RestartGrant
 
 from . import node_report
 from .restart_leases import LEASE_SECONDS, RENEW_EVERY
@@ -23,9 +23,10 @@ from .restart_leases import LEASE_SECONDS, RENEW_EVERY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from acr_credential_provider.kube_api.client import KubeClient
+
     from .restart_leases import RestartSemaphore
 
-STATUS, GRANT = "status.json", "grant.json"
 HEARTBEAT = 300.0
 """Seconds between two patches of a condition that has not changed."""
 FIRST_WAIT, LONGEST_WAIT = 5.0, 30.0
@@ -36,19 +37,6 @@ QUEUE = 20
 """Events that wait to be sent; the oldest are dropped."""
 REPEAT = 600.0
 """Seconds within which the same Event is not sent again: a node that flaps must not fill etcd."""
-
-
-class Api(Protocol):
-    """The part of `KubeClient` that the reporter needs."""
-
-    def get(self, path: str) -> dict[str, Any]:
-        """Return the object at *path*."""
-
-    def post(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
-        """Create *document*."""
-
-    def patch(self, path: str, document: dict[str, Any], kind: str) -> dict[str, Any]:
-        """Patch the object at *path*."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +57,7 @@ class Reporter:
     node: str
     status_dir: str
     lease_dir: str
-    api: Api
+    api: KubeClient
     slots: RestartSemaphore | None
     clocks: Clocks
     report: Callable[[CredentialProviderError], None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from acr_credential_provider.kube_api.client import ApiRefusedError
@@ -18,6 +18,8 @@ from acr_node_config.rollout.agent_status import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from acr_credential_provider.kube_api.client import KubeClient
 
 PREFIX = "aliyun-acr-credential-provider"
 ROLLOUT = f"{PREFIX}-rollout"
@@ -36,21 +38,11 @@ def slot_name(number: int) -> str:
     return f"{PREFIX}-slot-{number}"
 
 
-class Api(Protocol):
-    """The part of `KubeClient` that Leases need."""
-
-    def get(self, path: str) -> dict[str, Any]:
-        """Return the object at *path*."""
-
-    def put(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
-        """Replace it, provided a resourceVersion in *document* still matches."""
-
-
 @dataclass(slots=True)
 class RestartSemaphore:
     """The slots *names* in *namespace*, used by the node *me*; *clock* is in seconds and is never set."""
 
-    api: Api
+    api: KubeClient
     namespace: str
     names: Sequence[str]
     me: str

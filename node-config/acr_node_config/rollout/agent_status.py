@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+STATUS, GRANT = "status.json", "grant.json"
+"""The names of the documents."""
+
 STARTING = "starting"
 READY = "ready"
 WAITING = "waiting"

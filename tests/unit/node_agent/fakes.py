@@ -10,7 +10,8 @@ from typing import Any
 
 from acr_credential_provider.kube_api.client import ApiRefusedError
 from acr_credential_provider.model.errors import CloudUnreachableError
-from acr_node_config.agent.plugin_runner import REJECTED, Installation, Plan, ProgramError
+from acr_node_config.agent.plugin_runner import REJECTED, Installation, Plan
+from acr_node_config.agent.program_run import ProgramError
 from acr_node_config.agent.refresh_schedule import CachedToken
 from acr_node_config.reporter.restart_leases import ROLLOUT, slot_name
 

@@ -6,7 +6,7 @@ import os
 
 from acr_node_config.agent.agent import LOOK_EVERY, Agent, AgentOptions
 from acr_node_config.agent.settings_rollout import SettingsRollout
-from acr_node_config.commands.agent_cli import StatusFolders
+from acr_node_config.agent.status_channel import StatusChannel
 from acr_node_config.commands.reporter_cli import TICK
 from acr_node_config.hostfs.host_files import HostFiles
 from acr_node_config.reporter.reporter import STATUS, Clocks, Reporter
@@ -30,7 +30,7 @@ class Machine:
         """Start both containers, as after a kill: what they remembered is gone."""
         mounts = (str(self.folder / "settings"), str(self.folder / "credentials"))
         host = HostFiles(str(self.folder / "root"))
-        channel = StatusFolders(str(self.folder / "status"), str(self.folder / "grants") if self.api else "")
+        channel = StatusChannel(str(self.folder / "status"), str(self.folder / "grants") if self.api else "")
         options = AgentOptions(**{"version": self.node.version, "needs_lease": bool(self.api), **self.options})
         rollout = SettingsRollout(self.name, *mounts, self.window, host, self.node, self.clock.boot)
         self.agent = Agent(

@@ -1,7 +1,8 @@
 import pytest
 from acr_node_config.agent.agent import CHECK_EVERY, LOOK_EVERY, RETRY_FIRST
 from acr_node_config.agent.mounted_settings import CREDENTIALS, FOLDER
-from acr_node_config.agent.plugin_runner import BUSY, REFUSED, Plan, ProgramError
+from acr_node_config.agent.plugin_runner import BUSY, REFUSED, Plan
+from acr_node_config.agent.program_run import ProgramError
 from acr_node_config.hostfs.host_files import HostFiles
 from acr_node_config.rollout import agent_status
 from unit.node_agent.fakes import CONFIG, PROGRAM, SETTINGS, Clock
