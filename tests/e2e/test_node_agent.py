@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from acr_node_config.reporter.reporter import STATUS
 from acr_node_config.rollout import json_exchange
+from acr_node_config.rollout.agent_status import STATUS
 from sandbox.faults import Failure
 from support import harness, old_kernel
 

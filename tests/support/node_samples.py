@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from acr_node_config.model.facts import (
     ACK_ARGUMENTS,
-    KUBEADM_FLAGS,
     EnvironmentSource,
     Folder,
     HostFile,
@@ -48,7 +47,7 @@ def kubeadm(path=DEBIAN, content=None, **changes):
         "kubelet.service",
         (*COMMAND, "$KUBELET_EXTRA_ARGS"),
         environment_files=(
-            source(KUBEADM_FLAGS, 'KUBELET_KUBEADM_ARGS="--pod-infra-container-image=x"\n'),
+            source("/var/lib/kubelet/kubeadm-flags.env", 'KUBELET_KUBEADM_ARGS="--pod-infra-container-image=x"\n'),
             source(path, content),
         ),
     )
@@ -58,8 +57,6 @@ def kubeadm(path=DEBIAN, content=None, **changes):
         version=(1, 34),
         unit=unit,
         folders={"/": Folder(is_writable=True)},
-        has_systemd=True,
-        has_dbus=True,
     )
     return replace(facts, **changes)
 

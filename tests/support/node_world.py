@@ -276,7 +276,6 @@ class World:
             version=self.version,
             config=ProviderConfig(config, self.at(config).is_dir(), tuple(files)) if files else None,
             executables=frozenset(file.name for file in found.iterdir() if file.is_file()) if found else frozenset(),
-            has_systemd=True,
         )
 
     def node(self, service: StandinService | None = None, after_each=lambda _: None, tried=lambda _: None) -> Node:

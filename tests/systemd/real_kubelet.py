@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from acr_node_config.reporter.reporter import STATUS
+from acr_node_config.rollout.agent_status import STATUS
 from cluster import machine as cluster_machine
 from cluster import parts
 from cluster.cgroups import Cgroup

@@ -1,17 +1,17 @@
-"""The DaemonSet's loop: makes its node what it should be, keeps it so, and keeps its tokens warm.
+"""The DaemonSet's loop: makes its node what it should be, keeps it so, and refreshes its tokens ahead of time.
 
-It looks and decides; what changes the node is the installer, a program of its own with its own journal, so killing
+It looks and decides; the node is changed by the installer, a program of its own with its own journal, so that killing
 either at any moment is as good as a power cut, which that survives. Every wait in here has an end.
 
-Files are watched by looking at their stat every few seconds, not by inotify: a dozen calls into the kernel are cheaper
-than all that can be said wrong about folders that are renamed and mounts that have no events.
+Files are watched by their stat every few seconds, not by inotify: folders that are renamed and mounts without events
+cost more care than a dozen system calls.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from acr_credential_provider.kubelet.image_match import explain_mismatch, strip_tag
 from acr_credential_provider.model.errors import CredentialProviderError
@@ -20,7 +20,7 @@ from acr_node_config.rollout import agent_status
 from acr_node_config.rollout.agent_status import AgentStatus, RestartGrant, TokenStatus, short_digest
 
 from . import mounted_settings, plugin_runner
-from .plugin_runner import ProgramError
+from .program_run import FAILED, ProgramError
 from .refresh_schedule import AHEAD, RefreshSchedule
 
 if TYPE_CHECKING:
@@ -28,38 +28,29 @@ if TYPE_CHECKING:
 
     from acr_node_config.hostfs.host_files import HostFiles
 
-    from .plugin_runner import Installation, Plan, PluginRunner
+    from .plugin_runner import Installation, InstalledPlugin, Plan
     from .settings_rollout import SettingsRollout
+    from .status_channel import StatusChannel
 
 LOOK_EVERY = 4.0
 """Seconds between two looks at files; drift is to be repaired within 10."""
 CHECK_EVERY = 300.0
-"""Seconds between two comparisons of everything with what it should be, whatever the looks saw."""
-BEAT_EVERY = 15.0
+"""Seconds between two comparisons of everything with what it should be, whatever the looks found."""
+HEARTBEAT_EVERY = 15.0
 RETRY_FIRST, RETRY_LONGEST = 10.0, 300.0
-SLOT_LEFT = 90.0
+LEASE_LEFT = 90.0
 """Seconds that a grant must still hold when the installer is started: a restart and its undoing take less."""
-WARM_SLACK = 30.0
-"""Seconds more than `refresh_schedule.AHEAD` within which tokens are renewed together."""
-WARM_REST = 60.0
-"""Seconds until the next try when what is remembered could not be read."""
-SPREAD = 300.0
+REFRESH_SLACK = 30.0
+"""Seconds more than `refresh_schedule.AHEAD` within which tokens are refreshed together."""
+REFRESH_REST = 60.0
+"""Seconds until the next try when the token cache could not be read."""
+ROLLOUT_WINDOW = 300.0
 """Seconds over which the nodes of a cluster take new settings."""
-
-
-class StatusChannel(Protocol):
-    """Where the agent and its reporter meet."""
-
-    def publish(self, status: AgentStatus) -> None:
-        """Let the reporter have *status*. Never raises."""
-
-    def grant(self) -> RestartGrant | None:
-        """Return what it granted last, if anything."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentOptions:
-    """What an operator set the agent to. *content* tells apart what nodes are to become, beside their settings.
+    """What an operator set the agent to. *content* is a digest source: equal on nodes that become the same.
 
     *own_image* is the image that this agent runs from: a node that needs the plugin to get the plugin never gets it.
     """
@@ -67,41 +58,41 @@ class AgentOptions:
     version: str
     content: str = ""
     uninstall: bool = False
-    asks_for_slots: bool = True
+    needs_lease: bool = True
     own_image: str = ""
 
 
 @dataclass(slots=True)
 class Agent:
-    """One node's agent. *clock* is in seconds since boot; *say* is told of errors, *log* of what was done."""
+    """One node's agent. *clock* is in seconds since boot; *report* prints errors, *log* what was done."""
 
-    wishes: AgentOptions
-    program: PluginRunner
+    options: AgentOptions
+    program: InstalledPlugin
     host: HostFiles
-    offers: SettingsRollout
-    desk: StatusChannel
+    rollout: SettingsRollout
+    channel: StatusChannel
     clock: Callable[[], float]
-    say: Callable[[CredentialProviderError], None]
+    report: Callable[[CredentialProviderError], None]
     log: Callable[[str], None]
     status: AgentStatus = field(init=False)
     _watched: tuple[str, ...] = ()
     _baseline: tuple[str, ...] = ()
-    _has_looked: bool = False
+    _has_started: bool = False
     _has_drifted: bool = False
     _interrupted: str = ""
     _check_at: float = 0.0
     _retry: float = RETRY_FIRST
-    _warming: RefreshSchedule = field(default_factory=RefreshSchedule)
-    _warm_look_at: float = 0.0
+    _schedule: RefreshSchedule = field(default_factory=RefreshSchedule)
+    _refresh_at: float = 0.0
     _requests: int = 0
-    _told_at: float = -BEAT_EVERY
+    _published_at: float = -HEARTBEAT_EVERY
     _counts: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.status = AgentStatus(self.wishes.version)
+        self.status = AgentStatus(self.options.version)
 
     def tick(self) -> None:
-        """Look once, and do what is due. Never raises what an operator can act on: that is in the status."""
+        """Look once, and do what is due. Errors that an operator can act on go into the status."""
         before = self.status, dict(self._counts)
         try:
             self._look()
@@ -109,53 +100,53 @@ class Agent:
                 self._check()
         except CredentialProviderError as error:
             self._fail(error)
-        if self.status.is_serving and not self.wishes.uninstall and self.clock() >= self._warm_look_at:
-            self._warm()
-        if (self.status, self._counts) != before or self.clock() >= self._told_at + BEAT_EVERY:
-            self.tell()
+        if self.status.is_serving and not self.options.uninstall and self.clock() >= self._refresh_at:
+            self._refresh_tokens()
+        if (self.status, self._counts) != before or self.clock() >= self._published_at + HEARTBEAT_EVERY:
+            self.publish()
 
-    def tell(self) -> None:
-        """Give a sign of life."""
-        self._told_at = self.clock()
-        self.desk.publish(replace(self.status, counts=dict(self._counts), beat=self._told_at))
+    def publish(self) -> None:
+        """Publish the status, as a sign of life too."""
+        self._published_at = self.clock()
+        self.channel.publish(replace(self.status, counts=dict(self._counts), beat=self._published_at))
 
-    # Reasons to check before it is time.
+    # Reasons to check early.
     def _look(self) -> None:
         has_drifted = self._stats() != self._baseline
         if has_drifted:
             self._baseline, self._has_drifted = self._stats(), True
-        if has_drifted or self.offers.look() or self.offers.is_due() or self._has_answer():
+        if has_drifted or self.rollout.look() or self.rollout.is_due() or self._has_answer():
             self._check_at = self.clock()
 
     def _stats(self) -> tuple[str, ...]:
         return tuple(_stat(self.host.outside(path)) for path in self._watched)
 
-    # What the node should be, and what is to be done about it.
+    # The desired state, and what is done about it.
     def _check(self) -> None:
         self._check_at = self.clock() + CHECK_EVERY
-        if self.wishes.uninstall:
+        if self.options.uninstall:
             self._uninstall()
             return
-        if not self._has_looked:
-            self._remember_files()
-            self._has_looked = True
-        settings = self.offers.settings(at_once=not self._watched)
-        self._take_over_settings_status()
-        if self.offers.is_unusable and not self._watched:
+        if not self._has_started:
+            self._watch_files()
+            self._has_started = True
+        settings = self.rollout.settings(at_once=not self._watched)
+        self._update_settings_status()
+        if self.rollout.is_unusable and not self._watched:
             raise ProgramError(
-                "there are no usable settings yet: " + " ".join(self.offers.status.problems[:3]),
+                "there are no usable settings yet: " + " ".join(self.rollout.status.problems[:3]),
                 remedy="Correct the ConfigMap; `settings validate` says the same about a file.",
             )
-        if settings and self.wishes.own_image:
+        if settings and self.options.own_image:
             self._check_own_image(settings)
-        content = (self.wishes.version, self.wishes.content, self.offers.content(settings))
+        content = (self.options.version, self.options.content, self.rollout.content(settings))
         self.status = replace(self.status, content=short_digest(*map(str.encode, content)))
         plan = self.program.plan(settings)
         if plan.rejection:
             raise ProgramError(
                 plan.rejection, remedy="Repair it: this is not tried again.", code=plugin_runner.REJECTED
             )
-        if plan.changes and plan.restarts and not self._has_leave():
+        if plan.changes and plan.restarts and not self._may_restart():
             self._wait("; ".join(plan.changes[:20]))
         else:
             self._install(plan, settings)
@@ -168,22 +159,22 @@ class Agent:
             self._count("installs")
             if self._has_drifted and self.status.is_serving:
                 self._count("drift_repairs")
-        if self.offers.mark_applied(settings):
+        if self.rollout.mark_applied(settings):
             self._count("settings_changes")
-            self.log(f"settings {self.offers.status.in_force} are in force")
-        self._take_over_settings_status()
-        is_confirmed = self._remember_files().is_confirmed
+            self.log(f"settings {self.rollout.status.in_force} are in force")
+        self._update_settings_status()
+        is_confirmed = self._watch_files().is_confirmed
         self._has_drifted, self._retry = False, RETRY_FIRST
-        words = "" if is_confirmed else "All files are in place; that the kubelet uses them is seen to by others."
-        self._become(agent_status.READY, words, serving=True)
+        message = "" if is_confirmed else "All files are in place; others have the kubelet use them."
+        self._become(agent_status.READY, message, serving=True)
 
-    def _take_over_settings_status(self) -> None:
-        if self.offers.is_unusable and self.status.settings != self.offers.status:
+    def _update_settings_status(self) -> None:
+        if self.rollout.is_unusable and self.status.settings != self.rollout.status:
             self._count("settings_unusable")
-            self.log("settings are not usable: " + " ".join(self.offers.status.problems[:3]))
-        self.status = replace(self.status, settings=self.offers.status)
+            self.log("settings are not usable: " + " ".join(self.rollout.status.problems[:3]))
+        self.status = replace(self.status, settings=self.rollout.status)
 
-    def _remember_files(self) -> Installation:
+    def _watch_files(self) -> Installation:
         installation = self.program.installation()
         self._watched, self._interrupted = installation.watched, installation.interrupted
         self._baseline = self._stats()
@@ -191,11 +182,11 @@ class Agent:
         return installation
 
     def _check_own_image(self, settings: str) -> None:
-        image = strip_tag(self.wishes.own_image)
-        covering = [each for each in self.program.patterns(settings) if not explain_mismatch(each, image)]
-        if covering:
+        image = strip_tag(self.options.own_image)
+        matching = [pattern for pattern in self.program.match_images(settings) if not explain_mismatch(pattern, image)]
+        if matching:
             raise ProgramError(
-                f"the agent's own image {image} would be pulled with the plugin's logins ({covering[0]})",
+                f"the agent's own image {image} would be pulled with the plugin's logins ({matching[0]})",
                 remedy="Take it from a registry that needs no plugin, or preload it; then allow it: --allow-own-image.",
                 code=plugin_runner.REFUSED,
             )
@@ -204,7 +195,7 @@ class Agent:
         if self.status.state == agent_status.UNINSTALLED:
             return
         self.status = replace(self.status, content="uninstall")
-        if not self._has_leave():
+        if not self._may_restart():
             self._wait("uninstall")
             return
         self.program.uninstall()
@@ -212,33 +203,34 @@ class Agent:
         self._watched = self._baseline = ()
         self._become(agent_status.UNINSTALLED, "The node is as it was before.", serving=False)
 
-    # Leave to restart a kubelet.
-    def _has_leave(self) -> bool:
+    # Grants to restart the kubelet.
+    def _may_restart(self) -> bool:
         grant = self._grant()
-        return not self.wishes.asks_for_slots or (
-            grant is not None and not grant.refusal and grant.until - self.clock() >= SLOT_LEFT
+        return not self.options.needs_lease or (
+            grant is not None and not grant.refusal and grant.until - self.clock() >= LEASE_LEFT
         )
 
     def _has_answer(self) -> bool:
-        """Say whether the reporter answered something that we have not acted on."""
+        """True if the reporter answered something that we have not acted on."""
         grant = self._grant()
         if self.status.state != agent_status.WAITING or grant is None:
             return False
-        return grant.refusal not in self.status.message if grant.refusal else self._has_leave()
+        return grant.refusal not in self.status.message if grant.refusal else self._may_restart()
 
     def _grant(self) -> RestartGrant | None:
-        grant = self.desk.grant() if self.status.slot else None
+        grant = self.channel.grant() if self.status.slot else None
         return grant if grant is not None and grant.slot == self.status.slot else None
 
-    def _wait(self, what: str) -> None:
+    def _wait(self, changes: str) -> None:
         if not self.status.slot:
             self._requests += 1
             self.status = replace(self.status, slot=f"{self.clock():.3f}-{self._requests}")
-            self.log(f"waiting for a turn: {what}")
+            self.log(f"waiting for a turn: {changes}")
         grant = self._grant()
         if grant is not None and grant.refusal:
-            words = f"no kubelet is restarted for this any more: {grant.refusal}"
-            self._become(agent_status.WAITING, words, "Repair it: other settings or another version get a turn again.")
+            message = f"no kubelet is restarted for this any more: {grant.refusal}"
+            remedy = "Repair it: other settings or another version get a turn again."
+            self._become(agent_status.WAITING, message, remedy)
         else:
             self._become(agent_status.WAITING, "waiting for a turn to restart the kubelet")
 
@@ -254,9 +246,9 @@ class Agent:
         )
 
     def _fail(self, error: CredentialProviderError) -> None:
-        code = error.code if isinstance(error, ProgramError) else plugin_runner.FAILED
+        code = error.code if isinstance(error, ProgramError) else FAILED
         if error.problem != self.status.message:
-            self.say(error)
+            self.report(error)
         if code == plugin_runner.BUSY:
             self._check_at = self.clock() + RETRY_FIRST
             return
@@ -271,34 +263,34 @@ class Agent:
         self._counts[name] = self._counts.get(name, 0) + 1
 
     # Tokens.
-    def _warm(self) -> None:
-        self._warm_look_at = self.clock() + WARM_REST
+    def _refresh_tokens(self) -> None:
+        self._refresh_at = self.clock() + REFRESH_REST
         try:
-            tokens = self.program.remembered()
-            if self._warming.is_time(tokens, self.clock()):
-                self._renew()
-                tokens = self.program.remembered()
-                self._warming = self._warming.ran(after=tokens, now=self.clock())
-                if any(each.is_due_soon for each in tokens):
+            tokens = self.program.cached_tokens()
+            if self._schedule.is_time(tokens, self.clock()):
+                self._run_refresh()
+                tokens = self.program.cached_tokens()
+                self._schedule = self._schedule.ran(after=tokens, now=self.clock())
+                if any(token.is_due_soon for token in tokens):
                     self._count("warm_failures")
         except CredentialProviderError as error:  # the node is well: this is the cache's
-            self.say(error)
+            self.report(error)
             return
-        self._warm_look_at = self.clock() + self._warming.next_look(tokens, self.clock())
-        shown = (TokenStatus(each.host, each.due_in, each.dead_in) for each in tokens if each.is_current)
-        self.status = replace(self.status, tokens=tuple(shown)[: agent_status.MOST_REGISTRIES])
+        self._refresh_at = self.clock() + self._schedule.next_look(tokens, self.clock())
+        valid = [TokenStatus(token.host, token.refresh_in, token.expires_in) for token in tokens if token.is_valid]
+        self.status = replace(self.status, tokens=tuple(valid[: agent_status.MOST_REGISTRIES]))
 
-    def _renew(self) -> None:
+    def _run_refresh(self) -> None:
         self._count("warm_runs")
         try:
-            self.program.warm(AHEAD + WARM_SLACK)
+            self.program.refresh(AHEAD + REFRESH_SLACK)
         except CredentialProviderError as error:  # the cloud's
-            self.say(error)
+            self.report(error)
 
 
 def _stat(path: str) -> str:
     try:
-        seen = os.lstat(path)
+        status = os.lstat(path)
     except OSError:
         return "absent"
-    return f"{seen.st_dev} {seen.st_ino} {seen.st_size} {seen.st_mtime_ns} {seen.st_mode:o} {seen.st_uid}"
+    return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_mode:o} {status.st_uid}"

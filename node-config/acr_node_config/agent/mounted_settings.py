@@ -1,6 +1,6 @@
-"""Settings and credential files that are pushed to a node as mounts of a ConfigMap and a Secret.
+"""Settings and credential files that come to a node as mounts of a ConfigMap and a Secret.
 
-Where they go on the host: settings first into a folder that nothing but the judge reads; credential files into one
+On the host, settings go first into a folder that only validation and the installer read; credential files into one
 whose link is flipped, so that two files of one key change at the same moment.
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from acr_node_config.hostfs.safe_path import ancestors
 from acr_node_config.model import steps
 from acr_node_config.rollout.agent_status import short_digest
 
@@ -28,16 +29,16 @@ LARGEST = 1 << 20
 MOST_FILES = 100
 FOLDER = "/var/lib/aliyun-acr-credential-provider-agent"
 CREDENTIALS = "/etc/aliyun-acr-credential-provider/credentials"
-"""Where settings find the pushed Secret's files: CREDENTIALS/KEY, for each of its keys."""
+"""Where settings find the Secret's files: CREDENTIALS/KEY, for each of its keys."""
 
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}")
 
 
 @dataclass(frozen=True, slots=True)
 class MountedSettings:
-    """What is pushed at the moment: the bytes of a settings file, b"" for none, and credential files by name.
+    """The present content of the mounts: a settings file, b"" for none, and credential files by name.
 
-    *flaw* says why it can't be read as such.
+    *flaw* says why it cannot be used.
     """
 
     settings: bytes = field(default=b"", repr=False)
@@ -46,55 +47,54 @@ class MountedSettings:
 
     @property
     def digest(self) -> str:
-        """A short text for both, "" for nothing."""
+        """Of both, "" for nothing."""
         if self.flaw:
             return short_digest(self.flaw.encode())
         if not self.settings and not self.credentials:
             return ""
-        each = (part for name in sorted(self.credentials) for part in (name.encode(), self.credentials[name]))
-        return short_digest(self.settings, *each)
+        return short_digest(self.settings, *_parts(self.credentials))
 
     @property
     def settings_digest(self) -> str:
-        """A short text for the settings alone, the same on each node; "" for none."""
+        """Of the settings alone, the same on each node; "" for none."""
         return short_digest(self.settings) if self.settings else ""
 
 
 def read(settings_mount: str, credentials_mount: str) -> MountedSettings:
     """Return what the mounted folders hold; "" for a mount that is not there."""
     files, credentials = _files(settings_mount), _files(credentials_mount)
-    for mount, found in ((settings_mount, files), (credentials_mount, credentials)):
-        if len(found) > MOST_FILES or any(len(content) > LARGEST for content in found.values()):
+    for mount, contents in ((settings_mount, files), (credentials_mount, credentials)):
+        if len(contents) > MOST_FILES or any(len(content) > LARGEST for content in contents.values()):
             return MountedSettings(flaw=f"{mount} holds more than {MOST_FILES} files, or one of more than 1 MiB")
     settings = next((files[name] for name in SETTINGS_NAMES if name in files), b"")
     if not settings and CONVERTED in files:
-        # What `settings validate` and the plugin read as well as the whole manifest: its data.
+        # `settings validate` and the plugin read its data as well as the whole manifest.
         data = {name: content.decode("utf-8", "replace") for name, content in files.items()}
         settings = yaml.safe_dump({"data": data, "kind": "ConfigMap", "apiVersion": "v1"}, allow_unicode=True).encode()
     return MountedSettings(settings, credentials)
 
 
 def signature(*mounts: str) -> tuple[str, ...]:
-    """Return what changes whenever a mount's content does: the kubelet flips one link, `..data`."""
-    found = []
+    """Return texts that change whenever a mount's content does: the kubelet flips one link, `..data`."""
+    signatures = []
     for mount in filter(None, mounts):
         try:
-            found.append(os.readlink(f"{mount}/..data"))
+            signatures.append(os.readlink(f"{mount}/..data"))
         except OSError:  # no projection: a plain folder, in tests and by hand
-            found.append("\n".join(_stats(mount)))
-    return tuple(found)
+            signatures.append("\n".join(_stats(mount)))
+    return tuple(signatures)
 
 
-def rollout_delay(node: str, digest: str, spread: float) -> float:
-    """Return how long this *node* waits before it takes *digest*, 0 to *spread* seconds, always the same."""
-    return int(short_digest(node.encode(), digest.encode()), 16) / 16**16 * spread
+def rollout_delay(node: str, digest: str, window: float) -> float:
+    """Return how long this *node* waits before it takes *digest*, 0 to *window* seconds, always the same."""
+    return int(short_digest(node.encode(), digest.encode()), 16) / 16**16 * window
 
 
-def stage(host: HostFiles, offer: MountedSettings) -> str:
-    """Put the settings of *offer* where only their judge and the installer look; return the host's path."""
+def stage(host: HostFiles, mounted: MountedSettings) -> str:
+    """Put the settings where only validation and the installer look; return the host's path."""
     _make(host, FOLDER, 0o700)
-    path = f"{FOLDER}/settings-{offer.settings_digest}.yaml"
-    put = steps.PutFile(path, offer.settings, 0o600)
+    path = f"{FOLDER}/settings-{mounted.settings_digest}.yaml"
+    put = steps.PutFile(path, mounted.settings, 0o600)
     if not host.satisfies(put):
         host.apply(put)
     for name in host.listed(FOLDER):
@@ -105,22 +105,22 @@ def stage(host: HostFiles, offer: MountedSettings) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """Digests of the offer that a node took last, and of its settings alone; "" for none."""
+    """Digests of the mounts that a node took last, and of its settings alone; "" for none."""
 
-    offer: str = ""
+    mounted: str = ""
     settings: str = ""
 
 
 def applied(host: HostFiles) -> Applied:
-    """Return what `note_applied` noted."""
+    """Read what `note_applied` noted."""
     words = host.stat(f"{FOLDER}/applied").content.decode("ascii", "replace").split("\n")
     return Applied(*words[:2]) if len(words) > 1 else Applied()
 
 
-def note_applied(host: HostFiles, what: Applied) -> None:
-    """Note on the host what was taken, so that after a restart it is not waited for again."""
+def note_applied(host: HostFiles, digests: Applied) -> None:
+    """Note on the host what was applied, so that after a restart it does not wait again."""
     _make(host, FOLDER, 0o700)
-    host.apply(steps.PutFile(f"{FOLDER}/applied", f"{what.offer}\n{what.settings}\n".encode(), 0o600))
+    host.apply(steps.PutFile(f"{FOLDER}/applied", f"{digests.mounted}\n{digests.settings}\n".encode(), 0o600))
 
 
 def make_folder(host: HostFiles) -> None:
@@ -129,7 +129,7 @@ def make_folder(host: HostFiles) -> None:
 
 
 def put_credentials(host: HostFiles, credentials: Mapping[str, bytes], *, keep_others: bool) -> bool:
-    """Make the credential files of the host be *credentials*; say whether anything had to change.
+    """Make the credential files of the host be *credentials*; return True if anything changed.
 
     *keep_others* leaves those that go away, for the settings still in force may name them.
     """
@@ -138,24 +138,24 @@ def put_credentials(host: HostFiles, credentials: Mapping[str, bytes], *, keep_o
     wanted = dict(credentials)
     if keep_others:
         wanted = {name: host.stat(f"{CREDENTIALS}/{name}").content for name in host.listed(CREDENTIALS)} | wanted
-    name = "credentials-" + short_digest(*(part for key in sorted(wanted) for part in (key.encode(), wanted[key])))
+    name = "credentials-" + short_digest(*_parts(wanted))
     folder = f"{os.path.dirname(CREDENTIALS)}/.{name}"
     files = [steps.PutFile(f"{folder}/{key}", content, 0o600) for key, content in sorted(wanted.items())]
     link = steps.PutLink(CREDENTIALS, f".{name}")
-    if host.satisfies(link) and all(host.satisfies(each) for each in files):
+    if host.satisfies(link) and all(map(host.satisfies, files)):
         return False
     _make(host, os.path.dirname(CREDENTIALS), 0o755)
     _make(host, folder, 0o700)
-    for each in files:
-        host.apply(each)
+    for file in files:
+        host.apply(file)
     host.apply(link)
     _sweep(host, keep=f".{name}")
     return True
 
 
 def remove(host: HostFiles) -> None:
-    """Take away all that was pushed but the settings in force, which are the installer's."""
-    host.apply(steps.RemoveLink(CREDENTIALS))
+    """Remove all of it but the settings in force, which are the installer's."""
+    host.apply(steps.RemoveFile(CREDENTIALS))
     _sweep(host, keep="")
     host.apply(steps.RemoveTree(FOLDER))
     # The installer could not remove it as long as there were files of ours in it.
@@ -171,10 +171,9 @@ def _sweep(host: HostFiles, *, keep: str) -> None:
 
 
 def _make(host: HostFiles, path: str, mode: int) -> None:
-    names = path.strip("/").split("/")
-    for count in range(1, len(names)):
-        if host.stat(each := "/" + "/".join(names[:count])).is_absent:
-            host.apply(steps.MakeFolder(each))
+    for folder in ancestors(path):
+        if host.stat(folder).is_absent:
+            host.apply(steps.MakeFolder(folder))
     # What we find with another mode than ours may be an operator's choice, unless it is for secrets.
     step = steps.MakeFolder(path, mode, is_ours=mode == 0o700)
     if not host.satisfies(step):
@@ -192,10 +191,14 @@ def _files(mount: str) -> dict[str, bytes]:
     return files
 
 
+def _parts(files: Mapping[str, bytes]) -> Iterable[bytes]:
+    return (part for name in sorted(files) for part in (name.encode(), files[name]))
+
+
 def _stats(mount: str) -> Iterable[str]:
     for name in sorted(os.listdir(mount)) if os.path.isdir(mount) else ():
         try:
-            seen = os.stat(f"{mount}/{name}")
+            status = os.stat(f"{mount}/{name}")
         except OSError:  # replaced at this moment
             continue
-        yield f"{name} {seen.st_ino} {seen.st_size} {seen.st_mtime_ns}"
+        yield f"{name} {status.st_ino} {status.st_size} {status.st_mtime_ns}"

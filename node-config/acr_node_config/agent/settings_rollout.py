@@ -1,4 +1,4 @@
-"""What becomes of settings that are pushed: noticed, waited with, judged, taken over or left aside."""
+"""Rolls mounted settings out to this node: noticed, delayed, validated, applied or left aside."""
 
 from __future__ import annotations
 
@@ -15,107 +15,107 @@ if TYPE_CHECKING:
 
     from acr_node_config.hostfs.host_files import HostFiles
 
-    from .plugin_runner import PluginRunner
+    from .plugin_runner import InstalledPlugin
 
 
 @dataclass(slots=True)
 class SettingsRollout:
-    """The offers to *node* in two mounts. New ones wait for its share of *spread* seconds, the first does not."""
+    """Settings and credentials of *node* in two mounts; all but the first wait for its moment in *window* seconds."""
 
     node: str
     settings_mount: str
     credentials_mount: str
-    spread: float
+    window: float
     host: HostFiles
-    program: PluginRunner
+    program: InstalledPlugin
     clock: Callable[[], float]
     status: SettingsStatus = field(default_factory=SettingsStatus)
-    _offer: MountedSettings = field(default_factory=MountedSettings)
-    _seen: tuple[str, ...] | None = None
-    _noticed_at: float = 0.0
-    _judged: tuple[str, str] = ("", "")
+    _mounted: MountedSettings = field(default_factory=MountedSettings)
+    _signature: tuple[str, ...] | None = None
+    _changed_at: float = 0.0
+    _validated: tuple[str, str] = ("", "")
     _problems: tuple[str, ...] = ()
     _waits: bool = False
 
     def look(self) -> bool:
-        """Say whether something else is offered than at the last look."""
-        seen = mounted_settings.signature(self.settings_mount, self.credentials_mount)
-        if seen == self._seen:
+        """True if something else is mounted than at the last look."""
+        signature = mounted_settings.signature(self.settings_mount, self.credentials_mount)
+        if signature == self._signature:
             return False
         try:
-            offer = mounted_settings.read(self.settings_mount, self.credentials_mount)
+            mounted = mounted_settings.read(self.settings_mount, self.credentials_mount)
         except OSError:  # being replaced at this moment
             return False
-        self._seen = seen
-        if offer.digest == self._offer.digest:
+        self._signature = signature
+        if mounted.digest == self._mounted.digest:
             return False
-        self._offer, self._noticed_at = offer, self.clock()
+        self._mounted, self._changed_at = mounted, self.clock()
         return True
 
     def is_due(self) -> bool:
-        """Say whether an offer that waited for this node's turn need wait no longer."""
-        return self._waits and self._turn_at() <= self.clock()
+        """True if settings that waited for this node's moment need wait no longer."""
+        return self._waits and self._moment() <= self.clock()
 
     def settings(self, *, at_once: bool) -> str:
-        """Return the host's path of the settings that the node is to have now, "" for those that it has.
+        """Return the host's path of the settings to apply now, "" for those that the node has.
 
         *at_once* where nothing works yet. The credential files are in place when it returns.
         """
-        offer = self._offer
-        if not offer.digest:
+        mounted = self._mounted
+        if not mounted.digest:
             self.status = SettingsStatus()
             return ""
-        if offer.flaw:
-            self._say(UNUSABLE, (offer.flaw,))
+        if mounted.flaw:
+            self._set_status(UNUSABLE, (mounted.flaw,))
             return ""
-        self._waits = not (at_once or self._is_applied() or self._turn_at() <= self.clock())
+        self._waits = not (at_once or self._is_applied() or self._moment() <= self.clock())
         if self._waits:
-            self._say(SPREADING)
+            self._set_status(SPREADING)
             return ""
-        path = mounted_settings.stage(self.host, offer) if offer.settings else ""
-        if path and (problems := self._judge(path)):
-            self._say(UNUSABLE, problems)
+        path = mounted_settings.stage(self.host, mounted) if mounted.settings else ""
+        if path and (problems := self._validate(path)):
+            self._set_status(UNUSABLE, problems)
             return ""
         # Before the settings that name them; and what those in force name stays until they are not.
-        mounted_settings.put_credentials(self.host, offer.credentials, keep_others=True)
-        if self.status.outcome != IN_FORCE or self.status.in_force != offer.digest:
-            self._say(SPREADING)
+        mounted_settings.put_credentials(self.host, mounted.credentials, keep_others=True)
+        if self.status.outcome != IN_FORCE or self.status.in_force != mounted.digest:
+            self._set_status(SPREADING)
         return path
 
     def mark_applied(self, path: str) -> bool:
-        """Note that the node has what `settings` returned as *path*; say whether that is news."""
-        offer = self._offer
-        if not offer.digest or bool(path) != bool(offer.settings) or self._waits or self.is_unusable:
+        """Note that the node has what `settings` returned as *path*; return True if that is news."""
+        mounted = self._mounted
+        if not mounted.digest or bool(path) != bool(mounted.settings) or self._waits or self.is_unusable:
             return False
-        mounted_settings.put_credentials(self.host, offer.credentials, keep_others=False)
+        mounted_settings.put_credentials(self.host, mounted.credentials, keep_others=False)
         is_news = not self._is_applied()
         if is_news:
-            mounted_settings.note_applied(self.host, Applied(offer.digest, offer.settings_digest))
-        self.status = SettingsStatus(IN_FORCE, offer.digest, offer.digest)
+            mounted_settings.note_applied(self.host, Applied(mounted.digest, mounted.settings_digest))
+        self.status = SettingsStatus(IN_FORCE, mounted.digest, mounted.digest)
         return is_news
 
     def content(self, path: str) -> str:
-        """Return what tells the settings that `settings` returned as *path*; the same on all nodes."""
-        return self._offer.settings_digest if path else mounted_settings.applied(self.host).settings
+        """Return a digest of the settings that `settings` returned as *path*; the same on all nodes."""
+        return self._mounted.settings_digest if path else mounted_settings.applied(self.host).settings
 
     @property
     def is_unusable(self) -> bool:
-        """Whether what is offered was judged, and is not good enough to be taken."""
+        """Whether the mounted settings were validated and cannot be used."""
         return self.status.outcome == UNUSABLE
 
     def _is_applied(self) -> bool:
-        return mounted_settings.applied(self.host).offer == self._offer.digest
+        return mounted_settings.applied(self.host).mounted == self._mounted.digest
 
-    def _turn_at(self) -> float:
-        return self._noticed_at + mounted_settings.rollout_delay(self.node, self._offer.digest, self.spread)
+    def _moment(self) -> float:
+        return self._changed_at + mounted_settings.rollout_delay(self.node, self._mounted.digest, self.window)
 
-    def _judge(self, path: str) -> tuple[str, ...]:
-        """Return what is wrong with the file at *path*; asked once for each offer and program that judges."""
-        case = (self._offer.settings_digest, self.program.judge_name())
-        if case != self._judged:
-            self._problems, self._judged = self.program.judge(path), case
+    def _validate(self, path: str) -> tuple[str, ...]:
+        """Return the problems of the file at *path*; validated once for each content and program."""
+        case = (self._mounted.settings_digest, self.program.validator_id())
+        if case != self._validated:
+            self._problems, self._validated = self.program.validate(path), case
         return self._problems
 
-    def _say(self, outcome: str, problems: tuple[str, ...] = ()) -> None:
-        in_force = self.status.in_force or mounted_settings.applied(self.host).offer
-        self.status = SettingsStatus(outcome, in_force, self._offer.digest, problems[:MOST_PROBLEMS])
+    def _set_status(self, outcome: str, problems: tuple[str, ...] = ()) -> None:
+        in_force = self.status.in_force or mounted_settings.applied(self.host).mounted
+        self.status = SettingsStatus(outcome, in_force, self._mounted.digest, problems[:MOST_PROBLEMS])

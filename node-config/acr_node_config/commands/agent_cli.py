@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from acr_credential_provider.console.command_line import CommandParser, folder_argument, path_on_node
 from acr_credential_provider.exec.watchdog import report
@@ -17,55 +17,30 @@ from acr_credential_provider.fastpath.lookup import CACHE, SETTINGS
 from acr_credential_provider.version import NAME, VERSION
 
 from acr_node_config.agent import mounted_settings
-from acr_node_config.agent.agent import LOOK_EVERY, SPREAD, Agent, AgentOptions
+from acr_node_config.agent.agent import LOOK_EVERY, ROLLOUT_WINDOW, Agent, AgentOptions
 from acr_node_config.agent.plugin_runner import InstalledPlugin
 from acr_node_config.agent.settings_rollout import SettingsRollout
+from acr_node_config.agent.status_channel import StatusChannel
 from acr_node_config.hostfs import safe_path
 from acr_node_config.hostfs.host_files import HostFiles
-from acr_node_config.reporter.reporter import GRANT, STATUS
 from acr_node_config.rollout import agent_status, json_exchange
-from acr_node_config.rollout.agent_status import AgentStatus, RestartGrant
-
-
-@dataclass(frozen=True, slots=True)
-class StatusFolders:
-    """The two one-way folders between agent and reporter; "" for none."""
-
-    status: str
-    grants: str
-
-    def publish(self, status: AgentStatus) -> None:
-        """Let the reporter have *status*."""
-        try:
-            if self.status:
-                json_exchange.put(self.status, STATUS, status.to_dict())
-        except OSError:  # a full disk: the node matters more than who reads about it
-            return
-
-    def grant(self) -> RestartGrant | None:
-        """Return what the reporter granted last."""
-        document = json_exchange.get(self.grants, GRANT) if self.grants else None
-        try:
-            return RestartGrant.from_dict(document) if document else None
-        except ValueError:
-            return None
 
 
 def run(arguments: list[str]) -> int:
     """Keep the node as it should be until SIGTERM; return the exit code."""
     options = _parser().parse_args(arguments)
     stop = threading.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda _number, _frame: stop.set())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
     agent = _agent(options)
-    if options.status:
-        json_exchange.sweep(options.status, STATUS)
+    if options.status_dir:
+        json_exchange.sweep(options.status_dir, agent_status.STATUS)
     lock: int | None = None
     while not stop.is_set():
         lock = _lock(agent.host) if lock is None else lock
         if lock is None:  # another pod's, which is about to end
             standby = replace(agent.status, state=agent_status.STANDBY, message="another agent is at work here")
-            agent.desk.publish(replace(standby, beat=_boot()))
+            agent.channel.publish(replace(standby, beat=_boot()))
         else:
             agent.tick()
         stop.wait(LOOK_EVERY)
@@ -74,21 +49,21 @@ def run(arguments: list[str]) -> int:
 
 def _agent(options: argparse.Namespace) -> Agent:
     host = HostFiles(options.host_root)
-    spoken = StatusFolders(options.status or "", options.grants or "")
-    wishes = AgentOptions(
+    channel = StatusChannel(options.status_dir or "", options.lease_dir or "")
+    wanted = AgentOptions(
         version=VERSION,
         content=" ".join(options.installer),
         uninstall=options.uninstall,
-        asks_for_slots=bool(options.grants),
+        needs_lease=bool(options.lease_dir),
         own_image="" if options.allow_own_image else options.own_image,
     )
     own = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "acr_credential_provider"]
     plugin = ["--settings", options.plugin_settings, "--cache", options.plugin_cache]
     program = InstalledPlugin(own, host.root, options.installer, plugin)
-    pushes = (options.settings_from or "", options.credentials_from or "")
-    offers = SettingsRollout(options.node, *pushes, options.spread, host, program, _boot)
-    agent = Agent(wishes, program, host, offers, spoken, _boot, report, _log)
-    program.beat = agent.tell
+    mounts = (options.settings_from or "", options.credentials_from or "")
+    rollout = SettingsRollout(options.node, *mounts, options.rollout_window, host, program, _boot)
+    agent = Agent(wanted, program, host, rollout, channel, _boot, report, _log)
+    program.heartbeat = agent.publish
     return agent
 
 
@@ -113,7 +88,7 @@ def _log(text: str) -> None:
     try:
         sys.stderr.write(f"agent: {agent_status.plain_text(text)}\n")
         sys.stderr.flush()
-    except OSError:  # nobody reads it
+    except OSError:  # the log is closed
         return
 
 
@@ -136,12 +111,21 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help=f"mounted Secret; its keys become files in {mounted_settings.CREDENTIALS}",
     )
-    parser.add_argument("--status-dir", type=folder_argument, metavar="DIR", help="what the reporter reads")
     parser.add_argument(
-        "--lease-dir", type=folder_argument, metavar="DIR", help="what it answers; without it nobody is asked"
+        "--status-dir", type=folder_argument, metavar="DIR", help="where the status goes, for the reporter"
     )
     parser.add_argument(
-        "--rollout-window", type=float, default=SPREAD, help=f"seconds in which nodes take settings ({SPREAD})"
+        "--lease-dir",
+        type=folder_argument,
+        metavar="DIR",
+        help="where the reporter's restart grants come from; without it the kubelet is restarted at once",
+    )
+    parser.add_argument(
+        "--rollout-window",
+        type=float,
+        default=ROLLOUT_WINDOW,
+        metavar="SECONDS",
+        help=f"time over which the cluster's nodes take new settings ({ROLLOUT_WINDOW:.0f})",
     )
     parser.add_argument("--uninstall", action="store_true", help="make the node what it was, and stay idle")
     parser.add_argument("--own-image", default=os.environ.get("OWN_IMAGE", ""), help="this pod's image (OWN_IMAGE)")

@@ -6,13 +6,10 @@ import argparse
 import importlib
 import json
 import os
-import stat
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from acr_credential_provider.console.command_line import (
-    STDIN,
-    STDIN_NAME,
     CommandParser,
     folder_argument,
     path_argument,
@@ -22,12 +19,8 @@ from acr_credential_provider.exec.watchdog import report
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.model.errors import CredentialProviderError
 
-from acr_node_config.hostfs import host_exec
 from acr_node_config.hostfs.host_files import HostFiles
-from acr_node_config.hostfs.host_reader import LARGEST
-from acr_node_config.install import bundle as bundles
 from acr_node_config.install.node import Node
-from acr_node_config.install.requests import InstallRequest
 from acr_node_config.install.rollback_guard import Guard
 from acr_node_config.install.state import State
 from acr_node_config.install.system import HostSystem
@@ -42,14 +35,16 @@ from acr_node_config.kubelet.service_manager import (
 )
 from acr_node_config.kubelet_config.provider_entries import NAME
 from acr_node_config.model import steps
-from acr_node_config.model.errors import NodeConfigError, RefusedError
-from acr_node_config.model.placement import MODES, Wanted
-from acr_node_config.placement.profiles import PROFILES, place
+from acr_node_config.model.errors import NodeConfigError
+from acr_node_config.model.placement import MODES
+from acr_node_config.placement.profiles import PROFILES
+
+from .install_inputs import install_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from acr_node_config.install.transaction import Outcome
+    from acr_node_config.install.change_set import Outcome
 
 DESCRIPTION = "Installs the plugin on a node, keeps it there, and takes it away again."
 EPILOG = f"""\
@@ -68,8 +63,8 @@ examples:
   {NAME} node uninstall
 """
 LAZY_SUBCOMMANDS = {
-    "agent": ("acr_node_config.commands.agent_cli", "keep this node right, from a DaemonSet"),
-    "reporter": ("acr_node_config.commands.reporter_cli", "tell the cluster what the agent does"),
+    "agent": ("acr_node_config.commands.agent_cli", "keep this node installed, from a DaemonSet"),
+    "reporter": ("acr_node_config.commands.reporter_cli", "report the agent to the cluster"),
     "render": ("acr_node_config.commands.render_cli", "write what OpenShift needs"),
 }
 """Words with a command line of their own: its module, and its help."""
@@ -103,17 +98,17 @@ def _parser() -> CommandParser:
     )
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
 
-    def add(name: str, what: Callable[[argparse.Namespace], int], help_text: str) -> argparse.ArgumentParser:
+    def add(name: str, command: Callable[[argparse.Namespace], int], help_text: str) -> argparse.ArgumentParser:
         verb = verbs.add_parser(name, help=help_text)
         verb.add_argument("--host-root", metavar="DIR", type=_host_root, default="/", help="where the node's / is (/)")
         verb.add_argument("--output", choices=("text", "json"), default="text")
-        verb.set_defaults(run=what, is_image=False)
+        verb.set_defaults(run=command, is_image=False)
         return verb
 
-    _add_wanted(add("install", _install, "install, or bring what is installed to what is wanted"))
-    _add_wanted(add("plan", _plan, "say what install would do; changes nothing"))
-    _add_wanted(add("bake", _bake, "install into an image, or before the node joins: restarts nothing"))
-    add("status", _status, "say what is installed, and whether it is as it was left")
+    _add_install_options(add("install", _install, "install, or bring what is installed to what is wanted"))
+    _add_install_options(add("plan", _plan, "print what install would do; changes nothing"))
+    _add_install_options(add("bake", _bake, "install into an image, or before the node joins: restarts nothing"))
+    add("status", _status, "print what is installed, and whether it is as it was left")
     add("verify", _verify, "try what is installed: files, program, kubelet; exit code 1 if something is wrong")
     _add_service(add("rollback", _rollback, "go back to what was before the last change"))
     _add_service(add("uninstall", _uninstall, "take it all away; the node is as it was before"))
@@ -123,7 +118,7 @@ def _parser() -> CommandParser:
     return parser
 
 
-def _add_wanted(parser: argparse.ArgumentParser) -> None:
+def _add_install_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--settings", metavar="FILE", type=path_argument, help=f"settings to install (default: those at {SETTINGS})"
     )
@@ -165,12 +160,12 @@ def _seconds(text: str) -> float:
 
 def _install(options: argparse.Namespace) -> int:
     node = _node(options)
-    return _print_outcome(options, node.install(_request(options, node)))
+    return _print_outcome(options, node.install(install_request(options, node.host)))
 
 
 def _plan(options: argparse.Namespace) -> int:
     node = _node(options)
-    plan = node.plan(_request(options, node))
+    plan = node.plan(install_request(options, node.host))
     if options.output == "json":
         _print(json.dumps(plan.to_dict(), indent=2))
         return 0
@@ -185,7 +180,7 @@ def _plan(options: argparse.Namespace) -> int:
 def _bake(options: argparse.Namespace) -> int:
     options.service, options.is_image = "none", True
     node = _node(options)
-    outcome = node.install(_request(options, node))
+    outcome = node.install(install_request(options, node.host))
     node.forget_cache()
     return _print_outcome(options, outcome)
 
@@ -214,12 +209,12 @@ def _status(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     node = _node(options)
-    wrong = node.verify()
+    problems = node.verify()
     if options.output == "json":
-        _print(json.dumps({"problems": wrong}, indent=2))
+        _print(json.dumps({"problems": problems}, indent=2))
     else:
-        _print("\n".join(wrong) or "all is well")
-    return 1 if wrong else 0
+        _print("\n".join(problems) or "all is well")
+    return 1 if problems else 0
 
 
 def _rollback(options: argparse.Namespace) -> int:
@@ -232,7 +227,7 @@ def _uninstall(options: argparse.Namespace) -> int:
 
 def _healthz(_options: argparse.Namespace) -> int:
     is_well = probe.answers()
-    _print("ok" if is_well else "no")  # `probe.HEALTH`, for a code may be of whoever could not run us
+    _print("ok" if is_well else "no")  # see `probe.HEALTH`
     return 0 if is_well else 1
 
 
@@ -258,68 +253,6 @@ def _service(host: HostFiles, way: str) -> ServiceManager | None:
     if way == "systemctl" or (way == "auto" and os.path.isdir(host.outside("/run/systemd/system"))):
         return SystemctlServiceManager(host.root)
     return None
-
-
-def _request(options: argparse.Namespace, node: Node) -> InstallRequest:
-    """Read the program and the settings that are to be installed; the program itself says what the settings cover."""
-    bundle = bundles.read(options.bundle or bundles.own_folder())
-    path = options.settings or node.host.outside(SETTINGS)
-    content = settings_at(path)
-    wanted = Wanted(options.profile, options.bin_dir or "", options.config or "")
-    return InstallRequest(
-        bundle,
-        match_images(f"{bundle.source}/{NAME}", content, path),
-        lambda facts: place(facts, options.mode, wanted),
-        content if options.settings else None,
-        options.mode,
-        options.retry,
-    )
-
-
-def match_images(program: str, content: bytes, path: str) -> dict[str, Any]:
-    """Return what *program* says that settings cover; raise `RefusedError` with its own words.
-
-    It is given the *content* that was read from *path*: the file may be another one a moment later.
-    """
-    words = [program, "settings", "match-images", STDIN, "--output", "json"]
-    ended = host_exec.run(host_exec.Command(words, is_ours=True), stdin=content, seconds=30.0)
-    try:
-        document = json.loads(ended.stdout) if ended.returncode == 0 else None
-    except ValueError:
-        document = None
-    if isinstance(document, dict):
-        return document
-    said = dict(
-        line.replace(STDIN_NAME, path).partition(": ")[::2]
-        for line in ended.stderr.decode("utf-8", "replace").splitlines()
-        if ": " in line
-    )
-    raise RefusedError(
-        said.get("error", f"{path} is not usable"),
-        remedy=said.get("remedy", f"See {NAME} settings validate {path}."),
-    )
-
-
-def settings_at(path: str) -> bytes:
-    """Return what the settings file at *path* holds, read once; raise `RefusedError` if others could have written it.
-
-    What is returned is both judged and installed.
-    """
-    try:
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            seen = os.fstat(file.fileno())
-            content = file.read(LARGEST + 1) if stat.S_ISREG(seen.st_mode) else None
-    except OSError as error:
-        why = os.strerror(error.errno or 0)
-    else:
-        if content is None:
-            raise RefusedError(f"{path} is not a regular file", remedy="Name the settings' file with --settings.")
-        if seen.st_uid not in (0, os.geteuid()) or seen.st_mode & 0o022:
-            raise RefusedError(
-                f"{path} can be changed by others than root", remedy=f"Run: chown root:root {path}; chmod 0600 {path}"
-            )
-        return content
-    raise RefusedError(f"{path} cannot be read: {why}", remedy="Name the settings' file with --settings.")
 
 
 def _print_outcome(options: argparse.Namespace, outcome: Outcome) -> int:

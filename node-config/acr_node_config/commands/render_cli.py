@@ -1,4 +1,4 @@
-"""The command line of ``node render``: what other platforms need, written to stdout. Nothing is changed."""
+"""The command line of ``node render``: writes manifests for other platforms to stdout. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _covered(settings: str) -> dict[str, Any]:
-    """Return what the plugin says that the *settings* cover."""
+    """Return the output of ``settings match-images`` for *settings*."""
     own = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "acr_credential_provider"]
     ended = subprocess.run(  # noqa: S603 - ourselves
         [*own, "settings", "match-images", settings, "--output", "json"],
@@ -90,8 +90,8 @@ def _covered(settings: str) -> dict[str, Any]:
         raise ConfigurationError(
             "the settings cannot be used; the reason is above", remedy=f"Correct {settings}, then run this again."
         )
-    found: dict[str, Any] = json.loads(ended.stdout)
-    return found
+    covered: dict[str, Any] = json.loads(ended.stdout)
+    return covered
 
 
 def _read(file: str) -> str:
@@ -102,10 +102,10 @@ def _read(file: str) -> str:
 
 
 def _version(text: str) -> Version:
-    found = re.fullmatch(r"v?(\d{1,3})\.(\d{1,3})(?:\..*)?", text, re.ASCII)
-    if not found:
+    match = re.fullmatch(r"v?(\d{1,3})\.(\d{1,3})(?:\..*)?", text, re.ASCII)
+    if not match:
         raise argparse.ArgumentTypeError("write it like 1.32")
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def _name(text: str) -> str:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TICK = 2.0
-"""Seconds between two looks at the agent's status."""
-SILENT = 4 * TICK + 60.0
-"""Seconds without a tick after which the reporter itself counts as hung: more than its calls of a tick may take."""
+"""Seconds between two reads of the agent's status."""
+HUNG_AFTER = 4 * TICK + 60.0
+"""Seconds without a tick after which the reporter itself counts as hung: more than the calls of one tick may take."""
 
 
 def run(arguments: list[str]) -> int:
@@ -38,36 +38,36 @@ def run(arguments: list[str]) -> int:
             "it is not known which node this is", remedy="Set NODE_NAME (fieldRef: spec.nodeName) or give --node."
         )
     stop = threading.Event()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda _number, _frame: stop.set())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
     clocks = Clocks(_boot, time.time)
     api = KubeClient(InCluster.of(os.environ, options.service_account).find)
     names = [slot_name(number) for number in range(options.slots)]
     slots = RestartSemaphore(api, options.namespace, names, options.node, _boot) if names else None
-    reporter = Reporter(options.node, options.status, options.grants, api, slots, clocks, report)
-    beat = [_boot()]
-    server = HealthServer(options.host, options.port, _pages(reporter, beat))
+    reporter = Reporter(options.node, options.status_dir, options.lease_dir, api, slots, clocks, report)
+    ticked_at = [_boot()]
+    server = HealthServer(options.host, options.port, _pages(reporter, ticked_at))
     server.start()
     while not stop.is_set():
         reporter.tick()
-        beat[0] = _boot()
+        ticked_at[0] = _boot()
         stop.wait(TICK)
     server.shutdown()
     return 0
 
 
-def _pages(reporter: Reporter, beat: list[float]) -> dict[str, Callable[[], Page]]:
+def _pages(reporter: Reporter, ticked_at: list[float]) -> dict[str, Callable[[], Page]]:
     def agent_health() -> Page:
-        status = reporter.seen
+        status = reporter.agent
         if node_report.is_stale(status, _boot()):
-            return 503, "the agent has not said anything for a while\n"
+            return 503, "the agent has given no sign of life for a while\n"
         return 200, f"{status.state if status else ''}\n"
 
     def own_health() -> Page:
-        return (200, "ok\n") if _boot() - beat[0] < SILENT else (503, "hung\n")
+        return (200, "ok\n") if _boot() - ticked_at[0] < HUNG_AFTER else (503, "hung\n")
 
     def metrics() -> Page:
-        return 200, node_report.metrics(reporter.seen, _boot())
+        return 200, node_report.metrics(reporter.agent, _boot(), time.time())
 
     return {"/healthz": own_health, "/healthz/agent": agent_health, "/metrics": metrics}
 
@@ -79,17 +79,25 @@ def _boot() -> float:
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog=f"{NAME} node reporter",
-        description="Tells the cluster how the agent of this node is doing, and serves its metrics and health.",
+        description="Reports this node's agent to the cluster, and serves its metrics and health.",
     )
     parser.add_argument("--node", default=os.environ.get("NODE_NAME", ""), help="this node (default: NODE_NAME)")
     parser.add_argument(
         "--namespace", default=os.environ.get("POD_NAMESPACE", "kube-system"), help="of the Leases (POD_NAMESPACE)"
     )
     parser.add_argument(
-        "--status-dir", type=folder_argument, default="/status", metavar="DIR", help="what the agent writes (/status)"
+        "--status-dir",
+        type=folder_argument,
+        default="/status",
+        metavar="DIR",
+        help="where the agent's status is (/status)",
     )
     parser.add_argument(
-        "--lease-dir", type=folder_argument, default="/grants", metavar="DIR", help="what it reads (/grants)"
+        "--lease-dir",
+        type=folder_argument,
+        default="/grants",
+        metavar="DIR",
+        help="where restart grants for the agent go (/grants)",
     )
     parser.add_argument("--slots", type=int, default=1, help="nodes that may restart their kubelet at once; 0: all (1)")
     parser.add_argument("--host", default="", help="address to listen at (all)")

@@ -1,6 +1,6 @@
-"""Looks at a node: its kubelet, where that one's flags come from, what there is of credential providers already.
+"""Discovers the facts of a node: its kubelet, the sources of that one's flags, present credential providers.
 
-Only looks. In a container, the node's root is mounted at *root*, and its /proc with it.
+Reads only. In a container, the node's root is mounted at *root*, and its /proc with it.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from acr_credential_provider.kubelet.config_validation import SUFFIXES
-from acr_credential_provider.kubelet.process import CONFIG_FLAG, RANCHER, Kubelet, find_kubelet
+from acr_credential_provider.kubelet.process import RANCHER, Kubelet, find_kubelet
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
 
 from acr_node_config.hostfs import host_exec
@@ -19,12 +19,9 @@ from acr_node_config.hostfs.host_reader import HostReader
 from acr_node_config.model.environment_file import EnvironmentFile
 from acr_node_config.model.errors import ServiceError
 from acr_node_config.model.facts import (
-    ABSENT,
     ACK_ARGUMENTS,
     ACK_VARIABLE,
     EXTRA_ARGUMENTS,
-    EnvironmentSource,
-    Folder,
     HostFile,
     KubeletUnit,
     NodeFacts,
@@ -37,16 +34,16 @@ from acr_node_config.model.facts import (
 from acr_node_config.model.placement import BIN_DIRS, OWN_FOLDER, PlacementRefusedError
 from acr_node_config.placement.rancher import config_file, given
 
-from . import unit_files
+from .kubelet_unit import KUBELET_UNIT, kubelet_unit, unit_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    AskUnit = Callable[[str], "UnitText"]
+    from .kubelet_unit import AskUnit
+
     MainPid = Callable[[str], int]
     Run = Callable[[Sequence[str]], str]
 
-KUBELET_UNIT = "kubelet.service"
 SECONDS = 10.0
 """For the kubelet to say its version."""
 
@@ -54,30 +51,6 @@ _PROGRAMS = ("/usr/bin/kubelet", "/usr/local/bin/kubelet", "/opt/bin/kubelet")
 _RANCHERS = {"k3s": ("k3s.service", "k3s-agent.service"), "rke2": ("rke2-server.service", "rke2-agent.service")}
 _YAML = (".yaml", ".yml")
 _VERSION = re.compile(r"\bv(\d{1,3})\.(\d{1,3})\.\d")
-
-
-class UnitText(Protocol):
-    """What systemd says of a unit, as `unit_files.UnitText`."""
-
-    @property
-    def command(self) -> tuple[str, ...]:
-        """``ExecStart=``, word by word."""
-
-    @property
-    def environment(self) -> tuple[str, ...]:
-        """``Environment=``, ``NAME=VALUE`` each."""
-
-    @property
-    def files(self) -> tuple[tuple[str, bool], ...]:
-        """``EnvironmentFile=``: each path, and whether it may be absent."""
-
-    @property
-    def passed(self) -> tuple[str, ...]:
-        """``PassEnvironment=``, names."""
-
-    @property
-    def unset(self) -> tuple[str, ...]:
-        """``UnsetEnvironment=``, ``NAME`` or ``NAME=VALUE`` each."""
 
 
 def discover(
@@ -90,16 +63,16 @@ def discover(
 ) -> NodeFacts:
     """Return the facts of the node whose / is at *root*.
 
-    *ask_unit* asks systemd about a unit; without it, the unit's files are read. *main_pid* asks it
-    for a unit's main process. *run* runs a program of the node's and returns what it prints, "" for
-    nothing. With *is_image* the tree is a node to be: no process of this machine is its kubelet.
+    *ask_unit* asks systemd about a unit; without it, the unit's files are read. *main_pid* asks it for a unit's main
+    process. *run* runs a program of the node and returns its output. With *is_image* the tree is a future node: no
+    process of this machine is its kubelet.
     Raises `ConfigurationError` when more than one kubelet runs, or its configuration cannot be read.
     """
     tree = HostReader(root)
     run = run or _runner(root)
     process = None if is_image else _process(tree, main_pid)
     rancher = _rancher(tree, process)
-    unit = _unit(tree, process, rancher, None if is_image else ask_unit)
+    unit = kubelet_unit(tree, process, rancher, None if is_image else ask_unit)
     rancher = _with_files(tree, process, rancher, unit) if rancher else None
     version = _version(tree, process, unit, rancher, run)
     kubelet = _running(tree, process, rancher, unit, version)
@@ -110,8 +83,6 @@ def discover(
         unit=unit,
         rancher=rancher,
         ack_arguments=tree.read(ACK_ARGUMENTS),
-        has_systemd=tree.is_folder("/run/systemd/system"),
-        has_dbus=bool(tree.mode("/run/dbus/system_bus_socket") or tree.mode("/run/systemd/private")),
         is_user_namespaced=_is_user_namespaced(tree),
         is_image=is_image,
     )
@@ -122,36 +93,38 @@ def _process(tree: HostReader, main_pid: MainPid | None) -> Kubelet | None:
     def ask(unit: str) -> int:
         try:
             return main_pid(unit) if main_pid else 0
-        except CredentialProviderError:  # without its word, only a unit can tell two kubelets apart
+        except CredentialProviderError:  # only the cgroup can then tell two kubelets apart
             return 0
 
     return find_kubelet(tree.outside("/proc"), root=tree.root or "/", main_pid=ask)
 
 
 def _with_places(tree: HostReader, facts: NodeFacts) -> NodeFacts:
-    """Return *facts* with what is where the flags point, and what can be done where things may go."""
+    """Return *facts* with what the flags point to, and the properties of all folders that may be written."""
     path, bin_dir = facts.given
     if facts.rancher is not None:
         try:
-            theirs = given(facts.rancher)
-        except PlacementRefusedError:  # said where it is asked where things go
-            theirs = "", ""
-        path = theirs[0] or path or f"{RANCHER}/config.yaml"
-        bin_dir = theirs[1] or bin_dir or f"{RANCHER}/bin"
+            own_path, own_bin_dir = given(facts.rancher)
+        except PlacementRefusedError:  # raised again when a placement is chosen
+            own_path = own_bin_dir = ""
+        path = own_path or path or f"{RANCHER}/config.yaml"
+        bin_dir = own_bin_dir or bin_dir or f"{RANCHER}/bin"
     sources = facts.unit.environment_files if facts.unit else ()
     files = [source.path for source in sources] + [ACK_ARGUMENTS, path]
     folders = {"/", "/etc", "/opt", "/usr", "/var", OWN_FOLDER, *BIN_DIRS, bin_dir, path}
     folders |= {facts.rancher.drop_ins} if facts.rancher else set()
-    folders |= {f"/etc/rancher/{name}" for name in _RANCHERS} | {each.rpartition("/")[0] for each in files}
-    found: dict[str, Folder] = {each: tree.folder(each) for each in sorted(filter(None, folders))}
-    names = frozenset(name for name in tree.listed(bin_dir) if tree.is_program(f"{bin_dir}/{name}"))
+    folders |= {f"/etc/rancher/{name}" for name in _RANCHERS} | {file.rpartition("/")[0] for file in files}
+    executables = [name for name in tree.listed(bin_dir) if tree.is_program(f"{bin_dir}/{name}")] if bin_dir else []
     return replace(
-        facts, config=provider_config(tree, path), executables=names if bin_dir else frozenset(), folders=found
+        facts,
+        config=provider_config(tree, path),
+        executables=frozenset(executables),
+        folders={folder: tree.folder(folder) for folder in sorted(filter(None, folders))},
     )
 
 
 def provider_config(tree: HostReader, path: str) -> ProviderConfig | None:
-    """Return what stands at *path*, with the files that a kubelet would read there; None when nothing does."""
+    """Return the configuration at *path*, with the files that a kubelet would read there; None if there is none."""
     if path and tree.is_folder(path):
         folder = path.rstrip("/")
         names = [
@@ -202,10 +175,10 @@ def _rancher(tree: HostReader, process: Kubelet | None) -> Rancher | None:
         unit = process.unit
         if not name and os.path.basename(process.arguments[0].split(" ")[0]) in _RANCHERS:
             name = os.path.basename(process.arguments[0].split(" ")[0])
-            unit = next((each for each in _RANCHERS[name] if _unit_file(tree, each)), _RANCHERS[name][0])
+            unit = next((unit for unit in _RANCHERS[name] if unit_file(tree, unit)), _RANCHERS[name][0])
     else:
-        found = [(name, unit) for name, units in _RANCHERS.items() for unit in units if _unit_file(tree, unit)]
-        name, unit = found[0] if found and not _unit_file(tree, KUBELET_UNIT) else ("", "")
+        units = [(name, unit) for name, units in _RANCHERS.items() for unit in units if unit_file(tree, unit)]
+        name, unit = units[0] if units and not unit_file(tree, KUBELET_UNIT) else ("", "")
     return Rancher(name, unit) if name else None
 
 
@@ -221,82 +194,9 @@ def _with_files(tree: HostReader, process: Kubelet | None, rancher: Rancher, uni
     path = path or config_file(words[start + 1 :])
     first = path or f"{rancher.folder}/config.yaml"
     paths = [first, *(f"{first}.d/{name}" for name in tree.listed(f"{first}.d") if name.lower().endswith(_YAML))]
-    files = [(each, tree.read(each) if each.startswith("/") else None) for each in paths]
-    found = tuple(replace(file, path=each) for each, file in files if file)
-    return replace(rancher, files=found, arguments=tuple(words[start + 1 :]), config_file=path)
-
-
-def _unit(
-    tree: HostReader, process: Kubelet | None, rancher: Rancher | None, ask_unit: AskUnit | None
-) -> KubeletUnit | None:
-    if rancher is not None:
-        return _told(tree, rancher.unit, ask_unit if _unit_file(tree, rancher.unit) else None) or KubeletUnit(
-            rancher.unit
-        )
-    # A kubelet with --kubelet-cgroups leaves its unit's cgroup; that it is of no unit shows when it is to be restarted.
-    name = (process.unit if process is not None else "") or KUBELET_UNIT
-    if not (_unit_file(tree, name) or (ask_unit and process and process.unit)):
-        return None
-    return _told(tree, name, ask_unit)
-
-
-def _told(tree: HostReader, name: str, ask_unit: AskUnit | None) -> KubeletUnit | None:
-    """Return what systemd says of the unit *name*, or where it can't be asked, what its files say; None if nothing."""
-    text: UnitText = unit_files.UnitText()
-    if ask_unit is not None:
-        try:
-            text = ask_unit(name)
-        except CredentialProviderError:  # what its files say is the next best thing
-            text = _unit_text(tree, name)
-    else:
-        text = _unit_text(tree, name)
-    if not text.command:
-        return None
-    sources = tuple(source for path, is_optional in text.files for source in _sources(tree, path, is_optional))
-    environment = dict(each.split("=", 1) for each in text.environment if "=" in each)
-    scripts = tuple(word for word in text.command if _names_providers(tree, word))
-    return KubeletUnit(name, tuple(text.command), environment, sources, text.passed, text.unset, scripts)
-
-
-def _sources(tree: HostReader, path: str, is_optional: bool) -> list[EnvironmentSource]:
-    """Return the files that systemd reads for one ``EnvironmentFile=``: it may be a pattern."""
-    if "%" in path or "\\" in path:
-        return [EnvironmentSource(path, is_optional, None, "has a specifier or an escape that only systemd resolves")]
-    paths = tree.matching(path) if set(path) & set("*?[") else [path]
-    return [
-        EnvironmentSource(each, is_optional, file, _source_problem(tree, each, is_optional, file))
-        for each in paths or [path]
-        for file in [tree.read(each)]
-    ]
-
-
-def _source_problem(tree: HostReader, path: str, is_optional: bool, file: HostFile | None) -> str:
-    if file is not None:
-        return ""
-    if tree.mode(path):
-        return "is no file that can be read"
-    return "" if is_optional else ABSENT
-
-
-def _names_providers(tree: HostReader, word: str) -> bool:
-    """Return True if *word* of a command is a script that names credential providers, so that ours may lose theirs."""
-    file = tree.read(word) if word.startswith("/") else None
-    return file is not None and not file.content.startswith(b"\x7fELF") and CONFIG_FLAG.encode() in file.content
-
-
-def _unit_file(tree: HostReader, name: str) -> HostFile | None:
-    files = (tree.read(f"{folder}/{name}") for folder in unit_files.FOLDERS)
-    return next(filter(None, files), None)
-
-
-def _unit_text(tree: HostReader, name: str) -> unit_files.UnitText:
-    main = _unit_file(tree, name)
-    if main is None:
-        return unit_files.UnitText()
-    folders = [f"{folder}/{name}.d" for folder in unit_files.FOLDERS]
-    drop_ins = unit_files.ordered((folder, each) for folder in folders for each in tree.listed(folder))
-    files = (tree.read(f"{folder}/{each}") for folder, each in drop_ins)
-    return unit_files.parse([main.content, *(each.content for each in files if each)], name)
+    contents = [(path, tree.read(path) if path.startswith("/") else None) for path in paths]
+    files = tuple(replace(file, path=name) for name, file in contents if file)
+    return replace(rancher, files=files, arguments=tuple(words[start + 1 :]), config_file=path)
 
 
 def _version(
@@ -307,14 +207,14 @@ def _version(
     programs += [f"/usr/local/bin/{rancher.name}", f"/usr/bin/{rancher.name}"] if rancher else _PROGRAMS
     for program in programs:
         if program and tree.is_program(program):
-            found = _VERSION.search(run([program, "--version"]))
-            if found:
-                return int(found[1]), int(found[2])
+            match = _VERSION.search(run([program, "--version"]))
+            if match:
+                return int(match[1]), int(match[2])
     return None
 
 
 def _runner(root: str) -> Run:
-    """Return what runs a program of the node's that only root can change. A script could do anything but answer."""
+    """Return a function that runs a program of the node that only root can change, and no script."""
 
     def run(words: Sequence[str]) -> str:
         environment = {"PATH": host_exec.PATH, "LC_ALL": "C"}
@@ -335,15 +235,12 @@ def _system(tree: HostReader) -> OperatingSystem:
         release = EnvironmentFile.parse(file.content if file else b"")
     except ConfigurationError:
         return OperatingSystem(is_openshift=is_openshift)
-    name, like, version, variant = (
-        (release.value(key) or "").lower() for key in ("ID", "ID_LIKE", "VERSION_ID", "VARIANT_ID")
-    )
     is_openshift = is_openshift or bool(release.value("OPENSHIFT_VERSION"))
-    return OperatingSystem(name, tuple(like.split()), version, variant, is_openshift)
+    return OperatingSystem((release.value("ID") or "").lower(), is_openshift)
 
 
 def _is_user_namespaced(tree: HostReader) -> bool:
-    """Say whether our user namespace is another one than that of the node's first process."""
+    """True if our user namespace is another one than that of the node's first process."""
     is_shared = host_exec.shares("user", tree.root or "/")
     if is_shared is not None:
         return not is_shared

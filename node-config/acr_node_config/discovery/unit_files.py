@@ -1,6 +1,6 @@
-"""A unit as its files say it, for where systemd cannot be asked: while an image is made, without D-Bus. Pure.
+"""Parses unit files, for where systemd cannot be asked: while an image is made, without D-Bus. Pure.
 
-Only what decides where the kubelet's flags come from is read. Rules: systemd.unit(5), .service(5), .exec(5).
+Only the settings that decide where the kubelet's flags come from. Rules: systemd.unit(5), .service(5), .exec(5).
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ def ordered(names: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     >>> ordered([("/etc/x.d", "20.conf"), ("/usr/x.d", "10.conf"), ("/usr/x.d", "20.conf"), ("/etc/x.d", "note")])
     [('/usr/x.d', '10.conf'), ('/etc/x.d', '20.conf')]
     """
-    found: dict[str, tuple[str, str]] = {}
+    drop_ins: dict[str, tuple[str, str]] = {}
     for folder, name in names:
         if name.endswith(".conf"):
-            found.setdefault(name, (folder, name))
-    return [found[name] for name in sorted(found)]
+            drop_ins.setdefault(name, (folder, name))
+    return [drop_ins[name] for name in sorted(drop_ins)]
 
 
 def parse(texts: Sequence[bytes], name: str = "") -> UnitText:
@@ -117,8 +117,8 @@ def extract(text: str, escaped: str = "") -> tuple[list[str], bool]:
     >>> extract("a 'b")
     (['a'], False)
     """
-    found, is_whole = _extract(text, escaped)
-    return [word for _, word in found], is_whole
+    words, is_whole = _extract(text, escaped)
+    return [word for _, word in words], is_whole
 
 
 def _extract(text: str, escaped: str = "") -> tuple[list[tuple[int, str]], bool]:
@@ -161,7 +161,7 @@ def expanded(text: str, name: str) -> str:
         values |= {"P": prefix, "j": prefix} if name else {}
     if not set(instance) & set("-\\"):
         values |= {"I": instance} if name else {}
-    return re.sub("%(.)", lambda found: values.get(found[1], found[0]), text)
+    return re.sub("%(.)", lambda match: values.get(match[1], match[0]), text)
 
 
 def _command(value: str, name: str) -> list[str]:
@@ -189,16 +189,16 @@ def _as_utf8(word: str) -> str:
 
 def _escape(text: str, at: int, escaped: str) -> tuple[str, int]:
     """Return what a backslash before *at* means, and where that ends; nothing at the end of *text*."""
-    found = _ESCAPE.match(text, at)
-    if found:
-        return _unescaped(found), found.end()
+    match = _ESCAPE.match(text, at)
+    if match:
+        return _unescaped(match), match.end()
     if text[at : at + 1] and text[at] in escaped:
         return text[at], at + 1
     return ("\\" if at < len(text) else ""), at  # systemd says so in its log, and leaves it as it is
 
 
-def _unescaped(found: re.Match[str]) -> str:
-    text = found[0]
+def _unescaped(match: re.Match[str]) -> str:
+    text = match[0]
     if text[0] in _LETTERS:
         return _LETTERS[text[0]]
     code = int(text, 8) if text[0].isdigit() else int(text[1:], 16)

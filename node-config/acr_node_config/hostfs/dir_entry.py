@@ -1,4 +1,4 @@
-"""One name in an open folder of a host: what it is, and making, copying, removing it. No symlink is followed."""
+"""One entry of an open folder of a host: its state, and making, copying, removing it. No symlink is followed."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _LABEL = "security.selinux"
 
 
 def tree_digest(name: str, *, folder: int | None = None, is_installed: bool = False) -> str:
-    """Return a digest of the files below the folder *name*: paths, bytes, who may run them; not times or owners.
+    """Return a digest of the files below the folder *name*: paths, bytes, executable bits; not times or owners.
 
-    *is_installed* gives "" for a tree that others than root can change. Raises ``FileNotFoundError`` without one.
+    *is_installed* returns "" for a tree that others than root can change. Raises ``FileNotFoundError`` without one.
     """
     digest = hashlib.sha256()
     os.stat(name, dir_fd=folder)
     for top, inner, files, here in os.fwalk(name, dir_fd=folder):
         inner.sort()
-        for each in sorted([*inner, *files]):
-            seen = os.stat(each, dir_fd=here, follow_symlinks=False)
-            is_link = stat.S_ISLNK(seen.st_mode)
-            if is_installed and (not safe_path.is_trusted(seen.st_uid) or (seen.st_mode & 0o022 and not is_link)):
+        for entry in sorted([*inner, *files]):
+            status = os.stat(entry, dir_fd=here, follow_symlinks=False)
+            is_link = stat.S_ISLNK(status.st_mode)
+            if is_installed and (not safe_path.is_trusted(status.st_uid) or (status.st_mode & 0o022 and not is_link)):
                 return ""
-            # Not by os.path.relpath: that asks for the working directory, which may not be there.
-            digest.update(f"{top[len(name) :]}/{each}\0{stat.S_IFMT(seen.st_mode)}".encode())
+            # Not os.path.relpath, which needs the working directory, and that may be gone.
+            digest.update(f"{top[len(name) :]}/{entry}\0{stat.S_IFMT(status.st_mode)}".encode())
             if is_link:
-                digest.update(os.readlink(each, dir_fd=here).encode())
-            elif stat.S_ISREG(seen.st_mode):
-                digest.update(b"x" if seen.st_mode & 0o100 else b"-")
-                digest.update(_file_digest(each, here))
+                digest.update(os.readlink(entry, dir_fd=here).encode())
+            elif stat.S_ISREG(status.st_mode):
+                digest.update(b"x" if status.st_mode & 0o100 else b"-")
+                digest.update(_file_digest(entry, here))
     return digest.hexdigest()
 
 
@@ -49,19 +49,19 @@ def _file_digest(name: str, folder: int) -> bytes:
 
 
 def look(folder: int, name: str, path: str, *, content: bool = True) -> PathState:
-    """Return what *name* is; a file without its bytes unless *content*. *path* is for the words of an error."""
+    """Return the state of *name*; a file without its bytes unless *content*. *path* is for errors."""
     try:
-        seen = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return NOTHING
-    mode, owner, group = stat.S_IMODE(seen.st_mode), seen.st_uid, seen.st_gid
-    if stat.S_ISLNK(seen.st_mode):
+    mode, owner, group = stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
+    if stat.S_ISLNK(status.st_mode):
         return PathState(steps.LINK, target=os.readlink(name, dir_fd=folder))
-    if stat.S_ISDIR(seen.st_mode):
+    if stat.S_ISDIR(status.st_mode):
         return PathState(steps.FOLDER, mode, owner, group)
-    if not stat.S_ISREG(seen.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return PathState(steps.OTHER)
-    if seen.st_size > LARGEST and content:
+    if status.st_size > LARGEST and content:
         raise UnsafePathError(f"{path} is larger than {LARGEST} bytes", remedy="Look what it is; we do not touch it.")
     if not content:
         return PathState(steps.FILE, mode, owner, group)
@@ -91,7 +91,7 @@ def copy_tree(source: str, folder: int, name: str) -> None:
     made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
         os.fchmod(made, 0o755)
-        for entry in sorted(os.scandir(source), key=lambda each: each.name):
+        for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
             if entry.is_symlink():
                 os.symlink(os.readlink(entry.path), entry.name, dir_fd=made)
             elif entry.is_dir():
@@ -121,13 +121,13 @@ def remove_all(folder: int, name: str, *, keeps_mount: bool = False) -> None:
             return
         return
     for _top, inner, files, here in os.fwalk(name, topdown=False, dir_fd=folder):
-        for each in files:
-            os.unlink(each, dir_fd=here)
-        for each in inner:
-            if stat.S_ISLNK(os.stat(each, dir_fd=here, follow_symlinks=False).st_mode):
-                os.unlink(each, dir_fd=here)
+        for file in files:
+            os.unlink(file, dir_fd=here)
+        for entry in inner:
+            if stat.S_ISLNK(os.stat(entry, dir_fd=here, follow_symlinks=False).st_mode):
+                os.unlink(entry, dir_fd=here)
             else:
-                os.rmdir(each, dir_fd=here)
+                os.rmdir(entry, dir_fd=here)
     try:
         os.rmdir(name, dir_fd=folder)
     except OSError as error:

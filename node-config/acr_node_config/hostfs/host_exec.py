@@ -1,6 +1,6 @@
-"""Programs of the host, run as if we were not frozen and not in a container.
+"""Runs programs of the host as if we were not frozen and not in a container.
 
-Only programs that nobody but root can change, by the descriptor that was judged.
+Only programs that root alone can change, by the descriptor that was checked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return *environment* without what PyInstaller's bootloader put there for this process alone.
+    """Return *environment* without the variables of PyInstaller's bootloader.
 
     A program of the host must not load our libraries, and another copy of ours must not take our folder for its own.
 
@@ -40,14 +40,14 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def own_environment() -> dict[str, str]:
-    """Return the environment that programs of the host get from us."""
+    """Return the environment for programs of the host."""
     return clean_environment(os.environ) | {"PATH": PATH, "LC_ALL": "C"}
 
 
 def shares(kind: str, root: str) -> bool | None:
-    """Say whether our namespace *kind* (``net``, ``pid``) is that of the first process of the node at *root*.
+    """True if our namespace *kind* (``net``, ``pid``) is that of the first process of the node at *root*.
 
-    None where that can't be seen: it takes SYS_PTRACE, and a /proc.
+    None if that cannot be read: it takes SYS_PTRACE, and a /proc.
     """
     proc = "/proc" if root == "/" else f"{root}/proc"
     try:
@@ -58,9 +58,9 @@ def shares(kind: str, root: str) -> bool | None:
 
 
 def is_in(kind: str, root: str) -> bool:
-    """Say the same; where it can't be seen, that we are on the node itself only if its root is ours too."""
-    seen = shares(kind, root)
-    return root == "/" if seen is None else seen
+    """True if `shares` is, or, where that cannot be read, if the node's root is ours too."""
+    is_shared = shares(kind, root)
+    return root == "/" if is_shared is None else is_shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Command:
 
     @contextmanager
     def start(self, root: str, environment: Mapping[str, str]) -> Iterator[Start]:
-        """Give its start on the host whose / is at *root*.
+        """Yield its start on the host whose / is at *root*.
 
         Raises ``OSError`` for what is no program, and `UntrustedFileError` if others than root could change it.
         """
@@ -122,19 +122,19 @@ class Command:
 
 @contextmanager
 def _found(name: str, root: str) -> Iterator[trusted_files.Program]:
-    """Give the program *name*; of those in `PATH`, the first that only root can change."""
-    places = [name] if "/" in name else [f"{folder}/{name}" for folder in PATH.split(":")]
+    """Yield the program *name*; of those in `PATH`, the first that only root can change."""
+    paths = [name] if "/" in name else [f"{folder}/{name}" for folder in PATH.split(":")]
     with ExitStack() as kept:
         problem: OSError | trusted_files.UntrustedFileError = FileNotFoundError()
-        for place in places:
+        for path in paths:
             try:
-                found = kept.enter_context(trusted_files.opened(place, root))
+                program = kept.enter_context(trusted_files.opened(path, root))
             except trusted_files.UntrustedFileError as error:
                 problem = error
             except OSError as error:
                 problem = problem if isinstance(problem, trusted_files.UntrustedFileError) else error
             else:
-                yield found
+                yield program
                 return
         raise problem
 

@@ -1,7 +1,7 @@
-"""The host's files: is a step's state there, make it so, put back what was. Each change is whole or not there at all.
+"""The host's files: tell whether a step's state is there, apply it, restore what was before.
 
-A change is a draft beside its place (in a name that neither the kubelet nor systemd reads), synced, renamed, and the
-folder synced: whoever is killed, or whose power fails, leaves the old state or the new one.
+A change is a draft beside its place (with a name that neither the kubelet nor systemd reads), synced, renamed, and the
+folder synced: a kill or a power cut leaves the old state or the new one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _draft(name: str) -> str:
 
 
 class HostFiles:
-    """The files below *root*, where the node's / is seen. *after_each* is told each change that was just made."""
+    """The files below *root*, where the node's / is. *after_each* is called with each change that was just made."""
 
     def __init__(self, root: str = "/", after_each: Callable[[str], None] = _go_on) -> None:
         self.root = root.rstrip("/") or "/"
@@ -42,7 +42,7 @@ class HostFiles:
         return path if self.root == "/" else self.root + path
 
     def stat(self, path: str) -> PathState:
-        """Return what is at *path*; a symlink is seen itself, not what it points to."""
+        """Return the state of *path*; symlinks are not followed."""
         with safe_path.translate_os_errors(path):
             try:
                 with safe_path.parent(self.root, path, to_write=False) as (folder, name):
@@ -51,7 +51,7 @@ class HostFiles:
                 return NOTHING
 
     def is_there(self, path: str) -> bool:
-        """Say whether anything is at *path*."""
+        """True if anything is at *path*."""
         with safe_path.translate_os_errors(path):
             try:
                 with safe_path.parent(self.root, path, to_write=False) as (folder, name):
@@ -81,27 +81,27 @@ class HostFiles:
                 return
 
     def satisfies(self, step: steps.FileStep) -> bool:
-        """Say whether the state that *step* wants is there."""
+        """True if the state that *step* wants is there."""
         if isinstance(step, steps.PutTree):
             return self.digest(step.path) == step.digest
-        seen = self.stat(step.path)
+        present = self.stat(step.path)
         match step:
             case steps.PutFile():
-                return (seen.kind, seen.content, seen.mode) == (steps.FILE, step.content, step.mode) and (
-                    safe_path.is_trusted(seen.owner)
+                return (present.kind, present.content, present.mode) == (steps.FILE, step.content, step.mode) and (
+                    safe_path.is_trusted(present.owner)
                 )
             case steps.PutLink():
-                return (seen.kind, seen.target) == (steps.LINK, step.target)
+                return (present.kind, present.target) == (steps.LINK, step.target)
             case steps.MakeFolder():
-                right_mode = seen.mode == step.mode if step.is_ours else not seen.mode & 0o022
-                return seen.kind == steps.FOLDER and right_mode and safe_path.is_trusted(seen.owner)
+                right_mode = present.mode == step.mode if step.is_ours else not present.mode & 0o022
+                return present.kind == steps.FOLDER and right_mode and safe_path.is_trusted(present.owner)
             case steps.RemoveFolder():
-                return seen.is_absent or bool(self.listed(step.path))
+                return present.is_absent or bool(self.listed(step.path))
             case _:
-                return seen.is_absent
+                return present.is_absent
 
     def apply(self, step: steps.FileStep) -> None:
-        """Make it so. Doing it twice is as good as once."""
+        """Bring about the state that *step* wants; idempotent."""
         match step:
             case steps.PutFile():
                 self._put_file(step.path, step.content, step.mode, self.stat(step.path))
@@ -115,11 +115,11 @@ class HostFiles:
                 self._remove_folder(step.path)
             case steps.RemoveTree():
                 self._remove(step.path, is_tree=True)
-            case steps.RemoveFile() | steps.RemoveLink():
+            case steps.RemoveFile():
                 self._remove(step.path)
 
     def restore(self, path: str, before: PathState) -> None:
-        """Put back at *path* what `look` saw there."""
+        """Bring *path* back to the state *before*."""
         if self.stat(path) == before:
             return
         if before.kind == steps.FILE:
@@ -134,7 +134,7 @@ class HostFiles:
             self._remove(path)
 
     def sweep(self, path: str) -> None:
-        """Remove the draft for *path* that a run left which was killed."""
+        """Remove the draft for *path* that a killed run left."""
         with safe_path.translate_os_errors(path):
             try:
                 with safe_path.parent(self.root, path, to_write=False) as (folder, name):
@@ -145,7 +145,7 @@ class HostFiles:
                 return
 
     def digest(self, path: str) -> str:
-        """Return the `tree_digest` of what is at *path*; "" if nothing is, or others than root can change it."""
+        """Return the `tree_digest` of *path*; "" if nothing is there, or others than root can change it."""
         with safe_path.translate_os_errors(path):
             try:
                 with safe_path.parent(self.root, path, to_write=False) as (folder, name):
@@ -202,9 +202,7 @@ class HostFiles:
                 dir_entry.remove_all(folder, draft)
                 raise
             if dir_entry.look(folder, name, step.path, content=False).kind == steps.FOLDER:
-                dir_entry.remove_all(
-                    folder, name
-                )  # damaged, and linked by nothing: what is in use has a name of its own
+                dir_entry.remove_all(folder, name)  # damaged, and nothing links to it
             self._flip(folder, name, step.path)
 
     def _flip(self, folder: int, name: str, path: str) -> None:
@@ -221,21 +219,21 @@ class HostFiles:
             safe_path.translate_os_errors(step.path),
             safe_path.parent(self.root, step.path, to_write=True) as (folder, name),
         ):
-            seen = dir_entry.look(folder, name, step.path, content=False)
-            if seen.kind == steps.ABSENT:
+            present = dir_entry.look(folder, name, step.path, content=False)
+            if present.kind == steps.ABSENT:
                 os.mkdir(name, step.mode, dir_fd=folder)
-            elif seen.kind != steps.FOLDER or not safe_path.is_trusted(seen.owner):
+            elif present.kind != steps.FOLDER or not safe_path.is_trusted(present.owner):
                 raise UnsafePathError(
                     f"{step.path} is no folder of root's", remedy="Find out who made it; then remove it."
                 )
-            elif not step.is_ours and seen.mode & 0o022:
+            elif not step.is_ours and present.mode & 0o022:
                 raise UnsafePathError(
                     f"{step.path} can be changed by others than root",
                     remedy=f"Find out why; then, on the node: chmod go-w {step.path}.",
                 )
             opened = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
             try:
-                if step.is_ours or seen.is_absent:  # the umask may have narrowed what we made
+                if step.is_ours or present.is_absent:  # the umask may have narrowed what we made
                     os.fchmod(opened, step.mode)
                     os.fsync(opened)
             finally:

@@ -26,27 +26,27 @@ _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class HostReader:
-    """The tree below *root*. What is not there, or cannot be read, is None or empty: nothing is raised."""
+    """The tree below *root*. Files that are absent or cannot be read are None or empty: nothing is raised."""
 
     def __init__(self, root: str = "/") -> None:
         self.root = os.path.realpath(root).rstrip("/")
 
     def outside(self, path: str) -> str:
-        """Return where *path* is for us, for the files of /proc and others without symlinks of the node's."""
+        """Return *path* as this process sees it, for /proc and other files without symlinks of the node."""
         return self.root + path
 
     def read(self, path: str) -> HostFile | None:
-        """Return the regular file at *path*, or where a symlink there leads to; its own path is in the answer."""
-        with self._opened(path) as found:
-            if found is None or not stat.S_ISREG(os.fstat(found).st_mode):
+        """Return the regular file at *path*, symlinks followed, with its own path."""
+        with self._opened(path) as descriptor:
+            if descriptor is None or not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return None
             try:
-                with open(f"/proc/self/fd/{found}", "rb") as file:
+                with open(f"/proc/self/fd/{descriptor}", "rb") as file:
                     content = file.read(LARGEST + 1)
             except OSError:
                 return None
-            seen, own = os.fstat(found), os.readlink(f"/proc/self/fd/{found}").removeprefix(self.root)
-            return HostFile(own, content, stat.S_IMODE(seen.st_mode), seen.st_uid, seen.st_gid)
+            own = os.readlink(f"/proc/self/fd/{descriptor}").removeprefix(self.root)
+            return HostFile(own, content, stat.S_IMODE(os.fstat(descriptor).st_mode))
 
     def text(self, path: str) -> str:
         """Return the text of the file at *path*, "" without one."""
@@ -55,66 +55,66 @@ class HostReader:
 
     def listed(self, path: str) -> list[str]:
         """Return the names in the folder at *path*, in order."""
-        with self._opened(path) as found:
-            if found is None or not stat.S_ISDIR(os.fstat(found).st_mode):
+        with self._opened(path) as descriptor:
+            if descriptor is None or not stat.S_ISDIR(os.fstat(descriptor).st_mode):
                 return []
             try:
-                return sorted(os.listdir(f"/proc/self/fd/{found}"))
+                return sorted(os.listdir(f"/proc/self/fd/{descriptor}"))
             except OSError:
                 return []
 
     def matching(self, pattern: str) -> list[str]:
-        """Return what is at the paths that *pattern* of glob(7) matches, in order; a leading dot has to be written."""
-        found = [""]
+        """Return the paths that *pattern* of glob(7) matches, in order; a leading dot must be matched explicitly."""
+        paths = [""]
         for part in pattern.strip("/").split("/"):
             if not set(part) & set("*?["):
-                found = [f"{folder}/{part}" for folder in found]
+                paths = [f"{folder}/{part}" for folder in paths]
                 continue
             rule = re.compile(fnmatch.translate(part.replace("[^", "[!")))
-            found = [
+            paths = [
                 f"{folder}/{name}"
-                for folder in found
+                for folder in paths
                 for name in self.listed(folder or "/")
                 if rule.match(name) and (part[0] == "." or name[0] != ".")
             ]
-        return sorted(path for path in found if self.mode(path))
+        return sorted(path for path in paths if self.mode(path))
 
     def mode(self, path: str) -> int:
-        """Return the type and permissions of what is at *path*, symlinks followed; 0 when nothing is."""
-        with self._opened(path) as found:
-            return 0 if found is None else os.fstat(found).st_mode
+        """Return type and permissions at *path*, symlinks followed; 0 if nothing is there."""
+        with self._opened(path) as descriptor:
+            return 0 if descriptor is None else os.fstat(descriptor).st_mode
 
     def is_folder(self, path: str) -> bool:
-        """Say whether a folder is at *path*."""
+        """True if a folder is at *path*."""
         return stat.S_ISDIR(self.mode(path))
 
     def is_program(self, path: str) -> bool:
-        """Say whether *path* can be run."""
+        """True if *path* can be run."""
         mode = self.mode(path)
         return stat.S_ISREG(mode) and bool(mode & 0o111)
 
     def folder(self, path: str) -> Folder:
-        """Return what can be done in the folder at *path*, or in the nearest one above it that is there."""
+        """Return the properties of the folder at *path*, or of the nearest one above it that exists."""
         while path and not self.is_folder(path):
             path = path.rpartition("/")[0]
-        with self._opened(path or "/") as found:
-            if found is None:
+        with self._opened(path or "/") as descriptor:
+            if descriptor is None:
                 return Folder(is_writable=False, is_executable=False)
-            flags = os.fstatvfs(found).f_flag
+            flags = os.fstatvfs(descriptor).f_flag
             return Folder(is_writable=not flags & os.ST_RDONLY, is_executable=not flags & os.ST_NOEXEC)
 
     @contextmanager
     def _opened(self, path: str) -> Iterator[int | None]:
-        """Give a descriptor of what is at *path*, for looking only, or None."""
+        """Yield an O_PATH descriptor of *path*, or None."""
         try:
-            found = self._open(path)
+            descriptor = self._open(path)
         except (OSError, UnsafePathError):
             yield None
             return
         try:
-            yield found
+            yield descriptor
         finally:
-            os.close(found)
+            os.close(descriptor)
 
     def _open(self, path: str) -> int:
         for _ in range(safe_path.MOST_LINKS):
@@ -123,12 +123,12 @@ class HostReader:
                 return safe_path.open_folder(self.root or "/", path, to_write=False)
             opened = safe_path.open_folder(self.root or "/", folder, to_write=False)
             try:
-                found = os.open(name, _LOOK, dir_fd=opened)
+                descriptor = os.open(name, _LOOK, dir_fd=opened)
             finally:
                 os.close(opened)
-            if not stat.S_ISLNK(os.fstat(found).st_mode):
-                return found
-            target = os.readlink("", dir_fd=found)
-            os.close(found)
+            if not stat.S_ISLNK(os.fstat(descriptor).st_mode):
+                return descriptor
+            target = os.readlink("", dir_fd=descriptor)
+            os.close(descriptor)
             path = target if target.startswith("/") else f"{folder}/{target}"
         raise OSError

@@ -1,4 +1,4 @@
-"""Ways into the host's folders that nobody can bend: component by component, below the host's root.
+"""Opens the host's folders component by component below the host's root, so that no symlink leads out of it.
 
 The root may be a mount in a container, so a path is never handed to the kernel whole: a symlink in it would be
 followed into the container.
@@ -34,7 +34,7 @@ def ancestors(path: str) -> list[str]:
 
 @contextmanager
 def parent(root: str, path: str, *, to_write: bool) -> Iterator[tuple[int, str]]:
-    """Open the folder that *path* lies in; give its descriptor and the last name of *path*.
+    """Open the folder that *path* lies in; yield its descriptor and the last name of *path*.
 
     Raises ``FileNotFoundError`` if there is no such folder; `UnsafePathError` if the way leaves *root*, or,
     *to_write*, if others than root could change a folder on it.
@@ -56,8 +56,8 @@ def open_folder(root: str, path: str, *, to_write: bool) -> int:
         walk.to_the_end()
         return walk.opened.pop()
     finally:
-        for each in walk.opened:
-            os.close(each)
+        for descriptor in walk.opened:
+            os.close(descriptor)
 
 
 class _Resolver:
@@ -87,10 +87,10 @@ class _Resolver:
 
     def _down(self, name: str) -> None:
         here = self.opened[-1]
-        seen = os.stat(name, dir_fd=here, follow_symlinks=False)
+        status = os.stat(name, dir_fd=here, follow_symlinks=False)
         if self._to_write:
-            self._judge(seen, name)
-        if not stat.S_ISLNK(seen.st_mode):
+            self._judge(status, name)
+        if not stat.S_ISLNK(status.st_mode):
             self.opened.append(os.open(name, _OPEN, dir_fd=here))
             return
         self._links += 1
@@ -102,10 +102,10 @@ class _Resolver:
             while len(self.opened) > 1:
                 os.close(self.opened.pop())
 
-    def _judge(self, seen: os.stat_result, name: str) -> None:
+    def _judge(self, status: os.stat_result, name: str) -> None:
         """Refuse what others than root could change: they could have the kubelet run anything."""
-        is_writable = seen.st_mode & 0o022 and not stat.S_ISLNK(seen.st_mode)
-        if not is_trusted(seen.st_uid) or is_writable:
+        is_writable = status.st_mode & 0o022 and not stat.S_ISLNK(status.st_mode)
+        if not is_trusted(status.st_uid) or is_writable:
             raise UnsafePathError(
                 f"{name} in {self._path} can be changed by others than root",
                 remedy=f"Find out why; then, on the node: chown root:root and chmod go-w that {name}.",
@@ -113,13 +113,13 @@ class _Resolver:
 
 
 def is_trusted(owner: int) -> bool:
-    """Say whether what *owner* has is as safe as what we have: root's, or ours where we are not root (tests)."""
+    """True if *owner* is root, or this process's user where that is not root (tests)."""
     return owner in (0, os.geteuid())
 
 
 @contextmanager
 def translate_os_errors(path: str) -> Iterator[None]:
-    """Turn what the system says about *path* into an error with a remedy."""
+    """Turn an ``OSError`` about *path* into a `DiskError` with a remedy."""
     try:
         yield
     except OSError as error:

@@ -1,9 +1,9 @@
-"""The program as a folder: which one to install, where it goes, whether it runs there, and which old ones may go.
+"""The bundle: the program as a folder, its place on a node, its smoke test, and old ones that may go.
 
     <bin dir>/.aliyun-acr-credential-provider/<version>-<digest>/aliyun-acr-credential-provider
     <bin dir>/aliyun-acr-credential-provider -> that, relative
 
-Inside of the kubelet's folder of providers, so that who mounts that alone has all of it.
+Inside of the kubelet's folder of providers, so that a mount of that folder alone has all of it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Bundle:
 
 
 def own_folder() -> str:
-    """Return the folder that this very program was started from; raise `BundleError` when it is not frozen."""
+    """Return the folder of this very program; raise `BundleError` if it is not frozen."""
     if getattr(sys, "frozen", False):
         return os.path.dirname(os.path.realpath(sys.executable))
     raise BundleError(
@@ -72,7 +72,7 @@ def own_folder() -> str:
 
 
 def read(source: str) -> Bundle:
-    """Return the program in the folder *source*; raise `BundleError` for what is none."""
+    """Return the bundle in the folder *source*; raise `BundleError` if it is none."""
     program = f"{source}/{NAME}"
     try:
         digest = tree_digest(source)
@@ -85,7 +85,7 @@ def read(source: str) -> Bundle:
 
 
 def folder_for(host: HostFiles, bin_dir: str, bundle: Bundle) -> str:
-    """Return where *bundle* goes below *bin_dir*: what lies there and is damaged stays, for it may be in use."""
+    """Return the folder for *bundle* below *bin_dir*. A damaged one stays, because it may be in use."""
     number = 1
     while True:
         path = f"{bin_dir}/{HIDDEN}/{bundle.name}" + (f"-{number}" if number > 1 else "")
@@ -107,18 +107,18 @@ def smoke_test(host: HostFiles, tree: str, scratch: str) -> None:
     host.apply(steps.PutFile(settings, _SETTINGS, 0o600))
     problem = "does not say its version"
     try:
-        told = host_exec.run([program, "--version"], root=host.root, seconds=SECONDS, environment=environment)
-        if told.returncode == 0 and _VERSION.match(told.stdout.decode("utf-8", "replace")):
-            answered = host_exec.run(
+        ended = host_exec.run([program, "--version"], root=host.root, seconds=SECONDS, environment=environment)
+        if ended.returncode == 0 and _VERSION.match(ended.stdout.decode("utf-8", "replace")):
+            ended = host_exec.run(
                 [program, "--settings", settings, "--cache", f"{scratch}/cache"],
                 root=host.root,
                 stdin=json.dumps(_REQUEST).encode() + b"\n",
                 seconds=SECONDS,
                 environment=environment,
             )
-            if answered.returncode == 0 and _is_empty_answer(answered.stdout):
+            if ended.returncode == 0 and _is_empty_answer(ended.stdout):
                 return
-            problem = f"does not answer a kubelet (exit code {answered.returncode})"
+            problem = f"does not answer a kubelet (exit code {ended.returncode})"
     except ServiceError as error:
         problem = f"does not run: {error.problem}"
     finally:
@@ -132,7 +132,7 @@ def smoke_test(host: HostFiles, tree: str, scratch: str) -> None:
 def unused(host: HostFiles, bin_dir: str, keep: Collection[str]) -> list[str]:
     """Return the folders of older programs below *bin_dir* that no process has in use, and that are not in *keep*.
 
-    Nothing where what processes have in use cannot be seen.
+    None at all if the processes' mappings cannot be read.
     """
     folder = f"{bin_dir}/{HIDDEN}"
     others = [f"{folder}/{name}" for name in host.listed(folder) if f"{folder}/{name}" not in keep]
@@ -140,32 +140,32 @@ def unused(host: HostFiles, bin_dir: str, keep: Collection[str]) -> list[str]:
         return []
     try:
         mapped = _mapped(host.outside("/proc"))
-    except OSError:  # no right to look: they stay
+    except OSError:
         return []
     return [path for path in others if not any(f"/{HIDDEN}/{os.path.basename(path)}/" in text for text in mapped)]
 
 
 def _mapped(proc: str) -> list[str]:
-    """Return what the processes that can be seen have mapped."""
-    found = []
+    """Return the memory maps of all processes that can be seen."""
+    maps = []
     for entry in os.listdir(proc) if os.path.isdir(proc) else []:
         if entry.isdigit():
             try:
                 with open(f"{proc}/{entry}/maps", encoding="utf-8", errors="replace") as file:
-                    found.append(file.read())
+                    maps.append(file.read())
             except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
                 continue
-    return found
+    return maps
 
 
 def _version(program: str) -> str:
     try:
-        told = host_exec.run(host_exec.Command([program, "--version"], is_ours=True), seconds=SECONDS)
+        ended = host_exec.run(host_exec.Command([program, "--version"], is_ours=True), seconds=SECONDS)
+        match = _VERSION.match(ended.stdout.decode("utf-8", "replace")) if ended.returncode == 0 else None
     except ServiceError:
-        told = None
-    found = _VERSION.match(told.stdout.decode("utf-8", "replace")) if told and told.returncode == 0 else None
-    if found:
-        return found[1]
+        match = None
+    if match:
+        return match[1]
     raise BundleError(f"{program} does not say its version", remedy="Is it whole, and for this machine's processor?")
 
 

@@ -14,12 +14,12 @@ from .requests import InstallStatus
 
 if TYPE_CHECKING:
     from acr_node_config.hostfs.host_files import HostFiles
+    from acr_node_config.kubelet.probe import KubeletProbe
 
     from .journal import Change, Installed
     from .rollback_guard import Guard
     from .state import State
     from .system import HostSystem
-    from .transaction import RunningKubelet
 
 
 def status(host: HostFiles, state: State, guard: Guard, system: HostSystem) -> InstallStatus:
@@ -79,7 +79,7 @@ def _has_drifted(host: HostFiles, change: Change) -> bool:
     return found.kind != steps.FOLDER if change.is_folder else found.fingerprint != change.after
 
 
-def _kubelet_problems(kubelet: RunningKubelet) -> list[str]:
+def _kubelet_problems(kubelet: KubeletProbe) -> list[str]:
     try:
         state = kubelet.state()
     except NodeConfigError as error:

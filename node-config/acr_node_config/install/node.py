@@ -10,10 +10,11 @@ from acr_node_config.model.errors import BundleError, RefusedError, RejectedErro
 
 from . import bundle as bundles
 from . import plan
+from .change_set import ChangeSet, Outcome
 from .inspection import status, verify
 from .journal import Change, Installed, Record
 from .requests import InstallPlan, InstallRequest, InstallStatus
-from .transaction import ChangeSet, Outcome, Transaction
+from .transaction import Transaction
 
 if TYPE_CHECKING:
     from acr_node_config.hostfs.host_files import HostFiles

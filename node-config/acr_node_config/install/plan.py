@@ -98,7 +98,7 @@ def desired_state(
         wanted += _config_steps(facts, placement, providers, states)
     wanted += _flag_steps(placement, states)
     if not has_token_provider and not states.get(f"{bin_dir}/{TOKEN_NAME}", steps.NOTHING).is_absent:
-        wanted.append(steps.RemoveLink(f"{bin_dir}/{TOKEN_NAME}"))
+        wanted.append(steps.RemoveFile(f"{bin_dir}/{TOKEN_NAME}"))
     missing = left_out(request.covered, facts.version)
     return DesiredState(
         placement,

@@ -9,74 +9,25 @@ Whatever fails before the kubelet was seen healthy is undone.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn
 
-from acr_node_config.kubelet.health_gate import LOST, HealthCriteria, HealthGate, KubeletHealth, Verdict, lost_by
+from acr_node_config.kubelet.health_gate import LOST, HealthCriteria, HealthGate, Verdict, lost_by
 from acr_node_config.model import steps
 from acr_node_config.model.errors import NodeConfigError, NotAsLeftError, RejectedError, ServiceError
 
-from .journal import APPLIED, APPLYING, UNDOING, VERIFIED, Change, Installed, Journal, Record
+from .change_set import ChangeSet, Outcome
+from .journal import APPLIED, APPLYING, UNDOING, VERIFIED, Change, Journal, Record
 from .plan import without_ours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from acr_node_config.hostfs.host_files import HostFiles
+    from acr_node_config.kubelet.probe import KubeletProbe
     from acr_node_config.model.placement import Placement
     from acr_node_config.model.running_config import RunningConfig
     from acr_node_config.model.steps import FileStep
 
     from .rollback_guard import Guard
     from .state import State
-
-
-class RunningKubelet(KubeletHealth, Protocol):
-    """The kubelet that runs, observed and restarted."""
-
-    def start_id(self) -> str:
-        """Return an ID of this start of the kubelet, or "" if none runs or it cannot be seen."""
-
-    def restart(self) -> int:
-        """Have it restarted; return the process that this should end, 0 for none."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeSet:
-    """The steps of one verb, in an order that lets a kubelet start after each.
-
-    *afterwards* goes once a kubelet runs without it. *key* names the content, to remember a rejection by.
-    """
-
-    verb: str
-    steps: tuple[FileStep, ...]
-    afterwards: tuple[Change, ...] = ()
-    installed: Installed | None = None
-    """What the steps install on top of the present record."""
-    record: Record | None = None
-    """The record afterwards, where nothing new is installed; None for nothing."""
-    key: str = ""
-    unit: str = ""
-    restarts: bool = False
-    """Whether to restart even if no file changes that a kubelet reads at its start."""
-    must_recover: bool = True
-    before_step: Callable[[FileStep], None] = lambda _step: None
-
-    def next_record(self, record: Record | None, changes: tuple[Change, ...]) -> Record | None:
-        """Return the record once *changes* are made, after *record*."""
-        if self.installed is None:
-            return self.record
-        return (record or Record(Installed())).with_installed(changes, self.installed)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What was done: *changed* paths, whether the kubelet was restarted, and what an operator should know."""
-
-    verb: str
-    changed: tuple[str, ...] = ()
-    restarted: bool = False
-    confirmed: bool = False
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +37,7 @@ class Transaction:
     host: HostFiles
     state: State
     guard: Guard
-    kubelet: RunningKubelet | None
+    kubelet: KubeletProbe | None
     gate: HealthGate
     placement: Placement | None
 

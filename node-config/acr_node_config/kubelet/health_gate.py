@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from acr_node_config.model.errors import ServiceError
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from acr_node_config.model.running_config import RunningConfig
 
+    from .probe import KubeletProbe
     from .service_manager import ServiceState
 
 STABLE_FOR = 15.0
@@ -24,22 +25,6 @@ CRASH_LOOP_RESTARTS = 3
 PAUSE = 0.5
 LOST = "it runs without what it had before"
 """How the reason begins if the kubelet runs, but lacks flags or providers."""
-
-
-class KubeletHealth(Protocol):
-    """The kubelet, as far as it can be observed from here."""
-
-    def state(self) -> ServiceState:
-        """Return what systemd says of its unit; raise `ServiceError`."""
-
-    def is_healthy(self) -> bool | None:
-        """Return the result of its /healthz; None if that cannot be reached from here."""
-
-    def has_flags(self, pid: int) -> bool | None:
-        """True if process *pid* has our flags; None if none are expected or its command line cannot be read."""
-
-    def running_config(self, pid: int) -> RunningConfig | None:
-        """Return the flags and the other providers of process *pid*; None if they cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +67,7 @@ class HealthGate:
     stable_for: float = STABLE_FOR
     budget: float = BUDGET
 
-    def wait(self, kubelet: KubeletHealth, criteria: HealthCriteria) -> Verdict:
+    def wait(self, kubelet: KubeletProbe, criteria: HealthCriteria) -> Verdict:
         """Watch *kubelet* until it fulfils *criteria*, crash-loops, or the budget is spent."""
         began = self.clock.now()
         crashes = _RestartCounter()
@@ -119,7 +104,7 @@ class _RestartCounter:
         return state.restarts - self._first
 
 
-def _observe(kubelet: KubeletHealth, problem: str) -> tuple[ServiceState | None, str]:
+def _observe(kubelet: KubeletProbe, problem: str) -> tuple[ServiceState | None, str]:
     try:
         state = kubelet.state()
     except ServiceError as error:  # it may be busy with the very restart
@@ -129,7 +114,7 @@ def _observe(kubelet: KubeletHealth, problem: str) -> tuple[ServiceState | None,
     return state, problem
 
 
-def _fault(kubelet: KubeletHealth, pid: int, criteria: HealthCriteria) -> tuple[str, bool]:
+def _fault(kubelet: KubeletProbe, pid: int, criteria: HealthCriteria) -> tuple[str, bool]:
     """Return what is wrong with process *pid* at this moment ("" for nothing), and whether /healthz was asked."""
     if pid == criteria.old_pid:
         return "it did not end its old process", False
@@ -143,7 +128,7 @@ def _fault(kubelet: KubeletHealth, pid: int, criteria: HealthCriteria) -> tuple[
     return "", health is not None
 
 
-def lost_by(kubelet: KubeletHealth, pid: int, before: RunningConfig | None) -> tuple[str, ...]:
+def lost_by(kubelet: KubeletProbe, pid: int, before: RunningConfig | None) -> tuple[str, ...]:
     """Return what *before* had and process *pid* has not, by name; nothing where that cannot be seen."""
     now = kubelet.running_config(pid) if before is not None else None
     return before.lost(now) if before is not None and now is not None else ()

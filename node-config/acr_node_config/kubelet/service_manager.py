@@ -1,7 +1,7 @@
-"""The host's service manager: what it says of the kubelet's unit, and having it restart that.
+"""The host's service manager: the state of the kubelet's unit, and its restart.
 
 Two ways to the same systemd: its D-Bus socket, which needs no more than a mounted socket and uid 0; or ``systemctl`` of
-the host, entered by chroot, which goes without D-Bus from within the host's process namespace.
+the host, entered by chroot, which needs no D-Bus within the host's process namespace.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ class ServiceState:
 
 
 class ServiceManager(Protocol):
-    """The service manager, as the installer needs it. Everything raises `ServiceError` when it does not answer."""
+    """The service manager, as the installer needs it. All methods raise `ServiceError` when it does not answer."""
 
     def state(self, unit: str) -> ServiceState:
-        """Return how *unit* is."""
+        """Return the state of *unit*."""
 
     def text(self, unit: str) -> UnitText:
-        """Return what *unit* is made of."""
+        """Return the text of *unit*."""
 
     def restart(self, unit: str) -> None:
-        """Have it restarted; return once that is under way, not once it is up."""
+        """Have it restarted; return once the job is queued, not once it is up."""
 
     def start(self, unit: str) -> None:
         """Have it started."""
@@ -83,22 +83,22 @@ class SystemctlServiceManager:
         self._root = root
 
     def state(self, unit: str) -> ServiceState:
-        """Return how *unit* is."""
-        found = self._show(unit, "ActiveState", "MainPID", "NRestarts", "Result")
+        """Return the state of *unit*."""
+        shown = self._show(unit, "ActiveState", "MainPID", "NRestarts", "Result")
         return ServiceState(
-            found.get("ActiveState", ""),
-            _number(found.get("MainPID", "")),
-            _number(found.get("NRestarts", "")),
-            found.get("Result", ""),
+            shown.get("ActiveState", ""),
+            _number(shown.get("MainPID", "")),
+            _number(shown.get("NRestarts", "")),
+            shown.get("Result", ""),
         )
 
     def text(self, unit: str) -> UnitText:
-        """Return what *unit* is made of; raise `ServiceError` if systemctl can be read in more than one way.
+        """Return the text of *unit*; raise `ServiceError` if systemctl's output is ambiguous.
 
         It joins a command's words with spaces, and its releases quote a variable in three ways. So both are read from
         the files that it names, and believed if what it shows of them comes to the same.
         """
-        read = unit_files.parse(unit_files.parted(self._said("cat", checked(unit))), unit)
+        read = unit_files.parse(unit_files.parted(self._output("cat", checked(unit))), unit)
         command = self._property(unit, "ExecStart")
         environment, is_whole = unit_files.extract(self._property(unit, "Environment"), "`$")
         shown = command.partition(" ; argv[]=")[2]
@@ -108,7 +108,7 @@ class SystemctlServiceManager:
             raise _ambiguous(unit, "Environment=")
         files = re.findall(
             r"^EnvironmentFiles=(.+?) \(ignore_errors=(yes|no)\)$",
-            self._said("show", "--property=EnvironmentFiles", unit),
+            self._output("show", "--property=EnvironmentFiles", unit),
             re.MULTILINE,
         )
         return UnitText(
@@ -121,39 +121,39 @@ class SystemctlServiceManager:
 
     def restart(self, unit: str) -> None:
         """Have it restarted."""
-        self._said("reset-failed", checked(unit), fails=False)
-        self._said("--no-block", "restart", checked(unit))
+        self._output("reset-failed", checked(unit), fails=False)
+        self._output("--no-block", "restart", checked(unit))
 
     def start(self, unit: str) -> None:
         """Have it started."""
-        self._said("--no-block", "start", checked(unit))
+        self._output("--no-block", "start", checked(unit))
 
     def stop(self, unit: str) -> None:
         """Have it stopped."""
-        self._said("--no-block", "stop", checked(unit))
+        self._output("--no-block", "stop", checked(unit))
 
     def reload(self) -> None:
         """Have the unit files read again."""
-        self._said("daemon-reload")
+        self._output("daemon-reload")
 
     def _property(self, unit: str, name: str) -> str:
-        """Return what systemctl shows of one property; it may be more than a line."""
-        return self._said("show", f"--property={name}", checked(unit)).removeprefix(f"{name}=").removesuffix("\n")
+        """Return the value of one property; it may have several lines."""
+        return self._output("show", f"--property={name}", checked(unit)).removeprefix(f"{name}=").removesuffix("\n")
 
     def _show(self, unit: str, *names: str) -> dict[str, str]:
-        said = self._said("show", f"--property={','.join(names)}", checked(unit))
-        return dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+        output = self._output("show", f"--property={','.join(names)}", checked(unit))
+        return dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
 
-    def _said(self, *words: str, fails: bool = True) -> str:
+    def _output(self, *words: str, fails: bool = True) -> str:
         environment = host_exec.own_environment()
         if not host_exec.is_in("pid", self._root):
-            # There systemd has no number that it could show to those who come to its own socket ("No data available").
+            # systemd's own socket answers other PID namespaces with "No data available".
             environment["SYSTEMCTL_FORCE_BUS"] = "1"
         ended = host_exec.run(["systemctl", *words], root=self._root, seconds=SECONDS, environment=environment)
         if ended.returncode and fails:
-            said = ended.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit code {ended.returncode}"]
+            lines = ended.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit code {ended.returncode}"]
             raise ServiceError(
-                f"systemctl {' '.join(words)} failed: {said[-1][:200]}",
+                f"systemctl {' '.join(words)} failed: {lines[-1][:200]}",
                 remedy="Run it on the node and read what it says; a pod without hostPID needs the node's D-Bus for it.",
             )
         return ended.stdout.decode("utf-8", "surrogateescape")
@@ -166,7 +166,7 @@ class DbusServiceManager:
         self._socket = socket
 
     def state(self, unit: str) -> ServiceState:
-        """Return how *unit* is."""
+        """Return the state of *unit*."""
 
         def ask(call: _Call) -> ServiceState:
             path = call(_MANAGER, "LoadUnit", "s", (checked(unit),))
@@ -182,18 +182,18 @@ class DbusServiceManager:
         return self._talk(ask)
 
     def text(self, unit: str) -> UnitText:
-        """Return what *unit* is made of."""
+        """Return the text of *unit*."""
 
         def ask(call: _Call) -> UnitText:
             path = call(_MANAGER, "LoadUnit", "s", (checked(unit),))
-            found = call.all_of("org.freedesktop.systemd1.Service", path)
-            commands = found.get("ExecStart", [])
+            service = call.all_of("org.freedesktop.systemd1.Service", path)
+            commands = service.get("ExecStart", [])
             return UnitText(
                 tuple(commands[0][1]) if commands else (),
-                tuple(f"{name}={value}" for name, value in _variables(found.get("Environment", [])).items()),
-                tuple((path, bool(is_optional)) for path, is_optional in found.get("EnvironmentFiles", [])),
-                tuple(found.get("PassEnvironment", [])),
-                tuple(found.get("UnsetEnvironment", [])),
+                tuple(f"{name}={value}" for name, value in _variables(service.get("Environment", [])).items()),
+                tuple((path, bool(is_optional)) for path, is_optional in service.get("EnvironmentFiles", [])),
+                tuple(service.get("PassEnvironment", [])),
+                tuple(service.get("UnsetEnvironment", [])),
             )
 
         return self._talk(ask)
@@ -222,7 +222,7 @@ class DbusServiceManager:
 
     def _talk(self, ask: Callable[[_Call], Answer]) -> Answer:
         """Have one conversation; a bus that was restarted meanwhile costs no more than that."""
-        from jeepney.io.blocking import open_dbus_connection  # noqa: PLC0415 - for those who have a bus to speak to
+        from jeepney.io.blocking import open_dbus_connection  # noqa: PLC0415 - only where there is a bus
 
         kind = ""
         try:
@@ -240,7 +240,7 @@ class DbusServiceManager:
 
 
 class _RefusedError(Exception):
-    """systemd said no; *name* is the D-Bus error's."""
+    """systemd refused; *name* is the D-Bus error's."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -268,13 +268,13 @@ class _Call:
 
     def all_of(self, interface: str, path: str) -> dict[str, Any]:
         """Return the properties of *interface* of the object at *path*."""
-        found = self("org.freedesktop.DBus.Properties", "GetAll", "s", (interface,), path)
-        return {name: value for name, (_signature, value) in found.items()}
+        properties = self("org.freedesktop.DBus.Properties", "GetAll", "s", (interface,), path)
+        return {name: value for name, (_signature, value) in properties.items()}
 
 
 def _variables(assignments: Iterable[str]) -> dict[str, str]:
     """Return NAME=VALUE by name; the last one holds."""
-    return dict(each.split("=", 1) for each in assignments if "=" in each)
+    return dict(assignment.split("=", 1) for assignment in assignments if "=" in assignment)
 
 
 def _ambiguous(unit: str, setting: str) -> ServiceError:

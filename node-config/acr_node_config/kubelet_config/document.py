@@ -1,8 +1,7 @@
 """A CredentialProviderConfig as a kubelet reads it, and the same with our providers in it.
 
-What others wrote stays as it is, to the byte where that can be: their providers, their order,
-comments, fields that we do not know, JSON or YAML. `problems` says whether a kubelet would start
-with the result.
+What others wrote stays as it is, to the byte where possible: their providers, their order, comments, fields that we do
+not know, JSON or YAML.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One file; *name* is its path, for the words of an error."""
+    """One file; *name* is its path, for errors."""
 
     name: str
     data: bytes
@@ -34,7 +33,7 @@ class Document:
 
     @classmethod
     def parse(cls, data: bytes, name: str) -> Document:
-        """Read *data*; raise `ConfigurationError` for what is no CredentialProviderConfig."""
+        """Read *data*; raise `ConfigurationError` if it is no CredentialProviderConfig."""
         try:
             text = read(data)
         except ParseError as error:
@@ -51,7 +50,7 @@ class Document:
             )
         providers = document.get("providers")
         if providers is not None and not (
-            isinstance(providers, list) and all(isinstance(each, dict) for each in providers)
+            isinstance(providers, list) and all(isinstance(provider, dict) for provider in providers)
         ):
             raise ConfigurationError(
                 f"{name} does not list providers", remedy=f"Correct {name}: a kubelet does not start with it."
@@ -66,12 +65,12 @@ class Document:
     @property
     def names(self) -> tuple[str, ...]:
         """Their names."""
-        return tuple(str(each.get("name")) for each in self.providers)
+        return tuple(str(provider.get("name")) for provider in self.providers)
 
     def with_providers(self, entries: Sequence[Mapping[str, Any]]) -> bytes:
-        """Return the file with *entries* in it: in the place of those of their names, else at the end.
+        """Return the file with *entries*, each in the place of the provider of its name, else at the end.
 
-        An operator's ``env`` stays where an entry brings none. Nothing to change: the very same bytes.
+        An operator's ``env`` stays where an entry brings none. Without a change, the very same bytes.
         """
         document = self
         for entry in entries:
@@ -79,7 +78,7 @@ class Document:
         return document.data
 
     def without_providers(self, names: Collection[str]) -> bytes:
-        """Return the file without the providers of these *names*; if none is left, no kubelet starts with it."""
+        """Return the file without the providers of these *names*; no kubelet starts with an empty list."""
         document = self
         for name in names:
             while name in document.names:
@@ -102,10 +101,10 @@ class Document:
         providers = self.providers
         return self._changed([*providers[:at], *providers[at + 1 :]], removed(self.text, at))
 
-    def _changed(self, providers: list[dict[str, Any]], spliced: str | None) -> Document:
-        """Return *spliced* if it says what is wanted, else the whole document written anew."""
+    def _changed(self, providers: list[dict[str, Any]], edited: str | None) -> Document:
+        """Return *edited* if it holds *providers* and the rest, else the whole document written anew."""
         wanted = {**self.text.value, "providers": providers}
-        for text in (spliced, _written(wanted, self.text)):
+        for text in (edited, _written(wanted, self.text)):
             if text is None:
                 continue
             data = text.encode()
@@ -122,12 +121,12 @@ class Document:
 
 
 def fresh(entries: Sequence[Mapping[str, Any]], version: Version | None) -> bytes:
-    """Return a file of our own with *entries*, for a kubelet of *version*."""
+    """Return a new file with *entries*, for a kubelet of *version*."""
     is_old = version is not None and version < FIRST_WITH_V1
     document = {
         "apiVersion": CONFIG_VERSIONS[1 if is_old else 0],
         "kind": "CredentialProviderConfig",
-        "providers": [dict(each) for each in entries],
+        "providers": [dict(entry) for entry in entries],
     }
     return write(document).encode()
 
@@ -139,5 +138,5 @@ def _written(document: dict[str, Any], before: Text) -> str | None:
         return json.dumps(document, indent=indent, ensure_ascii=False) + end
     try:
         return write(document)
-    except yaml.YAMLError:  # it has a number that only its own text says
+    except yaml.YAMLError:  # it has a `Number`, which only its own text can hold
         return None

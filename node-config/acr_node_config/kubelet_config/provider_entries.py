@@ -1,8 +1,7 @@
-"""Our entries of a CredentialProviderConfig, from what the plugin says its settings cover.
+"""Our entries of a CredentialProviderConfig, from the output of ``settings match-images``.
 
-There are two of one binary: one for the node's own identities, and one that is given the tokens of
-pods' ServiceAccounts. A kubelet that may not ask for such tokens then fails for the second one's
-hosts only.
+There are two of one binary: one for the node's own identities, and one that is given the tokens of pods'
+ServiceAccounts. A kubelet that may not ask for such tokens then fails for the second one's hosts only.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ NAMES = (NAME, TOKEN_NAME)
 def entries(covered: Mapping[str, Any], version: Version | None, arguments: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Return our entries for a kubelet of *version*.
 
-    *covered* is what ``settings match-images --output json`` writes, *arguments* what the plugin
-    is to be run with. The token's entry is left out before 1.34; `left_out` says so.
+    *covered* is the JSON of ``settings match-images``, *arguments* are for the plugin. The token's entry is left out
+    before 1.34; `left_out` says so.
     """
     basis = {
         "defaultCacheDuration": "0s",  # every answer brings its own
@@ -39,12 +38,12 @@ def entries(covered: Mapping[str, Any], version: Version | None, arguments: Sequ
     }
     if arguments:
         basis["args"] = list(arguments)  # type: ignore[assignment]
-    found: list[dict[str, Any]] = []
+    providers: list[dict[str, Any]] = []
     if covered["matchImages"]:
-        found.append({"name": NAME, "matchImages": list(covered["matchImages"]), **basis})
+        providers.append({"name": NAME, "matchImages": list(covered["matchImages"]), **basis})
     tokens = covered.get("tokenMode")
     if tokens and not left_out(covered, version):
-        found.append(
+        providers.append(
             {
                 "name": TOKEN_NAME,
                 "matchImages": list(tokens["matchImages"]),
@@ -52,16 +51,16 @@ def entries(covered: Mapping[str, Any], version: Version | None, arguments: Sequ
                 "tokenAttributes": dict(tokens["tokenAttributes"]),
             }
         )
-    if not found:
+    if not providers:
         raise ConfigurationError(
             "the settings cover no image that this node's kubelet could ask for",
             remedy=left_out(covered, version) or "Add registries to the settings.",
         )
-    return found
+    return providers
 
 
 def left_out(covered: Mapping[str, Any], version: Version | None) -> str:
-    """Return why hosts of pods' ServiceAccounts get no logins on this node, "" when they do or there are none.
+    """Return why the hosts of pods' ServiceAccounts get no logins on this node, "" if they do.
 
     >>> left_out({"tokenMode": {"matchImages": ["a.example.com"]}}, (1, 33))
     'Pods get no logins for a.example.com here: serviceAccount needs Kubernetes 1.34, and this kubelet is 1.33.'
@@ -75,16 +74,16 @@ def left_out(covered: Mapping[str, Any], version: Version | None) -> str:
 
 
 def put_in(existing: bytes | None, path: str, wanted: Sequence[Mapping[str, Any]], version: Version | None) -> bytes:
-    """Return the file at *path* with our entries and none but the *wanted* ones; *existing* is None where none is."""
+    """Return the file at *path* with exactly the *wanted* of our entries; *existing* is None for a new file."""
     if existing is None:
         return fresh(wanted, version)
-    names = {each["name"] for each in wanted}
+    names = {entry["name"] for entry in wanted}
     data = Document.parse(existing, path).with_providers(wanted)
     return Document.parse(data, path).without_providers([name for name in NAMES if name not in names])
 
 
 def take_out(existing: bytes, path: str) -> bytes | None:
-    """Return the file at *path* without our entries, None when there was nothing else in it."""
+    """Return the file at *path* without our entries, None if it held no others."""
     document = Document.parse(existing, path)
     if set(document.names) <= set(NAMES):
         return None

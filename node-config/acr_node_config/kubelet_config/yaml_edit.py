@@ -1,7 +1,6 @@
-"""Puts a provider into the text of a configuration, or takes it out, and leaves every other byte alone.
+"""Adds, replaces or removes a provider in the text of a configuration, and leaves every other byte alone.
 
-Each function returns the new text, or None where it does not see how. Whoever calls reads the result
-again and believes only what it says.
+Each function returns the new text, or None if it cannot; the caller parses the result and checks it.
 """
 
 from __future__ import annotations
@@ -74,12 +73,12 @@ def removed(text: Text, at: int) -> str | None:
 def _providers(text: Text) -> yaml.SequenceNode | None:
     if not isinstance(text.root, yaml.MappingNode):
         return None
-    found = next((value for key, value in text.root.value if key.value == "providers"), None)
-    return found if isinstance(found, yaml.SequenceNode) else None
+    node = next((value for key, value in text.root.value if key.value == "providers"), None)
+    return node if isinstance(node, yaml.SequenceNode) else None
 
 
 def _content_end(node: yaml.Node) -> int:
-    """Return where the last thing that *node* holds ends; its own mark may be far below, after comments."""
+    """Return where the last item of *node* ends; its own mark may be far below, after comments."""
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _content_end(last[1] if isinstance(last, tuple) else last)

@@ -1,9 +1,8 @@
-r"""A file of ``EnvironmentFile=``, read as systemd reads it, and flags of ours in one of its variables.
+r"""A file of ``EnvironmentFile=``, read as systemd reads it, and our flags in one of its variables.
 
-A flag goes in where the value ends, in the way that the value is quoted there: ``\ `` before it where
-nothing is, so that a shell that sources the file sees the same. So it can be told apart later
-and taken out again to the byte. What comes out is read again and believed only if nothing
-else changed. Rules: systemd's src/basic/env-file.c and extract-word.c, 239 to 257.
+A flag goes in where the value ends, quoted as the value is there: after ``\ `` where it is bare, so that a shell that
+sources the file sees the same. So it can be told apart later and removed to the byte. The result is parsed again and
+taken only if nothing else changed. Rules: systemd's src/basic/env-file.c and extract-word.c, 239 to 257.
 """
 
 from __future__ import annotations
@@ -20,8 +19,15 @@ if TYPE_CHECKING:
 MARK = b"# Added by aliyun-acr-credential-provider (taken out again by its command: node uninstall)"
 LARGEST = 1 << 20
 
-_BLANK, _NEWLINE, _COMMENT = b" \t\n\r", b"\n\r", b"#;"
+_BLANK, _NEWLINE = b" \t\n\r", (b"", b"\n", b"\r")
 _NEEDS_ESCAPE = b'"\\`$'
+_SPACES = re.compile(rb"[ \t]+")
+_COMMENT = re.compile(rb"[#;](?:[^\n\r\\]|\\[\s\S]?)*")
+_KEY = re.compile(rb"[\s\S][^\n\r=]*")
+_BARE = re.compile(rb"(?:[^\n\r\\]|\\[\s\S]?)+")
+_SINGLE = re.compile(rb"'([^']*)'")
+_DOUBLE = re.compile(rb'"((?:[^"\\]|\\[\s\S])*)"')
+_QUOTED_ESCAPE = re.compile(rb"\\([\s\S])")
 _SAFE = re.compile(r"[A-Za-z0-9._/:=,@+-]+", re.ASCII)
 
 
@@ -29,7 +35,7 @@ _SAFE = re.compile(r"[A-Za-z0-9._/:=,@+-]+", re.ASCII)
 class Assignment:
     """One ``KEY=VALUE``: *start* is where its value begins in the file, *end* where it ends.
 
-    *quote* is what the value's last part stands in: a quote, which *end* then is the place of, or "".
+    *quote* is the quote around the value's last part, and *end* then its position; "" for a bare part.
     """
 
     key: bytes
@@ -41,7 +47,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentFile:
-    """A file as systemd reads it; *name* is its path, for the words of an error."""
+    """A file as systemd reads it; *name* is its path, for errors."""
 
     name: str
     data: bytes
@@ -49,35 +55,35 @@ class EnvironmentFile:
 
     @classmethod
     def parse(cls, data: bytes, name: str = "the environment file") -> EnvironmentFile:
-        """Read *data*; raise `ConfigurationError` for what systemd refuses or its releases read differently."""
+        """Read *data*; raise `ConfigurationError` if systemd refuses it, or its releases read it differently."""
         if len(data) > LARGEST or b"\0" in data:
             raise _refused(name, "has a NUL byte or is too large", "Remove it: systemd does not read the file.")
-        found = _Reader(data)
-        if found.open_quote:
+        reader = _Reader(data)
+        if reader.open_quote:
             raise _refused(name, "has a quote that is not closed", "Close it.")
-        if found.has_continued_comment:
+        if reader.has_continued_comment:
             raise _refused(
                 name,
                 "has a comment that ends with a backslash, which systemd reads in two ways",
                 "Remove the backslash: since systemd 254 it no longer continues the comment.",
             )
-        for each in found.assignments:
+        for assignment in reader.assignments:
             try:
-                each.key.decode()
-                each.value.decode()
+                assignment.key.decode()
+                assignment.value.decode()
             except UnicodeDecodeError:
                 raise _refused(name, "is not UTF-8", "Correct it: systemd does not read the file.") from None
-        return cls(name, data, tuple(found.assignments))
+        return cls(name, data, tuple(reader.assignments))
 
     def value(self, variable: str) -> str | None:
-        """Return what systemd sets *variable* to, None when it does not; the last assignment holds."""
-        values = [each.value.decode() for each in self.assignments if each.key == variable.encode()]
+        """Return the value that systemd gives *variable*, None for none; the last assignment holds."""
+        values = [item.value.decode() for item in self.assignments if item.key == variable.encode()]
         return values[-1] if values else None
 
     def with_flags(self, variable: str, flags: Mapping[str, str]) -> bytes:
-        """Return the file with ``--NAME=VALUE`` of each of *flags* at the end of *variable*, which may be new.
+        """Return the file with *flags* (``--NAME=VALUE``) at the end of *variable*, which may be new.
 
-        Nothing to change: the very same bytes. Raises `ConfigurationError` where that cannot be done faithfully.
+        Without a change, the very same bytes. Raises `ConfigurationError` where that cannot be done faithfully.
         """
         wanted = [f"--{name}={value}" for name, value in flags.items()]
         if not all(map(_SAFE.fullmatch, wanted)):
@@ -92,7 +98,7 @@ class EnvironmentFile:
         return after
 
     def without_flags(self, variable: str, names: Collection[str]) -> bytes:
-        """Return the file without the flags of these *names* in *variable*; without them there the very same bytes."""
+        """Return the file without the flags of these *names* in *variable*; without a change, the very same bytes."""
         words = _words(self, variable)
         own = tuple(f"--{name}" for name in names)
         if any(word in own for word in words):
@@ -107,16 +113,16 @@ class EnvironmentFile:
         pattern = "|".join(map(re.escape, own))
         flag = re.compile(rf"(\\?[ \t])?(?:{pattern})=[^\s\"'\\]*".encode())
         data = self.data
-        for each in reversed(self.assignments):
-            if each.key == variable.encode():
-                data = data[: each.start] + _without(flag, data[each.start : each.end]) + data[each.end :]
+        for item in reversed(self.assignments):
+            if item.key == variable.encode():
+                data = data[: item.start] + _without(flag, data[item.start : item.end]) + data[item.end :]
         data = _without_mark(data, variable.encode())
         _check(self, data, variable, kept)
         return data
 
 
 class _Reader:
-    """systemd's state machine over the bytes of a file."""
+    """Reads the bytes of a file as systemd's state machine does."""
 
     def __init__(self, data: bytes) -> None:
         self.assignments: list[Assignment] = []
@@ -125,89 +131,58 @@ class _Reader:
         self._data = data
         at = 0
         while at < len(data):
-            letter = data[at : at + 1]
-            if letter in _COMMENT:
-                at = self._comment(at)
-            elif letter in _BLANK:
+            if comment := _COMMENT.match(data, at):
+                pairs = re.findall(rb"\\[\s\S]", comment[0])
+                self.has_continued_comment |= b"\\\n" in pairs or b"\\\r" in pairs
+                at = comment.end()
+            elif data[at : at + 1] in _BLANK:
                 at += 1
             else:
                 at = self._assignment(at)
 
-    def _comment(self, at: int) -> int:
-        while at < len(self._data) and self._data[at : at + 1] not in _NEWLINE:
-            if self._data[at : at + 1] == b"\\":
-                at += 1
-                self.has_continued_comment |= self._data[at : at + 1] in (b"\n", b"\r")
-            at += 1
-        return at
-
-    def _assignment(self, at: int) -> int:
-        start = at
-        at += 1  # whatever it is, it belongs to the key
-        while at < len(self._data) and self._data[at : at + 1] not in _NEWLINE + b"=":
-            at += 1
-        key = self._data[start:at].rstrip(_BLANK)
-        if self._data[at : at + 1] != b"=":  # a line without one says nothing
+    def _assignment(self, start: int) -> int:
+        at = _end(_KEY, self._data, start)
+        if self._data[at : at + 1] != b"=":  # systemd ignores such a line
             return at
-        return self._value(key, at + 1)
+        return self._value(self._data[start:at].rstrip(_BLANK), at + 1)
 
     def _value(self, key: bytes, start: int) -> int:
-        """Read a value: quoted parts first, as many as there are, then one that is not quoted, to the line's end."""
-        data, at = self._data, start
-        value, end, quote = bytearray(), start, ""
-        while at < len(data) and data[at : at + 1] not in _NEWLINE:
-            letter = data[at : at + 1]
-            if letter in b" \t":
-                at += 1
-            elif letter in b"'\"":
-                quote = letter.decode()
-                at = self._quoted(at + 1, letter, value)
-                end = at - 1
-            else:
-                at, end = self._bare(at, value)
-                quote = ""
-                break
-        self.assignments.append(Assignment(key, bytes(value), start, end, quote))
-        return at
-
-    def _quoted(self, at: int, quote: bytes, value: bytearray) -> int:
+        """Read a value: any number of quoted parts, then a bare one to the line's end."""
         data = self._data
-        while at < len(data):
-            letter = data[at : at + 1]
-            at += 1
-            if letter == quote:
-                return at
-            if letter == b"\\" and quote == b'"':
-                escaped = data[at : at + 1]
-                at += 1
-                if escaped == b"\n":
-                    continue
-                letter = escaped if escaped in _NEEDS_ESCAPE else letter + escaped
-            value += letter
-        self.open_quote = True
-        return at
+        at, end, value, quote = _end(_SPACES, data, start), start, b"", ""
+        while data[at : at + 1] in (b"'", b'"'):
+            quote = data[at : at + 1].decode()
+            part = (_DOUBLE if quote == '"' else _SINGLE).match(data, at)
+            if part is None:
+                self.open_quote = True
+                return len(data)
+            value += _QUOTED_ESCAPE.sub(_unquoted, part[1]) if quote == '"' else part[1]
+            end = part.end() - 1
+            at = _end(_SPACES, data, part.end())
+        line_end = _end(_BARE, data, at)
+        if line_end > at:
+            bare = data[at:line_end].rstrip(b" \t")
+            is_escaped = (len(bare) - len(bare.rstrip(b"\\"))) % 2  # then its first space is a part of the value
+            bare = data[at : min(at + len(bare) + is_escaped, line_end)]
+            value += re.sub(rb"\\([\s\S]?)", lambda pair: b"" if pair[1] in _NEWLINE else pair[1], bare)
+            end, quote = at + len(bare), ""
+        self.assignments.append(Assignment(key, value, start, end, quote))
+        return line_end
 
-    def _bare(self, at: int, value: bytearray) -> tuple[int, int]:
-        """Return where the line ends, and where the value does: white space behind it is none of it."""
-        data, end, length = self._data, at, len(value)
-        while at < len(data) and data[at : at + 1] not in _NEWLINE:
-            letter = data[at : at + 1]
-            at += 1
-            if letter == b"\\":
-                letter = data[at : at + 1]
-                at += 1
-                value += b"" if letter in _NEWLINE else letter
-                end, length = min(at, len(data)), len(value)
-            else:
-                value += letter
-                if letter not in _BLANK:
-                    end, length = at, len(value)
-        del value[length:]
-        return at, end
+
+def _end(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
+    match = pattern.match(data, at)
+    return match.end() if match else at
+
+
+def _unquoted(pair: re.Match[bytes]) -> bytes:
+    if pair[1] == b"\n":
+        return b""
+    return pair[1] if pair[1] in _NEEDS_ESCAPE else pair[0]
 
 
 def split(value: str) -> list[str] | None:
-    """Return the words that systemd makes of ``$VARIABLE`` in a command line, None when a quote is not closed.
+    """Return the words that systemd makes of ``$VARIABLE`` in a command line, None if a quote is not closed.
 
     >>> split("--a=b  --c='d e'"), split("'")
     (['--a=b', '--c=d e'], None)
@@ -240,36 +215,38 @@ def split(value: str) -> list[str] | None:
 
 def _words(file: EnvironmentFile, variable: str) -> list[str]:
     """Return the words that systemd makes of *variable* in a command line."""
-    meant = [each for each in file.assignments if each.key == variable.encode()]
-    if len(meant) > 1:
+    setters = [item for item in file.assignments if item.key == variable.encode()]
+    if len(setters) > 1:
         raise _refused(file.name, f"sets {variable} more than once", "Keep the last one: it is the one that holds.")
-    if any(each.key.split()[-1:] == [variable.encode()] and each not in meant for each in file.assignments):
+    if any(item.key.split()[-1:] == [variable.encode()] and item not in setters for item in file.assignments):
         raise _refused(file.name, f"sets {variable} with a word before it", "Take it away: systemd ignores the line.")
-    words = split(meant[0].value.decode()) if meant else []
+    words = split(setters[0].value.decode()) if setters else []
     if words is None:
         raise _refused(file.name, f"has a quote inside of {variable} that is not closed", "Close it.")
     return words
 
 
 def _added(file: EnvironmentFile, variable: str, flags: list[str]) -> bytes:
-    meant = next((each for each in file.assignments if each.key == variable.encode()), None)
-    if meant is None:
+    setter = next((item for item in file.assignments if item.key == variable.encode()), None)
+    if setter is None:
         line = MARK + b"\n" + f'{variable}="{" ".join(flags)}"'.encode()
         is_whole = not file.data or file.data.endswith(b"\n")
         return file.data + (line + b"\n" if is_whole else b"\n" + line)
-    gap = b" " if meant.quote else b"\\ "
+    gap = b" " if setter.quote else b"\\ "
     text = gap.join(flag.encode() for flag in flags)
-    if meant.value:
+    if setter.value:
         text = gap + text
-    return file.data[: meant.end] + text + file.data[meant.end :]
+    return file.data[: setter.end] + text + file.data[setter.end :]
 
 
 def _check(file: EnvironmentFile, data: bytes, variable: str, words: list[str]) -> None:
-    """Raise unless *data* says what this file says, but for *variable*, which has these *words*."""
+    """Raise unless *data* has the assignments of *file*, and *words* as the value of *variable*."""
     after = EnvironmentFile.parse(data, file.name)
-    others = [[(each.key, each.value) for each in each_file.assignments] for each_file in (file, after)]
-    others = [[pair for pair in pairs if pair[0] != variable.encode()] for pairs in others]
-    if others[0] != others[1] or _words(after, variable) != words:
+    before, now = (
+        [(item.key, item.value) for item in version.assignments if item.key != variable.encode()]
+        for version in (file, after)
+    )
+    if before != now or _words(after, variable) != words:
         raise _refused(
             file.name,
             f"has {variable} in a form that we cannot change without changing its meaning",
@@ -278,13 +255,13 @@ def _check(file: EnvironmentFile, data: bytes, variable: str, words: list[str]) 
 
 
 def _without(flag: re.Pattern[bytes], text: bytes) -> bytes:
-    """Return *text* without what *flag* matches; the first word takes the gap behind it along."""
-    while found := flag.search(text):
-        end = found.end()
-        if found[1] is None:
+    """Return *text* without the matches of *flag*; of the first word, the gap behind it goes too."""
+    while match := flag.search(text):
+        end = match.end()
+        if match[1] is None:
             gap = re.match(rb"\\?[ \t]", text[end:])
             end += gap.end() if gap else 0
-        text = text[: found.start()] + text[end:]
+        text = text[: match.start()] + text[end:]
     return text
 
 

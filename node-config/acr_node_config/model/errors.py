@@ -1,4 +1,4 @@
-"""Why a node was left as it is, each with what to do about it."""
+"""Errors of the installer; each leaves the node as it is, and has a remedy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from acr_credential_provider.model.errors import CredentialProviderError
 
 
 class NodeConfigError(CredentialProviderError):
-    """Something about this node kept us from doing what was asked for."""
+    """The base of them all."""
 
     exit_code = 1
 
@@ -16,7 +16,7 @@ class UnsafePathError(NodeConfigError):
 
 
 class NotAsLeftError(NodeConfigError):
-    """Somebody changed a file between our look at it and our write."""
+    """A file changed between our read and our write."""
 
 
 class DiskError(NodeConfigError):
@@ -42,7 +42,7 @@ class BusyError(NodeConfigError):
 
 
 class ServiceError(NodeConfigError):
-    """The service manager did not answer, or would not do what was asked."""
+    """The service manager did not answer, or refused."""
 
 
 class BundleError(NodeConfigError):

@@ -1,7 +1,6 @@
-"""What a node is, as values: nothing here looks, and nothing here decides.
+"""The facts of a node, as values. `discovery.discover` fills them in on a host; tests write them down.
 
-`discovery.discover` fills them in on a host; tests write them down. All paths are absolute and the node's
-own, also where the node's root is mounted elsewhere.
+All paths are absolute and the node's own, also where the node's root is mounted elsewhere.
 """
 
 from __future__ import annotations
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 Version = tuple[int, int]
 """A kubelet's version as (major, minor)."""
 
-KUBEADM_FLAGS = "/var/lib/kubelet/kubeadm-flags.env"
-"""kubeadm writes it anew at each join and upgrade, so it is never edited."""
 ACK_ARGUMENTS = "/etc/kubernetes/kubelet-customized-args.conf"
 """Where ACK takes a node's own kubelet flags from, as `ACK_VARIABLE`."""
 ACK_VARIABLE = "KUBELET_CUSTOMIZED_ARGS"
@@ -33,29 +30,20 @@ EXTRA_ARGUMENTS = "KUBELET_EXTRA_ARGS"
 class HostFile:
     """A regular file on the node; *mode* holds the permission bits only.
 
-    *path* is its own, past all symlinks, so that it is changed and no symlink replaced; in a folder
-    of files it is the name there, by which they are read in order.
+    *path* is its own, past all symlinks, so that no symlink is replaced; in a folder of files it is the name there, by
+    which they are read in order.
     """
 
     path: str
     content: bytes = field(repr=False)
     mode: int = 0o644
-    uid: int = 0
-    gid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class OperatingSystem:
-    """Who made the node's system: fields of os-release(5), lower case."""
+    """The node's system; *name* is ID of os-release(5), lower case."""
 
     name: str = ""
-    """ID."""
-    like: tuple[str, ...] = ()
-    """ID_LIKE."""
-    version: str = ""
-    """VERSION_ID."""
-    variant: str = ""
-    """VARIANT_ID."""
     is_openshift: bool = False
     """Whether OPENSHIFT_VERSION is there, or the machine config daemon's folder."""
 
@@ -83,26 +71,22 @@ class RunningKubelet:
     bin_dir: str
     """The folder of credential providers, likewise."""
     version: Version | None = None
-    """None when it could not be asked."""
+    """None if unknown."""
     unit: str = ""
-    """The systemd unit that its cgroup says it is of, "" for none."""
+    """The systemd unit of its cgroup, "" for none."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """What it was started with; empty where that can't be seen."""
-
-    def flag(self, name: str) -> str:
-        """Return what *name* was given last, "" without it."""
-        return flag(self.arguments, name)
+    """Empty where it cannot be read."""
 
 
 ABSENT = "is not there, and is not optional"
-"""What is wrong with a source that systemd does not start the unit without."""
+"""The problem of a source that systemd does not start the unit without."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentSource:
-    """One file of the unit's ``EnvironmentFile=``: where, whether it may be absent, and what is there.
+    """One file of the unit's ``EnvironmentFile=``: path, whether it may be absent, and the file.
 
-    *problem* says why nobody here can tell what systemd reads there, "" if it can be told.
+    *problem* says why it cannot be told what systemd reads there, "" if it can.
     """
 
     path: str
@@ -113,7 +97,7 @@ class EnvironmentSource:
 
 @dataclass(frozen=True, slots=True)
 class KubeletUnit:
-    """What systemd knows of the kubelet's unit."""
+    """The kubelet's unit, as systemd knows it."""
 
     name: str
     command: tuple[str, ...] = field(default=(), repr=False)
@@ -130,18 +114,18 @@ class KubeletUnit:
     """Scripts in its command that name credential providers themselves."""
 
     def value(self, variable: str) -> str:
-        """Return what systemd sets *variable* to, "" where nothing does; files that it cannot read say nothing."""
-        found = self.environment.get(variable, "")
+        """Return what systemd sets *variable* to, "" if nothing; files that it cannot read are skipped."""
+        known = self.environment.get(variable, "")
         for source in self.environment_files:
             try:
                 value = EnvironmentFile.parse(source.file.content).value(variable) if source.file else None
             except ConfigurationError:
                 continue
-            found = found if value is None else value
-        return found
+            known = known if value is None else value
+        return known
 
     def words(self) -> list[str]:
-        """Return the command line that the kubelet would be started with."""
+        """Return the command line of the kubelet's next start."""
         words: list[str] = []
         for word in self.command:
             name = word.removeprefix("$")
@@ -152,7 +136,7 @@ class KubeletUnit:
 
 @dataclass(frozen=True, slots=True)
 class ProviderConfig:
-    """The CredentialProviderConfig that is there: a file, or from 1.34 on a folder of them.
+    """The present CredentialProviderConfig: a file, or from 1.34 on a folder of them.
 
     *files* are those that the kubelet reads, in its order.
     """
@@ -189,28 +173,25 @@ class Rancher:
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """All that decides how a node is changed."""
+    """All that the choice of a placement depends on."""
 
     system: OperatingSystem = OperatingSystem()
     kubelet: RunningKubelet | None = None
-    """None where none runs: while an image is baked, or before the node's first boot ends."""
+    """None where none runs: while an image is baked, or during the node's first boot."""
     version: Version | None = None
-    """The kubelet's, running or not; None when nothing tells it."""
+    """The kubelet's, running or not; None if unknown."""
     unit: KubeletUnit | None = None
     rancher: Rancher | None = None
     config: ProviderConfig | None = None
-    """What stands where the kubelet's flags point, None when nothing does."""
+    """What the kubelet's flags point to, None if nothing is there."""
     executables: frozenset[str] = frozenset()
     """Names in the kubelet's folder of credential providers that can be run."""
     folders: Mapping[str, Folder] = field(default_factory=dict)
     """Of each folder that something may be put into."""
     ack_arguments: HostFile | None = None
     """The file at `ACK_ARGUMENTS`."""
-    has_systemd: bool = False
-    has_dbus: bool = False
-    """Whether systemd's socket or the system bus's is there."""
     is_user_namespaced: bool = False
-    """Whether our root is not the node's: files of ours would then belong to somebody else there."""
+    """Whether our root is not the node's, so that our files would have another owner there."""
     is_image: bool = False
     """Whether this is the tree of a node to be: nothing runs, nothing is restarted."""
 

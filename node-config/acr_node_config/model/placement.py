@@ -1,4 +1,4 @@
-"""What becomes of a node, as values: where things go (`Placement`), or why nothing does (`Refusal`)."""
+"""Where things go on a node (`Placement`), or why nothing does (`Refusal`). Values only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RancherFlags:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What an operator may ask for: a profile by name, and other places than ours; "" leaves it to us."""
+    """An operator's choices: a profile by name, and other paths than ours; "" for none."""
 
     profile: str = ""
     bin_dir: str = ""
@@ -49,7 +49,7 @@ class Placement:
     """How this node gets the plugin."""
 
     profile: str
-    """A name for people: a profile, ``ack-containeros``, or who has a configuration there already."""
+    """A name for people: a profile, ``ack-containeros``, or the owner of a present configuration."""
     bin_dir: str
     """Folder of the kubelet's credential providers."""
     config: str
@@ -65,7 +65,7 @@ class Placement:
     notes: tuple[str, ...] = ()
     """What an operator should know, one sentence each."""
     config_flag: str = ""
-    """What the kubelet's flag says, where that is not *config* or its folder: a symlink to it, say."""
+    """The value of the kubelet's flag, where that is not *config* or its folder, such as a symlink to it."""
 
     @property
     def flag_values(self) -> dict[str, str]:
@@ -83,7 +83,7 @@ class Refusal:
 
 
 class PlacementRefusedError(Exception):
-    """Carries a `Refusal` up to whoever asked."""
+    """Carries a `Refusal` up to `placement.profiles.place`."""
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""What a node should have, one wanted state a step; and what was seen of a path. Values only."""
+"""Wanted states of a node, one a step, and the observed state of a path. Values only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ABSENT, FILE, LINK, FOLDER, OTHER = "absent", "file", "link", "folder", "other"
 
 @dataclass(frozen=True, slots=True)
 class PathState:
-    """What one path of the host holds: enough to put it back, and to tell whether it changed."""
+    """The state of one path of the host: enough to restore it, and to tell whether it changed."""
 
     kind: str  # one of the words above
     mode: int = 0
@@ -28,13 +28,13 @@ class PathState:
 
     @property
     def fingerprint(self) -> str:
-        """Return a short text that tells whether the content changed; modes and owners do not count."""
+        """A digest that changes with the content; modes and owners do not count."""
         hashed = hashlib.sha256(f"{self.kind} {self.target}\0".encode())
         hashed.update(self.content)
         return hashed.hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON can hold it.
+        """Return its JSON form.
 
         >>> PathState.from_dict(PathState(FILE, 0o644, content=b"x").to_dict()) == PathState(FILE, 0o644, content=b"x")
         True
@@ -50,7 +50,7 @@ class PathState:
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> PathState:
-        """Return what `document` wrote."""
+        """Read what `to_dict` wrote."""
         return cls(
             kind=document["kind"],
             mode=int(document.get("mode", "0"), 8),
@@ -93,7 +93,7 @@ class PutTree:
 
 @dataclass(frozen=True, slots=True)
 class MakeFolder:
-    """A folder that root alone can write; *mode* is asked of ours, not of those that others have made."""
+    """A folder that root alone can write; *mode* holds for ours, not for those that others made."""
 
     path: str
     mode: int = 0o755
@@ -102,17 +102,10 @@ class MakeFolder:
 
 @dataclass(frozen=True, slots=True)
 class RemoveFile:
-    """No file there."""
+    """No file or link there."""
 
     path: str
     is_read_at_start: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveLink:
-    """No link there."""
-
-    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,19 +123,14 @@ class RemoveFolder:
 
 
 @dataclass(frozen=True, slots=True)
-class Reload:
-    """The service manager has read its unit files again."""
-
-
-@dataclass(frozen=True, slots=True)
 class Restart:
     """The kubelet runs with the files as they are now."""
 
     unit: str
 
 
-FileStep: TypeAlias = PutFile | PutLink | PutTree | MakeFolder | RemoveFile | RemoveLink | RemoveTree | RemoveFolder
-Step: TypeAlias = FileStep | Reload | Restart
+FileStep: TypeAlias = PutFile | PutLink | PutTree | MakeFolder | RemoveFile | RemoveTree | RemoveFolder
+Step: TypeAlias = FileStep | Restart
 
 
 def is_read_at_start(step: FileStep) -> bool:
@@ -168,7 +156,7 @@ def fingerprint_after(step: FileStep) -> str:
 
 
 def inverse(path: str, before: PathState, *, is_read_at_start: bool = False) -> FileStep:
-    """Return the step that makes *path* what it was."""
+    """Return the step that makes *path* what it was *before*."""
     match before.kind:
         case "file":
             return PutFile(path, before.content, before.mode, is_read_at_start)
@@ -197,8 +185,6 @@ def words(step: Step) -> str:
             text = f"make {step.path} a folder that root alone can write"
         case RemoveFolder():
             text = f"remove {step.path} if it is empty"
-        case Reload():
-            text = "have the service manager read its units again"
         case Restart():
             text = f"restart {step.unit} and watch it"
         case _:
@@ -221,10 +207,8 @@ def step_to_dict(step: Step) -> dict[str, Any]:
             plain |= {"path": step.path, "target": step.target}
         case PutTree():
             plain |= {"path": step.path, "digest": step.digest}
-        case MakeFolder() | RemoveFile() | RemoveLink() | RemoveTree() | RemoveFolder():
+        case MakeFolder() | RemoveFile() | RemoveTree() | RemoveFolder():
             plain["path"] = step.path
         case Restart():
             plain["unit"] = step.unit
-        case Reload():
-            pass
     return plain

@@ -1,7 +1,7 @@
-"""Which variable of which environment file brings flags to the kubelet, and may be edited by us.
+"""Chooses the environment file and its variable through which the kubelet gets our flags.
 
-systemd is asked for the files, never a convention: the last one that sets the variable holds,
-and only one that belongs to the node's operator is edited.
+The files are those that systemd names, not a convention's: the last one that sets the variable holds, and only one that
+belongs to the node's operator is edited.
 """
 
 from __future__ import annotations
@@ -31,18 +31,17 @@ _ELSEWHERE = f"Use mode files-only and give the kubelet the two flags where its 
 
 
 def choose_flag_target(facts: NodeFacts, profile: str, flags: Mapping[str, str]) -> tuple[str, EnvironmentFlags]:
-    """Return the profile's name and where *flags* go; or raise `PlacementRefusedError`.
+    """Return the profile's name and where *flags* go.
 
-    A file that cannot be parsed raises `ConfigurationError`.
-
-    *profile* is one of `NAMED` to have that one, whatever the unit says; "" to ask the unit.
+    *profile* is one of `NAMED` to have that one, whatever the unit says; "" to go by the unit. Raises
+    `PlacementRefusedError`, and `ConfigurationError` for a file that cannot be parsed.
     """
     name = profile or ("ack" if _is_ack(facts) else "")
     if name in NAMED:
         target = NAMED[name]
     else:
         target = _of_unit(facts.unit)
-        name = next((each for each, known in NAMED.items() if known == target), "generic")
+        name = next((profile for profile, known in NAMED.items() if known == target), "generic")
     if facts.unit is not None:
         _check_effect(facts.unit, target, is_certain=name != "ack", is_image=facts.is_image)
     file = _file_at(facts, target.path)
@@ -53,7 +52,7 @@ def choose_flag_target(facts: NodeFacts, profile: str, flags: Mapping[str, str])
 
 def _is_ack(facts: NodeFacts) -> bool:
     sources = facts.unit.environment_files if facts.unit else ()
-    return facts.ack_arguments is not None or any(each.path == ACK_ARGUMENTS for each in sources)
+    return facts.ack_arguments is not None or any(source.path == ACK_ARGUMENTS for source in sources)
 
 
 def _of_unit(unit: KubeletUnit | None) -> EnvironmentFlags:
@@ -69,20 +68,21 @@ def _of_unit(unit: KubeletUnit | None) -> EnvironmentFlags:
     holder = _holder(unit, variable)
     if holder is not None:
         return EnvironmentFlags(holder.path, variable)
-    # What says nothing of the kubelet yet may be for anything: os-release, a proxy's variables.
-    mine = [each.path for each in unit.environment_files if _is_an_operators(each.path) and "kubelet" in each.path]
-    usual = [path for path in (DEBIAN, RED_HAT) if path in mine]
-    if not mine:
+    # A file that does not name the kubelet may be for anything: os-release, a proxy's variables.
+    paths = [source.path for source in unit.environment_files]
+    editable = [path for path in paths if _is_an_operators(path) and "kubelet" in path]
+    usual = [path for path in (DEBIAN, RED_HAT) if path in editable]
+    if not editable:
         raise PlacementRefusedError(f"{unit.name} reads no environment file that is left to the operator", _ELSEWHERE)
-    return EnvironmentFlags((usual or mine[-1:])[0], variable)
+    return EnvironmentFlags((usual or editable[-1:])[0], variable)
 
 
 def _check_effect(unit: KubeletUnit, target: EnvironmentFlags, *, is_certain: bool, is_image: bool) -> None:
-    """Raise when flags in *target* would not reach the kubelet, or take away what it has.
+    """Raise if flags in *target* would not reach the kubelet, or would replace what it has.
 
     ACK may read its file itself (not *is_certain*); whether that worked shows after the restart.
     """
-    is_read = any(each.path == target.path for each in unit.environment_files)
+    is_read = any(source.path == target.path for source in unit.environment_files)
     is_used = f"${target.variable}" in unit.command
     if not (is_read and is_used):
         if not is_certain:
@@ -110,12 +110,12 @@ def _check_effect(unit: KubeletUnit, target: EnvironmentFlags, *, is_certain: bo
 def _check_sources(
     unit: KubeletUnit, target: EnvironmentFlags, holder: EnvironmentSource | None, *, is_image: bool
 ) -> None:
-    """Raise when it can't be told what sets the variable, or when something takes it away again.
+    """Raise if it cannot be told what sets the variable, or if something unsets it again.
 
-    A file that is not there in an image may be written at its first boot, optional or not.
+    A file that is absent in an image may be written at its first boot, optional or not.
     """
     variable = target.variable
-    if any(each.partition("=")[0] == variable for each in unit.unset):
+    if any(entry.partition("=")[0] == variable for entry in unit.unset):
         raise PlacementRefusedError(
             f"{unit.name} takes {variable} away (UnsetEnvironment=)", f"Take it out. {_ELSEWHERE}"
         )
@@ -135,7 +135,7 @@ def _check_sources(
 
 
 def _check_running(facts: NodeFacts, variable: str, file: HostFile | None) -> None:
-    """Raise when the kubelet runs with flags in *variable* that nothing read here gives it: they would be lost."""
+    """Raise if the kubelet runs with flags in *variable* that no file here sets: they would be lost."""
     running = facts.kubelet.environment.get(variable, "") if facts.kubelet else ""
     known = EnvironmentFile.parse(file.content).value(variable) if file else None
     known = facts.unit.value(variable) if known is None and facts.unit else known
@@ -165,7 +165,7 @@ def _is_an_operators(path: str) -> bool:
 
 def _file_at(facts: NodeFacts, path: str) -> HostFile | None:
     sources = facts.unit.environment_files if facts.unit else ()
-    found = [each.file for each in sources if each.path == path]
+    files = [source.file for source in sources if source.path == path]
     if path == ACK_ARGUMENTS:
-        found.append(facts.ack_arguments)
-    return next(filter(None, found), None)
+        files.append(facts.ack_arguments)
+    return next(filter(None, files), None)

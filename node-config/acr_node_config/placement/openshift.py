@@ -1,8 +1,8 @@
-"""What brings the plugin to OpenShift's nodes: a MachineConfig, for nothing else may change a kubelet there. Pure.
+"""A MachineConfig that brings the plugin to OpenShift's nodes, because nothing else may change a kubelet there. Pure.
 
 The program itself is too large for one; the DaemonSet (mode files-only) or a layered image puts it below /var.
-So the kubelet is given the flags at each start by a guard, and only when all is there and runs: without
-the plugin, or after a few failed starts with it, it starts as it did before. Facts: openshift/machine-config-operator,
+A guard gives the kubelet the flags at each start, and only when all is there and runs: without the plugin, or
+after a few failed starts with it, it starts as it did before. Facts: openshift/machine-config-operator,
 templates/*/01-*-kubelet, on its platforms None and External (no hook) and the on-premise ones (a variable).
 """
 
@@ -83,9 +83,9 @@ def machine_config(covered: Mapping[str, Any], unit: str, *, role: str, version:
     ``systemctl cat kubelet`` prints it on a node of the pool, *version* its Kubernetes.
     Raises `ConfigurationError` where the flags cannot be given.
     """
-    wanted = entries(covered, version)
-    config = fresh(wanted, version)
-    names = [each["name"] for each in wanted]
+    providers = entries(covered, version)
+    config = fresh(providers, version)
+    names = [provider["name"] for provider in providers]
     refused = problems({CONFIG: config}, version, is_directory=False, executables=names)
     if refused:
         raise ConfigurationError(str(refused[0]), remedy=refused[0].remedy)
@@ -119,7 +119,7 @@ def machine_config(covered: Mapping[str, Any], unit: str, *, role: str, version:
 
 
 def disruption_policy() -> Rendered:
-    """Return what lets the drop-in of the kubelet's unit restart the kubelet instead of rebooting the node."""
+    """Return the policy with which the drop-in of the kubelet's unit restarts the kubelet, not the node."""
     restart = {"type": "Restart", "restart": {"serviceName": "kubelet.service"}}
     document = {
         "apiVersion": "operator.openshift.io/v1",
@@ -139,7 +139,7 @@ def disruption_policy() -> Rendered:
 
 
 def security_context(namespace: str, service_account: str) -> Rendered:
-    """Return what lets the DaemonSet's *service_account* run privileged in *namespace*, and nobody else."""
+    """Return the objects that let the DaemonSet's *service_account* alone run privileged in *namespace*."""
     labels = {
         "pod-security.kubernetes.io/enforce": "privileged",
         "security.openshift.io/scc.podSecurityLabelSync": "false",
@@ -160,7 +160,7 @@ def security_context(namespace: str, service_account: str) -> Rendered:
 
 
 def guard_script(variable: str, *, has_token_provider: bool = False) -> str:
-    """Return the guard, POSIX sh, that gives *variable* the flags when they can be given."""
+    """Return the guard, POSIX sh, that sets *variable* to the flags when they can be used."""
     program = f"{BIN_DIR}/{NAME}"
     token_check = '[ -x "$program-token" ] || exit 0\n' if has_token_provider else ""
     return _GUARD.format(
@@ -176,7 +176,7 @@ def guard_script(variable: str, *, has_token_provider: bool = False) -> str:
 
 
 def _command(unit: str) -> tuple[str, str]:
-    """Return the variable that the flags go into, and the unit's command with it, "" if it has it already."""
+    """Return the variable for the flags, and the unit's command with it, "" if it has it already."""
     command = _exec_start(unit)
     if not command:
         raise ConfigurationError(
@@ -196,15 +196,15 @@ def _command(unit: str) -> tuple[str, str]:
 
 def _exec_start(unit: str) -> str:
     """Return the last ExecStart of the unit's text, its lines as they are."""
-    found, lines = "", iter(unit.splitlines())
+    command, lines = "", iter(unit.splitlines())
     for line in lines:
         if not line.strip().startswith("ExecStart="):
             continue
         parts = [line.strip().removeprefix("ExecStart=")]
         while parts[-1].rstrip().endswith("\\"):
             parts.append(next(lines, ""))
-        found = "\n".join(parts).rstrip()
-    return found
+        command = "\n".join(parts).rstrip()
+    return command
 
 
 def _drop_in(command: str) -> str:
@@ -225,4 +225,4 @@ def _file(path: str, content: bytes, mode: int) -> dict[str, Any]:
 def text(rendered: Rendered) -> str:
     """Return it as YAML, one document after the other, the notes as comments."""
     notes = "".join(f"# {note}\n" for note in rendered.notes)
-    return notes + "---\n".join(write(each) for each in rendered.documents)
+    return notes + "---\n".join(write(document) for document in rendered.documents)

@@ -64,9 +64,9 @@ def place_rancher(facts: NodeFacts, wanted: Wanted) -> Placement:
 
 
 def given(rancher: Rancher, *, besides: str = "") -> tuple[str, str]:
-    """Return the CredentialProviderConfig and the bin dir that its operator gives it, "" for those that it has itself.
+    """Return the CredentialProviderConfig and the bin dir that its operator sets, "" for its defaults.
 
-    The file at *besides* does not count. Raises `PlacementRefusedError` for what it would not start with, or not use.
+    The file at *besides* is ignored. Raises `PlacementRefusedError` for values that it cannot use.
     """
     if rancher.config_file and not rancher.config_file.startswith("/"):
         raise PlacementRefusedError(
@@ -76,29 +76,29 @@ def given(rancher: Rancher, *, besides: str = "") -> tuple[str, str]:
         )
     values = _values(rancher, besides)
     by_kubelet = _kubelet_arguments(rancher, values.get("kubelet-arg", []))
-    found = by_kubelet or {name: values[name][-1] for name in _PAIR if values.get(name)}
-    where = f"kubelet-arg of {rancher.name}" if by_kubelet else rancher.folder
-    if len(found) == 1:
+    pair = by_kubelet or {name: values[name][-1] for name in _PAIR if values.get(name)}
+    source = f"kubelet-arg of {rancher.name}" if by_kubelet else rancher.folder
+    if len(pair) == 1:
         raise PlacementRefusedError(
-            f"{where} sets one of {CONFIG_FLAG} and {BIN_DIR_FLAG} alone",
+            f"{source} sets one of {CONFIG_FLAG} and {BIN_DIR_FLAG} alone",
             "Set both or none of them; then run this again.",
         )
-    if not all(found.values()):
+    if not all(pair.values()):
         raise PlacementRefusedError(
-            f"{where} sets {CONFIG_FLAG} or {BIN_DIR_FLAG} to nothing, which turns credential providers off",
+            f"{source} sets {CONFIG_FLAG} or {BIN_DIR_FLAG} to nothing, which turns credential providers off",
             "Give it a path, or take both out; then run this again.",
         )
-    for path in found.values():
+    for path in pair.values():
         if not path.startswith("/") or {"..", "."} & set(path.split("/")):
             raise PlacementRefusedError(
-                f"{where} sets {CONFIG_FLAG} or {BIN_DIR_FLAG} to what is no absolute, plain path",
+                f"{source} sets {CONFIG_FLAG} or {BIN_DIR_FLAG} to what is no absolute, plain path",
                 "Name an absolute path without dots.",
             )
-    return found.get(CONFIG_FLAG, ""), found.get(BIN_DIR_FLAG, "")
+    return pair.get(CONFIG_FLAG, ""), pair.get(BIN_DIR_FLAG, "")
 
 
 def config_file(words: Sequence[str]) -> str:
-    """Return what ``--config`` among *words* names, "" without it. Of several, the first one holds.
+    """Return the value of ``--config`` among *words*, "" without it. Of several, the first one holds.
 
     >>> config_file(["--v=2", "-c", "/x.yaml", "--config=/y.yaml"])
     '/x.yaml'
@@ -107,38 +107,38 @@ def config_file(words: Sequence[str]) -> str:
 
 
 def _kubelet_arguments(rancher: Rancher, texts: Sequence[str]) -> dict[str, str]:
-    """Return those of the kubelet's two flags that *texts* give it, as NAME=VALUE each.
+    """Return those of the kubelet's two flags that *texts* (NAME=VALUE) set.
 
     A name that ends with + is added to others, one that ends with - comes before them.
     """
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for text in texts:
         name, _, value = text.removeprefix("--").partition("=")
         flag = name.rstrip("+-").replace("_", "-")
-        if flag not in _PAIR and any(f",{each}=" in text.replace("_", "-") for each in _PAIR):
+        if flag not in _PAIR and any(f",{name}=" in text.replace("_", "-") for name in _PAIR):
             raise PlacementRefusedError(
                 f"kubelet-arg of {rancher.name} gives several flags in one text, which its releases read in two ways",
                 "Give each flag in an entry of its own.",
             )
-        if flag in _PAIR and not (name.endswith("-") and flag in found):
-            found[flag] = value
-    return found
+        if flag in _PAIR and not (name.endswith("-") and flag in values):
+            values[flag] = value
+    return values
 
 
 def _values(rancher: Rancher, besides: str) -> dict[str, list[str]]:
-    """Return what its files and its command line say, by key."""
-    found: dict[str, list[str]] = {}
+    """Return the values of its files and its command line, by key."""
+    values: dict[str, list[str]] = {}
     for file in rancher.files:
         for key, texts in _pairs(rancher, file) if file.path != besides else ():
             name = key.removesuffix("+")
-            found[name] = [*found.get(name, []), *texts] if key.endswith("+") else texts
+            values[name] = [*values.get(name, []), *texts] if key.endswith("+") else texts
     for name, value in _flags(rancher.arguments):
-        found[name] = [*found.get(name, []), value]
-    return found
+        values[name] = [*values.get(name, []), value]
+    return values
 
 
 def _pairs(rancher: Rancher, file: HostFile) -> Iterator[tuple[str, list[str]]]:
-    """Give each key of *file* with its texts, one for what is no list; a key may be there twice."""
+    """Yield each key of *file* with its texts, one if it is no list; a key may be there twice."""
     line = 1
     try:
         text = file.content.decode()
@@ -164,7 +164,7 @@ def _text(node: yaml.Node) -> str:
 
 
 def _flags(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Give the flags among *words* that are looked for, each with its value."""
+    """Yield the flags among *words* that are read here, each with its value."""
     for at, word in enumerate(words):
         name, equals, value = word.lstrip("-").partition("=")
         if word.startswith("-") and name in (*_PAIR, "kubelet-arg", "config", "c"):
@@ -177,6 +177,6 @@ def drop_in(placement: Placement) -> bytes:
 
 
 def _file(facts: NodeFacts, path: str) -> HostFile | None:
-    """Return the file that is at *path* now."""
+    """Return the present file at *path*."""
     is_there = facts.config is not None and facts.config.path == path and facts.config.files
     return facts.config.files[0] if is_there and facts.config is not None else None

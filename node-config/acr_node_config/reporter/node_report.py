@@ -1,4 +1,4 @@
-"""What a cluster is told of a node: a condition, Events and metrics. Pure: a status in, documents out."""
+"""A node's condition, Events and metrics. Pure: a status in, documents out."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _REASONS = {
     of.UNINSTALLED: "Uninstalled",
 }
 _WARNINGS = (of.REFUSED, of.REJECTED, of.FAILED)
-_TOLD = (of.READY, of.REFUSED, of.REJECTED, of.FAILED, of.UNINSTALLED)
+_EVENT_STATES = (of.READY, of.REFUSED, of.REJECTED, of.FAILED, of.UNINSTALLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +86,14 @@ class NodeEvent:
 
 
 def is_stale(status: AgentStatus | None, now: float) -> bool:
-    """Say whether the agent has given no sign of life for long; *now* is in seconds since boot."""
+    """True if the agent has given no sign of life for long; *now* is in seconds since boot."""
     return status is None or not -STALE_AFTER < now - status.beat < STALE_AFTER
 
 
 def condition(status: AgentStatus | None, now: float) -> Condition:
-    """Return how the node stands; *now* is in seconds since boot."""
+    """Return the node's condition; *now* is in seconds since boot."""
     if status is None or is_stale(status, now):
-        return Condition("Unknown", "AgentSilent", "the agent has not said anything for a while; see its log")
+        return Condition("Unknown", "AgentSilent", "the agent has given no sign of life for a while; see its log")
     words = [status.message, status.remedy]
     if status.settings.outcome == of.UNUSABLE:
         words += ["New settings are not usable, the last good ones stay: " + " ".join(status.settings.problems[:3])]
@@ -102,8 +102,10 @@ def condition(status: AgentStatus | None, now: float) -> Condition:
 
 
 def events_between(before: AgentStatus | None, after: AgentStatus) -> Iterator[NodeEvent]:
-    """Yield what has happened between two looks at a node; *before* is None at the first."""
-    if after.state in _TOLD and (before is None or (before.state, before.message) != (after.state, after.message)):
+    """Yield the Events between two statuses of a node; *before* is None at the first."""
+    if after.state in _EVENT_STATES and (
+        before is None or (before.state, before.message) != (after.state, after.message)
+    ):
         words = _joined([after.message, after.remedy]) or "The kubelet uses the plugin."
         yield NodeEvent("ACR" + _REASONS[after.state], words, is_warning=after.state in _WARNINGS)
     if before is not None and after.counts.get("drift_repairs", 0) > before.counts.get("drift_repairs", 0):
@@ -128,8 +130,11 @@ _COUNTERS = {
 }
 
 
-def metrics(status: AgentStatus | None, now: float) -> str:
-    """Return the node's metrics in the text format of Prometheus; *now* is in seconds since boot."""
+def metrics(status: AgentStatus | None, now: float, wall: float) -> str:
+    """Return the node's metrics in the text format of Prometheus.
+
+    *now* is in seconds since boot, *wall* the same moment in seconds since the epoch.
+    """
     lines: list[str] = []
 
     def metric(name: str, kind: str, purpose: str, *values: tuple[str, float]) -> None:
@@ -140,13 +145,14 @@ def metrics(status: AgentStatus | None, now: float) -> str:
     metric("agent_up", "gauge", "1 while the agent gives signs of life.", ("", float(not is_stale(status, now))))
     if status is None:
         return "\n".join(lines) + "\n"
-    metric("agent_silent_seconds", "gauge", "Time since its last sign of life.", ("", max(now - status.beat, 0.0)))
+    heartbeat = wall - max(now - status.beat, 0.0)
+    metric("agent_last_heartbeat_timestamp_seconds", "gauge", "Time of its last sign of life.", ("", heartbeat))
     metric("ready", "gauge", "1 while the kubelet uses a plugin that was verified.", ("", float(status.is_serving)))
     metric(
         "state",
         "gauge",
         "1 for the state that the node is in.",
-        *((_labels(state=each), float(each == status.state)) for each in of.STATES),
+        *((_labels(state=state), float(state == status.state)) for state in of.STATES),
     )
     metric("info", "gauge", "The agent's version.", (_labels(version=status.version), 1.0))
     is_usable = status.settings.outcome != of.UNUSABLE
@@ -157,13 +163,13 @@ def metrics(status: AgentStatus | None, now: float) -> str:
         "token_due_seconds",
         "gauge",
         "Time until a remembered token should be renewed; negative: it is late.",
-        *((_labels(registry=each.host), each.due_in) for each in status.tokens),
+        *((_labels(registry=token.host), token.refresh_in) for token in status.tokens),
     )
     metric(
         "token_dead_seconds",
         "gauge",
         "Time until a remembered token is not used any more.",
-        *((_labels(registry=each.host), each.dead_in) for each in status.tokens),
+        *((_labels(registry=token.host), token.expires_in) for token in status.tokens),
     )
     return "\n".join(lines) + "\n"
 
@@ -182,8 +188,8 @@ def _escaped(value: str) -> str:
 
 
 def _joined(words: list[str]) -> str:
-    sentences = (each.rstrip() for each in words if each)
-    return plain_text(" ".join(each if each.endswith((".", ":")) else f"{each}." for each in sentences))
+    sentences = (sentence.rstrip() for sentence in words if sentence)
+    return plain_text(" ".join(text if text.endswith((".", ":")) else f"{text}." for text in sentences))
 
 
 def _time(at: float) -> str:

@@ -1,21 +1,21 @@
-"""The DaemonSet's unprivileged half: tells the cluster what the agent says, gets it leave to restart a kubelet.
+"""The DaemonSet's unprivileged half: reports the agent's status to the cluster, and grants it kubelet restarts.
 
-It may read the agent's status and write its grants, each in a folder that the other can only read. What it may ask of
-the API server is in the manifests' Role: three kinds of objects, by name where names can be had.
+It reads the agent's status and writes its grants, each in a folder that the other can only read. Its rights on the API
+server are in the manifests' Role: three kinds of objects, by name where names can be given.
 """
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from acr_credential_provider.kube_api.client import STRATEGIC_MERGE, ApiRefusedError
 from acr_credential_provider.model.errors import CredentialProviderError
 
 from acr_node_config.rollout import agent_status, json_exchange
-from acr_node_config.rollout.agent_status import AgentStatus, RestartGrant
+from acr_node_config.rollout.agent_status import GRANT, STATUS, AgentStatus, RestartGrant
 
 from . import node_report
 from .restart_leases import LEASE_SECONDS, RENEW_EVERY
@@ -23,37 +23,25 @@ from .restart_leases import LEASE_SECONDS, RENEW_EVERY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from acr_credential_provider.kube_api.client import KubeClient
+
     from .restart_leases import RestartSemaphore
 
-STATUS, GRANT = "status.json", "grant.json"
 HEARTBEAT = 300.0
 """Seconds between two patches of a condition that has not changed."""
 FIRST_WAIT, LONGEST_WAIT = 5.0, 30.0
 """Seconds between two tries for a slot, growing."""
 FAILURE_WAIT = 10.0
-"""Seconds for which the API server is left alone after it failed us."""
+"""Seconds without calls after the API server failed."""
 QUEUE = 20
-"""Events that wait for the API server; the oldest are dropped."""
+"""Events that wait to be sent; the oldest are dropped."""
 REPEAT = 600.0
 """Seconds within which the same Event is not sent again: a node that flaps must not fill etcd."""
 
 
-class Api(Protocol):
-    """What is needed of `KubeClient`."""
-
-    def get(self, path: str) -> dict[str, Any]:
-        """Return what is at *path*."""
-
-    def post(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
-        """Create *document*."""
-
-    def patch(self, path: str, document: dict[str, Any], kind: str) -> dict[str, Any]:
-        """Change what is at *path*."""
-
-
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """*boot* counts since boot and is never set; *wall* is what people read. Both in seconds."""
+    """*boot* counts since boot and is never set; *wall* is the time of day. Both in seconds."""
 
     boot: Callable[[], float]
     wall: Callable[[], float]
@@ -61,96 +49,96 @@ class Clocks:
 
 @dataclass(slots=True)
 class Reporter:
-    """Reports of *node* what is in the folder *status*, and answers it in *grants*. Without *slots* all may go at once.
+    """Reports of *node* the status in *status_dir*, and writes grants to *lease_dir*; without *slots* at once.
 
-    Call `tick` every few seconds; *say* is told what went wrong.
+    Call `tick` every few seconds; *report* prints errors.
     """
 
     node: str
-    status: str
-    grants: str
-    api: Api
+    status_dir: str
+    lease_dir: str
+    api: KubeClient
     slots: RestartSemaphore | None
     clocks: Clocks
-    say: Callable[[CredentialProviderError], None]
-    seen: AgentStatus | None = None
+    report: Callable[[CredentialProviderError], None]
+    agent: AgentStatus | None = None
     """The agent's last readable status."""
     _is_new: bool = True
     _granted: str = ""
     _rejected: str = ""
     _next_try: float = 0.0
     _wait: float = FIRST_WAIT
-    _resting_until: float = 0.0
+    _backoff_until: float = 0.0
     _condition: node_report.Condition | None = None
     _started_at: float | None = None
     _since: float = 0.0
-    _told_at: float = 0.0
+    _patched_at: float = 0.0
     _uid: str = ""
     _waiting: list[node_report.NodeEvent] = field(default_factory=list)
     _sent: dict[str, float] = field(default_factory=dict)
     _complaints: dict[str, float] = field(default_factory=dict)
 
     def tick(self) -> None:
-        """Look at the status once, and do what it asks for. Never raises for what the API server does."""
-        before, self.seen = self.seen, self._read()
-        if self.seen is not None:
-            self._waiting = [*self._waiting, *node_report.events_between(before, self.seen)][-QUEUE:]
-        if self.clocks.boot() < self._resting_until:
+        """Read the status once, and do what it asks for. Errors of the API server are reported, not raised."""
+        before, self.agent = self.agent, self._read()
+        if self.agent is not None:
+            self._waiting = [*self._waiting, *node_report.events_between(before, self.agent)][-QUEUE:]
+        if self.clocks.boot() < self._backoff_until:
             return
-        for part in (self._lead, self._tell_condition, self._tell_events):
+        for part in (self._serve_agent, self._patch_condition, self._send_events):
             try:
                 part()
             except CredentialProviderError as error:
                 self._complain(error)
                 if not isinstance(error, ApiRefusedError):
-                    return  # nobody answers; a right or an object that is missing says nothing of the others
+                    return  # no server answers; a missing right or object says nothing of the others
 
-    def _lead(self) -> None:
+    def _serve_agent(self) -> None:
         if self.slots is not None:
             self._serve_slots(self.slots)
-        elif self.seen is not None and self.seen.slot and self.seen.slot != self._granted:
-            self._grant(self.seen.slot, self.clocks.boot() + LEASE_SECONDS)
+        elif self.agent is not None and self.agent.slot and self.agent.slot != self._granted:
+            self._grant(self.agent.slot, self.clocks.boot() + LEASE_SECONDS)
 
     def _complain(self, error: CredentialProviderError) -> None:
         now = self.clocks.boot()
-        self._resting_until = now + FAILURE_WAIT * random.uniform(0.5, 1.5)  # noqa: S311 - a spread
+        self._backoff_until = now + FAILURE_WAIT * random.uniform(0.5, 1.5)  # noqa: S311 - a spread
         if now - self._complaints.get(error.problem, -REPEAT) >= REPEAT:
-            self._complaints = {each: at for each, at in self._complaints.items() if now - at < REPEAT}
+            self._complaints = {problem: at for problem, at in self._complaints.items() if now - at < REPEAT}
             self._complaints[error.problem] = now
-            self.say(error)
+            self.report(error)
 
     def _read(self) -> AgentStatus | None:
-        document = json_exchange.get(self.status, STATUS)
+        document = json_exchange.get(self.status_dir, STATUS)
         if document is None:
-            return self.seen
+            return self.agent
         try:
             return AgentStatus.from_dict(document)
         except ValueError:
-            return self.seen
+            return self.agent
 
-    # Slots.
+    # Restart slots.
     def _serve_slots(self, slots: RestartSemaphore) -> None:
         if self._is_new:
             slots.adopt()
             self._is_new = False
-        if self.seen is None:
+        if self.agent is None:
             return
-        if self.seen.state == agent_status.REJECTED and self.seen.content:
-            # Before the slot is given back: who gets it next must know.
-            self._tell_rejection(slots, self.seen)
-        if not self.seen.slot or self.seen.slot != (self._granted or self.seen.slot):
+        if self.agent.state == agent_status.REJECTED and self.agent.content:
+            # Before the slot is released: its next holder must know.
+            self._write_rejection(slots, self.agent)
+        if not self.agent.slot or self.agent.slot != (self._granted or self.agent.slot):
             self._take_back(slots)
-        if self.seen.slot:
-            self._serve(slots, self.seen)
+        if self.agent.slot:
+            self._serve(slots, self.agent)
 
-    def _tell_rejection(self, slots: RestartSemaphore, status: AgentStatus) -> None:
-        if self._rejected != status.content:  # once: an operator may take it away again
+    def _write_rejection(self, slots: RestartSemaphore, status: AgentStatus) -> None:
+        if self._rejected != status.content:  # once: an operator may remove it again
             slots.reject(status.content, status.message)
             self._rejected = status.content
 
     def _take_back(self, slots: RestartSemaphore) -> None:
         if self._granted:
-            json_exchange.drop(self.grants, GRANT)
+            json_exchange.drop(self.lease_dir, GRANT)
             self._granted = ""
         slots.release()
         self._wait, self._next_try = FIRST_WAIT, 0.0
@@ -160,7 +148,7 @@ class Reporter:
         if slots.held and self._granted:
             if now - slots.renewed_at >= RENEW_EVERY and slots.renew():
                 self._grant(status.slot, slots.renewed_at + LEASE_SECONDS)
-            if not slots.held:  # it was taken from us while the API server could not be reached
+            if not slots.held:  # another node took it while the API server could not be reached
                 self._take_back(slots)
             return
         if now < self._next_try:
@@ -171,7 +159,7 @@ class Reporter:
             return
         if not slots.acquire(random.randrange(len(slots.names))):  # noqa: S311 - any of them
             return
-        # And once more: a rejection is told before the slot is given back, so whoever holds one sees it.
+        # Again, now that we hold a slot: a rejection is written before a slot is released.
         if self._is_refused(slots, status):
             slots.release()
         else:
@@ -180,36 +168,36 @@ class Reporter:
     def _is_refused(self, slots: RestartSemaphore, status: AgentStatus) -> bool:
         rejection = slots.rejection(status.content)
         if rejection:
-            json_exchange.put(self.grants, GRANT, RestartGrant(status.slot, refusal=rejection).to_dict())
+            json_exchange.put(self.lease_dir, GRANT, RestartGrant(status.slot, refusal=rejection).to_dict())
             self._wait = LONGEST_WAIT
         return bool(rejection)
 
     def _grant(self, slot: str, until: float) -> None:
-        json_exchange.put(self.grants, GRANT, RestartGrant(slot, until).to_dict())
+        json_exchange.put(self.lease_dir, GRANT, RestartGrant(slot, until).to_dict())
         self._granted = slot
 
     # The node.
-    def _tell_condition(self) -> None:
+    def _patch_condition(self) -> None:
         now = self.clocks.boot()
-        condition = node_report.condition(self.seen, now)
+        condition = node_report.condition(self.agent, now)
         if self._started_at is None:
             self._started_at = now
-        if self.seen is None and now < self._started_at + node_report.STALE_AFTER:
+        if self.agent is None and now < self._started_at + node_report.STALE_AFTER:
             return  # both containers have just started
-        if condition == self._condition and now < self._told_at + HEARTBEAT:
+        if condition == self._condition and now < self._patched_at + HEARTBEAT:
             return
         if self._condition is None or condition.status != self._condition.status:
             self._since = self.clocks.wall()
         document = condition.to_dict(now=self.clocks.wall(), since=self._since)
         self.api.patch(f"/api/v1/nodes/{quote(self.node)}/status", document, STRATEGIC_MERGE)
-        self._condition, self._told_at = condition, now
+        self._condition, self._patched_at = condition, now
 
-    def _tell_events(self) -> None:
+    def _send_events(self) -> None:
         while self._waiting:
             event, now = self._waiting[0], self.clocks.boot()
             if now - self._sent.get(event.reason + event.message, -REPEAT) >= REPEAT:
                 self._post(event)
-                self._sent = {each: at for each, at in self._sent.items() if now - at < REPEAT}
+                self._sent = {event: at for event, at in self._sent.items() if now - at < REPEAT}
                 self._sent[event.reason + event.message] = now
             self._waiting = self._waiting[1:]
 

@@ -1,15 +1,15 @@
-"""How many nodes may restart their kubelet at once, and the end of it for all: Leases as a semaphore.
+"""Leases as a semaphore: they bound how many nodes restart their kubelet at once, and stop a bad rollout.
 
-Each slot is a Lease that one node holds while it changes; another Lease carries what some node's kubelet did not live
-with, and nobody gets a slot for that again. A node that was rejected says so before it gives its slot back, so whoever
-gets it next knows. The Leases come with the manifests: creating objects cannot be limited to names, updating can.
+Each slot is a Lease that one node holds while it changes; another Lease names the contents that some node rejected, and
+no slot is given for these again. A node writes its rejection before it releases its slot, so that the next holder sees
+it. The Leases come with the manifests: creating objects cannot be limited to names, updating can.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from acr_credential_provider.kube_api.client import ApiRefusedError
@@ -20,11 +20,13 @@ from acr_node_config.rollout.agent_status import plain_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from acr_credential_provider.kube_api.client import KubeClient
+
 PREFIX = NAME
 ROLLOUT = f"{PREFIX}-rollout"
-"""The Lease that carries what was rejected."""
+"""The Lease that names rejected contents."""
 REJECTED = f"rejected.{PREFIX}/"
-"""Begins the names of its annotations; the content's digest ends them. To go on all the same, remove the annotation."""
+"""Begins the names of its annotations; the content's digest ends them. To retry a content, remove its annotation."""
 LEASE_SECONDS = 180.0
 """Seconds a slot is held without being renewed: far more than the 40 s that a restart and its undoing may take."""
 RENEW_EVERY = 30.0
@@ -37,34 +39,25 @@ def slot_name(number: int) -> str:
     return f"{PREFIX}-slot-{number}"
 
 
-class Api(Protocol):
-    """What is needed of `KubeClient`."""
-
-    def get(self, path: str) -> dict[str, Any]:
-        """Return what is at *path*."""
-
-    def put(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
-        """Replace it; a resourceVersion in *document* must be the one that is there."""
-
-
 @dataclass(slots=True)
 class RestartSemaphore:
-    """The slots *names* in *namespace* as the node *me* uses them; *clock* is one that nobody sets (seconds)."""
+    """The slots *names* in *namespace*, used by the node *me*; *clock* is in seconds and is never set."""
 
-    api: Api
+    api: KubeClient
     namespace: str
     names: Sequence[str]
     me: str
     clock: Callable[[], float]
     held: str = ""
-    """The Lease we hold, "" for none."""
+    """The Lease that we hold, "" for none."""
     renewed_at: float = 0.0
-    _seen: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _versions: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """The resourceVersion of each Lease of others, and since when it has it."""
 
     def acquire(self, preferred: int) -> bool:
-        """Try to get a slot, the one numbered *preferred* (modulo how many there are) alone; say whether one is held.
+        """Try to get the slot numbered *preferred* (modulo their count); return True if one is held.
 
-        One slot a try: with a thousand nodes waiting, looking at all of them would be what keeps the API server busy.
+        One slot a try, because a thousand nodes that look at all slots would keep the API server busy.
         """
         if self.held:
             return True
@@ -75,7 +68,7 @@ class RestartSemaphore:
         return self._write(name, lease, self.me)
 
     def renew(self) -> bool:
-        """Keep the slot that is held; return False, and hold none, if somebody else has it."""
+        """Renew the slot that is held; return False, and hold none, if another node has it."""
         lease = self.api.get(self._path(self.held))
         if _holder(lease) == self.me and self._write(self.held, lease, self.me):
             return True
@@ -84,7 +77,7 @@ class RestartSemaphore:
         return False
 
     def release(self) -> None:
-        """Give back the slot that is held, if one is."""
+        """Release the slot that is held, if any."""
         if not self.held:
             return
         lease = self.api.get(self._path(self.held))
@@ -92,19 +85,19 @@ class RestartSemaphore:
             self.held = ""
 
     def adopt(self) -> None:
-        """Find the slot that a reporter of this node held before it was killed, if any."""
+        """Take over the slot that an earlier reporter of this node held, if any."""
         for name in self.names:
             if _holder(self.api.get(self._path(name))) == self.me:
                 self.held, self.renewed_at = name, self.clock() - RENEW_EVERY
                 return
 
     def rejection(self, content: str) -> str:
-        """Return which node rejected *content* and why, "" if none did."""
+        """Return the node that rejected *content* and why, "" if none did."""
         annotations = self.api.get(self._path(ROLLOUT))["metadata"].get("annotations") or {}
         return plain_text(str(annotations.get(REJECTED + content, "")))
 
-    def reject(self, content: str, why: str) -> None:
-        """Tell all nodes that this one was not healthy with *content*. It takes several tries when others write too."""
+    def reject(self, content: str, reason: str) -> None:
+        """Write for all nodes that this one rejected *content*; retried while others write too."""
         for _ in range(5):
             lease = self.api.get(self._path(ROLLOUT))
             annotations = dict(lease["metadata"].get("annotations") or {})
@@ -112,7 +105,7 @@ class RestartSemaphore:
                 return
             for old in [name for name in annotations if name.startswith(REJECTED)][: 1 - MOST_REJECTED]:
                 del annotations[old]
-            annotations[REJECTED + content] = plain_text(f"{self.me}: {why}")
+            annotations[REJECTED + content] = plain_text(f"{self.me}: {reason}")
             lease["metadata"]["annotations"] = annotations
             if self._put(ROLLOUT, lease):
                 return
@@ -122,10 +115,10 @@ class RestartSemaphore:
         holder, version = _holder(lease), str(lease["metadata"].get("resourceVersion", ""))
         if holder in ("", self.me):
             return True
-        # How long it has been as it is goes by our clock alone: another node's may be wrong.
-        seen, since = self._seen.get(name, ("", 0.0))
-        if seen != version:
-            self._seen[name] = (version, self.clock())
+        # As in client-go, by our clock alone: another node's may be wrong.
+        known, since = self._versions.get(name, ("", 0.0))
+        if known != version:
+            self._versions[name] = (version, self.clock())
             return False
         return self.clock() - since > LEASE_SECONDS
 
@@ -135,10 +128,10 @@ class RestartSemaphore:
         if holder and spec.get("holderIdentity") != holder:
             spec |= {"acquireTime": now, "leaseTransitions": int(spec.get("leaseTransitions") or 0) + 1}
         spec |= {"holderIdentity": holder, "leaseDurationSeconds": int(LEASE_SECONDS), "renewTime": now}
-        asked_at = self.clock()  # before the call: others count from when it was written
+        renewed_at = self.clock()  # before the call: others count from when it was written
         if not self._put(name, lease | {"spec": spec}):
             return False
-        self.held, self.renewed_at = (name, asked_at) if holder else ("", 0.0)
+        self.held, self.renewed_at = (name, renewed_at) if holder else ("", 0.0)
         return True
 
     def _put(self, name: str, lease: dict[str, Any]) -> bool:

@@ -1,7 +1,7 @@
-"""What the agent says of its node, and what its reporter grants it: values, and their one JSON form each.
+"""The agent's status and the reporter's restart grant: values, and their one JSON form each.
 
 The privileged agent has no ServiceAccount token and listens nowhere; the reporter has both and no privileges. They
-meet in these two documents. No text in them is a secret.
+exchange these two documents. No text in them is a secret.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+STATUS, GRANT = "status.json", "grant.json"
+"""The names of the documents."""
 
 STARTING = "starting"
 READY = "ready"
@@ -30,9 +33,9 @@ STATES = (STARTING, READY, WAITING, REFUSED, REJECTED, FAILED, STANDBY, UNINSTAL
 
 IN_FORCE = "in-force"
 SPREADING = "spreading"
-"""New settings wait for this node's share of the time over which all nodes take them."""
+"""New settings wait for this node's moment in the rollout window."""
 UNUSABLE = "unusable"
-"""New settings were judged unusable: the last good ones stay."""
+"""New settings are not valid: the last good ones stay."""
 
 LONGEST_TEXT = 1024
 MOST_PROBLEMS = 20
@@ -41,9 +44,9 @@ MOST_REGISTRIES = 200
 
 @dataclass(frozen=True, slots=True)
 class SettingsStatus:
-    """How the settings that were pushed to this node stand.
+    """The state of the settings that are mounted on this node.
 
-    *in_force* and *offered* are short digests, "" for none; *problems* are the sentences of who judged them.
+    *in_force* and *offered* are short digests, "" for none; *problems* are those that the validation named.
     """
 
     outcome: str = ""
@@ -54,20 +57,20 @@ class SettingsStatus:
 
 @dataclass(frozen=True, slots=True)
 class TokenStatus:
-    """A remembered token: the host it is for, and seconds until it should be renewed and until it dies."""
+    """A cached token: the host that it is for, and seconds until it should be refreshed and until it expires."""
 
     host: str
-    due_in: float
-    dead_in: float
+    refresh_in: float
+    expires_in: float
 
 
 @dataclass(frozen=True, slots=True)
 class AgentStatus:
     """Everything that people and monitoring may know of a node.
 
-    *is_serving*: the kubelet runs with a plugin that was verified, whatever else is going on. *content* tells what the
-    node is to become, the same text on each node that is to become the same. *slot* names a request for leave to
-    restart the kubelet, "" for none. *beat* is when this was written, in seconds since boot.
+    *is_serving*: the kubelet runs with a plugin that was verified, whatever else is going on. *content* is a digest of
+    the desired state, equal on all nodes that become the same. *slot* names a request for a restart grant, "" for
+    none. *beat* is when this was written, in seconds since boot.
     """
 
     version: str
@@ -83,7 +86,7 @@ class AgentStatus:
     beat: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON can hold it.
+        """Return its JSON form.
 
         >>> AgentStatus.from_dict(AgentStatus("1.0", state="ready").to_dict()) == AgentStatus("1.0", state="ready")
         True
@@ -92,7 +95,7 @@ class AgentStatus:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> AgentStatus:
-        """Return what `document` wrote; raise ``ValueError`` for anything else."""
+        """Read what `to_dict` wrote; raise ``ValueError`` for anything else."""
         try:
             settings = dict(document["settings"])
             status = cls(
@@ -107,12 +110,12 @@ class AgentStatus:
                     _text(settings["outcome"]),
                     _text(settings["in_force"]),
                     _text(settings["offered"]),
-                    tuple(_text(each) for each in settings["problems"][:MOST_PROBLEMS]),
+                    tuple(map(_text, settings["problems"][:MOST_PROBLEMS])),
                 ),
                 counts={_text(name): int(count) for name, count in dict(document["counts"]).items()},
                 tokens=tuple(
-                    TokenStatus(_text(each["host"]), float(each["due_in"]), float(each["dead_in"]))
-                    for each in document["tokens"][:MOST_REGISTRIES]
+                    TokenStatus(_text(token["host"]), float(token["refresh_in"]), float(token["expires_in"]))
+                    for token in document["tokens"][:MOST_REGISTRIES]
                 ),
                 beat=float(document["beat"]),
             )
@@ -125,19 +128,19 @@ class AgentStatus:
 
 @dataclass(frozen=True, slots=True)
 class RestartGrant:
-    """Leave to restart the kubelet for the request *slot*, until *until* (seconds since boot); or why there is none."""
+    """Permission to restart the kubelet for the request *slot*, until *until* (seconds since boot); or a *refusal*."""
 
     slot: str
     until: float = 0.0
     refusal: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+        """Return its JSON form."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> RestartGrant:
-        """Return what `document` wrote; raise ``ValueError`` for anything else."""
+        """Read what `to_dict` wrote; raise ``ValueError`` for anything else."""
         try:
             return cls(_text(document["slot"]), float(document["until"]), _text(document["refusal"]))
         except (KeyError, TypeError) as error:
@@ -150,12 +153,12 @@ def plain_text(text: str) -> str:
     >>> plain_text("two\nlines\x1b[31m")
     'two lines [31m'
     """
-    words = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    words = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return words if len(words) <= LONGEST_TEXT else words[: LONGEST_TEXT - 3] + "..."
 
 
 def short_digest(*parts: bytes) -> str:
-    """Return 16 hexadecimal digits that tell *parts* from any others."""
+    """Return a digest of *parts* with 16 hexadecimal digits."""
     hashed = hashlib.sha256()
     for part in parts:
         hashed.update(len(part).to_bytes(8, "big") + part)

@@ -1,4 +1,4 @@
-"""What Go's library and Kubernetes' own take for a duration, an annotation's name, a URL."""
+"""The syntax of durations, annotation names and URLs, by Go's library and Kubernetes' own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-
 
 
 def is_duration(text: str) -> bool:
-    """Say whether Go's time.ParseDuration takes *text*, and it is not below 0.
+    """True if Go's time.ParseDuration takes *text*, and it is not below 0.
 
     >>> [text for text in ("0s", "1h30m", "0", "-0s", ".5m", "1d", "-1s", "5", "", "3000000h") if is_duration(text)]
     ['0s', '1h30m', '0', '-0s', '.5m']
@@ -24,25 +24,25 @@ def is_duration(text: str) -> bool:
         return True
     total, at = 0.0, 0
     while at < len(rest):
-        found = _NUMBER.match(rest, at)
-        digits = (found[1] + (found[2] or "")) if found else ""
-        if found is None or digits in ("", "."):
+        match = _NUMBER.match(rest, at)
+        digits = (match[1] + (match[2] or "")) if match else ""
+        if match is None or digits in ("", "."):
             return False
-        total += float(digits) * _UNIT[found[3]]
-        at = found.end()
+        total += float(digits) * _UNIT[match[3]]
+        at = match.end()
     return bool(rest) and total < _LONGEST and not (is_negative and total)
 
 
 def is_qualified_name(key: str) -> bool:
-    """Say whether *key* may be the key of an annotation, whatever its case.
+    """True if *key* may be the key of an annotation, whatever its case.
 
     >>> [key for key in ("pod-identity.alibabacloud.com/role-name", "/x", "a/b/c", "-x") if is_qualified_name(key)]
     ['pod-identity.alibabacloud.com/role-name']
     """
-    found = _QUALIFIED.fullmatch(key.lower())
-    if found is None:
+    match = _QUALIFIED.fullmatch(key.lower())
+    if match is None:
         return False
-    prefix = found["prefix"]
+    prefix = match["prefix"]
     return prefix is None or (len(prefix) <= 253 and _SUBDOMAIN.fullmatch(prefix) is not None)
 
 

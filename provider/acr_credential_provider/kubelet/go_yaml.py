@@ -30,7 +30,7 @@ _FLOAT = re.compile(
     r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
 )
 _ONLY_JSON = re.compile(r"\t|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|[\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
-"""What JSON has and YAML has not: tabs as margins, halves of characters as escapes, some letters."""
+"""Valid in JSON but not in YAML: tabs as margins, halves of characters as escapes, some letters."""
 _TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "bool", "int", "float", "null", "timestamp", "map", "seq")}
 
 
@@ -52,10 +52,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A file's text, what it says, and where.
-
-    *root* is None where nothing is known of positions.
-    """
+    """A file's text, its value, and the YAML nodes with their positions (*root*; None if unknown)."""
 
     text: str
     value: Any
@@ -70,10 +67,10 @@ class Text:
                 node = node.value[step]
                 line = node.start_mark.line + 1
             elif isinstance(node, yaml.MappingNode):
-                found = next((pair for pair in node.value if pair[0].value == step), None)
-                if found is None:
+                pair = next((pair for pair in node.value if pair[0].value == step), None)
+                if pair is None:
                     break
-                line, node = found[0].start_mark.line + 1, found[1]
+                line, node = pair[0].start_mark.line + 1, pair[1]
             else:
                 break
         return line
@@ -85,7 +82,7 @@ def write(value: object) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what Go takes for something other than a string."""
+    """Quotes strings that Go would take for something else."""
 
 
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"[yYnN]\Z"), list("yYnN"))
@@ -94,7 +91,7 @@ _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.012345
 
 
 def read(data: bytes) -> Text:
-    """Return what *data* says; raise `ParseError`."""
+    """Parse *data*; raise `ParseError`."""
     if len(data) > LARGEST:
         raise ParseError(1, f"is larger than {LARGEST} bytes")
     try:
@@ -105,7 +102,7 @@ def read(data: bytes) -> Text:
     except TooDeepError as error:
         raise ParseError(error.line + 1, "is nested too deep") from None
     except (yaml.YAMLError, ValueError):
-        pass  # said better below
+        pass  # parsed below, with a better message
     return _json(text) if text.lstrip().startswith("{") else _yaml(text)
 
 
@@ -124,9 +121,9 @@ def _json(text: str) -> Text:
     return Text(text, value, is_json=True, root=root)
 
 
-def _as_yaml(found: re.Match[str]) -> str:
-    """Return as many letters that YAML takes: only positions are asked for."""
-    return " " if found[0] == "\t" else "?" * len(found[0])
+def _as_yaml(match: re.Match[str]) -> str:
+    """Return as many letters that YAML takes: only positions are needed."""
+    return " " if match[0] == "\t" else "?" * len(match[0])
 
 
 class _RepeatedError(ValueError):
@@ -134,11 +131,11 @@ class _RepeatedError(ValueError):
 
 
 def _no_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         names = [name for name, _ in pairs]
         raise _RepeatedError(f"has {next(name for name in names if names.count(name) > 1)} twice")
-    return found
+    return mapping
 
 
 def _no_constant(name: str) -> Any:
@@ -165,18 +162,18 @@ def _value(node: yaml.Node, above: list[int]) -> Any:
         raise ParseError(line, "has an alias that holds itself")
     above = [*above, id(node)]
     if isinstance(node, yaml.SequenceNode):
-        return [_value(each, above) for each in node.value]
+        return [_value(item, above) for item in node.value]
     if isinstance(node, yaml.MappingNode):
-        found: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else None
             here = key.start_mark.line + 1
             if not isinstance(name, str) or (not key.style and name == "<<"):
                 raise ParseError(here, "has a key that is not a plain word")
-            if name in found:
+            if name in mapping:
                 raise ParseError(here, f"has {name} twice")
-            found[name] = _value(value, above)
-        return found
+            mapping[name] = _value(value, above)
+        return mapping
     return _scalar(node)
 
 

@@ -38,10 +38,10 @@ def test_a_namespace_that_cannot_be_seen_is_ours_on_the_node_itself_and_another_
 NODE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", '"$@"; exit $?', "first")
 RUN = """\
 import sys
-from acr_node_config.agent import plugin_runner
+from acr_node_config.agent import program_run
 try:
-    print(plugin_runner.run(sys.argv[2:], root=sys.argv[1], seconds=20.0, beat=lambda: None).code)
-except plugin_runner.ProgramError as error:
+    print(program_run.run(sys.argv[2:], root=sys.argv[1], seconds=20.0, heartbeat=lambda: None).code)
+except program_run.ProgramError as error:
     print(error.problem, error.remedy)
 """
 

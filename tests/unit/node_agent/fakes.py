@@ -10,7 +10,8 @@ from typing import Any
 
 from acr_credential_provider.kube_api.client import ApiRefusedError
 from acr_credential_provider.model.errors import CloudUnreachableError
-from acr_node_config.agent.plugin_runner import REJECTED, Installation, Plan, ProgramError
+from acr_node_config.agent.plugin_runner import REJECTED, Installation, Plan
+from acr_node_config.agent.program_run import ProgramError
 from acr_node_config.agent.refresh_schedule import CachedToken
 from acr_node_config.reporter.restart_leases import ROLLOUT, slot_name
 
@@ -171,10 +172,10 @@ class FakeNode:
             return Installation(interrupted=self.interrupted)
         return Installation(PROGRAM, (PROGRAM, CONFIG, SETTINGS), is_confirmed=True, interrupted=self.interrupted)
 
-    def judge_name(self):
+    def validator_id(self):
         return self.text(PROGRAM)
 
-    def judge(self, settings):
+    def validate(self, settings):
         self.judged_by.append(self.text(PROGRAM) or "own")
         text = self.text(settings)
         if "poison" in text:
@@ -183,7 +184,7 @@ class FakeNode:
             return ("settings.yaml, line 1: new-field is not a known field",)
         return ()
 
-    def patterns(self, settings):
+    def match_images(self, settings):
         return tuple(line.partition(": ")[2] for line in self._wanted(settings)[CONFIG].splitlines())
 
     # The plugin.
@@ -204,7 +205,7 @@ class FakeNode:
         now = self.clock.now
         self.tokens[host] = FakeToken(now + self.life - 900.0 - 60.0 * random.random(), now + self.life - 60.0, now)
 
-    def remembered(self):
+    def cached_tokens(self):
         now = self.clock.now
         return tuple(
             CachedToken(
@@ -213,7 +214,7 @@ class FakeNode:
             for host, token in self.tokens.items()
         )
 
-    def warm(self, ahead):
+    def refresh(self, ahead):
         now = self.clock.now
         for host, token in list(self.tokens.items()):
             if now >= token.due - ahead and now - token.asked < self.life - 60.0:

@@ -6,7 +6,7 @@ import os
 
 from acr_node_config.agent.agent import LOOK_EVERY, Agent, AgentOptions
 from acr_node_config.agent.settings_rollout import SettingsRollout
-from acr_node_config.commands.agent_cli import StatusFolders
+from acr_node_config.agent.status_channel import StatusChannel
 from acr_node_config.commands.reporter_cli import TICK
 from acr_node_config.hostfs.host_files import HostFiles
 from acr_node_config.reporter.reporter import STATUS, Clocks, Reporter
@@ -16,31 +16,33 @@ from unit.node_agent.fakes import NAMESPACE, SETTINGS, FakeNode
 
 
 class Machine:
-    def __init__(self, folder, clock, *, name="node-1", api=None, slots=1, spread=300.0, **node):
-        self.name, self.clock, self.api, self._slots, self.spread = name, clock, api, slots, spread
+    def __init__(self, folder, clock, *, name="node-1", api=None, slots=1, window=300.0, **node):
+        self.name, self.clock, self.api, self._slots, self.window = name, clock, api, slots, window
         for part in ("settings", "credentials", "status", "grants", "root"):
             (folder / part).mkdir(parents=True)
         self.folder = folder
         self.node = FakeNode(folder / "root", clock, **node)
         self.said, self.logged = [], []
-        self.wishes = {}
+        self.options = {}
         self.start()
 
     def start(self):
         """Start both containers, as after a kill: what they remembered is gone."""
         mounts = (str(self.folder / "settings"), str(self.folder / "credentials"))
         host = HostFiles(str(self.folder / "root"))
-        spoken = StatusFolders(str(self.folder / "status"), str(self.folder / "grants") if self.api else "")
-        wishes = AgentOptions(**{"version": self.node.version, "asks_for_slots": bool(self.api), **self.wishes})
-        offers = SettingsRollout(self.name, *mounts, self.spread, host, self.node, self.clock.boot)
+        channel = StatusChannel(str(self.folder / "status"), str(self.folder / "grants") if self.api else "")
+        options = AgentOptions(**{"version": self.node.version, "needs_lease": bool(self.api), **self.options})
+        rollout = SettingsRollout(self.name, *mounts, self.window, host, self.node, self.clock.boot)
         self.agent = Agent(
-            wishes, self.node, host, offers, spoken, self.clock.boot, self.said.append, self.logged.append
+            options, self.node, host, rollout, channel, self.clock.boot, self.said.append, self.logged.append
         )
         if self.api:
             names = [slot_name(number) for number in range(self._slots)]
             slots = RestartSemaphore(self.api, NAMESPACE, names, self.name, self.clock.boot)
             clocks = Clocks(self.clock.boot, self.clock.wall)
-            self.reporter = Reporter(self.name, spoken.status, spoken.grants, self.api, slots, clocks, self.said.append)
+            self.reporter = Reporter(
+                self.name, channel.status_dir, channel.lease_dir, self.api, slots, clocks, self.said.append
+            )
 
     def push(self, settings, **credentials):
         """Mount other files, all at one moment, as the kubelet does."""

@@ -1,7 +1,8 @@
 import pytest
 from acr_node_config.agent.agent import CHECK_EVERY, LOOK_EVERY, RETRY_FIRST
 from acr_node_config.agent.mounted_settings import CREDENTIALS, FOLDER
-from acr_node_config.agent.plugin_runner import BUSY, REFUSED, Plan, ProgramError
+from acr_node_config.agent.plugin_runner import BUSY, REFUSED, Plan
+from acr_node_config.agent.program_run import ProgramError
 from acr_node_config.hostfs.host_files import HostFiles
 from acr_node_config.rollout import agent_status
 from unit.node_agent.fakes import CONFIG, PROGRAM, SETTINGS, Clock
@@ -297,13 +298,13 @@ def test_what_the_kubelet_did_not_live_with_is_not_tried_again_but_repaired_sett
 def test_an_agent_whose_image_would_need_the_plugin_refuses_before_anything_changes(tmp_path, clock):
     machine = Machine(tmp_path, clock)
     machine.push(GOOD)
-    machine.wishes = {"own_image": "shop-registry.cn-hangzhou.cr.aliyuncs.com/team/provider:1.0"}
+    machine.options = {"own_image": "shop-registry.cn-hangzhou.cr.aliyuncs.com/team/provider:1.0"}
     machine.start()
     machine.run(60)
     assert machine.status["state"] == agent_status.REFUSED
     assert "*.*.cr.aliyuncs.com" in machine.status["message"]
     assert machine.node.installs == []
-    machine.wishes = {"own_image": "registry.example.com/provider:1.0"}
+    machine.options = {"own_image": "registry.example.com/provider:1.0"}
     machine.start()
     machine.run(8)
 
@@ -313,7 +314,7 @@ def test_an_agent_whose_image_would_need_the_plugin_refuses_before_anything_chan
 def test_uninstalling_takes_everything_away_once_and_stays_idle(installed):
     installed.push(GOOD, id="canary")
     installed.run(310)
-    installed.wishes = {"uninstall": True}
+    installed.options = {"uninstall": True}
     installed.start()
     installed.run(CHECK_EVERY * 2)
 

@@ -19,7 +19,7 @@ YEAR = 365 * 86400.0
 NAMES = tuple(f"node-{number}" for number in range(6))
 GOOD = "match: *.*.cr.aliyuncs.com\nregistry: one\n"
 FOR_PEOPLE = {
-    "journal.py": "when a content was rejected, in status",
+    "state.py": "when a content was rejected, in status",
     "restart_leases.py": "the times in a Lease, which nobody counts from",
     "reporter_cli.py": "the times in conditions and Events",
     "node_report.py": "how those are written",

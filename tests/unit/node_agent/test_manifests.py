@@ -15,10 +15,9 @@ import pytest
 import yaml
 from acr_credential_provider.settings.validation import validate
 from acr_node_config.commands import reporter_cli
-from acr_node_config.reporter.reporter import STATUS
 from acr_node_config.reporter.restart_leases import slot_name
 from acr_node_config.rollout import agent_status, json_exchange
-from acr_node_config.rollout.agent_status import AgentStatus
+from acr_node_config.rollout.agent_status import STATUS, AgentStatus
 from cluster.daemonset import MANIFESTS, rendered
 from dist import archives
 from support.workloads import checks_of, containers_of, parsed, pods_of, port_in, unresolved

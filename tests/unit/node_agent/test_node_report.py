@@ -63,7 +63,7 @@ def test_whatever_a_status_says_the_cluster_is_told_in_its_own_limits(before, af
 @given(statuses)
 def test_metrics_are_lines_that_prometheus_reads(status):
     known = set()
-    for line in metrics(status, status.beat).splitlines():
+    for line in metrics(status, status.beat, 1.7e9).splitlines():
         if line.startswith("# TYPE "):
             known.add(line.split()[2])
         elif not line.startswith("# HELP "):
@@ -84,11 +84,11 @@ def test_metrics_say_what_an_alert_needs():
         beat=100.0,
     )
 
-    lines = metrics(status, 130.0).splitlines()
+    lines = metrics(status, 130.0, 1.7e9).splitlines()
 
     for line in (
         "acr_node_agent_up 1",
-        "acr_node_agent_last_heartbeat_timestamp_seconds 30",
+        "acr_node_agent_last_heartbeat_timestamp_seconds 1699999970",
         "acr_node_ready 1",
         'acr_node_state{state="ready"} 1',
         'acr_node_state{state="rejected"} 0',
@@ -104,18 +104,18 @@ def test_metrics_say_what_an_alert_needs():
 def test_a_host_cannot_break_out_of_its_label():
     status = AgentStatus("1.0", tokens=(TokenStatus('a"} 1\nevil{x="\\', 1.0, 2.0),))
 
-    assert 'acr_node_token_due_seconds{registry="a\\"} 1 evil{x=\\"\\\\"} 1' in metrics(status, 0.0).splitlines()
+    assert 'acr_node_token_due_seconds{registry="a\\"} 1 evil{x=\\"\\\\"} 1' in metrics(status, 0.0, 1.7e9).splitlines()
 
 
 def test_without_an_agent_it_is_down_and_nothing_else_is_claimed():
-    assert metrics(None, 0.0).splitlines()[-1] == "acr_node_agent_up 0"
+    assert metrics(None, 0.0, 1.7e9).splitlines()[-1] == "acr_node_agent_up 0"
     assert condition(None, 0.0).status == "Unknown"
 
 
 def test_every_metric_reason_and_event_is_in_the_operators_page():
     page = (Path(__file__).resolve().parents[3] / "docs/node-agent.md").read_text()
     status = AgentStatus("1.0", tokens=(TokenStatus(HOST, 1.0, 2.0),))
-    names = {line.split()[2] for line in metrics(status, 0.0).splitlines() if line.startswith("# TYPE ")}
+    names = {line.split()[2] for line in metrics(status, 0.0, 1.7e9).splitlines() if line.startswith("# TYPE ")}
     reasons = {condition(AgentStatus("1.0", state=state), 0.0).reason for state in agent_status.STATES}
 
     assert [name for name in sorted(names) if f"`{name}" not in page] == []

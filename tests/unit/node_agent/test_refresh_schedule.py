@@ -100,8 +100,8 @@ def test_many_nodes_that_got_their_tokens_together_do_not_renew_them_together(tm
         machine.push("match: x\n")
         machine.run(10)
         machine.node.pull(SHOP)
-        warm = machine.node.warm
-        machine.node.warm = lambda ahead, machine=machine, warm=warm: (times.append(machine.clock.now), warm(ahead))
+        warm = machine.node.refresh
+        machine.node.refresh = lambda ahead, machine=machine, warm=warm: (times.append(machine.clock.now), warm(ahead))
         live(machine, HOUR, pulls=[SHOP])
 
     assert max(times) - min(times) > 30
@@ -127,6 +127,8 @@ def test_what_was_not_to_be_had_is_tried_again_after_a_rest(tokens, now):
 
 @given(st.lists(remembered, min_size=1, max_size=6), st.floats(0, 1e6))
 def test_a_wanted_token_that_is_due_is_renewed_at_the_first_look_and_no_other(tokens, now):
-    is_due = any(each.is_wanted and each.is_current and each.dead_in > 0 and each.due_in <= AHEAD for each in tokens)
+    is_due = any(
+        each.is_wanted and each.is_valid and each.expires_in > 0 and each.refresh_in <= AHEAD for each in tokens
+    )
 
     assert RefreshSchedule().is_time(tokens, now) is is_due

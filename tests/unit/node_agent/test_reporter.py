@@ -318,4 +318,4 @@ def test_garbage_for_a_status_is_no_status(stage):
     (stage.status / STATUS).symlink_to("/etc/hostname")
     stage.tick(2)
 
-    assert stage.reporter.seen is None
+    assert stage.reporter.agent is None
