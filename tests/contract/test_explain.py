@@ -237,7 +237,7 @@ def test_the_doctor_says_each_step_in_a_line(program, sandbox):
         "ok         DNS: 127.0.0.1\n"
         f"ok         ACR endpoint: {sandbox.openapi.url} answers\n"
         "ok         clock: right\n"
-        "skipped    hosts: the settings name the host\n"
+        "skipped    ACR hosts: the settings name the host\n"
         "ok         token: of cri-sandbox000000001, usable for 59 min\n"
         f"ok         registry login: {host} accepted the login, and {host} has team/app:latest\n"
         "skipped    plugin as the kubelet runs it: no kubelet\n"
