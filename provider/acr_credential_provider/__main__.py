@@ -1,7 +1,7 @@
-"""Where the program starts: the fast lane first, the rest only when it must.
+"""The entry point: the fast path first, all else only when it has no answer.
 
-The imports inside `_answer_or_operate` are the one door between the two: behind it are
-argparse, threads, pydantic and the cloud, none of which a cache hit may pay for.
+The imports inside `_answer_or_operate` load argparse, threads, pydantic and the cloud, none of which
+a cache hit may pay for.
 """
 
 import _signal  # type: ignore[import-not-found]  # the C half of signal, without enum
@@ -14,8 +14,8 @@ from .fastpath.lookup import exec_options, log_hit, lookup, read_request, write_
 DEADLINE = 15
 """Seconds for the whole answer, far below the 60 after which the kubelet kills us."""
 BACKSTOP = DEADLINE + 1
-"""Seconds after which the kernel ends us, with no last word: where not even the thread that watches the deadline can
-run, because an import or a page of the program itself waits for a disk."""
+"""Seconds after which the kernel ends us without an error message: not even the watchdog's thread can run while an
+import or a page of the program itself waits for a disk."""
 LIMITS = b"remedy: look at this process's limits (open files, tasks, memory); if they are wide, report it\n"
 STDIN_HANGS = (
     b"error: the request on stdin did not end within 15 s\n"
@@ -27,7 +27,7 @@ NOT_WRITTEN = (
 
 
 def is_docker_helper(program: str) -> bool:
-    """Say whether we were called by a name of Docker's credential helper protocol, as a symlink gives us one.
+    """True if *program* is a name of Docker's credential helper protocol, as a symlink to this program has.
 
     >>> is_docker_helper("/usr/local/bin/docker-credential-aliyun-acr")
     True
@@ -41,7 +41,7 @@ def main() -> int:
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # Python's own way to end is a traceback
     try:
         return _answer_or_operate(time.monotonic(), sys.argv[1:])
-    except Exception as error:  # noqa: BLE001 - its text may hold anything, so only its type is told
+    except Exception as error:  # noqa: BLE001 - its text may hold anything, so only its type is printed
         _say(b"error: unforeseen " + type(error).__name__.encode() + b"\n" + LIMITS)
         return 1
 
@@ -62,9 +62,9 @@ def _answer_or_operate(started: float, arguments: list[str]) -> int:
     _signal.alarm(DEADLINE)
     try:
         raw = read_request()
-    except OSError:  # closed; the rest says that nothing came
+    except OSError:  # closed; the slow path reports that nothing came
         raw = b""
-    # A disk that hangs lets no handler of ours run, but the kernel end us.
+    # While a disk hangs no handler of ours runs, but the kernel still ends the process.
     _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
     hit = lookup(raw, options)
     if hit is None:
@@ -85,17 +85,17 @@ def _answer_or_operate(started: float, arguments: list[str]) -> int:
 
 
 def leave_out_variables() -> None:
-    """Drop what would lead a library astray (`variables`), before the slow side imports any."""
+    """Drop variables that libraries must not see (`exec.environment`), before the slow path imports any."""
     from .exec.environment import leave_out  # noqa: PLC0415 - a hit loads none of those libraries
 
     leave_out()
 
 
 def _fill_standard_files() -> None:
-    """Put something useless where stdin, stdout or stderr are closed.
+    """Open ``/`` in place of a closed stdin, stdout or stderr.
 
-    Else the next file that is opened would take their number, and what is meant for stdout
-    (a token) or stderr would be written into a lock or a memo.
+    Otherwise the next file that is opened would take that number, and a token for stdout would be
+    written into a lock or a cache entry.
     """
     for file in (0, 1, 2):
         try:
@@ -114,7 +114,7 @@ def _stdout_hangs(_signal_number: int, _frame: object) -> None:
 
 def _end(words: bytes) -> None:
     _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
-    _signal.alarm(1)  # for a stderr that nobody reads either
+    _signal.alarm(1)  # for a stderr that is not read either
     _say(words)
     posix._exit(1)  # noqa: SLF001 - the documented way to end at once
 

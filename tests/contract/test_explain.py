@@ -78,9 +78,12 @@ def test_a_due_and_an_expired_token_are_told_apart(program, sandbox):
 
 def test_a_remembered_failure_is_what_a_pull_would_be_told(program, sandbox):
     sandbox.state.remove_key(sandbox.key.id)
-    assert program.ask(f"{sandbox.registry.address}/team/app").code == 1
-    found = details(explain(program, sandbox.image, "--output", "json"))
-    (failure,) = found["failure cache"]
+    for _ in range(5):  # it lives for three seconds or more, which a slow start may outlast
+        assert program.ask(f"{sandbox.registry.address}/team/app").code == 1
+        found = details(explain(program, sandbox.image, "--output", "json"))
+        (failure,) = found["failure cache"]
+        if failure:
+            break
     assert "InvalidAccessKeyId" in failure
     assert 0 <= float(failure.partition(" for ")[2].partition(" s ")[0]) <= 7
     assert found["cloud calls"] == ["none"]

@@ -89,7 +89,7 @@ def test_its_credential_helper_is_found_by_the_name_in_the_clients_file():
 
 
 def test_each_environment_variable_it_names_is_read():
-    known = {*docker_credential_helper.PLACES.values(), LOG_VARIABLE.decode()}
+    known = {*docker_credential_helper.VARIABLES.values(), LOG_VARIABLE.decode()}
     assert set(re.findall(r"ACR_CREDENTIAL_PROVIDER_\w+", README)) == known
 
 

@@ -31,5 +31,5 @@ def ask(raw: bytes, settings: Path, cache: Path, *, seconds: float = 10.0) -> by
     deadlines = Deadlines(Deadline(seconds), Deadline(seconds / 2))
     with acquire_response(question, folder, deadlines, Progress()) as entry:
         fingerprints = (file_fingerprint(str(settings)),)
-        CachedAnswer(folder.responses, digest=question.key, host=question.scope, stamps=fingerprints).put(entry)
+        CachedAnswer(folder.responses, key=question.key, host=question.scope, fingerprints=fingerprints).put(entry)
         return entry.response(question.request.api_version, now=time.time())

@@ -1,1 +1,1 @@
-"""What this node keeps on disk: answers, failures, tokens, and the locks around them. Imports fastpath and model."""
+"""The cache folder: answers, failures, tokens, and the locks around them. Imports fastpath and model."""

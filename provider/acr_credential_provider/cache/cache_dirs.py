@@ -1,7 +1,7 @@
-"""The cache's folders: only what this program made is used, changed or emptied, and only if nobody else can write it.
+"""The cache's folders: only folders of this program are used or changed, and only if no other user can write them.
 
-A cache folder is known by an empty file in it (`MARK`), the first thing that is put there. Another
-folder that is named by mistake (``--cache /etc``) stays as it is.
+A cache folder is known by an empty file in it (`MARK`), which is made first. Another folder that is
+named by mistake (``--cache /etc``) stays as it is.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 NAMES = ("memo", "locks", "store")
 MARK = ".aliyun-acr-credential-provider"
 """The file that makes a folder ours. It is empty, so that a full disk cannot leave half of it."""
-MEMOS = (".memo", ".failed", ".settings", ".root")
-"""How the names of memos end."""
+SUFFIXES = (".memo", ".failed", ".settings")
+"""The ends of cache entries' names."""
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -34,16 +34,16 @@ def ensure(cache: str) -> None:
         if not is_there(cache):  # removed meanwhile
             raise FileNotFoundError(cache)
     _mark(cache)
-    trouble: OSError | None = None
+    problem: OSError | None = None
     for folder in (cache, *(f"{cache}/{name}" for name in NAMES)):
         try:
             _make(folder)
             if _is_open_to_readers(folder):
                 os.chmod(folder, 0o700)
-        except OSError as error:  # the others are looked at all the same: what is there is going to be used
-            trouble = trouble or error
-    if trouble is not None:
-        raise trouble
+        except OSError as error:  # the other folders are checked all the same, because they are going to be used
+            problem = problem or error
+    if problem is not None:
+        raise problem
 
 
 def is_there(cache: str) -> bool:
@@ -52,14 +52,14 @@ def is_there(cache: str) -> bool:
     Raises `CacheUnsafeError` when it is anything else.
     """
     try:
-        found = os.lstat(cache)
+        status = os.lstat(cache)
     except (FileNotFoundError, NotADirectoryError):
         return False
     if _has_mark(cache):
         _is_open_to_readers(cache)
         return True
     # One that others can read is never taken: no version of ours left one so, and we would have to change its mode.
-    is_private = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+    is_private = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
     # The mark is looked for again, because another process may have made the folder since the first look.
     if (is_private and _holds_nothing_but_ours(cache)) or _has_mark(cache):
         return True
@@ -72,10 +72,10 @@ def is_there(cache: str) -> bool:
 
 def _has_mark(cache: str) -> bool:
     try:
-        found = os.lstat(f"{cache}/{MARK}")
+        status = os.lstat(f"{cache}/{MARK}")
     except OSError:
         return False
-    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
 
 
 def _mark(cache: str) -> None:
@@ -86,13 +86,12 @@ def _mark(cache: str) -> None:
 
 
 def _holds_nothing_but_ours(cache: str) -> bool:
-    """True if all that is in *cache*, a folder for this user alone, has the place and the name that only we give.
+    """True if everything in *cache*, a folder for this user alone, has a place and a name that only we give.
 
-    This is how a folder without a mark becomes ours. There are three sorts of those: one that a version without marks
-    made and used; one whose maker was killed before it could mark it; and an empty one that its owner made for us with
-    mode 0700 (a mount, ``install -d -m 0700``). None of the three can lose anything of somebody else's by being taken,
-    which is the proof that is wanted: names of 64 hexadecimal digits are in no other program's folder called ``memo``.
-    A single entry more, at any depth, and the folder stays as it is.
+    This is how a folder without a mark becomes ours: one whose maker was killed before it could mark it, or an
+    empty one that its owner made for us with mode 0700 (a mount, ``install -d -m 0700``). No other program loses
+    anything, because none has names of 64 hexadecimal digits in a folder called ``memo``. With a single other
+    entry, at any depth, the folder stays as it is.
     """
     try:
         for entry in _entries(cache):
@@ -104,7 +103,7 @@ def _holds_nothing_but_ours(cache: str) -> bool:
                     return False
     except CacheUnsafeError:
         return False
-    except OSError as error:  # a broken disk: what cannot be looked at is not ours
+    except OSError as error:  # a broken disk: a folder that cannot be read is not ours
         raise CacheUnsafeError(
             f"the cache folder {cache} cannot be looked through: {os.strerror(error.errno or 0)}",
             remedy="Look at that disk (dmesg), or name another folder with --cache. Nothing was changed.",
@@ -129,10 +128,10 @@ def _is_our_name(folder: str, name: str) -> bool:
     is_digest = len(stem) == 64 and _HEX.issuperset(stem)
     if folder == "locks":
         is_slot = stem.startswith("slot-") and stem[5:].isdigit() and not rest
-        return is_slot or (rest == "lock" and (is_digest or stem in ("gate", "sweep")))
+        return is_slot or (rest == "lock" and (is_digest or stem == "sweep"))
     suffix, dot, draft = rest.partition(".")
     is_draft = len(draft) == 16 and _HEX.issuperset(draft)
-    return is_digest and f".{suffix}" in MEMOS and (is_draft or not dot)
+    return is_digest and f".{suffix}" in SUFFIXES and (is_draft or not dot)
 
 
 def _make(folder: str) -> None:
@@ -149,7 +148,7 @@ def _make(folder: str) -> None:
 
 
 def _make_above(folder: str) -> None:
-    """Make the folders above *folder* that are missing; root's for all to enter, since /var/cache may be among them."""
+    """Make missing folders above *folder*; root's are for all to enter, because /var/cache may be among them."""
     above = os.path.dirname(folder.rstrip("/"))
     if os.path.isdir(above):
         return
@@ -164,9 +163,9 @@ def _make_above(folder: str) -> None:
 
 def _is_open_to_readers(folder: str) -> bool:
     """True if others can read *folder*; raises `CacheUnsafeError` when they can write it, or it is not this user's."""
-    found = os.lstat(folder)
-    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022:
-        return bool(found.st_mode & 0o077)
+    status = os.lstat(folder)
+    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022:
+        return bool(status.st_mode & 0o077)
     raise CacheUnsafeError(
         f"the cache folder {folder} is not a folder that only this user can write",
         remedy=f"Find out who made it, then remove it; or name another with --cache. Nothing in {folder} was used.",

@@ -1,4 +1,4 @@
-"""What this node remembers about one question: its answer, and a failure of a moment ago."""
+"""The cached answer to one question, and its cached failure of the last seconds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from acr_credential_provider.fastpath.response_cache import (
     CacheEntry,
     ResponseCache,
     monotonic_now_for,
-    uptime,
 )
 from acr_credential_provider.model.errors import (
     CredentialProviderError,
@@ -27,92 +26,88 @@ if TYPE_CHECKING:
     from acr_credential_provider.fastpath.syslog import Log
 
 COOL_DOWN = (3.0, 7.0)
-"""Seconds, drawn anew each time, for which a failure answers whoever asks the same."""
+"""Seconds, drawn anew each time, for which a failure answers the same question again."""
 THROTTLED_COOL_DOWN = (15.0, 30.0)
-"""The same after the cloud asked us to slow down and did not say for how long."""
+"""The same after the cloud asked for fewer calls and did not say for how long."""
 LONGEST_COOL_DOWN = 300.0
 
 
 class CachedAnswer:
-    """The memos of the question *digest* about *host*. Nothing here ever raises.
+    """The entries of *responses* under *key*, about *host*. No method raises.
 
-    *stamps* are of the files whose change makes a remembered failure worthless. What was told
-    to *log* about a failure is remembered with it, for those who are told of it later.
+    *fingerprints* are of the files whose change ends a cached failure. The tag of *log* is
+    cached with a failure, for the runs that read it later.
     """
 
     def __init__(
-        self, memos: ResponseCache, *, digest: str, host: str, stamps: Iterable[str], log: Log | None = None
+        self, responses: ResponseCache, *, key: str, host: str, fingerprints: Iterable[str], log: Log | None = None
     ) -> None:
-        self._memos = memos
-        self._digest = digest
+        self._responses = responses
+        self._key = key
         self._host = host
-        self._stamps = tuple(stamps)
+        self._fingerprints = tuple(fingerprints)
         self._log = log
 
     def valid(self) -> CacheEntry | None:
         """Return the answer that may still be given."""
-        return self._memos.get(self._digest)
+        return self._responses.get(self._key)
 
-    def is_due(self, memo: CacheEntry) -> bool:
-        """Say whether *memo* should be renewed."""
-        return monotonic_now_for(memo) >= memo.refresh_at
+    def is_due(self, entry: CacheEntry) -> bool:
+        """True if *entry* should be refreshed."""
+        return monotonic_now_for(entry) >= entry.refresh_at
 
     def failure(self) -> CredentialProviderError | None:
-        """Return the failure that was met a moment ago, or None."""
-        memo = self._memos.get(self._digest, FAILED)
-        if memo is None:
+        """Return the failure of the last seconds."""
+        entry = self._responses.get(self._key, FAILED)
+        if entry is None:
             return None
         if self._log is not None:
-            self._log.tag = memo.log
-        kind, problem, remedy = (memo.answer + "\n\n").split("\n")[:3]
+            self._log.tag = entry.log
+        kind, problem, remedy = (entry.answer + "\n\n").split("\n")[:3]
         error = error_from_cache(kind, problem, remedy)
-        error.cool_down = memo.expires_at - monotonic_now_for(memo)
+        error.cool_down = entry.expires_at - monotonic_now_for(entry)
         return error
 
-    def put(self, memo: CacheEntry, *, asked: float | None = None) -> None:
-        """Remember *memo*, and that all is well again; *asked* is when a pull last wanted it, if not now.
+    def put(self, entry: CacheEntry, *, used_at: float | None = None) -> None:
+        """Cache *entry* and end a cached failure; *used_at* is the time of last use, if not now.
 
-        Of a memo with a password that someone chose only the latter: it is never written down.
+        An entry of kind `LOGIN` has a user's password and is never written to disk.
         """
-        if memo.kind != LOGIN:
-            self._write(memo)
-        if asked is not None:
-            self._memos.mark_used(self._digest, asked)
-        self._memos.delete(self._digest, FAILED)
+        if entry.kind != LOGIN:
+            self._write(entry)
+        if used_at is not None:
+            self._responses.mark_used(self._key, used_at)
+        self._responses.delete(self._key, FAILED)
 
     def put_failure(self, error: CredentialProviderError) -> None:
-        """Remember *error* for a moment, so that a herd of pulls does not repeat it."""
+        """Cache *error* for some seconds, so that a herd of pulls does not repeat it."""
         if isinstance(error, TokenRefusedError):
             return
-        now = time.time()
         words = (type(error).__name__, error.problem, error.remedy)
+        now = time.time()
         end = now + _cool_down(error)
-        self._write(
-            CacheEntry(
-                digest=self._digest,
-                kind=FAILED,
-                host=self._host,
-                written=now,
-                uptime=uptime(),
-                due=end,
-                dead=end,
-                longest=0.0,
-                stamps=(*self._stamps, *error.stamps),
-                log=self._log.tag if self._log is not None else "",
-                answer="\n".join(" ".join(each.split()) for each in words),
-            ),
-            FAILED,
+        entry = CacheEntry(
+            key=self._key,
+            kind=FAILED,
+            host=self._host,
+            refresh_at=end,
+            expires_at=end,
+            fingerprints=(*self._fingerprints, *error.fingerprints),
+            written=now,
+            log=self._log.tag if self._log is not None else "",
+            answer="\n".join(" ".join(text.split()) for text in words),
         )
+        self._write(entry, FAILED)
 
-    def _write(self, memo: CacheEntry, suffix: str = "memo") -> None:
+    def _write(self, entry: CacheEntry, suffix: str = "memo") -> None:
         try:
-            self._memos.put(memo, suffix)
+            self._responses.put(entry, suffix)
         except (OSError, ValueError):  # full, read-only, not ours: the next pull asks again
             return
 
 
 def _cool_down(error: CredentialProviderError) -> float:
-    if error.cool_down is not None:  # told on, not met again
+    if error.cool_down is not None:  # read from the cache
         return error.cool_down
     if not isinstance(error, ThrottledError):
         return _between(*COOL_DOWN)
@@ -120,5 +115,5 @@ def _cool_down(error: CredentialProviderError) -> float:
 
 
 def _between(least: float, most: float) -> float:
-    """Return a number drawn evenly, without loading all of ``random`` into those who only wait."""
+    """Return a number drawn evenly, without ``random``, whose import all waiting processes would pay."""
     return least + (most - least) * int.from_bytes(os.urandom(2), "big") / 0xFFFF

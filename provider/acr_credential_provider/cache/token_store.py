@@ -1,9 +1,8 @@
-"""What the slow path keeps between runs: tokens, endpoint lists, the node's region.
+"""The token store: tokens, sessions, host lists and the node's region, kept between runs.
 
-A diskcache store off the hit path. diskcache pickles what it does not know, and whoever
-can write its file could then run code as root (CVE-2025-69872), so everything here is
-text and a pickle is refused in both directions. A store that is broken, full, locked or
-read-only is an empty store, never an error.
+A diskcache store off the fast path. diskcache pickles other values, and a writer of its file
+could then run code as root (CVE-2025-69872), so everything here is text and a pickle is refused
+in both directions. A store that is broken, full, locked or read-only is an empty store, never an error.
 """
 
 from __future__ import annotations
@@ -56,17 +55,17 @@ class _TextDisk(diskcache.Disk):  # type: ignore[misc]
 
 
 class KeyValueStore(Protocol):
-    """What a store does for those who keep something: on disk between pulls, or in a process that goes on."""
+    """A store of values by name: on disk between pulls, or in the memory of a long-lived process."""
 
     def get(self, name: str, *, times: Sequence[str] = ()) -> dict[str, Any] | None:
-        """Return the living value under *name*, or None; *times* are those of its fields that are local times."""
+        """Return the valid value under *name*, or None; *times* are its fields that are local times."""
 
     def put(self, name: str, value: dict[str, Any], *, until: float) -> None:
         """Keep *value* under *name* until *until* (seconds since the epoch)."""
 
 
 class TokenStore:
-    """Values by name, each with a time after which it is not given out any more."""
+    """Values by name, each with the time until which it is valid."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -80,10 +79,10 @@ class TokenStore:
             self._cache.close()
 
     def get(self, name: str, *, times: Sequence[str] = ()) -> dict[str, Any] | None:
-        """Return the living value under *name*, or None.
+        """Return the valid value under *name*, or None.
 
-        Its fields *times* are local times; they are moved as far as the clock was set back
-        since, so that they still say how much is left.
+        Its fields *times* are local times; they are moved as far as the clock was set back since,
+        so that the time that is left stays right.
         """
         if self._cache is None:
             return None
@@ -96,7 +95,7 @@ class TokenStore:
             if value is not None:
                 value |= {field: value[field] - (now - time.time()) for field in times}
         except Exception as error:  # noqa: BLE001 - whatever is in there, it is no reason to fail a pull
-            self._give_up_if_spoilt(error)
+            self._give_up_if_damaged(error)
             return None
         return value if isinstance(value, dict) else None
 
@@ -109,10 +108,10 @@ class TokenStore:
         try:
             self._cache.set(name, record, expire=max(until - now, 0.0))
         except Exception as error:  # noqa: BLE001 - full, read-only, locked, damaged: the answer is out already
-            self._give_up_if_spoilt(error)
+            self._give_up_if_damaged(error)
 
     def clear(self) -> None:
-        """Forget everything, if need be by removing the file from under another process."""
+        """Delete everything, if need be by removing the file from under another process."""
         try:
             if self._cache is not None:
                 self._cache.clear()
@@ -121,16 +120,16 @@ class TokenStore:
             self._cache = None
         _throw_away(self._folder)
 
-    def _give_up_if_spoilt(self, error: Exception) -> None:
-        if isinstance(error, sqlite3.Error) and _is_spoilt(error):
+    def _give_up_if_damaged(self, error: Exception) -> None:
+        if isinstance(error, sqlite3.Error) and _is_damaged(error):
             self._cache = None
             _throw_away(self._folder)
 
 
 def _open(folder: str) -> diskcache.Cache | None:
     try:
-        seen = os.lstat(folder)
-        if seen.st_uid != os.geteuid() or seen.st_mode & 0o077:
+        status = os.lstat(folder)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o077:
             return None
         _probe(f"{folder}/cache.db")
         return diskcache.Cache(
@@ -145,20 +144,20 @@ def _open(folder: str) -> diskcache.Cache | None:
     except (OSError, diskcache.Timeout):
         return None
     except Exception as error:  # noqa: BLE001 - diskcache also trips over what the file says of itself
-        if _is_spoilt(error):  # the next run starts a new one
+        if _is_damaged(error):  # the next run starts a new one
             _throw_away(folder)
         return None
 
 
-def _is_spoilt(error: Exception) -> bool:
-    """Say whether the file is to blame: damaged, no database, or another version's."""
+def _is_damaged(error: Exception) -> bool:
+    """True if the file is to blame: damaged, no database, or another version's."""
     if isinstance(error, sqlite3.Error):
         # Not locked, read-only or full: that passes. The first byte is the code without its details.
-        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _SPOILT
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
     return True
 
 
-_SPOILT = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_NOTADB)
+_DAMAGED = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_NOTADB)
 
 
 def _throw_away(folder: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,7 @@ class Cluster:
         nodes = [labels_of(node) for node in self.nodes or ()]
         own = next((str(labels[name]) for labels in nodes for name in _REGION_LABELS if labels.get(name)), "")
         return [
-            registry if registry.region or not own else replace(registry, region=own)
+            registry if registry.region or not own else registry._replace(region=own)
             for registry in self.settings.registries
         ]
 

@@ -19,7 +19,6 @@ from acr_credential_provider.fastpath.response_cache import (
     FOREVER,
     TOKEN,
     CacheEntry,
-    ResponseCache,
     monotonic_now_for,
 )
 from acr_credential_provider.model.deadline import Deadline, Deadlines
@@ -56,8 +55,8 @@ def add_to(commands: argparse._SubParsersAction[CommandParser]) -> None:
 
 
 def _show(options: argparse.Namespace) -> int:
-    found = _memos(options.cache) if is_there(options.cache) else ()
-    rows = [_row(memo, asked, settings=options.settings) for memo, asked in found]
+    entries = _entries(options.cache) if is_there(options.cache) else ()
+    rows = [_row(entry, used_at, settings=options.settings) for entry, used_at in entries]
     if options.output == "json":
         print(json.dumps(rows, indent=2))  # noqa: T201 - the command's output
         return 0
@@ -70,16 +69,16 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _row(memo: CacheEntry, asked: float, *, settings: str) -> dict[str, object]:
-    now = monotonic_now_for(memo)
+def _row(entry: CacheEntry, used_at: float, *, settings: str) -> dict[str, object]:
+    now = monotonic_now_for(entry)
     return {
-        "host": memo.host,
-        "kind": memo.kind,
-        "refreshIn": _distance(memo.refresh_at, now),
-        "expiresIn": _distance(memo.expires_at, now),
-        "lastUsedAgo": f"{max(time.time() - asked, 0.0):.0f}s",
-        "valid": memo.is_valid_for(memo.digest) and now < memo.expires_at,
-        "renewable": memo.digest == cache_key(settings, memo.host, "") and _is_worth_renewing(memo, asked, FOREVER),
+        "host": entry.host,
+        "kind": entry.kind,
+        "refreshIn": _distance(entry.refresh_at, now),
+        "expiresIn": _distance(entry.expires_at, now),
+        "lastUsedAgo": f"{max(time.time() - used_at, 0.0):.0f}s",
+        "valid": entry.is_valid_for(entry.key) and now < entry.expires_at,
+        "renewable": entry.key == cache_key(settings, entry.host, "") and _is_worth_renewing(entry, used_at, FOREVER),
     }
 
 
@@ -87,24 +86,24 @@ def _distance(then: float, now: float) -> str:
     return "never" if then >= FOREVER else f"{then - now:+.0f}s"
 
 
-def _memos(cache: str) -> Iterator[tuple[CacheEntry, float]]:
-    """Yield each memo, failures too, with the time it was last asked for."""
-    memos = ResponseCache(f"{cache}/memo")
-    for path in sorted(Path(memos.folder).glob("*")) if os.path.isdir(memos.folder) else ():
+def _entries(cache: str) -> Iterator[tuple[CacheEntry, float]]:
+    """Yield each entry, failures too, with the time of last use."""
+    responses = CacheFolder(cache).responses
+    for path in sorted(Path(responses.folder).glob("*")) if os.path.isdir(responses.folder) else ():
         if path.suffix in (".memo", f".{FAILED}"):
             try:
-                yield memos.read(str(path)), path.stat().st_mtime
+                yield responses.read(str(path)), path.stat().st_mtime
             except (OSError, ValueError):  # torn, foreign, or replaced meanwhile
                 continue
 
 
 def _clear(options: argparse.Namespace) -> int:
     if not is_there(options.cache) or not os.listdir(options.cache):
-        return 0  # nothing is remembered, and nothing to forget it in has to be made
+        return 0  # nothing is cached, and no folder has to be made to say so
     ensure(options.cache)
     for path in Path(options.cache, "memo").iterdir():
         path.unlink(missing_ok=True)
-    from acr_credential_provider.cache.token_store import TokenStore  # noqa: PLC0415 - the store's library, for this command alone
+    from acr_credential_provider.cache.token_store import TokenStore  # noqa: PLC0415 - loads diskcache
 
     with TokenStore(f"{options.cache}/store") as store:
         store.clear()
@@ -112,31 +111,33 @@ def _clear(options: argparse.Namespace) -> int:
 
 
 def _refresh(options: argparse.Namespace) -> int:
-    from acr_credential_provider.tokens.acquire import acquire_response  # noqa: PLC0415 - everything third-party, for this command alone
+    from acr_credential_provider.tokens.acquire import acquire_response  # noqa: PLC0415 - all that is third-party
 
     ensure(options.cache)
     cache = CacheFolder(options.cache)
     failures = 0
-    for memo, asked in list(_memos(options.cache)):
-        question = Question.of_node(memo.host, options.settings)
-        if memo.digest != question.key or not _is_worth_renewing(memo, asked, options.within):
-            continue  # a ServiceAccount's, whose token only the kubelet has; or not due; or not asked for
+    for entry, used_at in list(_entries(options.cache)):
+        if not _is_worth_renewing(entry, used_at, options.within):
+            continue
+        question = Question.of_node(entry.host, options.settings)
+        if entry.key != question.key:
+            continue  # a ServiceAccount's, whose token only the kubelet has
         deadline = Deadline(REFRESH_DEADLINE)
         deadlines = Deadlines(deadline, deadline)
-        cached = CachedAnswer(cache.responses, digest=question.key, host=memo.host, stamps=memo.fingerprints)
+        cached = CachedAnswer(cache.responses, key=question.key, host=entry.host, fingerprints=entry.fingerprints)
         with cache.locks.try_acquire(question.key) as free:
             if not free:
                 continue  # a pull is at it
             try:
                 with acquire_response(question, cache, deadlines, Progress(), ahead=options.within) as fresh:
-                    cached.put(fresh, asked=asked)
+                    cached.put(fresh, used_at=used_at)
             except CredentialProviderError as error:
                 report(error)
                 failures += 1
     return 1 if failures else 0
 
 
-def _is_worth_renewing(memo: CacheEntry, asked: float, ahead: float) -> bool:
-    """Say whether *memo* is due soon and a pull asked for it within the last token's life."""
-    life = memo.expires_at - memo.written
-    return memo.kind == TOKEN and monotonic_now_for(memo) >= memo.refresh_at - ahead and time.time() - asked < life
+def _is_worth_renewing(entry: CacheEntry, used_at: float, within: float) -> bool:
+    """True if *entry* is due soon and was used within the life of its token."""
+    is_due = monotonic_now_for(entry) >= entry.refresh_at - within
+    return entry.kind == TOKEN and is_due and time.time() - used_at < entry.expires_at - entry.written

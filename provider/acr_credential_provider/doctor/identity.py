@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.console.checks import CheckSkippedError
@@ -61,7 +60,7 @@ def _assume(context: DoctorContext, service: TokenService, hops: int) -> str:
     """Get the credentials after the first *hops* roles; return what they are, or raise with the hop that failed."""
     identity, chain = context.registry.identity, context.registry.assume_role
     try:
-        route = service.route(replace(context.registry, assume_role=chain[:hops]))
+        route = service.route(context.registry._replace(assume_role=chain[:hops]))
         credential = route.source.find(route.principal)
     except CredentialProviderError as error:
         if chain:

@@ -4,9 +4,9 @@ Those run ``docker-credential-NAME get`` with a server on stdin; a symlink of th
 this program is all they need. Protocol: github.com/docker/docker-credential-helpers, where
 an error is what stdout holds when the exit code is not 0.
 
-Clients ask by host and never say for which image. On the Personal Edition's shared hosts,
-where entries of the settings name their namespaces, that is too little to choose a login
-by: there the helper's answer is "not found", and the client goes on without one.
+Clients name a host and never an image. On the Personal Edition's shared hosts, where entries of the
+settings name their namespaces, that is too little to choose a login: the helper answers "not found",
+and the client goes on without one.
 """
 
 from __future__ import annotations
@@ -38,12 +38,11 @@ if TYPE_CHECKING:
 NOT_FOUND = "credentials not found in native keychain"
 """The protocol's own words; clients compare them and go on without a login."""
 NO_SERVER = "no credentials server URL"
-"""The same, for an empty question."""
-PLACES = {"--settings": "ACR_CREDENTIAL_PROVIDER_SETTINGS", "--cache": "ACR_CREDENTIAL_PROVIDER_CACHE"}
-"""Environment variables for what a helper, which gets no options, needs to know."""
+"""The same, for an empty request."""
+VARIABLES = {"--settings": "ACR_CREDENTIAL_PROVIDER_SETTINGS", "--cache": "ACR_CREDENTIAL_PROVIDER_CACHE"}
+"""Environment variables in place of options, because clients pass none."""
 READERS = ("get", "store", "erase")
-"""The verbs whose clients write to stdin. What they write is read even where it is of no use: a pipe that
-nobody reads would end them."""
+"""The verbs whose clients write to stdin. All of it is read, because a closed pipe would end the client."""
 BACKSTOP = 1.0
 """Seconds beyond the deadline."""
 USAGE = "usage: docker-credential-aliyun-acr get|list|store|erase|version"
@@ -52,7 +51,7 @@ USAGE = "usage: docker-credential-aliyun-acr get|list|store|erase|version"
 def main(arguments: list[str], *, started: float, seconds: float) -> int:
     """Carry out the verb in *arguments*; return the exit code. Takes its paths from the environment."""
     options = _user_paths()
-    for name, variable in PLACES.items():
+    for name, variable in VARIABLES.items():
         path = os.environ.get(variable, "")
         try:
             options |= {name: absolute(path)} if path else {}
@@ -62,12 +61,12 @@ def main(arguments: list[str], *, started: float, seconds: float) -> int:
 
 
 def run(verb: str, options: dict[str, str], *, started: float, seconds: float) -> int:
-    """Carry out *verb*; return the exit code. *options* and the times are as in `cli.get_credentials`."""
-    said = _read(started, seconds) if verb in READERS else b""
+    """Carry out *verb*; return the exit code. *options* and the times are as in `run.get_credentials`."""
+    stdin = _read(started, seconds) if verb in READERS else b""
     if verb == "get":
-        return _get(said, options, started=started, seconds=seconds)
+        return _get(stdin, options, started=started, seconds=seconds)
     if verb == "list":
-        _write("{}")  # which hosts there are is not known before they are asked for
+        _write("{}")  # hosts are not known before a client names them
         return 0
     if verb == "store":
         return _refuse(
@@ -84,7 +83,7 @@ def run(verb: str, options: dict[str, str], *, started: float, seconds: float) -
 def registry_at(server: str) -> str:
     r"""Return the ``host[:port]`` of a server as clients write it, "" when there is none.
 
-    >>> [registry_at(each) for each in ("https://acr.example.com:5000/v2/", "acr.example.com", " \n")]
+    >>> [registry_at(server) for server in ("https://acr.example.com:5000/v2/", "acr.example.com", " \n")]
     ['acr.example.com:5000', 'acr.example.com', '']
     """
     server = server.strip()
@@ -94,14 +93,14 @@ def registry_at(server: str) -> str:
 
 
 class _HelperResponseWriter(ResponseWriter):
-    """Stdout, where the kubelet's answer arrives as the helper's."""
+    """Stdout, with the kubelet's response rewritten as the helper's."""
 
     def __init__(self, server: str) -> None:
         super().__init__()
         self._server = server
 
     def __call__(self, answer: bytes) -> None:
-        login = next(iter(json.loads(answer)["auth"].values()), None)  # one host was asked for
+        login = next(iter(json.loads(answer)["auth"].values()), None)  # for one host
         if login is None:
             self.code = 1
             super().__call__(NOT_FOUND.encode() + b"\n")
@@ -137,12 +136,12 @@ def _get(raw: bytes, options: dict[str, str], *, started: float, seconds: float)
 
 
 def _may_be_ours(host: str) -> bool:
-    """Say whether *host* can be a registry at all: for what cannot, not being found is the whole answer."""
-    return ("." in host or ":" in host) and not any(each.isspace() or each in "@%?#\\" for each in host)
+    """True if *host* can be a registry at all; the answer for any other is "not found"."""
+    return ("." in host or ":" in host) and not any(character.isspace() or character in "@%?#\\" for character in host)
 
 
 def _read(started: float, seconds: float) -> bytes:
-    """Return what the client says on stdin, which must end within *seconds*; nothing when stdin is closed."""
+    """Return the client's stdin, which must end within *seconds*; nothing when it is closed."""
     signal.signal(signal.SIGALRM, _stdin_hangs)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
@@ -150,14 +149,14 @@ def _read(started: float, seconds: float) -> bytes:
     except OSError:
         return b""
     finally:
-        # From here on the kernel ends us where nothing else can: at a disk that hangs, at a stdout that nobody reads.
+        # From here on the kernel ends us where nothing else can: at a disk that hangs, at a stdout that is not read.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, max(started + seconds + BACKSTOP - time.monotonic(), 1.0))
 
 
 def _stdin_hangs(_signal_number: int, _frame: object) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(1)  # for a stdout that nobody reads either
+    signal.alarm(1)  # for a stdout that is not read either
     _write("error: what the client writes to stdin did not end\nremedy: close stdin after it, as docker does")
     os._exit(1)
 
@@ -175,20 +174,20 @@ def _write(text: str) -> None:
 
 
 def _user_paths() -> dict[str, str]:
-    """Return where settings and cache are: the node's for root, a user's own if there are any."""
-    places = {"--settings": SETTINGS, "--cache": CACHE}
+    """Return the paths of settings and cache: the node's for root, a user's own if there are any."""
+    paths = {"--settings": SETTINGS, "--cache": CACHE}
     home = os.environ.get("HOME", "")
     if os.geteuid() == 0 or not home.startswith("/"):
-        return places
+        return paths
     name = "aliyun-acr-credential-provider"
     config = _base("XDG_CONFIG_HOME") or f"{home}/.config"
-    places["--cache"] = f"{_base('XDG_CACHE_HOME') or f'{home}/.cache'}/{name}"
+    paths["--cache"] = f"{_base('XDG_CACHE_HOME') or f'{home}/.cache'}/{name}"
     if os.path.exists(f"{config}/{name}/settings.yaml"):
-        places["--settings"] = f"{config}/{name}/settings.yaml"
-    return places
+        paths["--settings"] = f"{config}/{name}/settings.yaml"
+    return paths
 
 
 def _base(variable: str) -> str:
-    """Return the folder in *variable*, "" for a relative one: the XDG specification has it ignored."""
+    """Return the folder in *variable*, "" for a relative one, which the XDG specification ignores."""
     folder = os.environ.get(variable, "")
     return folder if folder.startswith("/") else ""

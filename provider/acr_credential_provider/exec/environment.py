@@ -1,7 +1,7 @@
-"""The variables of the environment that no library of this process may see.
+"""The environment variables that no library of this process may see.
 
-The frozen program's launcher (packaging/launcher.c) leaves these out, and those that the C library reads before any
-Python runs. Here they are dropped for the program from source, before anything imports ssl, hashlib or sqlite3.
+The frozen program's launcher (packaging/launcher.c) drops these, and those that the C library reads before any
+Python runs. This module drops them for the program from source, before anything imports ssl, hashlib or sqlite3.
 """
 
 import posix
@@ -25,7 +25,7 @@ LEFT_OUT = (
     b"SQLITE_",
     b"EXPAT_",
 )
-"""How they begin; SSL_CERT_FILE, which is documented, is none of them."""
+"""Their beginnings; SSL_CERT_FILE, which is documented, is none of them."""
 
 
 def leave_out() -> None:

@@ -105,7 +105,7 @@ class PluginRun:
         self._log = progress.log
         fingerprints = (file_fingerprint(question.settings_path),)
         self._cached = CachedAnswer(
-            cache.responses, digest=question.key, host=question.scope, stamps=fingerprints, log=self._log
+            cache.responses, key=question.key, host=question.scope, fingerprints=fingerprints, log=self._log
         )
 
     def serve(self) -> None:

@@ -1,6 +1,6 @@
-"""The whole program in one function: what a pull that found no fresh memo goes through.
+"""The order of the steps of a pull that found no fresh cache entry.
 
-Nothing here reads a clock, a disk or the network itself; all that is handed in.
+Nothing here reads a clock, a disk or the network itself; all of that is passed in.
 """
 
 from __future__ import annotations
@@ -16,104 +16,101 @@ if TYPE_CHECKING:
     from acr_credential_provider.fastpath.response_cache import CacheEntry
 
     class CachedAnswer(Protocol):
-        """What this node remembers about one question (`cached_answer.CachedAnswer`)."""
+        """The cached answer to one question (`cached_answer.CachedAnswer`)."""
 
         def valid(self) -> CacheEntry | None:
             """Return the answer that may still be given."""
 
-        def is_due(self, memo: CacheEntry) -> bool:
-            """Say whether *memo* should be renewed."""
+        def is_due(self, entry: CacheEntry) -> bool:
+            """True if *entry* should be refreshed."""
 
         def failure(self) -> CredentialProviderError | None:
-            """Return the failure that was seen a moment ago."""
+            """Return the failure of the last seconds."""
 
-        def put(self, memo: CacheEntry) -> None:
-            """Remember *memo*."""
+        def put(self, entry: CacheEntry) -> None:
+            """Cache *entry*."""
 
         def put_failure(self, error: CredentialProviderError) -> None:
-            """Remember *error* for a moment."""
+            """Cache *error* for some seconds."""
 
     class SingleFlight(Protocol):
-        """Who may go first (`file_locks.FileLocks`, with this question's patience)."""
+        """The locks of one question (`file_locks.SingleFlight`)."""
 
         def wait(self) -> AbstractContextManager[bool]:
-            """Wait for the others with this question; False when patience ran out."""
+            """Wait for the process that has this question; False when it took too long."""
 
         def try_wait(self) -> AbstractContextManager[bool]:
-            """Go ahead of the others with this question only if none is ahead; False otherwise."""
+            """Take the turn only if no process with this question has it."""
 
         def admission(self) -> AbstractContextManager[bool]:
-            """Wait to be one of the few that work; False when the queue was too long."""
+            """Wait for one of the slots for heavy work; False when the wait was too long."""
 
         def admission_if_free(self) -> AbstractContextManager[bool]:
-            """Be one of them only if there is a place right now."""
+            """Take a slot only if there is one right now."""
 
     Acquire = Callable[[], AbstractContextManager[CacheEntry]]
-    Renew = Callable[[CacheEntry], AbstractContextManager[CacheEntry]]
+    Refresh = Callable[[CacheEntry], AbstractContextManager[CacheEntry]]
+    Respond = Callable[[CacheEntry], None]
 
 
 def serve(
-    *,
-    cached: CachedAnswer,
-    single_flight: SingleFlight,
-    acquire: Acquire,
-    refresh: Renew,
-    respond: Callable[[CacheEntry], None],
+    *, cached: CachedAnswer, single_flight: SingleFlight, acquire: Acquire, refresh: Refresh, respond: Respond
 ) -> None:
     """Answer the kubelet, at the least cost to the node and the cloud.
 
-    *acquire* asks the cloud; *renew* does so too but is brief, since its argument is at hand.
+    *acquire* gets an answer from the cloud; *refresh* does so briefly, because the valid answer is at hand.
     Raises `CredentialProviderError` when there is no answer to give.
     """
-    memo = cached.valid()
-    if memo is not None:
-        _renew_if_due(memo, notes=cached, queue=single_flight, renew=refresh, reply=respond)
+    entry = cached.valid()
+    if entry is not None:
+        if not _refresh_if_due(entry, cached, single_flight, refresh, respond):
+            respond(entry)
         return
     with single_flight.wait():
-        memo = _result_of_other_process(cached)
-        if memo is None:
+        entry = _result_of_other_process(cached)
+        if entry is None:
             with single_flight.admission() as admitted:
-                memo = _result_of_other_process(cached)
-                if memo is None:
+                entry = _result_of_other_process(cached)
+                if entry is None:
                     if not admitted:
                         raise NodeBusyError
-                    try:
-                        _ask(acquire, cached, respond)
-                    except CredentialProviderError as error:
-                        cached.put_failure(error)
-                        raise
+                    _answer(acquire, cached, respond)
                     return
-    respond(memo)  # the next in the queue need not wait for that
+    respond(entry)  # after the lock: the next process need not wait for this
 
 
-def _renew_if_due(
-    memo: CacheEntry, *, notes: CachedAnswer, queue: SingleFlight, renew: Renew, reply: Callable[[CacheEntry], None]
-) -> None:
-    """Renew *memo* before it dies, but never at the cost of this pull: it is good enough for it."""
-    if notes.is_due(memo) and notes.failure() is None:
-        with queue.try_wait() as free, queue.admission_if_free() as admitted:
-            if free and admitted:
-                try:
-                    _ask(lambda: renew(memo), notes, reply)
-                except CredentialProviderError as error:
-                    notes.put_failure(error)
-                else:
-                    return
-    reply(memo)
+def _refresh_if_due(
+    entry: CacheEntry, cached: CachedAnswer, single_flight: SingleFlight, refresh: Refresh, respond: Respond
+) -> bool:
+    """Refresh *entry* if it is due and no other process does; True if the fresh answer was given."""
+    if not cached.is_due(entry) or cached.failure() is not None:
+        return False
+    with single_flight.try_wait() as free, single_flight.admission_if_free() as admitted:
+        if free and admitted:
+            try:
+                _answer(lambda: refresh(entry), cached, respond)
+            except CredentialProviderError:  # never at the cost of this pull: the entry is good enough for it
+                return False
+            return True
+    return False
 
 
-def _result_of_other_process(notes: CachedAnswer) -> CacheEntry | None:
-    """Return the answer, or raise the failure, that another process met while we waited."""
-    memo = notes.valid()
-    if memo is None:
-        failure = notes.failure()
+def _result_of_other_process(cached: CachedAnswer) -> CacheEntry | None:
+    """Return the answer, or raise the failure, that another process got while this one waited."""
+    entry = cached.valid()
+    if entry is None:
+        failure = cached.failure()
         if failure is not None:
             raise failure
-    return memo
+    return entry
 
 
-def _ask(acquire: Acquire, notes: CachedAnswer, reply: Callable[[CacheEntry], None]) -> None:
-    """Ask the cloud, answer, and only then write to disk: a full disk must not cost a pull."""
-    with acquire() as memo:
-        reply(memo)
-        notes.put(memo)
+def _answer(acquire: Acquire, cached: CachedAnswer, respond: Respond) -> None:
+    """Get an answer, respond, and only then write to disk, because a full disk must not cost a pull."""
+    try:
+        with acquire() as entry:
+            respond(entry)
+            cached.put(entry)
+    except CredentialProviderError as error:
+        cached.put_failure(error)
+        raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.fastpath.lookup import ROLE_ANNOTATION
@@ -36,7 +35,7 @@ def is_for_pods_only(registry: Registry) -> bool:
 
 def with_node_role(registry: Registry) -> Registry:
     """Return *registry* with the node's identity: where ACR is does not depend on the identity, and needs no pod."""
-    return replace(registry, identity=Identity("nodeRole"), assume_role=())
+    return registry._replace(identity=Identity("nodeRole"), assume_role=())
 
 
 def role_rules(identity: Identity) -> list[str]:

@@ -1,11 +1,10 @@
-"""Memos: what the plugin answered for one host and identity, on the node's disk.
+"""The response cache: one file on the node's disk for each cache scope and identity.
 
-A memo is one small root-only file, replaced by rename. It says whose question it answers,
-when the answer is due for renewal and when it is dead, which files the answer depended on,
-and the answer itself. Failures are memos too, in a file of their own, so that a living
-token is never lost to one.
+An entry is one small root-only file, replaced by rename. It has its cache key, the times from which
+it is refreshed and no longer given out, the files that it depends on, and the answer itself. Failures
+are entries too, in files of their own, so that a valid token is never lost to one.
 
-Part of the fast lane: only modules that are built into the interpreter.
+Part of the fast path: only modules that are built into the interpreter.
 """
 
 import posix
@@ -20,57 +19,55 @@ if TYPE_CHECKING:
 FORMAT = "acr-memo 2"
 LARGEST = 4 << 20  # bytes; an answer has about 700, the settings of a thousand registries half a million
 SUM = 64  # bytes at the end: the checksum of all before
-FOREVER = 1e12  # seconds since the epoch: after any token's death
-DUE_CACHE = 60  # seconds the kubelet may keep a token that should have been renewed
-CLOCK_STEP = 2.0  # seconds a clock may be set back before what was written by it is distrusted
+FOREVER = 1e12  # seconds since the epoch: after any token's end
+DUE_CACHE = 60  # seconds the kubelet may keep a token that should have been refreshed
+CLOCK_STEP = 2.0  # seconds a clock may be set back before its earlier times are distrusted
 IS_FOLDER = 0o040000
 TYPE_AND_OTHERS_WRITE = 0o170022  # the type bits, and the write bits of group and others
 OTHERS_READ_OR_WRITE = 0o077
 
-TOKEN = "token"  # noqa: S105 - a kind of memo
+TOKEN = "token"  # noqa: S105 - a kind of entry
 LOGIN = "login"
-"""A password that someone chose: answered, never written down."""
+"""A user's own password: given out, never written to disk."""
 NOT_COVERED = "not-covered"
 FAILED = "failed"
 
 
 def file_fingerprint(path: str) -> str:
-    """Return a line that changes whenever the file at *path* does: its stat, not its content.
+    """Return a line that changes whenever the file at *path* does: from its stat, not its content.
 
     >>> file_fingerprint("/nowhere/settings.yaml")
     'absent /nowhere/settings.yaml'
     """
     try:
-        seen = posix.stat(path)
+        stat = posix.stat(path)
     except (OSError, ValueError):
         return "absent " + path
-    return f"{seen.st_dev}:{seen.st_ino}:{seen.st_size}:{seen.st_mtime_ns} {path}"
+    return f"{stat.st_dev}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns} {path}"
 
 
 def fingerprinted_path(line: str) -> str:
-    """Return the path of a `stamp`."""
+    """Return the path in a `file_fingerprint`."""
     return line.partition(" ")[2]
 
 
 class CacheEntry:
-    """One remembered answer.
+    """One cached response.
 
-    All times are seconds. *written*, *due* and *dead* count from the epoch by this node's
-    clock; *uptime* is the time since boot at which it was written. *longest* is the most
-    that the kubelet may cache a fresh answer. *answer* is the ``auth`` object of the
-    response as JSON, or for a failure the error's class, problem and remedy in three lines.
-    *host* is the place that the answer is for: a host, or HOST/NAMESPACE where accounts
-    share a host. The kubelet then keeps it for that image alone.
-    *log* is what a line in the system's log says about the entry behind the answer, the
-    settings' level first (`syslog.Log`).
+    All times are seconds. *written*, *refresh_at* and *expires_at* count from the epoch by this node's
+    clock; *uptime* is the time since boot at which it was written. *max_cache_duration* is the longest time
+    that the kubelet may cache a fresh response. *answer* is the ``auth`` object of the response as JSON, or
+    for a failure the error's class, problem and remedy in three lines. *host* is the cache scope: a host, or
+    HOST/NAMESPACE where accounts share a host; the kubelet then keeps the response for that image alone.
+    *log* is the tag of its line in the system's log, the settings' level first (`syslog.Log`).
     """
 
     __slots__ = (
         "answer",
-        "digest",
         "expires_at",
         "fingerprints",
         "host",
+        "key",
         "kind",
         "log",
         "max_cache_duration",
@@ -82,36 +79,36 @@ class CacheEntry:
     def __init__(  # noqa: PLR0913 - a record, always built by name
         self,
         *,
-        digest: str,
+        key: str,
         kind: str,
         host: str,
-        written: float,
-        uptime: float,
-        due: float,
-        dead: float,
-        longest: float,
-        stamps: "Iterable[str]",
+        refresh_at: float,
+        expires_at: float,
+        fingerprints: "Iterable[str]",
         answer: str,
+        max_cache_duration: float = 0.0,
         log: str = "",
+        written: float | None = None,
+        uptime: float | None = None,
     ) -> None:
-        self.digest = digest
+        self.key = key
         self.kind = kind
         self.host = host
-        self.written = written
-        self.uptime = uptime
-        self.refresh_at = due
-        self.expires_at = dead
-        self.max_cache_duration = longest
-        self.fingerprints = tuple(stamps)
+        self.written = time.time() if written is None else written
+        self.uptime = time.clock_gettime(time.CLOCK_BOOTTIME) if uptime is None else uptime
+        self.refresh_at = refresh_at
+        self.expires_at = expires_at
+        self.max_cache_duration = max_cache_duration
+        self.fingerprints = tuple(fingerprints)
         self.answer = answer
         self.log = log
 
     def encode(self) -> bytes:
-        """Return the bytes of the memo's file."""
+        """Return the bytes of the file."""
         times = f"{self.written!r} {self.uptime!r} {self.refresh_at!r} {self.expires_at!r} {self.max_cache_duration!r}"
         lines = (
             FORMAT,
-            self.digest,
+            self.key,
             self.kind,
             self.host,
             times,
@@ -128,28 +125,26 @@ class CacheEntry:
         body, checked = data[:-SUM], data[-SUM:]
         lines = body.decode("utf-8", "surrogateescape").split("\n")
         if len(lines) < 9 or lines[0] != FORMAT or checked != checksum(body).encode():
-            raise ValueError("not a memo")
-        written, uptime, due, dead, longest = map(float, lines[4].split(" "))
+            raise ValueError("not a cache entry")
+        written, uptime, refresh_at, expires_at, max_cache_duration = map(float, lines[4].split(" "))
         answer_from = 7 + int(lines[6])
         return cls(
-            digest=lines[1],
+            key=lines[1],
             kind=lines[2],
             host=lines[3],
             written=written,
             uptime=uptime,
-            due=due,
-            dead=dead,
-            longest=longest,
+            refresh_at=refresh_at,
+            expires_at=expires_at,
+            max_cache_duration=max_cache_duration,
             log=lines[5],
-            stamps=lines[7:answer_from],
+            fingerprints=lines[7:answer_from],
             answer="\n".join(lines[answer_from:-1]),
         )
 
-    def is_valid_for(self, digest: str) -> bool:
-        """Say whether this answers *digest*'s question and no file it depends on has changed."""
-        return self.digest == digest and all(
-            file_fingerprint(fingerprinted_path(line)) == line for line in self.fingerprints
-        )
+    def is_valid_for(self, key: str) -> bool:
+        """True if this is the response of *key*, and no file that it depends on has changed."""
+        return self.key == key and all(file_fingerprint(fingerprinted_path(line)) == line for line in self.fingerprints)
 
     def response(self, api_version: str, *, now: float) -> bytes:
         """Return the CredentialProviderResponse, its cacheDuration counted from *now*."""
@@ -168,7 +163,7 @@ def respond(api_version: str, seconds: int, auth: str, *, key_type: str = "Regis
     """Return the bytes that the kubelet reads: no field but those it knows, one line.
 
     *auth* is a JSON object ``{host: {"username": ..., "password": ...}}``; *seconds* become
-    a Go duration; *key_type* is what the kubelet keeps it for, ``Registry`` or ``Image``.
+    a Go duration; *key_type* is what the kubelet caches it for, ``Registry`` or ``Image``.
     Wire types: k8s.io/kubelet/pkg/apis/credentialprovider.
     """
     return (
@@ -178,27 +173,27 @@ def respond(api_version: str, seconds: int, auth: str, *, key_type: str = "Regis
 
 
 class ResponseCache:
-    """The folder of memos. Whatever is wrong with it, it is an empty folder, never an error."""
+    """The folder of cache entries. Any I/O problem is a cache miss."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
-    def path(self, digest: str, suffix: str = "memo") -> str:
-        """Return where the memo of *digest* is or would be."""
-        return f"{self.folder}/{digest}.{suffix}"
+    def path(self, key: str, suffix: str = "memo") -> str:
+        """Return the path of the entry of *key*, whether or not it exists."""
+        return f"{self.folder}/{key}.{suffix}"
 
-    def get(self, digest: str, suffix: str = "memo") -> CacheEntry | None:
-        """Return the memo of *digest* if it is ours, whole, true and alive."""
+    def get(self, key: str, suffix: str = "memo") -> CacheEntry | None:
+        """Return the entry of *key* if it is ours, whole, valid and not expired."""
         try:
-            memo = self.read(self.path(digest, suffix))
+            entry = self.read(self.path(key, suffix))
         except (OSError, ValueError):
             return None
-        if not memo.is_valid_for(digest) or monotonic_now_for(memo) >= memo.expires_at:
+        if not entry.is_valid_for(key) or monotonic_now_for(entry) >= entry.expires_at:
             return None
-        return memo
+        return entry
 
     def read(self, path: str) -> CacheEntry:
-        """Return the memo at *path*, dead or alive; raise ``OSError`` or ``ValueError``.
+        """Return the entry at *path*, expired or not; raise ``OSError`` or ``ValueError``.
 
         The folder and the file must belong to us alone: a token that another user could
         have put there would be handed to the kubelet.
@@ -206,21 +201,21 @@ class ResponseCache:
         self._check_folder()
         file = posix.open(path, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC)
         try:
-            seen = posix.fstat(file)
-            if seen.st_uid != posix.geteuid() or seen.st_mode & OTHERS_READ_OR_WRITE or seen.st_size > LARGEST:
+            stat = posix.fstat(file)
+            if stat.st_uid != posix.geteuid() or stat.st_mode & OTHERS_READ_OR_WRITE or stat.st_size > LARGEST:
                 raise ValueError("the file is not ours alone")
             return CacheEntry.decode(posix.read(file, LARGEST))
         finally:
             posix.close(file)
 
-    def put(self, memo: CacheEntry, suffix: str = "memo") -> None:
-        """Put *memo* in place of the one before it; raise ``OSError`` when the disk won't have it.
+    def put(self, entry: CacheEntry, suffix: str = "memo") -> None:
+        """Put *entry* in place of the one before it; raise ``OSError`` when the disk is full or read-only.
 
         Raises ``ValueError`` when the folder is not ours alone, or for text that no file can hold.
         """
-        data = memo.encode()
+        data = entry.encode()
         self._check_folder()
-        path = self.path(memo.digest, suffix)
+        path = self.path(entry.key, suffix)
         draft = f"{path}.{posix.urandom(8).hex()}"  # not the pid: containers that share the folder have the same ones
         flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
         file = posix.open(draft, flags, 0o600)
@@ -235,22 +230,22 @@ class ResponseCache:
             posix.unlink(draft)
             raise
 
-    def mark_used(self, digest: str, asked: float | None = None) -> None:
-        """Note when the kubelet asked, by default now: what nobody asks for need not be kept warm."""
+    def mark_used(self, key: str, used_at: float | None = None) -> None:
+        """Record the time of last use, by default now; entries not used lately are not refreshed."""
         try:
-            posix.utime(self.path(digest), None if asked is None else (asked, asked))
+            posix.utime(self.path(key), None if used_at is None else (used_at, used_at))
         except OSError:
             return
 
-    def delete(self, digest: str, suffix: str = "memo") -> None:
-        """Remove the memo of *digest*, if there is one."""
+    def delete(self, key: str, suffix: str = "memo") -> None:
+        """Remove the entry of *key*, if there is one."""
         try:
-            posix.unlink(self.path(digest, suffix))
+            posix.unlink(self.path(key, suffix))
         except OSError:
             return
 
     def _check_folder(self) -> None:
-        # The one above too: who can write there can put another folder in this one's place.
+        # The one above too: a user who can write there can put another folder in this one's place.
         for path in (self.folder, self.folder.rpartition("/")[0]):
             folder = posix.lstat(path)
             if folder.st_uid != posix.geteuid() or folder.st_mode & TYPE_AND_OTHERS_WRITE != IS_FOLDER:
@@ -258,12 +253,12 @@ class ResponseCache:
 
 
 def uptime() -> float:
-    """Return the seconds since boot, time asleep included; nobody can set this clock."""
+    """Return the seconds since boot, time asleep included; this clock cannot be set."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def plausible_now(*, clock: float, uptime: float, written: float, written_uptime: float) -> float:
-    """Return the time by which to judge what was written then, or `FOREVER` when no clock can tell.
+    """Return the present for something written at *written*, or `FOREVER` when the clocks contradict each other.
 
     The time since boot can't be set, and since a reboot only makes it smaller, what it has
     grown since the writing is never more than the time that really passed. So a clock set
@@ -279,6 +274,6 @@ def plausible_now(*, clock: float, uptime: float, written: float, written_uptime
     return max(clock, written + (uptime - written_uptime))
 
 
-def monotonic_now_for(memo: CacheEntry) -> float:
-    """Return the present as *memo* should be judged by it."""
-    return plausible_now(clock=time.time(), uptime=uptime(), written=memo.written, written_uptime=memo.uptime)
+def monotonic_now_for(entry: CacheEntry) -> float:
+    """Return the present by which the times of *entry* are compared (`plausible_now`)."""
+    return plausible_now(clock=time.time(), uptime=uptime(), written=entry.written, written_uptime=entry.uptime)

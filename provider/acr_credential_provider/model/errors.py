@@ -22,9 +22,9 @@ class CredentialProviderError(Exception):
         self.problem = problem
         self.remedy = remedy
         self.cool_down: float | None = None
-        """Seconds for which it holds still, if another process met it and we only read of it."""
-        self.stamps: tuple[str, ...] = ()
-        """Stamps (`response_cache.file_fingerprint`) of the files whose change may cure it, beside the settings."""
+        """Seconds for which it stays cached, if it was read from the cache."""
+        self.fingerprints: tuple[str, ...] = ()
+        """Of the files whose change may cure it (`response_cache.file_fingerprint`), beside the settings."""
 
 
 class InvalidRequestError(CredentialProviderError):

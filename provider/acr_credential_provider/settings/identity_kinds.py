@@ -5,13 +5,12 @@ A new kind is a model in `identities`, a line here, a builder in `sources.factor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 IMDS, OIDC = "imds", "oidc"
 
 
-@dataclass(frozen=True, slots=True)
-class IdentityKind:
+class IdentityKind(NamedTuple):
     """The traits of one kind.
 
     *session_from* is `IMDS` or `OIDC` (STS, for a ServiceAccount token) where a session has to be fetched.

@@ -1,12 +1,12 @@
 """The settings as the program reads them: frozen values without pydantic, which only validation loads.
 
-The models of `models` validate a file and produce them; the settings cache stores them as JSON (`from_dict`).
+The models of `models` validate a file and produce them; the settings cache stores them as JSON (`to_dict`,
+`from_dict`). Named tuples, because each dataclass costs every miss most of a millisecond.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .identity_kinds import IMDS, KINDS, IdentityKind
 
@@ -16,16 +16,14 @@ if TYPE_CHECKING:
     from .pull_secrets import PullSecrets
 
 
-@dataclass(frozen=True, slots=True)
-class RoleRule:
+class RoleRule(NamedTuple):
     """The RAM role *role_name* is for these ServiceAccounts (``NAMESPACE/NAME``, ``*`` for any part)."""
 
     service_accounts: tuple[str, ...]
     role_name: str
 
 
-@dataclass(frozen=True, slots=True)
-class AssumedRole:
+class AssumedRole(NamedTuple):
     """One hop of a role chain."""
 
     role_arn: str
@@ -34,8 +32,7 @@ class AssumedRole:
     policy: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """The identity that asks for tokens: `kind`, and the fields that this kind has; the others keep their defaults.
 
     The models of `identities` document the fields.
@@ -77,8 +74,7 @@ class Identity:
         return self.traits.session_from == IMDS or "nodeRole" in (self.without_role, self.static_pods)
 
 
-@dataclass(frozen=True, slots=True)
-class Registry:
+class Registry(NamedTuple):
     """One registry entry; *acr_endpoint* is None unless the settings name one."""
 
     instance_id: str
@@ -93,8 +89,7 @@ class Registry:
     acr_endpoint: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderSettings:
+class ProviderSettings(NamedTuple):
     """All settings. *https_proxy* is None where the environment's proxy variables hold, "" for no proxy.
 
     *skipped* are (problem, remedy) of the entries of an acr-configuration that cannot be used, *quarantined_hosts* the
@@ -117,25 +112,41 @@ class ProviderSettings:
     pull_secrets: PullSecrets | None = None
 
 
+def to_dict(settings: ProviderSettings) -> dict[str, Any]:
+    """Return *settings*, without the section for the controller, as plain dicts; fields with defaults are left out."""
+    registries = [
+        {
+            **registry._asdict(),
+            "identity": _identity_dict(registry.identity),
+            "assume_role": [hop._asdict() for hop in registry.assume_role],
+        }
+        for registry in settings.registries
+    ]
+    return {**settings._asdict(), "registries": registries, "pull_secrets": None}
+
+
+def _identity_dict(identity: Identity) -> dict[str, Any]:
+    defaults = Identity._field_defaults
+    fields = {name: value for name, value in identity._asdict().items() if name == "kind" or value != defaults[name]}
+    return fields | {"roles": [rule._asdict() for rule in identity.roles]}
+
+
 def from_dict(fields: Mapping[str, Any]) -> ProviderSettings:
-    """Return the settings from their ``dataclasses.asdict``, perhaps by way of JSON, which makes lists of tuples."""
-    lists = {name: tuple(fields[name]) for name in ("no_proxy", "quarantined_hosts")}
+    """Return the settings of a `to_dict`, perhaps by way of JSON, which makes lists of tuples."""
+    tuples = {name: tuple(fields[name]) for name in ("no_proxy", "quarantined_hosts")}
     skipped = tuple((problem, remedy) for problem, remedy in fields["skipped"])
     return ProviderSettings(
-        **{**fields, **lists, "skipped": skipped, "registries": tuple(map(_registry, fields["registries"]))}
+        **{**fields, **tuples, "skipped": skipped, "registries": tuple(map(_registry, fields["registries"]))}
     )
 
 
 def _registry(fields: Mapping[str, Any]) -> Registry:
-    identity = dict(fields["identity"])
-    if identity.get("roles"):
-        identity["roles"] = tuple(RoleRule(tuple(r["service_accounts"]), r["role_name"]) for r in identity["roles"])
-    else:
-        identity.pop("roles", None)
+    identity = fields["identity"]
+    roles = tuple(RoleRule(tuple(rule["service_accounts"]), rule["role_name"]) for rule in identity.get("roles", ()))
     nested = {
         "domains": tuple(fields["domains"]),
         "namespaces": tuple(fields["namespaces"]),
-        "identity": Identity(**identity),
+        "identity": Identity(**{**identity, "roles": roles}),
         "assume_role": tuple(AssumedRole(**hop) for hop in fields["assume_role"]),
     }
     return Registry(**{**fields, **nested})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -61,8 +60,7 @@ def validate_conversion(conversion: Conversion) -> ProviderSettings | list[Confi
         except ValidationError as error:
             errors = error.errors(include_input=False, include_url=False)
         else:
-            return replace(
-                settings,
+            return settings._replace(
                 skipped=tuple((str(problem), problem.remedy) for problem in conversion.problems),
                 quarantined_hosts=tuple(sorted(conversion.quarantined_hosts)) if conversion.problems else (),
                 personal_quarantined=bool(conversion.problems) and conversion.personal_quarantined,

@@ -1,1 +1,1 @@
-"""Where cloud credentials come from: one module a source, one contract for all."""
+"""Credential sources: one module each, one contract for all (`interface`). Imports cloud, settings, model, fastpath."""

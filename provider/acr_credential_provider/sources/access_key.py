@@ -20,7 +20,7 @@ _HALF = "one half of the access key"
 class AccessKeySource:
     """A RAM user's permanent access key; each path holds one of its halves and nothing else.
 
-    It applies to every request: the settings chose this identity. The files are read at
+    It applies to every request, because the settings chose this identity. The files are read at
     each `find`, so that a rotated key works at once. *forbidden* are the permission bits
     that they must not have.
     """

@@ -1,6 +1,6 @@
 """A user name and password of the registry itself, from two files that only root can read.
 
-Not a credential source: nothing is asked of the cloud with it.
+Not a credential source: no call to the cloud is made with it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .secret_file import FOR_OWNER_ALONE, read_secret
 
 @dataclass(frozen=True, slots=True)
 class BasicAuth:
-    """What the files hold.
+    """The login in the files.
 
     >>> BasicAuth("me@1234567890", "secret")
     BasicAuth(username='me@1234567890')
@@ -25,7 +25,7 @@ class BasicAuth:
 
 
 def read_basic_auth(username_file: str, password_file: str, *, forbidden: int = FOR_OWNER_ALONE) -> BasicAuth:
-    """Return the login, read anew, or raise `IdentityUnavailableError` naming the file and the fix.
+    """Read and return the login, or raise `IdentityUnavailableError` naming the file and the fix.
 
     *forbidden* are the permission bits that the files must not have.
     """

@@ -1,7 +1,7 @@
 """The add-on token of a managed ACK cluster: a session of AliyunCSManagedAcrRole, in a mounted Secret.
 
-The control plane renews it. Its values are AES-CBC ciphertext whose key lies beside them:
-an obfuscation, but one that has to be undone. Form: csi-driver's pkg/utils/crypto.
+The control plane renews it. Its values are AES-CBC ciphertext, and the key lies beside them. Form:
+csi-driver's pkg/utils/crypto.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _WAIT = (
 
 @dataclass(frozen=True, slots=True)
 class ManagedRoleSource:
-    """The session in the add-on token at *path*, read anew at each `find` since it rotates."""
+    """The session in the add-on token at *path*, read at each `find` because it rotates."""
 
     path: str
     clock: Callable[[], float] = time.time
@@ -60,7 +60,7 @@ class ManagedRoleSource:
         return (self.path,)
 
     def _decoded(self, content: bytes) -> CloudCredential | str:
-        """Return the session in *content*, or what is wrong with it."""
+        """Return the session in *content*, or the end of the sentence "the add-on token ..."."""
         try:
             token = json.loads(content)
             if token.get("error"):

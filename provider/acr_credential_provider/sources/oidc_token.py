@@ -1,7 +1,7 @@
-"""A Kubernetes ServiceAccount token as far as it can be judged without its keys: STS does the rest.
+"""A Kubernetes ServiceAccount token, checked as far as that is possible without the cluster's keys.
 
-What STS would refuse anyway is refused here, where the reason can be told and no call is
-made. Nothing read here is believed: it only chooses what to ask for.
+A token that STS would refuse anyway is refused here, with the reason and without a call. Its claims
+are not trusted: they only select the role to ask for, and STS verifies the token.
 """
 
 from __future__ import annotations
@@ -43,27 +43,26 @@ class OidcToken:
 
     @property
     def subject(self) -> str:
-        """The ``sub`` claim: what a role's trust policy names."""
+        """The ``sub`` claim, which a role's trust policy names."""
         return f"system:serviceaccount:{self.namespace}:{self.name}"
 
     @classmethod
     def parse(cls, text: str) -> OidcToken:
-        """Read *text*, white space around it aside; raise `TokenRefusedError` for what is no such token."""
+        """Parse *text*, with white space around it; raise `TokenRefusedError` for anything but such a token."""
         text = text.strip()
-        found = _parsed(text) if len(text) <= LARGEST and _FORM.fullmatch(text) else None
-        if found is None:
+        token = _parsed(text) if len(text) <= LARGEST and _FORM.fullmatch(text) else None
+        if token is None:
             raise TokenRefusedError(
                 "the ServiceAccount token is not a signed token of a Kubernetes cluster",
                 remedy="Check where it comes from: tokenAttributes in the kubelet's CredentialProviderConfig, "
                 "or the file that the settings name.",
             )
-        return found
+        return token
 
     def check(self, *, audience: str, issuer: str | None, provider_arn: str, now: float) -> None:
-        """Raise `TokenRefusedError` unless the token is meant for STS, of that *issuer*, and alive at *now*.
+        """Raise `TokenRefusedError` unless the token is for *audience*, of that *issuer*, and valid at *now*.
 
-        Without an *issuer* that of an ACK cluster is known by its end: the cluster's ID, which
-        is in *provider_arn* too.
+        Without an *issuer*, a token of an ACK cluster must be of the cluster whose ID is in *provider_arn*.
         """
         who = f"the token of ServiceAccount {self.namespace}/{self.name}"
         if audience not in self.audiences:
@@ -96,10 +95,10 @@ def _parsed(text: str) -> OidcToken | None:
         is_right = (
             str(header["alg"]).startswith(("RS", "ES", "PS"))
             and subject is not None
-            # What chose the memo must be whom STS will see.
+            # The subject of the cache key must be the one that STS will see.
             and kubernetes.get("namespace", subject[1]) == subject[1]
             and account.get("name", subject[2]) == subject[2]
-            and all(isinstance(each, str) for each in audiences)
+            and all(isinstance(audience, str) for audience in audiences)
             and isinstance(claims["iss"], str)
         )
         if not is_right or subject is None:

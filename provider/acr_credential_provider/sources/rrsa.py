@@ -39,7 +39,7 @@ _SWITCH_ON = (
 class RrsaSource:
     """A session of one role for the ServiceAccount whose token a file holds.
 
-    What the settings leave out ack-pod-identity-webhook says in the environment. The file is
+    Fields that the settings leave out come from the environment, set by ack-pod-identity-webhook. The file is
     read for each `Principal`: it is renewed every hour, and may appear only after we started.
     """
 

@@ -32,10 +32,10 @@ def read_word(path: str, *, what: str, largest: int = USUAL_SIZE, forbidden: int
 def read_secret(
     path: str, *, what: str, largest: int = USUAL_SIZE, forbidden_mode_bits: int = FOR_OWNER_ALONE
 ) -> bytes:
-    """Return what is in the file at *path*, *what* it should be, without the white space around it.
+    """Return the content of the file at *path* without the white space around it.
 
-    Raises `IdentityUnavailableError` naming the file and the fix when it is absent, empty,
-    larger than *largest* bytes, or has one of the *forbidden* permission bits.
+    Raises `IdentityUnavailableError`, with *what* the content should be, when the file is absent, empty,
+    larger than *largest* bytes, or has one of the *forbidden_mode_bits*.
     """
     outcome = _content(path, what, largest, forbidden_mode_bits)
     if isinstance(outcome, IdentityUnavailableError):
@@ -47,10 +47,10 @@ def read_secret(
 
 
 def _content(path: str, what: str, largest: int, forbidden: int) -> bytes | IdentityUnavailableError:
-    """Return what is in *path*, or why it must not be used.
+    """Return the content of *path*, or the reason why it must not be used.
 
-    Symlinks are followed, since a mounted Secret is made of them; what was opened is what
-    is judged, so that nobody can swap it in between.
+    Symlinks are followed, because a mounted Secret is made of them; the open file is the one that
+    is checked, so that it cannot be swapped in between.
     """
     try:
         # Not blocking, or a FIFO would hold the pull until someone writes.
@@ -60,29 +60,29 @@ def _content(path: str, what: str, largest: int, forbidden: int) -> bytes | Iden
     except (OSError, ValueError):
         return IdentityUnavailableError(f"{path} cannot be opened", remedy=f"Make {path} a file that root can read.")
     try:
-        return _judged(path, os.fstat(descriptor), what, largest, forbidden) or os.read(descriptor, largest)
+        return _refusal(path, os.fstat(descriptor), what, largest, forbidden) or os.read(descriptor, largest)
     except OSError:
         return IdentityUnavailableError(f"{path} cannot be read", remedy=f"Make {path} a file that root can read.")
     finally:
         os.close(descriptor)
 
 
-def _judged(
-    path: str, found: os.stat_result, what: str, largest: int, forbidden: int
+def _refusal(
+    path: str, status: os.stat_result, what: str, largest: int, forbidden: int
 ) -> IdentityUnavailableError | None:
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return IdentityUnavailableError(f"{path} is not a regular file", remedy=f"Make {path} a regular file.")
-    if found.st_uid not in {0, os.geteuid()}:
+    if status.st_uid not in {0, os.geteuid()}:
         return IdentityUnavailableError(
-            f"{path} belongs to user {found.st_uid}, who could put another one there", remedy=f"chown root {path}"
+            f"{path} belongs to user {status.st_uid}, who could put another one there", remedy=f"chown root {path}"
         )
-    if stat.S_IMODE(found.st_mode) & forbidden:
+    if stat.S_IMODE(status.st_mode) & forbidden:
         return IdentityUnavailableError(
-            f"{path} can be used by others than its owner (mode {stat.S_IMODE(found.st_mode):04o})",
+            f"{path} can be used by others than its owner (mode {stat.S_IMODE(status.st_mode):04o})",
             remedy=f"chmod 0600 {path} (a mounted Secret: defaultMode: 0400)",
         )
-    if found.st_size > largest:
+    if status.st_size > largest:
         return IdentityUnavailableError(
-            f"{path} is too large ({found.st_size} bytes)", remedy=f"Write {what} into {path}, and nothing else."
+            f"{path} is too large ({status.st_size} bytes)", remedy=f"Write {what} into {path}, and nothing else."
         )
     return None

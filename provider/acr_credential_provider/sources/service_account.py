@@ -32,7 +32,7 @@ class ServiceAccountSource:
     """A session of the role that belongs to the pod's ServiceAccount, in *provider_arn*'s account.
 
     The first of *rules* that fits names the role, else the ServiceAccount's annotation does.
-    Nothing else of a request has a say: no annotation can name an account, a host or a
+    Nothing else in a request counts: no annotation can name an account, a host or a
     provider. A ServiceAccount without a role gets *node*'s credentials if *without_role* is set, and is
     refused otherwise; *static_pods* is the same for requests without a token. The two are apart, because a
     request without a token may be any pod's, a refused one's too, if another provider of the kubelet asks.

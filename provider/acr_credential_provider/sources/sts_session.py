@@ -1,4 +1,4 @@
-"""An STS session from three files that something else on the node renews."""
+"""An STS session from three files that another program on the node renews."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class StsSessionSource:
-    """A session whose three parts are in a file each, read anew at each `find`.
+    """A session whose three parts are in a file each, read at each `find`.
 
-    It applies to every request: the settings chose this identity. How long the session
-    lives is not in the files; ACR and STS say so in what they grant. *forbidden* are the
-    permission bits that the files must not have.
+    It applies to every request, because the settings chose this identity. The session's life is not in
+    the files; ACR and STS tell it with what they grant. *forbidden* are the permission bits that the
+    files must not have.
     """
 
     id_file: str

@@ -7,10 +7,8 @@ admitted to do heavy work.
 from __future__ import annotations
 
 import json
-import time
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from acr_credential_provider.cache.token_store import TokenStore
 from acr_credential_provider.fastpath.response_cache import (
@@ -20,7 +18,6 @@ from acr_credential_provider.fastpath.response_cache import (
     TOKEN,
     CacheEntry,
     file_fingerprint,
-    uptime,
 )
 from acr_credential_provider.sources.basic_auth import read_basic_auth
 
@@ -43,8 +40,7 @@ MACHINE_ID = "/etc/machine-id"
 """Differs between nodes: a cache that was cloned with the disk of another node is worth nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(NamedTuple):
     """What is answered, and from when it is refreshed or no longer given out; *files* are fingerprints."""
 
     kind: str
@@ -103,18 +99,16 @@ def _cache_entry(
 ) -> CacheEntry:
     scope = question.scope
     # A namespace ends in a slash, because the kubelet compares prefixes.
-    key = scope + "/" if "/" in scope else scope
-    auth = {key: {"username": answer.username, "password": answer.password}} if answer.kind != NOT_COVERED else {}
+    auth_key = scope + "/" if "/" in scope else scope
+    auth = {auth_key: {"username": answer.username, "password": answer.password}} if answer.kind != NOT_COVERED else {}
     return CacheEntry(
-        digest=question.key,
+        key=question.key,
         kind=answer.kind,
         host=scope,
-        written=time.time(),
-        uptime=uptime(),
-        due=answer.refresh_at,
-        dead=answer.expires_at,
-        longest=settings.max_cache_duration,
-        stamps=(*fingerprints, *answer.files),
+        refresh_at=answer.refresh_at,
+        expires_at=answer.expires_at,
+        max_cache_duration=settings.max_cache_duration,
+        fingerprints=(*fingerprints, *answer.files),
         answer=json.dumps(auth, separators=(",", ":")),
         log=tag,
     )

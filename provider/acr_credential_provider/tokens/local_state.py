@@ -55,7 +55,7 @@ class FailureCache:
     def _answer(self, name: str) -> CachedAnswer | None:
         if self._responses is None:
             return None
-        return CachedAnswer(self._responses, digest=name, host="", stamps=self._fingerprints)
+        return CachedAnswer(self._responses, key=name, host="", fingerprints=self._fingerprints)
 
 
 class NullStore:

@@ -8,13 +8,11 @@ of the file, of the version or of the node ends it.
 from __future__ import annotations
 
 import json
-import time
-from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.fastpath.lookup import cache_key
-from acr_credential_provider.fastpath.response_cache import FOREVER, CacheEntry, uptime
-from acr_credential_provider.settings.runtime import from_dict
+from acr_credential_provider.fastpath.response_cache import FOREVER, CacheEntry
+from acr_credential_provider.settings.runtime import from_dict, to_dict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +26,7 @@ FORMAT = "settings 3"
 
 
 def load(path: str, responses: ResponseCache, fingerprints: Sequence[str]) -> ProviderSettings:
-    """Return the settings at *path*, without the section for the controller; raise `ConfigurationError`.
+    """Return the settings at *path*; raise `ConfigurationError`. Cached ones lack the section for the controller.
 
     *fingerprints* must be older than this call, or a change meanwhile would go unnoticed.
     """
@@ -38,22 +36,19 @@ def load(path: str, responses: ResponseCache, fingerprints: Sequence[str]) -> Pr
         return from_dict(json.loads(entry.answer))
     from acr_credential_provider.settings.loader import load as validated  # noqa: PLC0415 - loads pydantic
 
-    settings = replace(validated(path), pull_secrets=None)
-    _store(responses, key, json.dumps(asdict(settings), separators=(",", ":")), fingerprints)
+    settings = validated(path)
+    _store(responses, key, json.dumps(to_dict(settings), separators=(",", ":")), fingerprints)
     return settings
 
 
 def _store(responses: ResponseCache, key: str, text: str, fingerprints: Sequence[str]) -> None:
     entry = CacheEntry(
-        digest=key,
+        key=key,
         kind=SUFFIX,
         host="",
-        written=time.time(),
-        uptime=uptime(),
-        due=FOREVER,
-        dead=FOREVER,
-        longest=0.0,
-        stamps=fingerprints,
+        refresh_at=FOREVER,
+        expires_at=FOREVER,
+        fingerprints=fingerprints,
         answer=text,
     )
     try:

@@ -118,7 +118,7 @@ class TokenService:
             try:
                 fresh = self._fresh(client, stored)
             except CredentialProviderError as error:
-                error.stamps = client.fingerprints
+                error.fingerprints = client.fingerprints
                 raise
             yield fresh, client.fingerprints
             if fresh is not stored:

@@ -34,7 +34,7 @@ def _sweep(cache):
     collect_garbage(CacheFolder(str(cache)))
 
 
-@pytest.mark.parametrize("name", [f"{DIGEST}.{suffix}" for suffix in ("memo", "failed", "settings", "root")])
+@pytest.mark.parametrize("name", [f"{DIGEST}.{suffix}" for suffix in ("memo", "failed", "settings")])
 def test_a_memo_goes_once_nobody_has_asked_for_it_for_days(cache, name):
     old, fresh = _make(cache / "memo" / name, age=KEPT + HOUR), _make(cache / "memo" / f"f{name}", age=KEPT - HOUR)
     _sweep(cache)

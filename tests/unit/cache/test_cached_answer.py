@@ -30,20 +30,20 @@ def memos(tmp_path):
 
 
 def notes_of(memos, *stamps):
-    return CachedAnswer(memos, digest=DIGEST, host="acr.example.com", stamps=stamps)
+    return CachedAnswer(memos, key=DIGEST, host="acr.example.com", fingerprints=stamps)
 
 
 def living():
     return CacheEntry(
-        digest=DIGEST,
+        key=DIGEST,
         kind=TOKEN,
         host="acr.example.com",
         written=time.time(),
         uptime=0.0,
-        due=FOREVER,
-        dead=FOREVER,
-        longest=300.0,
-        stamps=(),
+        refresh_at=FOREVER,
+        expires_at=FOREVER,
+        max_cache_duration=300.0,
+        fingerprints=(),
         answer="{}",
     )
 
@@ -79,7 +79,7 @@ def test_a_failure_that_was_only_read_of_is_not_remembered_for_longer(memos):
     first = notes_of(memos)
     first.put_failure(ThrottledError("slow down", remedy="wait", retry_after=60.0))
     told_on = first.failure()
-    other = CachedAnswer(memos, digest="e" * 64, host="other.example.com", stamps=())
+    other = CachedAnswer(memos, key="e" * 64, host="other.example.com", fingerprints=())
     other.put_failure(told_on)
     ends = [memos.read(memos.path(digest, FAILED)).expires_at for digest in (DIGEST, "e" * 64)]
     assert ends[1] == pytest.approx(ends[0], abs=0.5)
@@ -89,7 +89,7 @@ def test_a_failure_ends_with_a_change_of_the_files_that_it_names(memos, tmp_path
     key = tmp_path / "key"
     key.write_text("wrong")
     error = RegistryRefusedError("no", remedy="yes")
-    error.stamps = (file_fingerprint(str(key)),)
+    error.fingerprints = (file_fingerprint(str(key)),)
     notes_of(memos).put_failure(error)
     assert notes_of(memos).failure() is not None
     key.write_text("repaired")

@@ -46,15 +46,15 @@ def options(tmp_path):
 def remember(options, *, due_in=1000.0, dead_in=2000.0, asker="", host=HOST):
     now = time.time()
     memo = CacheEntry(
-        digest=cache_key(options["--settings"], host, asker),
+        key=cache_key(options["--settings"], host, asker),
         kind=TOKEN,
         host=host,
         written=now,
         uptime=uptime(),
-        due=now + due_in,
-        dead=now + dead_in,
-        longest=300.0,
-        stamps=(),
+        refresh_at=now + due_in,
+        expires_at=now + dead_in,
+        max_cache_duration=300.0,
+        fingerprints=(),
         answer=json.dumps({host: {"username": "u", "password": "p"}}),
     )
     ResponseCache(options["--cache"] + "/memo").put(memo)

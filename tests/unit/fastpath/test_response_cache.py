@@ -22,15 +22,15 @@ V1 = "credentialprovider.kubelet.k8s.io/v1"
 
 def memo(**changes):
     values = {
-        "digest": DIGEST,
+        "key": DIGEST,
         "kind": TOKEN,
         "host": "acr.example.com",
         "written": 1000.0,
         "uptime": 10.0,
-        "due": 3700.0,
-        "dead": 4540.0,
-        "longest": 300.0,
-        "stamps": (),
+        "refresh_at": 3700.0,
+        "expires_at": 4540.0,
+        "max_cache_duration": 300.0,
+        "fingerprints": (),
         "answer": '{"acr.example.com":{"username":"u","password":"p"}}',
     }
     return CacheEntry(**{**values, **changes})
@@ -44,11 +44,11 @@ def memos(tmp_path):
 
 
 def living(**changes):
-    return memo(written=0.0, uptime=0.0, due=FOREVER, dead=FOREVER, **changes)
+    return memo(written=0.0, uptime=0.0, refresh_at=FOREVER, expires_at=FOREVER, **changes)
 
 
 def test_a_memo_reads_back_as_it_was_written():
-    original = memo(stamps=("1:2:3:4 /a b", "absent /c"), answer="one\ntwo")
+    original = memo(fingerprints=("1:2:3:4 /a b", "absent /c"), answer="one\ntwo")
     again = CacheEntry.decode(original.encode())
     assert {name: getattr(again, name) for name in CacheEntry.__slots__} == {
         name: getattr(original, name) for name in CacheEntry.__slots__
@@ -62,13 +62,20 @@ TIME = st.floats(allow_nan=False, allow_infinity=False)
 @given(
     host=LINE,
     times=st.tuples(TIME, TIME, TIME, TIME, TIME),
-    stamps=st.lists(LINE, max_size=5),
+    fingerprints=st.lists(LINE, max_size=5),
     answer=st.text(max_size=200),
 )
-def test_any_memo_reads_back_as_it_was_written(host, times, stamps, answer):
+def test_any_memo_reads_back_as_it_was_written(host, times, fingerprints, answer):
     written, uptime, due, dead, longest = times
     whole = memo(
-        host=host, written=written, uptime=uptime, due=due, dead=dead, longest=longest, stamps=stamps, answer=answer
+        host=host,
+        written=written,
+        uptime=uptime,
+        refresh_at=due,
+        expires_at=dead,
+        max_cache_duration=longest,
+        fingerprints=fingerprints,
+        answer=answer,
     )
     again = CacheEntry.decode(whole.encode())
     assert all(getattr(again, name) == getattr(whole, name) for name in CacheEntry.__slots__)
@@ -76,7 +83,7 @@ def test_any_memo_reads_back_as_it_was_written(host, times, stamps, answer):
 
 def test_a_path_that_no_file_can_have_makes_no_memo(memos):
     with pytest.raises(ValueError):
-        memos.put(living(stamps=("absent /\ud800",)))
+        memos.put(living(fingerprints=("absent /\ud800",)))
     assert os.listdir(memos.folder) == []
 
 
@@ -90,7 +97,7 @@ def test_the_kubelet_reads_the_login_that_was_granted(username, password, versio
 
 @given(st.integers(min_value=0, max_value=10_000))
 def test_a_memo_cut_off_anywhere_is_no_memo(length):
-    whole = memo(stamps=("absent /c",)).encode()
+    whole = memo(fingerprints=("absent /c",)).encode()
     cut = whole[: length % len(whole)]
     with pytest.raises(ValueError):
         CacheEntry.decode(cut)
@@ -117,17 +124,17 @@ def test_the_kubelet_keeps_an_answer_until_it_is_due_and_a_due_one_for_a_minute(
     life=st.floats(min_value=1, max_value=86400),
     refresh=st.floats(min_value=0, max_value=43200),
     jitter=st.floats(min_value=0, max_value=1),
-    longest=st.floats(min_value=0, max_value=86400),
+    max_cache_duration=st.floats(min_value=0, max_value=86400),
     elapsed=st.floats(min_value=0, max_value=2 * 86400),
 )
-def test_the_kubelet_never_keeps_a_token_past_its_death(life, refresh, jitter, longest, elapsed):
+def test_the_kubelet_never_keeps_a_token_past_its_death(life, refresh, jitter, max_cache_duration, elapsed):
     """cacheDuration is a whole number of seconds, never negative, and ends before the token does."""
     from acr_credential_provider.model.authorization_token import AuthorizationGrant, AuthorizationToken
 
     token = AuthorizationToken.from_grant(
         AuthorizationGrant("u", "p", life), now=1000.0, refresh_before=refresh, jitter=jitter
     )
-    given_out = memo(due=token.refresh_at, dead=token.expires_at, longest=longest)
+    given_out = memo(refresh_at=token.refresh_at, expires_at=token.expires_at, max_cache_duration=max_cache_duration)
     now = 1000.0 + elapsed
     seconds = int(given_out.response(V1, now=now).split(b'"cacheDuration":"')[1].split(b"s")[0])
     assert seconds >= 0
@@ -167,7 +174,7 @@ def test_a_dead_memo_is_not_recalled(memos):
 def test_a_memo_dies_with_any_change_of_a_file_it_depends_on(memos, tmp_path):
     settings = tmp_path / "settings.yaml"
     settings.write_text("a")
-    memos.put(living(stamps=(file_fingerprint(str(settings)),)))
+    memos.put(living(fingerprints=(file_fingerprint(str(settings)),)))
     assert memos.get(DIGEST) is not None
     replacement = tmp_path / "new"
     replacement.write_text("b")

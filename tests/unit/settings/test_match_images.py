@@ -1,7 +1,6 @@
 """The kubelet's patterns for settings: whatever the settings cover by name is asked about."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -138,7 +137,7 @@ def test_what_patterns_cannot_say_is_an_error_with_a_remedy(registries, words, r
 
 def test_hosts_of_unreadable_entries_are_asked_about_so_that_somebody_learns_of_them():
     judged = settings({"instanceId": "cri-1", "domains": ["a.example.com"]})
-    partly = replace(judged, quarantined_hosts=("lost.example.com",), personal_quarantined=True)
+    partly = judged._replace(quarantined_hosts=("lost.example.com",), personal_quarantined=True)
     assert match_images(partly).node == (*sorted(SHARED), "a.example.com", "lost.example.com")
 
 

@@ -1,7 +1,5 @@
 """Which registry an image belongs to, as tables: no disk, no cloud, no clock."""
 
-from dataclasses import replace
-
 import pytest
 from acr_credential_provider.model.errors import CloudUnreachableError, ConfigurationError, IdentityUnavailableError
 from acr_credential_provider.settings.registry_matching import Hosts, candidates, match
@@ -20,7 +18,7 @@ def settings(*registries, **more):
             "registries": [{"identity": NODE, **each} for each in registries],
         }
     )
-    return replace(valid, **more)
+    return valid._replace(**more)
 
 
 class Cloud:
