@@ -78,9 +78,12 @@ def test_a_due_and_an_expired_token_are_told_apart(program, sandbox):
 
 def test_a_remembered_failure_is_what_a_pull_would_be_told(program, sandbox):
     sandbox.state.remove_key(sandbox.key.id)
-    assert program.ask(f"{sandbox.registry.address}/team/app").code == 1
-    found = details(explain(program, sandbox.image, "--output", "json"))
-    (failure,) = found["failure cache"]
+    for _ in range(5):  # it lives for three seconds or more, which a slow start may outlast
+        assert program.ask(f"{sandbox.registry.address}/team/app").code == 1
+        found = details(explain(program, sandbox.image, "--output", "json"))
+        (failure,) = found["failure cache"]
+        if failure:
+            break
     assert "InvalidAccessKeyId" in failure
     assert 0 <= float(failure.partition(" for ")[2].partition(" s ")[0]) <= 7
     assert found["cloud calls"] == ["none"]
@@ -237,7 +240,7 @@ def test_the_doctor_says_each_step_in_a_line(program, sandbox):
         "ok         DNS: 127.0.0.1\n"
         f"ok         ACR endpoint: {sandbox.openapi.url} answers\n"
         "ok         clock: right\n"
-        "skipped    hosts: the settings name the host\n"
+        "skipped    ACR hosts: the settings name the host\n"
         "ok         token: of cri-sandbox000000001, usable for 59 min\n"
         f"ok         registry login: {host} accepted the login, and {host} has team/app:latest\n"
         "skipped    plugin as the kubelet runs it: no kubelet\n"

@@ -227,7 +227,7 @@ def oidc_provider_that_is_not_registered(world):
 
 
 # What ACR and its registry think of who asks.
-@breaks("hosts", "cr:ListInstanceEndpoint")
+@breaks("ACR hosts", "cr:ListInstanceEndpoint")
 def no_right_to_list_hosts(world):
     del world.registry["domains"]
     world.image = "sandbox-registry.cn-hangzhou.cr.aliyuncs.com/team/app"
@@ -268,7 +268,7 @@ def instance_of_another_region(world):
     in_beijing(world)
 
 
-@breaks("hosts", "instanceId or region")
+@breaks("ACR hosts", "instanceId or region")
 def hosts_asked_for_in_another_region(world):
     in_beijing(world)
     del world.registry["domains"]

@@ -97,7 +97,7 @@ def clock_ahead(world):
     world.sandbox.clock.skew = -1200.0
 
 
-@breaks("hosts", "instanceId")
+@breaks("ACR hosts", "instanceId")
 def host_that_acr_does_not_list(world):
     del world.registry["domains"]
     world.image = "other-registry.cn-hangzhou.cr.aliyuncs.com/team/app"

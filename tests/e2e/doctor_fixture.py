@@ -29,7 +29,7 @@ STEPS = [
     "DNS",
     "ACR endpoint",
     "clock",
-    "hosts",
+    "ACR hosts",
     "token",
     "registry login",
     "plugin as the kubelet runs it",

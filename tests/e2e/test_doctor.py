@@ -70,7 +70,7 @@ def test_on_a_healthy_node_every_step_is_ok(world, way):
         "metadata service",
         "STS endpoint",
         "proxy",
-        "hosts",
+        "ACR hosts",
     }
     assert set(outcomes.values()) == {"ok", "skipped"}
     assert (ended.code, ended.document["healthy"]) == (0, True)
@@ -226,7 +226,7 @@ def test_a_host_that_only_a_pod_may_ask_for_is_skipped(world):
     del world.registry["domains"]
     world.image = "sandbox-registry.cn-hangzhou.cr.aliyuncs.com/team/app"
     ended = world.doctor()
-    assert "name sandbox-registry.cn-hangzhou.cr.aliyuncs.com in domains" in told(ended)["hosts"][1]
+    assert "name sandbox-registry.cn-hangzhou.cr.aliyuncs.com in domains" in told(ended)["ACR hosts"][1]
     assert ended.code == 0
 
 

@@ -1,1 +1,1 @@
-"""doctor --cluster: reads a cluster's objects and names what keeps pods from pulling. A leaf: no package imports it."""
+"""doctor --cluster: reads a cluster's objects and names the causes of failing pulls. A leaf: no package imports it."""

@@ -1,6 +1,6 @@
-"""The checks of `doctor --cluster`: what keeps a cluster's Pods from the pull secret they should have.
+"""The checks of `doctor --cluster`: reasons why a cluster's Pods lack the pull secret that they should have.
 
-Only pulls that fail now are explained; what may fail later is a warning. Nothing here holds a secret.
+Only pulls that fail now are explained; a risk is a warning. Nothing here holds a secret.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from acr_credential_provider.console.checks import CheckResult, CheckSkippedError, failed, run_checks, warning
 from acr_credential_provider.explain.no_match import no_match
 from acr_credential_provider.model.display_name import display_name
+from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.model.image_reference import scope_of
 from acr_credential_provider.pull_secrets.model.eci_annotations import INSTANCES
 from acr_credential_provider.pull_secrets.model.names import HELPER
@@ -28,7 +29,7 @@ from .failing_pulls import (
     pod_names,
     pulls_by,
 )
-from .snapshot import TOKEN_AUDIENCE, has_sts_token, is_controller, is_ours, name_of, namespace_of, spec_of
+from .snapshot import TOKEN_AUDIENCE, has_sts_token, is_controller, is_ours, listed, name_of, namespace_of, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,15 +58,13 @@ def run_cluster_checks(cluster: Cluster) -> list[CheckResult]:
 # The configuration itself.
 
 
-def check_configuration_exists(cluster: Cluster) -> Outcome:
+def check_configuration_exists(cluster: Cluster) -> str:
     """Check that there is a configuration."""
     if cluster.found_configuration is None:
-        return [
-            failed(
-                "there is no configuration: the ConfigMap does not exist (usual: kube-system/acr-configuration)",
-                remedy="Create one with acr-registry-info, or name it: --config-map NAMESPACE/NAME, --settings FILE.",
-            )
-        ]
+        raise ConfigurationError(
+            "there is no configuration: the ConfigMap does not exist (usual: kube-system/acr-configuration)",
+            remedy="Create one with acr-registry-info, or name it: --config-map NAMESPACE/NAME, --settings FILE.",
+        )
     settings = cluster.found_configuration.settings
     return f"{len(settings.registries)} registries" if settings else ""
 
@@ -102,7 +101,8 @@ def check_no_access_key(cluster: Cluster) -> Iterator[CheckResult]:
 
 def check_system_namespaces(cluster: Cluster) -> Iterator[CheckResult]:
     """Check that the configuration selects no system namespaces."""
-    if cluster.configuration and cluster.system_namespaces:
+    _ = cluster.configuration
+    if cluster.system_namespaces:
         yield warning(
             "ServiceAccounts of the system get the pull secret too",
             remedy="Name the business namespaces in watch-namespace: with a login that is not good for them, public "
@@ -135,7 +135,7 @@ def check_session_duration(cluster: Cluster) -> Iterator[CheckResult]:
 
 def check_single_controller(cluster: Cluster) -> Outcome:
     """Check that one controller keeps the pull secrets."""
-    deployments = cluster.listed("deployments")
+    deployments = listed(cluster.deployments, "deployments")
     ours = [deployment for deployment in deployments if is_ours(deployment)]
     helpers = [
         deployment
@@ -143,13 +143,12 @@ def check_single_controller(cluster: Cluster) -> Outcome:
         if name_of(deployment) == HELPER and not is_ours(deployment) and spec_of(deployment).get("replicas", 1)
     ]
     if helpers and ours:
-        problem = failed(
+        raise ConfigurationError(
             f"{namespace_of(helpers[0])}/{HELPER} runs beside {namespace_of(ours[0])}/{name_of(ours[0])}: both write "
             "the same ServiceAccounts",
             remedy="Uninstall the add-on aliyun-acr-credential-helper, or start ours with --take-over first "
             "(docs/migration.md).",
         )
-        return [problem]
     if helpers:
         return f"{HELPER} keeps the pull secrets; ours does not run here"
     if ours:
@@ -162,7 +161,7 @@ def check_rrsa_token(cluster: Cluster) -> Iterator[CheckResult]:
     """Check that the controller's Pods have the token that RRSA needs."""
     if not any(registry.identity.traits.session_from == OIDC for registry in cluster.settings.registries):
         raise CheckSkippedError("no entry uses RRSA")
-    controllers = [pod for pod in cluster.listed("pods") if is_controller(pod)]
+    controllers = [pod for pod in listed(cluster.pods, "pods") if is_controller(pod)]
     if not controllers:
         raise CheckSkippedError("no Pod of a controller was found")
     for pod in controllers:
@@ -180,7 +179,7 @@ def check_rrsa_token(cluster: Cluster) -> Iterator[CheckResult]:
 
 def check_registry_reachable(cluster: Cluster) -> Iterator[CheckResult]:
     """Check that nodes reach the registries."""
-    for (host,), pulls in pulls_by(cluster, UNREACHABLE, "host").items():
+    for host, pulls in pulls_by(cluster, UNREACHABLE, lambda pull: pull.host).items():
         yield failed(
             f"{host} cannot be reached from the node",
             remedy="Check name resolution, routes and certificates there, and the instance's access control: the "
@@ -191,7 +190,7 @@ def check_registry_reachable(cluster: Cluster) -> Iterator[CheckResult]:
 
 def check_registry_entry(cluster: Cluster) -> Iterator[CheckResult]:
     """Check that a registry entry serves each image of ACR."""
-    for pulls in pulls_by(cluster, NO_ENTRY, "host").values():
+    for pulls in pulls_by(cluster, NO_ENTRY, lambda pull: pull.host).values():
         error = no_match(scope_of(pulls[0].image), cluster.registries)
         yield failed(error.problem, remedy=error.remedy, location=pod_names(pulls))
 
@@ -200,12 +199,13 @@ def check_node_plugin(cluster: Cluster) -> Iterator[CheckResult]:
     """Check that the plugin works on nodes, and pulls."""
     for node, condition in cluster.plugin_conditions.items():
         if condition.get("status") == "False":
+            message = condition.get("message", "")
             yield warning(
-                f"the plugin does not work: {condition.get('message', '')}",
+                f"the plugin does not work: {message}",
                 remedy="See that node's Events and its agent's log; until then Pods there need pull secrets.",
                 location=f"node {node}",
             )
-    for (node,), pulls in pulls_by(cluster, ON_PLUGIN_NODE, "node").items():
+    for node, pulls in pulls_by(cluster, ON_PLUGIN_NODE, lambda pull: pull.node).items():
         yield failed(
             f"not pulled on node {node}, whose kubelet asks the plugin",
             remedy=f"Run on that node: aliyun-acr-credential-provider doctor {pulls[0].shown_image}",
@@ -215,27 +215,28 @@ def check_node_plugin(cluster: Cluster) -> Iterator[CheckResult]:
 
 def check_account_selected(cluster: Cluster) -> Iterator[CheckResult]:
     """Check that the Pods' ServiceAccounts are selected for the pull secret."""
-    for (namespace, account), pulls in pulls_by(cluster, NOT_SELECTED, "namespace", "account").items():
-        problem = f"ServiceAccount {namespace}/{account} is not among those that get a pull secret"
-        remedy = (
-            f"Add {account} to service-account and {namespace} to watch-namespace in acr-configuration, then restart "
-            "the workload."
-        )
+    for (namespace, account), pulls in pulls_by(
+        cluster, NOT_SELECTED, lambda pull: (pull.namespace, pull.account)
+    ).items():
         instances = ",".join(dict.fromkeys(instance for pull in pulls for instance in pull.instances))
-        if instances:
-            problem += ", and ECI's annotation on a Pod asks for nothing outside of ECI"
-            remedy = (
-                f"Add {account} to service-account and {namespace} to watch-namespace in acr-configuration, then "
-                "restart the workload; or let the namespace ask: "
-                f"kubectl annotate namespace {namespace} {INSTANCES}={instances}"
-            )
-        yield failed(problem, remedy=remedy, location=pod_names(pulls))
+        yield failed(
+            f"ServiceAccount {namespace}/{account} is not among those that get a pull secret"
+            + (", and ECI's annotation on a Pod asks for nothing outside of ECI" if instances else ""),
+            remedy=f"Add {account} to service-account and {namespace} to watch-namespace in acr-configuration, then "
+            "restart the workload"
+            + (
+                f"; or let the namespace ask: kubectl annotate namespace {namespace} {INSTANCES}={instances}"
+                if instances
+                else "."
+            ),
+            location=pod_names(pulls),
+        )
 
 
 def check_no_other_secrets(cluster: Cluster) -> Iterator[CheckResult]:
     """Check that no workload's own imagePullSecrets replace its ServiceAccount's."""
-    cluster.listed("accounts")
-    for pulls in pulls_by(cluster, OTHER_SECRETS, "namespace").values():
+    listed(cluster.accounts, "serviceaccounts")
+    for pulls in pulls_by(cluster, OTHER_SECRETS, lambda pull: pull.namespace).values():
         yield failed(
             f"the workload names imagePullSecrets of its own ({', '.join(pulls[0].secrets)}), so that its "
             "ServiceAccount's are not used",
@@ -247,8 +248,8 @@ def check_no_other_secrets(cluster: Cluster) -> Iterator[CheckResult]:
 
 def check_secret_before_pod(cluster: Cluster) -> Iterator[CheckResult]:
     """Check that ServiceAccounts had the pull secret before their Pods were created."""
-    cluster.listed("accounts")
-    for (namespace, name), pulls in pulls_by(cluster, NO_SECRET, "namespace", "account").items():
+    listed(cluster.accounts, "serviceaccounts")
+    for (namespace, name), pulls in pulls_by(cluster, NO_SECRET, lambda pull: (pull.namespace, pull.account)).items():
         if any(map(cluster.is_pull_secret, cluster.account_secrets(namespace, name))):
             problem = "the Pod was created before its ServiceAccount had the pull secret, and is not given it later"
             remedy = "Delete the Pods (kubectl rollout restart). Against the next time: webhook-configuration enable."
@@ -260,14 +261,14 @@ def check_secret_before_pod(cluster: Cluster) -> Iterator[CheckResult]:
 
 def check_rights_and_images(cluster: Cluster) -> Iterator[CheckResult]:
     """Check that the registry accepts the pull secret for each image, and has the image."""
-    causes = {
-        REFUSED: ("the registry refuses {image} to the pull secret that the Pod has", f"{_RIGHTS} {_IMAGE}"),
-        ABSENT: ("the registry does not know {image}", _IMAGE),
-        UNCLEAR: ("{image} is not pulled although the Pod has the pull secret", f"{_IMAGE} {_RIGHTS}"),
-    }
-    for cause, (problem, remedy) in causes.items():
-        for (image,), pulls in pulls_by(cluster, cause, "shown_image").items():
-            yield failed(problem.format(image=image), remedy=remedy, location=pod_names(pulls))
+    for image, pulls in pulls_by(cluster, REFUSED, lambda pull: pull.shown_image).items():
+        problem = f"the registry refuses {image} to the pull secret that the Pod has"
+        yield failed(problem, remedy=f"{_RIGHTS} {_IMAGE}", location=pod_names(pulls))
+    for image, pulls in pulls_by(cluster, ABSENT, lambda pull: pull.shown_image).items():
+        yield failed(f"the registry does not know {image}", remedy=_IMAGE, location=pod_names(pulls))
+    for image, pulls in pulls_by(cluster, UNCLEAR, lambda pull: pull.shown_image).items():
+        problem = f"{image} is not pulled although the Pod has the pull secret"
+        yield failed(problem, remedy=f"{_IMAGE} {_RIGHTS}", location=pod_names(pulls))
 
 
 _CHECKS: tuple[Check[Cluster], ...] = (

@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from acr_credential_provider.explain.candidates import candidates
 from acr_credential_provider.model.acr_hosts import recognise
@@ -14,13 +14,14 @@ from acr_credential_provider.model.errors import InvalidImageError
 from acr_credential_provider.model.image_reference import scope_of
 from acr_credential_provider.pull_secrets.model.eci_annotations import requests_of
 
-from .snapshot import annotations_of, is_controller, name_of, namespace_of, secret_names, spec_of
+from .snapshot import annotations_of, is_controller, listed, name_of, namespace_of, secret_names, spec_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from .snapshot import Cluster, Object
 
+Key = TypeVar("Key")
 WAITING = frozenset({"ErrImagePull", "ImagePullBackOff"})
 _PLAIN_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,500}", re.ASCII)
 _MOST = 5
@@ -71,20 +72,20 @@ class Pull:
         return f"{self.namespace}/{self.pod}"
 
 
-def pulls_by(cluster: Cluster, cause: str, *fields: str) -> dict[tuple[Any, ...], list[Pull]]:
-    """Return the failing pulls with *cause* in groups, by their *fields*; raise `CheckSkippedError`."""
+def pulls_by(cluster: Cluster, cause: str, key: Callable[[Pull], Key]) -> dict[Key, list[Pull]]:
+    """Return the failing pulls with *cause*, grouped by *key*; raise `CheckSkippedError`."""
     _ = cluster.settings
-    groups: dict[tuple[Any, ...], list[Pull]] = defaultdict(list)
+    groups: dict[Key, list[Pull]] = defaultdict(list)
     for pull, obstacle in _failing_pulls(cluster):
         if obstacle == cause:
-            groups[tuple(getattr(pull, field) for field in fields)].append(pull)
+            groups[key(pull)].append(pull)
     return groups
 
 
 @lru_cache(maxsize=1)
 def _failing_pulls(cluster: Cluster) -> list[tuple[Pull, str]]:
     """Return the pulls that fail now, each with its first obstacle."""
-    pulls = [_pull(pod, image, symptom) for pod in cluster.listed("pods") for image, symptom in _waiting(pod)]
+    pulls = [_pull(pod, image, symptom) for pod in listed(cluster.pods, "pods") for image, symptom in _waiting(pod)]
     return [(pull, _obstacle(pull, cluster)) for pull in pulls]
 
 

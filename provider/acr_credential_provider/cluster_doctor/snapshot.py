@@ -30,7 +30,7 @@ _REGION_LABELS = ("topology.kubernetes.io/region", "failure-domain.beta.kubernet
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The controller's *settings* (None: not usable), its problems, and what was repaired as it was read.
+    """The controller's *settings* (None: not usable), its problems, and the repairs made as it was read.
 
     *annotations* and *data* are of its ConfigMap, if it came from one.
     """
@@ -73,13 +73,6 @@ class Cluster:
         if self.found_configuration is None or self.found_configuration.settings is None:
             raise CheckSkippedError("no usable configuration")
         return self.found_configuration.settings
-
-    def listed(self, plural: str) -> Sequence[Object]:
-        """Return the objects of a kind, a field of this class; raise `CheckSkippedError` if they may not be listed."""
-        objects: Objects = getattr(self, plural)
-        if objects is None:
-            raise CheckSkippedError(f"this user may not list {plural.replace('accounts', 'serviceaccounts')}")
-        return objects
 
     @cached_property
     def registries(self) -> list[Registry]:
@@ -125,6 +118,13 @@ class Cluster:
             or name.startswith("acr-credential")
             or (self.settings.pull_secrets is not None and name == self.settings.pull_secrets.secret_name)
         )
+
+
+def listed(objects: Objects, plural: str) -> Sequence[Object]:
+    """Return *objects*; raise `CheckSkippedError` if this user may not list them."""
+    if objects is None:
+        raise CheckSkippedError(f"this user may not list {plural}")
+    return objects
 
 
 def _metadata(item: Object) -> Object:

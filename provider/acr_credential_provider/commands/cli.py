@@ -33,6 +33,7 @@ EXAMPLES = f"""examples:
   {NAME} cache show
   {NAME} cache refresh --within 10m
 """
+EXIT_CODES = "exit code: 0 no check failed, 1 a check failed, 3 no registry entry serves the image"
 HELPER_DEADLINE = 15.0
 """Seconds for the answer to docker."""
 LAZY_SUBCOMMANDS = {
@@ -114,13 +115,17 @@ def _parser() -> CommandParser:
     add_paths(get)
     get.set_defaults(run=_reject_tty)
 
-    explain = commands.add_parser("explain", help="say which answer an image would get and why: offline")
+    explain = commands.add_parser(
+        "explain", help="say which answer an image would get and why: offline", epilog=EXIT_CODES
+    )
     explain.add_argument("image", metavar="IMAGE")
     add_paths(explain)
     explain.add_argument("--output", choices=("text", "json"), default="text")
     explain.set_defaults(run=_explain)
 
-    _add_doctor(commands.add_parser("doctor", help="try a pull's whole path and name the first broken step"))
+    _add_doctor(
+        commands.add_parser("doctor", help="try a pull's whole path and name the first broken step", epilog=EXIT_CODES)
+    )
 
     helper = commands.add_parser("docker-credential", help="answer docker's credential helper protocol")
     helper.add_argument("verb", choices=("get", "list", "store", "erase", "version"))

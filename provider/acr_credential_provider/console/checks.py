@@ -1,6 +1,6 @@
 """Checks of `explain`, `doctor` and `doctor --cluster`: one kind of result, one runner, one form as text and as JSON.
 
-A check is a name and a function of what is examined. The function returns the detail of a check that is ok, or yields
+A check is a name and a function of a subject. The function returns the detail of a check that is ok, or yields
 results of its own (none: it is ok), or raises. The runner gives every result the name of its check.
 """
 
@@ -39,7 +39,7 @@ class NoMatchError(ConfigurationError):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The result of a check: its status, what was seen or is wrong, what to do about it, and where."""
+    """The result of a check: status, observation or problem, remedy, and location."""
 
     name: str
     status: str

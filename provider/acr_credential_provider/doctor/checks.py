@@ -32,7 +32,7 @@ CHECKS: tuple[Check[DoctorContext], ...] = (
     ("DNS", network.check_dns),
     ("ACR endpoint", network.check_acr_endpoint),
     ("clock", network.check_clock),
-    ("hosts", registry.check_hosts),
+    ("ACR hosts", registry.check_hosts),
     ("token", registry.check_token),
     ("registry login", registry.check_login),
     ("plugin as the kubelet runs it", plugin_run.check_plugin_run),

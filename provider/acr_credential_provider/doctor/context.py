@@ -1,4 +1,4 @@
-"""What is examined, and what the checks have learnt of it so far."""
+"""The subject of the checks, and the facts that they find."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class PodIdentity:
 
 
 class DoctorContext(PullContext):
-    """One *image* ("" for the first registry entry), and what the checks have learnt so far.
+    """One *image* ("" for the first registry entry), and the facts that the checks find.
 
     *settings_path* and *cache* hold unless the kubelet gives the plugin other ones. With *use_kubelet* False the
     node's kubelet is left aside. With a *pod* the pull is for its ServiceAccount, else for a static pod.

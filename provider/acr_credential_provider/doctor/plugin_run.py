@@ -60,7 +60,7 @@ def check_plugin_run(context: DoctorContext) -> str:
 
 
 def _problem(done: subprocess.CompletedProcess[bytes], api_version: str, host: str) -> str:
-    """Return what is wrong with a run, "" for nothing. Its stdout holds a password and is not quoted."""
+    """Return the problem of a run, "" for none. Its stdout holds a password and is not quoted."""
     if done.returncode:
         return (_line(done.stderr, "error: ") or f"exit code {done.returncode}")[:500]
     try:

@@ -1,4 +1,4 @@
-"""What the settings alone say of a registry entry: whether it may serve a host, and with which identity."""
+"""Facts about registry entries from the settings alone: which may serve a host, and with which roles."""
 
 from __future__ import annotations
 

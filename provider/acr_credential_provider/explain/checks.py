@@ -40,7 +40,7 @@ NAME_HOSTS = "Name the hosts in domains and the region in region, and no pull ha
 
 
 class ExplainContext(PullContext):
-    """One *image*, and what the checks have learnt of its pull without a call; raises `InvalidImageError`."""
+    """One *image*, and the facts about its pull that the checks find without a call; raises `InvalidImageError`."""
 
     def __init__(self, image: str, *, settings_path: str, cache: str) -> None:
         super().__init__(image, settings_path=settings_path, cache=cache)
@@ -55,14 +55,14 @@ class ExplainContext(PullContext):
 
 
 def explain(image: str, *, settings_path: str, cache: str) -> list[CheckResult]:
-    """Return what a pull of *image* would meet on this node; raises `InvalidImageError`."""
+    """Return the results of all checks for a pull of *image* on this node; raises `InvalidImageError`."""
     context = ExplainContext(image, settings_path=settings_path, cache=cache)
     with context.resources:
         return run_checks(_CHECKS, context, keep_going=True)
 
 
 def check_cache_folder(context: ExplainContext) -> Outcome:
-    """See whether a pull would use the cache folder."""
+    """Check that a pull would use the cache folder."""
     try:
         if is_there(context.cache):
             return context.cache
@@ -185,7 +185,7 @@ def check_cloud_calls(context: ExplainContext) -> Iterator[CheckResult]:
 
 
 def check_pod(context: ExplainContext) -> str:
-    """Say what only a pull for a pod can show."""
+    """List the unknowns: only a pull for a pod shows them."""
     identity = context.pod_identity
     raise CheckSkippedError(
         f"only a pull for a pod shows its ServiceAccount and annotation {ROLE_ANNOTATION}, whether the role's trust "

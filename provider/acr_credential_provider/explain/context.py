@@ -1,4 +1,4 @@
-"""One image, and what checks have learnt of its pull so far."""
+"""One image, and the facts about its pull that checks find."""
 
 from __future__ import annotations
 

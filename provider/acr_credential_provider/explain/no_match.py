@@ -1,4 +1,4 @@
-"""Why no registry entry of the settings serves a host, and what to do if one should."""
+"""The reason why no registry entry serves a host, with a remedy."""
 
 from __future__ import annotations
 
