@@ -176,7 +176,7 @@ def test_the_status_of_another_node_is_refused(api, reporter):
     other.tell()
     condition = {"type": CONDITION, "status": "False", "reason": "X", "message": "x"}
     patch = {"status": {"conditions": [condition]}}
-    assert "its own node only" in reporter.refused("PATCH", f"{other.path}/status", patch, STRATEGIC)
+    assert "only the status of its own node" in reporter.refused("PATCH", f"{other.path}/status", patch, STRATEGIC)
 
 
 def event(node, kind="Node", **more):
@@ -200,7 +200,7 @@ def test_events_are_about_its_own_node_only(api, reporter):
         event(reporter.node, component="kubelet"),
         event(reporter.node, metadata={"finalizers": ["example.com/stays"]}),
     ):
-        assert "Events of its own node" in reporter.refused("POST", EVENTS, document)
+        assert "Events only about its own node" in reporter.refused("POST", EVENTS, document)
 
 
 @pytest.fixture
