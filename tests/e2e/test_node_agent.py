@@ -231,8 +231,8 @@ def test_tokens_are_renewed_for_what_pulls_asked_for_and_an_outage_meanwhile_cos
     tree.sandbox.faults.clear()
     tree.sandbox.state.token_life = 3600.0
     kill(agent)
-    tree.start()  # one that has not met the outage, and so does not rest; the rests: unit/node_agent/test_warming.py
-    tree.wait(lambda: any(token["due_in"] > 1000 for token in tree.status().get("tokens", ())), "the renewal")
+    tree.start()  # one that has not met the outage, and so does not rest; the rests: unit/node_agent/test_refresh_schedule.py
+    tree.wait(lambda: any(token["refresh_in"] > 1000 for token in tree.status().get("tokens", ())), "the renewal")
     before = tree.calls
     second = json.loads(tree.pull())["auth"]
     assert tree.calls == before
