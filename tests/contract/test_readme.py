@@ -12,7 +12,7 @@ from acr_credential_provider.cache.cached_answer import COOL_DOWN, LONGEST_COOL_
 from acr_credential_provider.exec import docker_credential_helper
 from acr_credential_provider.fastpath.lookup import LOG_VARIABLE
 from acr_credential_provider.fastpath.syslog import LEVELS
-from acr_credential_provider.kubelet.image_match import mismatch
+from acr_credential_provider.kubelet.image_match import explain_mismatch
 from acr_credential_provider.settings import ProviderSettings, validate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +77,7 @@ def test_its_policy_is_complete():
 def test_one_of_its_patterns_matches_each_kind_of_host_as_the_kubelet_does(host):
     config, more = (yaml.safe_load(text) for text in blocks("yaml") if "matchImages" in text)
     patterns = config["providers"][0]["matchImages"] + more["matchImages"]
-    matching = [pattern for pattern in patterns if not mismatch(pattern, f"{host}/team/app")]
+    matching = [pattern for pattern in patterns if not explain_mismatch(pattern, f"{host}/team/app")]
     assert len(matching) == 1
 
 
