@@ -5,6 +5,8 @@ import json
 import pytest
 from acr_credential_provider.cache.cache_dirs import MARK
 
+ENTRY = "cri-sandbox000000001 in cn-hangzhou"
+
 
 def paths(program):
     return ("--settings", str(program.settings), "--cache", str(program.cache))
@@ -35,14 +37,14 @@ def test_a_covered_image_is_told_its_entry_and_what_a_pull_would_ask(program, sa
     assert ended.stdout.decode() == (
         f"ok         settings: {program.settings}, 1 registries\n"
         f"skipped    cache folder: {program.cache} does not exist yet\n"
-        f"ok         registry entry: registries[0] (cri-sandbox000000001) has {sandbox.registry.address}\n"
+        f"ok         registry entry: registries[0] ({ENTRY}) has {sandbox.registry.address}\n"
         f"ok         identity: accessKey from {sandbox.key_id_file}, {sandbox.key_secret_file}\n"
         "skipped    RAM roles: no role is assumed\n"
         f"ok         ACR endpoint: {sandbox.openapi.url} in cn-hangzhou (from settings)\n"
         "ok         response cache: empty\n"
         "ok         token store: empty\n"
         "ok         failure cache\n"
-        f"ok         cloud calls: GetAuthorizationToken for cri-sandbox000000001 at {sandbox.openapi.url}\n"
+        f"ok         cloud calls: GetAuthorizationToken for {ENTRY} at {sandbox.openapi.url}\n"
         "skipped    pod: not needed by the identity accessKey\n"
     )
     assert sandbox.calls.counts() == {}
@@ -114,7 +116,7 @@ def test_an_entry_of_service_accounts_is_told_with_its_roles_and_what_only_a_pod
     assert ended.stdout.decode() == (
         f"ok         settings: {program.settings}, 1 registries\n"
         f"skipped    cache folder: {program.cache} does not exist yet\n"
-        f"ok         registry entry: registries[0] (cri-sandbox000000001) has {sandbox.registry.address}\n"
+        f"ok         registry entry: registries[0] ({ENTRY}) has {sandbox.registry.address}\n"
         "ok         identity: serviceAccount\n"
         "ok         RAM roles: team-a/*, team-b/app: acs:ram::1111111111111111:role/pull-a\n"
         "ok         RAM roles: others: acs:ram::1111111111111111:role/NAME, with NAME from their annotation "
@@ -128,7 +130,7 @@ def test_an_entry_of_service_accounts_is_told_with_its_roles_and_what_only_a_pod
         "skipped    failure cache: each ServiceAccount has an entry of its own\n"
         "ok         cloud calls: STS, AssumeRoleWithOIDC of the ServiceAccount's role\n"
         "ok         cloud calls: STS, AssumeRole of acs:ram::2222222222222222:role/pull, unless a session is kept\n"
-        f"ok         cloud calls: GetAuthorizationToken for cri-sandbox000000001 at {sandbox.openapi.url}\n"
+        f"ok         cloud calls: GetAuthorizationToken for {ENTRY} at {sandbox.openapi.url}\n"
         f"skipped    pod: only a pull for a pod shows its ServiceAccount and annotation {ANNOTATION}, whether the "
         f"role's trust policy accepts its token ({PROVIDER}), and what is cached for it\n"
     )
@@ -230,7 +232,7 @@ def test_the_doctor_says_each_step_in_a_line(program, sandbox):
         "skipped    kubelet environment: no kubelet\n"
         f"ok         settings: {program.settings}, 1 registries\n"
         f"ok         cache folder: {program.cache}\n"
-        f"ok         registry entry: registries[0] (cri-sandbox000000001) has {host}\n"
+        f"ok         registry entry: registries[0] ({ENTRY}) has {host}\n"
         "skipped    ServiceAccount token: not needed by the identity accessKey\n"
         "skipped    right to ask for tokens: not needed by the identity accessKey\n"
         "skipped    metadata service: not needed by the identity accessKey, nor for the region\n"
@@ -241,7 +243,7 @@ def test_the_doctor_says_each_step_in_a_line(program, sandbox):
         f"ok         ACR endpoint: {sandbox.openapi.url} answers\n"
         "ok         clock: right\n"
         "skipped    ACR hosts: the settings name the host\n"
-        "ok         token: of cri-sandbox000000001, usable for 59 min\n"
+        f"ok         token: of {ENTRY}, usable for 59 min\n"
         f"ok         registry login: {host} accepted the login, and {host} has team/app:latest\n"
         "skipped    plugin as the kubelet runs it: no kubelet\n"
     )

@@ -13,7 +13,8 @@ from acr_credential_provider.exec import docker_credential_helper
 from acr_credential_provider.fastpath.lookup import LOG_VARIABLE
 from acr_credential_provider.fastpath.syslog import LEVELS
 from acr_credential_provider.kubelet.image_match import explain_mismatch
-from acr_credential_provider.settings import ProviderSettings, validate
+from acr_credential_provider.settings.models import ProviderSettingsModel
+from acr_credential_provider.settings.validation import validate
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -89,13 +90,13 @@ def test_its_credential_helper_is_found_by_the_name_in_the_clients_file():
 
 
 def test_each_environment_variable_it_names_is_read():
-    known = {*docker_credential_helper.PLACES.values(), LOG_VARIABLE.decode()}
+    known = {*docker_credential_helper.VARIABLES.values(), LOG_VARIABLE.decode()}
     assert set(re.findall(r"ACR_CREDENTIAL_PROVIDER_\w+", README)) == known
 
 
 def test_the_times_of_a_repair_are_the_programs():
     assert "`maxCacheDuration` (5 minutes unless" in README
-    assert ProviderSettings.model_fields["max_cache_duration"].default == 5 * 60
+    assert ProviderSettingsModel.model_fields["max_cache_duration"].default == 5 * 60
     assert "after throttling for up to 5 minutes" in README
     assert (LONGEST_COOL_DOWN, COOL_DOWN[1] < 10) == (5 * 60, True)
 

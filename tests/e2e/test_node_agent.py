@@ -231,7 +231,7 @@ def test_tokens_are_renewed_for_what_pulls_asked_for_and_an_outage_meanwhile_cos
     tree.sandbox.faults.clear()
     tree.sandbox.state.token_life = 3600.0
     kill(agent)
-    tree.start()  # one that has not met the outage, and so does not rest; the rests: unit/node_agent/test_refresh_schedule.py
+    tree.start()  # one that has not met the outage, and so does not rest (the rests: test_refresh_schedule.py)
     tree.wait(lambda: any(token["refresh_in"] > 1000 for token in tree.status().get("tokens", ())), "the renewal")
     before = tree.calls
     second = json.loads(tree.pull())["auth"]
