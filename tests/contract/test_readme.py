@@ -13,6 +13,7 @@ from acr_credential_provider.exec import docker_credential_helper
 from acr_credential_provider.fastpath.lookup import LOG_VARIABLE
 from acr_credential_provider.fastpath.syslog import LEVELS
 from acr_credential_provider.kubelet.image_match import explain_mismatch
+from acr_credential_provider.settings import ProviderSettings
 from acr_credential_provider.settings.models import ProviderSettingsModel
 from acr_credential_provider.settings.validation import validate
 
