@@ -224,7 +224,7 @@ def test_tokens_are_renewed_for_what_pulls_asked_for_and_an_outage_meanwhile_cos
     kill(agent)
     tree.sandbox.faults.add("GetAuthorizationToken", Failure())
     agent = tree.start()
-    tree.wait(lambda: tree.count("warm_failures"), "the outage")
+    tree.wait(lambda: tree.count("token_refresh_failures"), "the outage")
     assert json.loads(tree.pull())["auth"] == first
     assert tree.status()["state"] == "ready"
 

@@ -272,7 +272,7 @@ class Agent:
                 tokens = self.program.cached_tokens()
                 self._schedule = self._schedule.ran(after=tokens, now=self.clock())
                 if any(token.is_due_soon for token in tokens):
-                    self._count("warm_failures")
+                    self._count("token_refresh_failures")
         except CredentialProviderError as error:  # the node is well: this is the cache's
             self.report(error)
             return
@@ -281,7 +281,7 @@ class Agent:
         self.status = replace(self.status, tokens=tuple(valid[: agent_status.MOST_REGISTRIES]))
 
     def _run_refresh(self) -> None:
-        self._count("warm_runs")
+        self._count("token_refreshes")
         try:
             self.program.refresh(AHEAD + REFRESH_SLACK)
         except CredentialProviderError as error:  # the cloud's

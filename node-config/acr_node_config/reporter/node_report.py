@@ -125,8 +125,8 @@ _COUNTERS = {
     "drift_repairs": "Repairs of what somebody changed on the node.",
     "settings_changes": "Settings that were taken over.",
     "settings_unusable": "Settings that were judged unusable.",
-    "warm_runs": "Runs that renewed tokens ahead of time.",
-    "warm_failures": "Those of them in which a renewal failed.",
+    "token_refreshes": "Runs of cache refresh.",
+    "token_refresh_failures": "Runs of cache refresh in which a token could not be renewed.",
 }
 
 

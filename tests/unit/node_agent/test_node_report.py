@@ -79,7 +79,7 @@ def test_metrics_say_what_an_alert_needs():
         state=agent_status.READY,
         is_serving=True,
         settings=SettingsStatus(agent_status.UNUSABLE, "a", "b"),
-        counts={"drift_repairs": 3, "warm_runs": 7},
+        counts={"drift_repairs": 3, "token_refreshes": 7},
         tokens=(TokenStatus(HOST, 600.0, 1500.0),),
         beat=100.0,
     )
@@ -94,7 +94,7 @@ def test_metrics_say_what_an_alert_needs():
         'acr_node_state{state="rejected"} 0',
         "acr_node_settings_usable 0",
         "acr_node_drift_repairs_total 3",
-        "acr_node_warm_runs_total 7",
+        "acr_node_token_refreshes_total 7",
         f'acr_node_token_due_seconds{{registry="{HOST}"}} 600',
         f'acr_node_token_dead_seconds{{registry="{HOST}"}} 1500',
     ):

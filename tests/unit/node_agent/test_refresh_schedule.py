@@ -66,7 +66,7 @@ def test_a_node_without_pulls_calls_nobody_and_hardly_looks(machine):
     live(machine, 6 * HOUR)
 
     assert machine.node.calls == 0
-    assert "warm_runs" not in machine.status["counts"]
+    assert "token_refreshes" not in machine.status["counts"]
 
 
 @pytest.mark.parametrize("start", range(0, 60, 9))
@@ -86,11 +86,11 @@ def test_an_outage_shorter_than_the_remaining_life_costs_no_hit(machine, start):
 def test_a_failing_cloud_is_asked_now_and_then_only(machine):
     live(machine, HOUR, pulls=[SHOP])
     machine.node.cloud_fails = True
-    before = machine.status["counts"].get("warm_runs", 0)
+    before = machine.status["counts"].get("token_refreshes", 0)
     live(machine, 2 * HOUR)
 
-    assert machine.status["counts"]["warm_runs"] - before <= (900 + 120) / RETRY_EVERY + 1
-    assert machine.status["counts"]["warm_failures"] > 5
+    assert machine.status["counts"]["token_refreshes"] - before <= (900 + 120) / RETRY_EVERY + 1
+    assert machine.status["counts"]["token_refresh_failures"] > 5
 
 
 def test_many_nodes_that_got_their_tokens_together_do_not_renew_them_together(tmp_path):
@@ -100,8 +100,11 @@ def test_many_nodes_that_got_their_tokens_together_do_not_renew_them_together(tm
         machine.push("match: x\n")
         machine.run(10)
         machine.node.pull(SHOP)
-        warm = machine.node.refresh
-        machine.node.refresh = lambda ahead, machine=machine, warm=warm: (times.append(machine.clock.now), warm(ahead))
+        refresh = machine.node.refresh
+        machine.node.refresh = lambda ahead, machine=machine, refresh=refresh: (
+            times.append(machine.clock.now),
+            refresh(ahead),
+        )
         live(machine, HOUR, pulls=[SHOP])
 
     assert max(times) - min(times) > 30
@@ -109,20 +112,20 @@ def test_many_nodes_that_got_their_tokens_together_do_not_renew_them_together(tm
 
 @given(st.lists(remembered, max_size=6), st.floats(0, 1e6))
 def test_the_next_look_is_never_far_and_never_at_once(tokens, now):
-    for warming in (
+    for schedule in (
         RefreshSchedule(),
         RefreshSchedule(now + RETRY_EVERY),
         RefreshSchedule().ran(after=tokens, now=now),
     ):
-        assert 5 <= warming.next_look(tokens, now) <= LOOK_EVERY
+        assert 5 <= schedule.next_look(tokens, now) <= LOOK_EVERY
 
 
 @given(st.lists(remembered, max_size=6), st.floats(0, 1e6))
 def test_what_was_not_to_be_had_is_tried_again_after_a_rest(tokens, now):
-    warming = RefreshSchedule().ran(after=tokens, now=now)
+    schedule = RefreshSchedule().ran(after=tokens, now=now)
 
-    assert not warming.is_time(tokens, now + RETRY_EVERY - 1)
-    assert warming.is_time(tokens, now + RETRY_EVERY) is any(each.is_due_soon for each in tokens)
+    assert not schedule.is_time(tokens, now + RETRY_EVERY - 1)
+    assert schedule.is_time(tokens, now + RETRY_EVERY) is any(each.is_due_soon for each in tokens)
 
 
 @given(st.lists(remembered, min_size=1, max_size=6), st.floats(0, 1e6))
