@@ -63,6 +63,7 @@ class Node:
                 )
             outcome = self._apply(transaction, request, desired)
             record = self.state.record()
+            # Nothing changed now, but no kubelet was seen healthy with it: it was baked, or installed while none ran.
             if must_restart and not outcome.restarted and record is not None and not record.installed.confirmed:
                 outcome = transaction.confirm(record, key=desired.key)
             self._remove_unused_programs(desired)

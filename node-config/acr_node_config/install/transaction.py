@@ -63,7 +63,10 @@ class Transaction:
         return self._complete(self.state.write_journal(replace(journal, phase=APPLIED, kubelet=self._start_id())))
 
     def confirm(self, record: Record, *, key: str) -> Outcome:
-        """Pass the health gate with *record*, which was installed without; restart the kubelet unless it did since."""
+        """Confirm what *record* installed without the health gate.
+
+        The kubelet is restarted unless it has restarted since.
+        """
         confirmed = replace(record, installed=replace(record.installed, confirmed=True))
         journal = Journal(
             "install",

@@ -32,7 +32,7 @@ _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EAD
 class TransportError(CloudUnreachableError):
     """One try brought no usable answer.
 
-    `try_next_endpoint`: this endpoint was not is_reached, but another one may be. `retryable`: the same endpoint may
+    `try_next_endpoint`: this endpoint was not reached, but another one may be. `retryable`: the same endpoint may
     answer a moment later.
     """
 

@@ -66,7 +66,7 @@ def serve(
         if not _refresh_if_due(entry, cached, single_flight, refresh, respond):
             respond(entry)
         return
-    with single_flight.wait():
+    with single_flight.wait():  # too long a wait goes on without the turn: the slots below bound how many do
         entry = _result_of_other_process(cached)
         if entry is None:
             with single_flight.admission() as admitted:

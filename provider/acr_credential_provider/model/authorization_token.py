@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 LONGEST_LIFE = 25 * 3600.0
 """Seconds. ACR grants 24 hours at most; an expiry beyond that is not a time in milliseconds."""
+MARGIN = 60.0
+"""Seconds before its end (a tenth of a short life) from which a token is not given out: a pull has to log in with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class AuthorizationToken:
                 remedy="Try again; if it stays, report it to Alibaba Cloud support with the time of the call.",
             )
         early = min(refresh_before, grant.life / 2) + jitter * grant.life / 10
-        usable = grant.life - min(60.0, grant.life / 10)
+        usable = grant.life - min(MARGIN, grant.life / 10)
         return cls(
             username=grant.username,
             password=grant.password,

@@ -1,6 +1,7 @@
-"""What each kind of identity is able to do, and where: the only place besides `sources.factory` that knows all kinds.
+"""What each kind of identity is able to do, and where.
 
-A new kind is a model in `identities`, a line here, a builder in `sources.factory` and its source.
+A new kind is a model in `identities`, its fields in `runtime.Identity`, a line here, a builder in `sources.factory` and
+its source. No other module asks which kind an identity has.
 """
 
 from __future__ import annotations

@@ -29,14 +29,14 @@ SECONDS = 30.0
 
 
 class Memory:
-    """Sessions of roles, lists of hosts and the region between fetches, in memory."""
+    """A `KeyValueStore` in memory: sessions of roles, lists of hosts and the region, between fetches."""
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._values: dict[str, tuple[dict[str, Any], float]] = {}
 
-    def get(self, name: str, *, times: Sequence[str] = ()) -> dict[str, Any] | None:  # noqa: ARG002 - of a `Keeper`
+    def get(self, name: str, *, times: Sequence[str] = ()) -> dict[str, Any] | None:  # noqa: ARG002 - of a `KeyValueStore`
         """Return the valid value under *name*, or None."""
         with self._lock:
             value, until = self._values.get(name, ({}, 0.0))
