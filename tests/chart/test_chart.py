@@ -13,8 +13,9 @@ from acr_credential_provider.settings import ProviderSettings
 from acr_credential_provider.settings.match_images import match_images
 from acr_credential_provider.settings.validation import validate
 from chart.helm import CHART, NAMESPACE, SETS, VALUES, helm, objects, rendered
-from dist import archives
 from support.workloads import containers_of, parsed, pods_of, unresolved
+
+from dist import archives
 
 GOLDEN = Path(__file__).parent / "golden"
 VERSIONS = [f"1.{minor}" for minor in range(28, 38)]

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from chart.helm import objects, rendered
 from cluster import parts
+
 from generate import manifests
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,9 +9,9 @@ import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from acr_credential_provider.pull_secrets.commands.runtime import Runtime, Serving
+from acr_credential_provider.pull_secrets.commands.servers import ReplicaServers, Serving
 from acr_credential_provider.pull_secrets.kube.client import KubeClient
-from acr_credential_provider.pull_secrets.kube.release_owner import Owner
+from acr_credential_provider.pull_secrets.kube.release_owner import ReleaseOwner
 from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
 from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
 from acr_credential_provider.pull_secrets.serving.default_reporter import DefaultReporter
@@ -61,7 +61,7 @@ class Core:
     ) -> None:
         self.pull_secret_for, self.knows = given.pull_secret_for, given.knows
         self.spec, self.is_ready = given.spec, given.is_ready
-        self.owner = Owner(kube, "")
+        self.owner = ReleaseOwner(kube, "")
         self.about = lambda: about
         self.is_leader = leads
         self.is_leaving = lambda: is_leaving
@@ -77,7 +77,7 @@ class Core:
 class Replica:
     """One of them, at work."""
 
-    operations: Runtime
+    operations: ReplicaServers
     core: Core
     telling: DefaultReporter
     kube: KubeClient
@@ -117,7 +117,7 @@ class Replicas:
         kube = KubeClient.find(kubeconfig=str(self._api.kubeconfig(user, group=group)), reporter=telling)
         core = Core(self.given, kube, leads=is_leader)
         times = WebhookTimes(self._lives or Lifetimes(), 0.5)
-        operations = Runtime(kube, core, telling, Serving(self.where, "127.0.0.1", 0, 0, times))
+        operations = ReplicaServers(kube, core, telling, Serving(self.where, "127.0.0.1", 0, 0, times))
         replica = Replica(operations, core, telling, kube, *operations.start())
         self.all.append(replica)
         self.service.ports.append(replica.webhook)

@@ -7,9 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from freeze import portable
 from support import harness
 from support.harness import FROZEN
+
+from freeze import portable
 
 LIBRARY = FROZEN.parent / "lib"
 

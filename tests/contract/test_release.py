@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support import harness, release_archives
+
 from dist import archives
 from freeze.bundles import NAME, PLUGIN
-from support import harness, release_archives
 
 IS_FULL = "RELEASE_FULL" in os.environ
 VERSION_FILE = "provider/acr_credential_provider/version.py"

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from support.harness import FROZEN, ROOT
+
 from dist import archives, sbom
 from freeze import portable
 from freeze.build import STUBS
 from freeze.bundles import PLUGIN
-from support.harness import FROZEN, ROOT
 
 BUNDLE = FROZEN.parent
 STATEMENTS = json.loads((ROOT / "packaging/dist/vex.json").read_text())

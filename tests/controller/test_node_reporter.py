@@ -5,7 +5,7 @@ import itertools
 from urllib.parse import urlsplit
 
 import pytest
-from acr_credential_provider.kube_api.client import STRATEGIC_MERGE, ApiRefusedError, KubeClient
+from acr_credential_provider.kube_api.client import STRATEGIC_MERGE, ApiRefusedError, NodeKubeClient
 from acr_credential_provider.kube_api.in_cluster import InCluster
 from acr_node_config.reporter.restart_leases import REJECTED, ROLLOUT, slot_name
 from acr_node_config.rollout import agent_status
@@ -57,7 +57,7 @@ def reporter_on(api, node, folder):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "token").write_text(answer["status"]["token"])
     where = urlsplit(api.url)
-    return KubeClient(InCluster(where.hostname, where.port, str(folder / "token"), str(api.ca_file)).find)
+    return NodeKubeClient(InCluster(where.hostname, where.port, str(folder / "token"), str(api.ca_file)).find)
 
 
 def machines_of(api, tmp_path, clock, count):

@@ -14,7 +14,7 @@ from base64 import b64encode
 import pytest
 import yaml
 from acr_credential_provider.model.authorization_token import AuthorizationGrant
-from acr_credential_provider.pull_secrets.commands.runtime import Runtime, Serving
+from acr_credential_provider.pull_secrets.commands.servers import ReplicaServers, Serving
 from acr_credential_provider.pull_secrets.config.options import Options
 from acr_credential_provider.pull_secrets.kube.client import KubeClient
 from acr_credential_provider.pull_secrets.kube.event_recorder import EventFilter
@@ -146,7 +146,7 @@ def at_work(api, hook, teams, *, live=None, take_over=False):
     )
     times = WebhookTimes(Lifetimes(certificate=6.0), 0.3)
     serving = Serving(ServiceReference(OWN, SERVICE, hook.port), "127.0.0.1", 0, 0, times)
-    operations = Runtime(kube, controller, telling, serving)
+    operations = ReplicaServers(kube, controller, telling, serving)
     hook.ports[:] = [operations.start()[0]]
     controller.start()
     stop = threading.Event()

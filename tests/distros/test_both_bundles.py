@@ -8,11 +8,12 @@ import shutil
 
 import pytest
 from acr_credential_provider.commands.cli import LAZY_SUBCOMMANDS
-from dist import hardlink, sbom
 from distros.root_filesystem import Root
+from support import harness
+
+from dist import hardlink, sbom
 from freeze import portable
 from freeze.bundles import CONTROLLER, PLUGIN
-from support import harness
 
 FOLDERS = {"plugin": PLUGIN.executable.parent, "controller": CONTROLLER.executable.parent}
 COMMANDS = [

@@ -20,7 +20,7 @@ from acr_node_config.install import bundle, plan
 from acr_node_config.install.node import Node
 from acr_node_config.install.requests import InstallRequest
 from acr_node_config.install.rollback_guard import Guard
-from acr_node_config.install.state import State
+from acr_node_config.install.state import InstallerFolder
 from acr_node_config.kubelet.health_gate import Clock, HealthGate
 from acr_node_config.kubelet.service_manager import ServiceState, UnitText
 from acr_node_config.kubelet_config.document import Document
@@ -281,7 +281,7 @@ class World:
     def node(self, service: StandinService | None = None, after_each=lambda _: None, tried=lambda _: None) -> Node:
         """Return the installer of this node; *after_each* is told each change of its files."""
         host = HostFiles(str(self.root), after_each)
-        state = State(host)
+        state = InstallerFolder(host)
 
         def sleep(seconds: float) -> None:
             self.time[0] += seconds

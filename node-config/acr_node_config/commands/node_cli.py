@@ -22,7 +22,7 @@ from acr_credential_provider.model.errors import CredentialProviderError
 from acr_node_config.hostfs.host_files import HostFiles
 from acr_node_config.install.node import Node
 from acr_node_config.install.rollback_guard import Guard
-from acr_node_config.install.state import State
+from acr_node_config.install.state import InstallerFolder
 from acr_node_config.install.system import HostSystem
 from acr_node_config.kubelet import probe
 from acr_node_config.kubelet.health_gate import BUDGET, STABLE_FOR, HealthGate
@@ -173,7 +173,7 @@ def _plan(options: argparse.Namespace) -> int:
         _print(steps.words(step))
     if not plan.to_do:
         _print("nothing is to be done")
-    _print_notes((*plan.notes, *((f"it was rejected before: {plan.rejected}",) if plan.rejected else ())))
+    _print_notes((*plan.notes, *((f"it was rejected before: {plan.rejection}",) if plan.rejection else ())))
     return 0
 
 
@@ -235,7 +235,7 @@ def _node(options: argparse.Namespace) -> Node:
     """Return the installer of the node at ``--host-root``."""
     host = HostFiles(options.host_root)
     service = _service(host, getattr(options, "service", "auto"))
-    state = State(host)
+    state = InstallerFolder(host)
     return Node(
         host,
         state,

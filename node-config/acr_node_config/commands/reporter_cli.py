@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.console.command_line import CommandParser, folder_argument
 from acr_credential_provider.exec.watchdog import report
-from acr_credential_provider.kube_api.client import KubeClient
+from acr_credential_provider.kube_api.client import NodeKubeClient
 from acr_credential_provider.kube_api.in_cluster import SERVICE_ACCOUNT, InCluster
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.version import NAME
@@ -41,7 +41,7 @@ def run(arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     clocks = Clocks(_boot, time.time)
-    api = KubeClient(InCluster.of(os.environ, options.service_account).find)
+    api = NodeKubeClient(InCluster.of(os.environ, options.service_account).find)
     names = [slot_name(number) for number in range(options.slots)]
     slots = RestartSemaphore(api, options.namespace, names, options.node, _boot) if names else None
     reporter = Reporter(options.node, options.status_dir, options.lease_dir, api, slots, clocks, report)

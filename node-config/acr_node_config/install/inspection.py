@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from .journal import Change, Installed
     from .rollback_guard import Guard
-    from .state import State
+    from .state import InstallerFolder
     from .system import HostSystem
 
 
-def status(host: HostFiles, state: State, guard: Guard, system: HostSystem) -> InstallStatus:
+def status(host: HostFiles, state: InstallerFolder, guard: Guard, system: HostSystem) -> InstallStatus:
     """Return what is installed on *host*, and how far it is as we left it."""
     record, journal = state.record(), state.journal()
     changes = [change for change in record.originals if not change.is_tree] if record else []

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from acr_node_config.model.placement import Placement
     from acr_node_config.model.steps import FileStep
 
-    from .plan import DesiredState
+    from .plan import DesiredInstallation
     from .rollback_guard import Guard
-    from .state import State
+    from .state import InstallerFolder
     from .system import HostSystem
 
 CACHE = "/var/cache/aliyun-acr-credential-provider"
@@ -35,7 +35,7 @@ class Node:
     """A node to install on: its files, our state and guard there, and the system that runs from them."""
 
     host: HostFiles
-    state: State
+    state: InstallerFolder
     guard: Guard
     system: HostSystem
     gate: HealthGate
@@ -114,17 +114,17 @@ class Node:
         self.host.apply(steps.RemoveTree(CACHE))
 
     # What is wanted.
-    def _desired_state(self, request: InstallRequest) -> DesiredState:
+    def _desired_state(self, request: InstallRequest) -> DesiredInstallation:
         facts = self.system.discover()
         placement = plan.choose_placement(request, facts, self.state.record())
         tree = bundles.folder_for(self.host, placement.bin_dir, request.bundle)
         states = {path: self.host.stat(path) for path in plan.paths(placement)}
         return plan.desired_state(facts, placement, request, tree, states)
 
-    def _missing(self, desired: DesiredState) -> tuple[FileStep, ...]:
+    def _missing(self, desired: DesiredInstallation) -> tuple[FileStep, ...]:
         return tuple(step for step in desired.steps if not self.host.satisfies(step))
 
-    def _must_restart(self, desired: DesiredState, missing: tuple[FileStep, ...]) -> bool:
+    def _must_restart(self, desired: DesiredInstallation, missing: tuple[FileStep, ...]) -> bool:
         """True if a kubelet has still to be seen healthy with *desired*."""
         if self.system.kubelet(desired.placement) is None:
             return False
@@ -132,7 +132,7 @@ class Node:
             return True
         return bool(desired.placement.config) and not self._is_confirmed(desired)
 
-    def _is_confirmed(self, desired: DesiredState) -> bool:
+    def _is_confirmed(self, desired: DesiredInstallation) -> bool:
         record = self.state.record()
         return bool(record and record.installed.confirmed and record.installed.content == desired.config_digest)
 
@@ -160,7 +160,7 @@ class Node:
         note = self._transaction(placement, is_leaving=is_leaving).recover()
         return (note,) if note else ()
 
-    def _apply(self, transaction: Transaction, request: InstallRequest, desired: DesiredState) -> Outcome:
+    def _apply(self, transaction: Transaction, request: InstallRequest, desired: DesiredInstallation) -> Outcome:
         record = self.state.record()
         installed = record.installed if record else Installed(had_cache=self.host.is_there(CACHE))
         change_set = ChangeSet(
@@ -191,7 +191,7 @@ class Node:
             folder = step.path.rpartition("/")[0]
             self.system.smoke_test(f"{folder}/{step.target.rpartition('/')[0]}")
 
-    def _remove_unused_programs(self, desired: DesiredState) -> None:
+    def _remove_unused_programs(self, desired: DesiredInstallation) -> None:
         """Remove programs that are neither this one nor the one to go back to, and that no process runs."""
         record = self.state.record()
         keep = {desired.tree} | ({record.before.tree} if record and record.before else set())

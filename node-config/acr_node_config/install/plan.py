@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class DesiredState:
+class DesiredInstallation:
     """What an installation wants of a node. *tree* is the folder of the program there."""
 
     placement: Placement
@@ -72,7 +72,7 @@ def choose_placement(request: InstallRequest, facts: NodeFacts, record: Record |
 
 def desired_state(
     facts: NodeFacts, placement: Placement, request: InstallRequest, tree: str, states: Mapping[str, PathState]
-) -> DesiredState:
+) -> DesiredInstallation:
     """Return what the plugin needs to work on the node, with its program at *tree*.
 
     *states* holds the present state of each of `paths`. Raises `RefusedError` when the kubelet would not start with the
@@ -100,7 +100,7 @@ def desired_state(
     if not has_token_provider and not states.get(f"{bin_dir}/{TOKEN_NAME}", steps.NOTHING).is_absent:
         wanted.append(steps.RemoveFile(f"{bin_dir}/{TOKEN_NAME}"))
     missing = left_out(request.covered, facts.version)
-    return DesiredState(
+    return DesiredInstallation(
         placement,
         tree,
         tuple(_without_repeats(wanted)),

@@ -38,23 +38,23 @@ class InstallPlan:
     """What an installation would do: reach the states that are *missing*, and restart the kubelet or not."""
 
     missing: tuple[steps.FileStep, ...]
-    restarts: str = ""
+    unit_to_restart: str = ""
     """The unit that is restarted, "" for none."""
-    rejected: str = ""
+    rejection: str = ""
     """Why this content was rejected on this node before, "" if it was not."""
     notes: tuple[str, ...] = ()
 
     @property
     def to_do(self) -> tuple[steps.Step, ...]:
         """All that would be done, in order."""
-        return (*self.missing, *([steps.Restart(self.restarts)] if self.restarts else []))
+        return (*self.missing, *([steps.Restart(self.unit_to_restart)] if self.unit_to_restart else []))
 
     def to_dict(self) -> dict[str, Any]:
         """Return its JSON form."""
         return {
             "steps": [steps.step_to_dict(step) for step in self.to_do],
-            "restarts": bool(self.restarts),
-            "rejected": self.rejected,
+            "restarts": bool(self.unit_to_restart),
+            "rejected": self.rejection,
             "notes": list(self.notes),
         }
 

@@ -28,7 +28,7 @@ PATIENCE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class InstallerFolder:
     """The folder at *folder* of *host*."""
 
     host: HostFiles

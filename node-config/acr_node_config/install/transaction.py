@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from acr_node_config.model.steps import FileStep
 
     from .rollback_guard import Guard
-    from .state import State
+    from .state import InstallerFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Transaction:
     """Changes the files of *host*. *kubelet* is None where none is restarted; *placement* tells our part of files."""
 
     host: HostFiles
-    state: State
+    state: InstallerFolder
     guard: Guard
     kubelet: KubeletProbe | None
     gate: HealthGate

@@ -23,7 +23,7 @@ from .restart_leases import LEASE_SECONDS, RENEW_EVERY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from acr_credential_provider.kube_api.client import KubeClient
+    from acr_credential_provider.kube_api.client import NodeKubeClient
 
     from .restart_leases import RestartSemaphore
 
@@ -57,7 +57,7 @@ class Reporter:
     node: str
     status_dir: str
     lease_dir: str
-    api: KubeClient
+    api: NodeKubeClient
     slots: RestartSemaphore | None
     clocks: Clocks
     report: Callable[[CredentialProviderError], None]

@@ -20,7 +20,7 @@ from acr_node_config.rollout.agent_status import plain_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from acr_credential_provider.kube_api.client import KubeClient
+    from acr_credential_provider.kube_api.client import NodeKubeClient
 
 PREFIX = NAME
 ROLLOUT = f"{PREFIX}-rollout"
@@ -43,7 +43,7 @@ def slot_name(number: int) -> str:
 class RestartSemaphore:
     """The slots *names* in *namespace*, used by the node *me*; *clock* is in seconds and is never set."""
 
-    api: KubeClient
+    api: NodeKubeClient
     namespace: str
     names: Sequence[str]
     me: str

@@ -2,8 +2,9 @@
 
 import os
 
-from freeze.bundles import BUNDLES
 from PyInstaller.utils.hooks import collect_submodules
+
+from freeze.bundles import BUNDLES
 
 hiddenimports = []
 if "cryptography" in BUNDLES[os.environ["ACR_BUNDLE"]].real:

@@ -14,8 +14,8 @@ from acr_credential_provider.fastpath.response_cache import (
 )
 from acr_credential_provider.model.errors import (
     CredentialProviderError,
+    ServiceAccountTokenRefusedError,
     ThrottledError,
-    TokenRefusedError,
     error_from_cache,
 )
 
@@ -81,7 +81,7 @@ class CachedAnswer:
 
     def put_failure(self, error: CredentialProviderError) -> None:
         """Cache *error* for some seconds, so that a herd of pulls does not repeat it."""
-        if isinstance(error, TokenRefusedError):
+        if isinstance(error, ServiceAccountTokenRefusedError):
             return
         words = (type(error).__name__, error.problem, error.remedy)
         now = time.time()
@@ -89,7 +89,7 @@ class CachedAnswer:
         entry = CacheEntry(
             key=self._key,
             kind=FAILED,
-            host=self._host,
+            scope=self._host,
             refresh_at=end,
             expires_at=end,
             fingerprints=(*self._fingerprints, *error.fingerprints),

@@ -137,13 +137,13 @@ class FileLocks:
         """Hold the lock *name* only if it is free right now."""
         return FileLock(f"{self._folder}/{name}.lock", 0.0)
 
-    def admission(self, *, slots: int, until: Deadline | None = None) -> ConcurrencyLimiter:
+    def take_slot(self, *, slots: int, until: Deadline | None = None) -> ConcurrencyLimiter:
         """Be one of the few processes that do heavy work."""
         return ConcurrencyLimiter(self._folder, slots=slots, until=until)
 
 
 class SingleFlight:
-    """The locks as the process with one question uses them: its turn first, then admission to heavy work.
+    """The locks as the process with one question uses them: its turn first, then a slot for heavy work.
 
     *waiting* ends the wait for the process that has the same question, *until* the wait for a slot, which
     is longer: a hundred processes that go on without one take more memory than a node has.
@@ -161,18 +161,18 @@ class SingleFlight:
         self._progress.stage("waiting for another pull with the same question")
         return self._locks.acquire(self._name, timeout=self._waiting)
 
-    def try_wait(self) -> FileLock:
+    def wait_if_free(self) -> FileLock:
         """Take the turn only if no process with this question has it."""
         return self._locks.try_acquire(self._name)
 
-    def admission(self) -> ConcurrencyLimiter:
+    def take_slot(self) -> ConcurrencyLimiter:
         """Wait for a slot; False at the very end."""
         self._progress.stage("waiting for other pulls on this node")
-        return self._locks.admission(slots=_slots(), until=self._until)
+        return self._locks.take_slot(slots=_slots(), until=self._until)
 
-    def admission_if_free(self) -> ConcurrencyLimiter:
+    def take_slot_if_free(self) -> ConcurrencyLimiter:
         """Take a slot only if there is one right now."""
-        return self._locks.admission(slots=_slots())
+        return self._locks.take_slot(slots=_slots())
 
 
 def _slots() -> int:

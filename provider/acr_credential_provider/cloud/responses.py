@@ -60,7 +60,7 @@ _REMEDIES = (  # start of a code in lower case -> remedy; the first match counts
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class RefusalRules:
     """The error of a service's refusals, with a remedy for each code.
 
     *region* is the one whose instances the service knows, "" for a service without instances or for all regions.
@@ -75,15 +75,15 @@ def _acr_remedy(code: str) -> str:
     return next((text for start, text in _REMEDIES if code.lower().startswith(start)), _OTHER)
 
 
-def acr_in(region: str) -> Service:
+def acr_in(region: str) -> RefusalRules:
     """Return ACR in *region*, which does not know the instances of others."""
-    return Service(RegistryRefusedError, _acr_remedy, region)
+    return RefusalRules(RegistryRefusedError, _acr_remedy, region)
 
 
 ACR = acr_in("")
 
 
-def parse(response: HttpResponse, *, call: str, now: float, service: Service = ACR) -> Mapping[str, Any]:
+def parse(response: HttpResponse, *, call: str, now: float, service: RefusalRules = ACR) -> Mapping[str, Any]:
     """Return the members of the response's object, or raise its error.
 
     *call* names the call in errors, *now* is the node's clock (seconds since the epoch). Raises `ThrottledError`, the

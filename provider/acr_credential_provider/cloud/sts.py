@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from acr_credential_provider.model.acr_hosts import check_region
 from acr_credential_provider.model.errors import RoleRefusedError
 
-from .responses import REPORT, Service, parse, parse_session, server_time
+from .responses import REPORT, RefusalRules, parse, parse_session, server_time
 from .retry import call_with_retry
 from .signing import ApiCall, anonymous, sign
 
@@ -86,7 +86,7 @@ class StsApi:
         if role.external_id:
             query["ExternalId"] = role.external_id
         call = ApiCall("AssumeRole", VERSION)
-        service = Service(RoleRefusedError, lambda code: _key_remedy(code, role))
+        service = RefusalRules(RoleRefusedError, lambda code: _key_remedy(code, role))
         return self._session(
             role, call, lambda endpoint, now: sign(endpoint, call, query, caller, now=now), service=service
         )
@@ -98,13 +98,13 @@ class StsApi:
         query = _parameters(role) | {"OIDCProviderArn": provider_arn}
         form = {"OIDCToken": token} | ({"Policy": role.policy} if role.policy else {})
         call = ApiCall("AssumeRoleWithOIDC", VERSION)
-        service = Service(RoleRefusedError, lambda code: _oidc_remedy(code, role, provider_arn, subject))
+        service = RefusalRules(RoleRefusedError, lambda code: _oidc_remedy(code, role, provider_arn, subject))
         return self._session(
             role, call, lambda endpoint, now: anonymous(endpoint, call, query, form=form, now=now), service=service
         )
 
     def _session(
-        self, role: WantedRole, call: ApiCall, request: Callable[[str, float], HttpRequest], *, service: Service
+        self, role: WantedRole, call: ApiCall, request: Callable[[str, float], HttpRequest], *, service: RefusalRules
     ) -> CloudCredential:
         name = f"{call.action} of {role.arn}"
 

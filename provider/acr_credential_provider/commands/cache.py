@@ -72,13 +72,13 @@ def _show(options: argparse.Namespace) -> int:
 def _row(entry: CacheEntry, used_at: float, *, settings: str) -> dict[str, object]:
     now = monotonic_now_for(entry)
     return {
-        "host": entry.host,
+        "host": entry.scope,
         "kind": entry.kind,
         "refreshIn": _distance(entry.refresh_at, now),
         "expiresIn": _distance(entry.expires_at, now),
         "lastUsedAgo": f"{max(time.time() - used_at, 0.0):.0f}s",
         "valid": entry.is_valid_for(entry.key) and now < entry.expires_at,
-        "renewable": entry.key == cache_key(settings, entry.host, "") and _is_worth_renewing(entry, used_at, FOREVER),
+        "renewable": entry.key == cache_key(settings, entry.scope, "") and _is_worth_renewing(entry, used_at, FOREVER),
     }
 
 
@@ -119,12 +119,12 @@ def _refresh(options: argparse.Namespace) -> int:
     for entry, used_at in list(_entries(options.cache)):
         if not _is_worth_renewing(entry, used_at, options.within):
             continue
-        question = Question.of_node(entry.host, options.settings)
+        question = Question.of_node(entry.scope, options.settings)
         if entry.key != question.key:
             continue  # a ServiceAccount's, whose token only the kubelet has
         deadline = Deadline(REFRESH_DEADLINE)
         deadlines = Deadlines(deadline, deadline)
-        cached = CachedAnswer(cache.responses, key=question.key, host=entry.host, fingerprints=entry.fingerprints)
+        cached = CachedAnswer(cache.responses, key=question.key, host=entry.scope, fingerprints=entry.fingerprints)
         with cache.locks.try_acquire(question.key) as free:
             if not free:
                 continue  # a pull is at it

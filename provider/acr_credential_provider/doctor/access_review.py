@@ -7,7 +7,7 @@ authorizer decides on the kubelet's request for a ServiceAccount token, so the a
 from __future__ import annotations
 
 from acr_credential_provider.cloud.dial import dial
-from acr_credential_provider.kube_api.client import ApiRefusedError, ApiUnreachableError, KubeClient
+from acr_credential_provider.kube_api.client import ApiRefusedError, ApiUnreachableError, NodeKubeClient
 from acr_credential_provider.kube_api.kubeconfig import read_kubeconfig
 from acr_credential_provider.model.errors import ConfigurationError
 
@@ -37,7 +37,7 @@ def may_ask_for_tokens(kubeconfig: str, audience: str, *, namespace: str = "", n
     try:
         server = read_kubeconfig(kubeconfig)
         url = f"https://{server.host}:{server.port}"
-        answer = KubeClient(lambda: server, seconds=SECONDS, connect=dial).post(REVIEWS, review)
+        answer = NodeKubeClient(lambda: server, seconds=SECONDS, connect=dial).post(REVIEWS, review)
     except ConfigurationError as error:
         problem = error.problem
     except ApiRefusedError as error:

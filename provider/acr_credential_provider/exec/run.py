@@ -157,7 +157,7 @@ class PluginRun:
         now = monotonic_now_for(entry)
         self._writer(entry.response(self._question.request.api_version, now=now))
         cache = self._log.cache if now < entry.refresh_at else "due"
-        self._log.answered(host=entry.host, kind=entry.kind, cache=cache, tag=entry.log)
+        self._log.answered(host=entry.scope, kind=entry.kind, cache=cache, tag=entry.log)
 
 
 def _usable(cache: str) -> tuple[str, CacheUnsafeError | None]:

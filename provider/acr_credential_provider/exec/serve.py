@@ -39,13 +39,13 @@ if TYPE_CHECKING:
         def wait(self) -> AbstractContextManager[bool]:
             """Wait for the process that has this question; False when it took too long."""
 
-        def try_wait(self) -> AbstractContextManager[bool]:
+        def wait_if_free(self) -> AbstractContextManager[bool]:
             """Take the turn only if no process with this question has it."""
 
-        def admission(self) -> AbstractContextManager[bool]:
+        def take_slot(self) -> AbstractContextManager[bool]:
             """Wait for one of the slots for heavy work; False when the wait was too long."""
 
-        def admission_if_free(self) -> AbstractContextManager[bool]:
+        def take_slot_if_free(self) -> AbstractContextManager[bool]:
             """Take a slot only if there is one right now."""
 
     Acquire = Callable[[], AbstractContextManager[CacheEntry]]
@@ -69,7 +69,7 @@ def serve(
     with single_flight.wait():  # too long a wait goes on without the turn: the slots below bound how many do
         entry = _result_of_other_process(cached)
         if entry is None:
-            with single_flight.admission() as admitted:
+            with single_flight.take_slot() as admitted:
                 entry = _result_of_other_process(cached)
                 if entry is None:
                     if not admitted:
@@ -85,7 +85,7 @@ def _refresh_if_due(
     """Refresh *entry* if it is due and no other process does; True if the fresh answer was given."""
     if not cached.is_due(entry) or cached.failure() is not None:
         return False
-    with single_flight.try_wait() as free, single_flight.admission_if_free() as admitted:
+    with single_flight.wait_if_free() as free, single_flight.take_slot_if_free() as admitted:
         if free and admitted:
             try:
                 _answer(lambda: refresh(entry), cached, respond)

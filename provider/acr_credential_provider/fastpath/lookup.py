@@ -156,7 +156,7 @@ def log_hit(entry: CacheEntry, started: float) -> None:
     if is_logged(entry.log):
         from .syslog import Log  # noqa: PLC0415 - only if something is logged
 
-        Log(started=started).answered(host=entry.host, kind=entry.kind, cache="hit", tag=entry.log)
+        Log(started=started).answered(host=entry.scope, kind=entry.kind, cache="hit", tag=entry.log)
 
 
 def is_logged(tag: str) -> bool:

@@ -57,8 +57,8 @@ class CacheEntry:
     All times are seconds. *written*, *refresh_at* and *expires_at* count from the epoch by this node's
     clock; *uptime* is the time since boot at which it was written. *max_cache_duration* is the longest time
     that the kubelet may cache a fresh response. *answer* is the ``auth`` object of the response as JSON, or
-    for a failure the error's class, problem and remedy in three lines. *host* is the cache scope: a host, or
-    HOST/NAMESPACE where accounts share a host; the kubelet then keeps the response for that image alone.
+    for a failure the error's class, problem and remedy in three lines. *scope* is a host, or HOST/NAMESPACE
+    where accounts share a host; the kubelet then keeps the response for that image alone.
     *log* is the tag of its line in the system's log, the settings' level first (`syslog.Log`).
     """
 
@@ -66,12 +66,12 @@ class CacheEntry:
         "answer",
         "expires_at",
         "fingerprints",
-        "host",
         "key",
         "kind",
         "log",
         "max_cache_duration",
         "refresh_at",
+        "scope",
         "uptime",
         "written",
     )
@@ -81,7 +81,7 @@ class CacheEntry:
         *,
         key: str,
         kind: str,
-        host: str,
+        scope: str,
         refresh_at: float,
         expires_at: float,
         fingerprints: "Iterable[str]",
@@ -93,7 +93,7 @@ class CacheEntry:
     ) -> None:
         self.key = key
         self.kind = kind
-        self.host = host
+        self.scope = scope
         self.written = time.time() if written is None else written
         self.uptime = time.clock_gettime(time.CLOCK_BOOTTIME) if uptime is None else uptime
         self.refresh_at = refresh_at
@@ -110,7 +110,7 @@ class CacheEntry:
             FORMAT,
             self.key,
             self.kind,
-            self.host,
+            self.scope,
             times,
             self.log,
             str(len(self.fingerprints)),
@@ -131,7 +131,7 @@ class CacheEntry:
         return cls(
             key=lines[1],
             kind=lines[2],
-            host=lines[3],
+            scope=lines[3],
             written=written,
             uptime=uptime,
             refresh_at=refresh_at,
@@ -156,7 +156,7 @@ class CacheEntry:
             seconds = int(min(self.refresh_at - now, self.max_cache_duration))
         else:
             seconds = int(max(min(self.expires_at - now, DUE_CACHE), 0))
-        return respond(api_version, seconds, self.answer, key_type="Image" if "/" in self.host else "Registry")
+        return respond(api_version, seconds, self.answer, key_type="Image" if "/" in self.scope else "Registry")
 
 
 def respond(api_version: str, seconds: int, auth: str, *, key_type: str = "Registry") -> bytes:

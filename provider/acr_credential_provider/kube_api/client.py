@@ -88,7 +88,7 @@ def _connect(host: str, port: int, deadline: Deadline) -> socket.socket:
     return socket.create_connection((host, port), timeout=deadline.remaining())
 
 
-class KubeClient:
+class NodeKubeClient:
     """The API server of *find*, which is called anew for each call, because kubelets renew tokens and CAs.
 
     Raises `ApiRefusedError` and `ApiUnreachableError`, and what *find* raises. *connect* opens a TCP connection.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 LONGEST_LIFE = 25 * 3600.0
 """Seconds. ACR grants 24 hours at most; an expiry beyond that is not a time in milliseconds."""
 MARGIN = 60.0
-"""Seconds before its end (a tenth of a short life) from which a token is not given out: a pull has to log in with it."""
+"""Seconds before its end (a tenth of a short life) from which a token is not given out: a pull must still log in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class IdentityUnavailableError(CredentialProviderError):
     """The identity in the settings is not available on this node."""
 
 
-class TokenRefusedError(IdentityUnavailableError):
+class ServiceAccountTokenRefusedError(IdentityUnavailableError):
     """The request's ServiceAccount token or annotation cannot be used, which was found before any call.
 
     It is not cached: it costs next to nothing, and a user who starts pods can cause any number of different ones.

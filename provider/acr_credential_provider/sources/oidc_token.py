@@ -12,7 +12,7 @@ from binascii import a2b_base64
 from dataclasses import dataclass, field
 from typing import Any
 
-from acr_credential_provider.model.errors import TokenRefusedError
+from acr_credential_provider.model.errors import ServiceAccountTokenRefusedError
 
 AUDIENCE = "sts.aliyuncs.com"
 LARGEST = 20000  # characters; STS takes no longer ones
@@ -48,11 +48,11 @@ class OidcToken:
 
     @classmethod
     def parse(cls, text: str) -> OidcToken:
-        """Parse *text*, with white space around it; raise `TokenRefusedError` for anything but such a token."""
+        """Parse *text*, with white space around it; raise `ServiceAccountTokenRefusedError` for anything else."""
         text = text.strip()
         token = _parsed(text) if len(text) <= LARGEST and _FORM.fullmatch(text) else None
         if token is None:
-            raise TokenRefusedError(
+            raise ServiceAccountTokenRefusedError(
                 "the ServiceAccount token is not a signed token of a Kubernetes cluster",
                 remedy="Check where it comes from: tokenAttributes in the kubelet's CredentialProviderConfig, "
                 "or the file that the settings name.",
@@ -60,24 +60,24 @@ class OidcToken:
         return token
 
     def check(self, *, audience: str, issuer: str | None, provider_arn: str, now: float) -> None:
-        """Raise `TokenRefusedError` unless the token is for *audience*, of that *issuer*, and valid at *now*.
+        """Raise `ServiceAccountTokenRefusedError` unless it is for *audience*, of that *issuer*, and valid at *now*.
 
         Without an *issuer*, a token of an ACK cluster must be of the cluster whose ID is in *provider_arn*.
         """
         who = f"the token of ServiceAccount {self.namespace}/{self.name}"
         if audience not in self.audiences:
-            raise TokenRefusedError(f"{who} is not for the audience {audience}", remedy=_AUDIENCE_REMEDY)
+            raise ServiceAccountTokenRefusedError(f"{who} is not for the audience {audience}", remedy=_AUDIENCE_REMEDY)
         ack = _ACK_PROVIDER.fullmatch(provider_arn)
         same_cluster = self.issuer.rstrip("/").endswith("/" + ack["cluster"]) if ack else True
         if not (self.issuer == issuer if issuer else same_cluster):
-            raise TokenRefusedError(
+            raise ServiceAccountTokenRefusedError(
                 f"{who} was issued by another cluster than {issuer or provider_arn} stands for",
                 remedy="Correct oidcProviderArn and issuer in the settings: they must be this cluster's "
                 "(ACK console: cluster information, security and auditing).",
             )
         if now >= self.expires_at or now < self.not_before - _LEEWAY:
             when = f"expired {now - self.expires_at:.0f} s ago" if now >= self.expires_at else "is not valid yet"
-            raise TokenRefusedError(
+            raise ServiceAccountTokenRefusedError(
                 f"{who} {when} by this node's clock",
                 remedy="Correct this node's clock (chrony or ntp); if it is right, restart the kubelet, which renews "
                 "such tokens.",

@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.cloud.sts import WantedRole
-from acr_credential_provider.model.errors import ConfigurationError, IdentityUnavailableError, TokenRefusedError
+from acr_credential_provider.model.errors import (
+    ConfigurationError,
+    IdentityUnavailableError,
+    ServiceAccountTokenRefusedError,
+)
 
 from .oidc_token import AUDIENCE, LARGEST, OidcToken
 from .principal import Principal
@@ -114,7 +118,7 @@ class RrsaSource:
         try:
             token = OidcToken.parse(content.decode("ascii", "replace"))
             token.check(audience=self.audience, issuer=self.issuer, provider_arn=self._provider(), now=self.clock())
-        except TokenRefusedError as refused:
+        except ServiceAccountTokenRefusedError as refused:
             outcome = IdentityUnavailableError(f"{path}: {refused.problem}", remedy=refused.remedy)
         else:
             return token

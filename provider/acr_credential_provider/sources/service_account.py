@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.cloud.sts import WantedRole
 from acr_credential_provider.fastpath.lookup import ROLE_ANNOTATION
-from acr_credential_provider.model.errors import IdentityUnavailableError, TokenRefusedError
+from acr_credential_provider.model.errors import IdentityUnavailableError, ServiceAccountTokenRefusedError
 
 from .oidc_token import AUDIENCE, OidcToken
 from .principal import Principal
@@ -52,7 +52,7 @@ class ServiceAccountSource:
     def principal(self, request: CredentialProviderRequest | None) -> Principal | None:
         """Return the ServiceAccount, or the node in its place; None without a request.
 
-        Raises `TokenRefusedError` or `IdentityUnavailableError`.
+        Raises `ServiceAccountTokenRefusedError` or `IdentityUnavailableError`.
         """
         if request is None:
             return None
@@ -95,7 +95,7 @@ class ServiceAccountSource:
                 return rule.role_name
         name = annotations.get(ROLE_ANNOTATION)
         if name is not None and not _ROLE_NAME.fullmatch(name):
-            raise TokenRefusedError(
+            raise ServiceAccountTokenRefusedError(
                 f"the annotation {ROLE_ANNOTATION} of ServiceAccount {account} is not the name of a RAM role",
                 remedy="Write the bare name of a role of the cluster's own account there, no ARN; for a role of "
                 "another account use assumeRole in the settings.",

@@ -48,7 +48,7 @@ class _Answer(NamedTuple):
     expires_at: float = FOREVER
     username: str = ""
     password: str = ""
-    files: tuple[str, ...] = ()
+    fingerprints: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -104,11 +104,11 @@ def _cache_entry(
     return CacheEntry(
         key=question.key,
         kind=answer.kind,
-        host=scope,
+        scope=scope,
         refresh_at=answer.refresh_at,
         expires_at=answer.expires_at,
         max_cache_duration=settings.max_cache_duration,
-        fingerprints=(*fingerprints, *answer.files),
+        fingerprints=(*fingerprints, *answer.fingerprints),
         answer=json.dumps(auth, separators=(",", ":")),
         log=tag,
     )

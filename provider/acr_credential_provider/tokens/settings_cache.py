@@ -45,7 +45,7 @@ def _store(responses: ResponseCache, key: str, text: str, fingerprints: Sequence
     entry = CacheEntry(
         key=key,
         kind=SUFFIX,
-        host="",
+        scope="",
         refresh_at=FOREVER,
         expires_at=FOREVER,
         fingerprints=fingerprints,

@@ -37,7 +37,7 @@ def living():
     return CacheEntry(
         key=DIGEST,
         kind=TOKEN,
-        host="acr.example.com",
+        scope="acr.example.com",
         written=time.time(),
         uptime=0.0,
         refresh_at=FOREVER,

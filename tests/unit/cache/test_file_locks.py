@@ -37,7 +37,7 @@ def another_process(folder, what):
 
 
 TOKEN = 'locks.acquire("token", timeout=Deadline(1))'
-SLOT = "locks.admission(slots={slots}, until=Deadline(1))"
+SLOT = "locks.take_slot(slots={slots}, until=Deadline(1))"
 
 
 @pytest.fixture
@@ -106,26 +106,26 @@ def test_without_a_folder_nobody_waits(tmp_path):
 def test_as_many_work_as_there_are_slots(locks, tmp_path):
     with another_process(tmp_path, SLOT.format(slots=2)), another_process(tmp_path, SLOT.format(slots=2)) as second:
         began = time.monotonic()
-        with locks.admission(slots=2, until=Deadline(0.3)) as admitted:
+        with locks.take_slot(slots=2, until=Deadline(0.3)) as admitted:
             assert not admitted
         assert 0.3 <= time.monotonic() - began < 2
         threading.Timer(0.2, second.kill).start()
-        with locks.admission(slots=2, until=Deadline(5)) as admitted:
+        with locks.take_slot(slots=2, until=Deadline(5)) as admitted:
             assert admitted
 
 
 def test_a_stopped_holder_of_a_slot_leaves_the_others_free(locks, tmp_path):
     with another_process(tmp_path, SLOT.format(slots=2)) as holder:
         holder.send_signal(signal.SIGSTOP)
-        with locks.admission(slots=2, until=Deadline(1)) as admitted:
+        with locks.take_slot(slots=2, until=Deadline(1)) as admitted:
             assert admitted
         holder.send_signal(signal.SIGCONT)
 
 
 def test_a_caller_that_does_not_want_to_wait_takes_a_free_slot_or_none(locks, tmp_path):
-    with locks.admission(slots=1) as admitted:
+    with locks.take_slot(slots=1) as admitted:
         assert admitted
-    with another_process(tmp_path, SLOT.format(slots=1)), locks.admission(slots=1) as admitted:
+    with another_process(tmp_path, SLOT.format(slots=1)), locks.take_slot(slots=1) as admitted:
         assert not admitted
 
 

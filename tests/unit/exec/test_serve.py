@@ -43,16 +43,16 @@ class FakeQueue:
         yield True
 
     @contextmanager
-    def try_wait(self):
+    def wait_if_free(self):
         self.steps.append("turn if free")
         yield self.free
 
     @contextmanager
-    def admission_if_free(self):
+    def take_slot_if_free(self):
         yield self.admitted
 
     @contextmanager
-    def admission(self):
+    def take_slot(self):
         self.steps.append("admission")
         yield self.admitted
 

@@ -48,7 +48,7 @@ def remember(options, *, due_in=1000.0, dead_in=2000.0, asker="", host=HOST):
     memo = CacheEntry(
         key=cache_key(options["--settings"], host, asker),
         kind=TOKEN,
-        host=host,
+        scope=host,
         written=now,
         uptime=uptime(),
         refresh_at=now + due_in,

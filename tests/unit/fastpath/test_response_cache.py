@@ -24,7 +24,7 @@ def memo(**changes):
     values = {
         "key": DIGEST,
         "kind": TOKEN,
-        "host": "acr.example.com",
+        "scope": "acr.example.com",
         "written": 1000.0,
         "uptime": 10.0,
         "refresh_at": 3700.0,
@@ -68,7 +68,7 @@ TIME = st.floats(allow_nan=False, allow_infinity=False)
 def test_any_memo_reads_back_as_it_was_written(host, times, fingerprints, answer):
     written, uptime, due, dead, longest = times
     whole = memo(
-        host=host,
+        scope=host,
         written=written,
         uptime=uptime,
         refresh_at=due,
@@ -163,7 +163,7 @@ def test_what_is_not_covered_is_never_kept_by_the_kubelet():
 
 def test_a_memo_is_recalled_while_it_lives(memos):
     memos.put(living())
-    assert memos.get(DIGEST).host == "acr.example.com"
+    assert memos.get(DIGEST).scope == "acr.example.com"
 
 
 def test_a_dead_memo_is_not_recalled(memos):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 import trustme
-from acr_credential_provider.kube_api.client import MERGE, ApiRefusedError, KubeClient
+from acr_credential_provider.kube_api.client import MERGE, ApiRefusedError, NodeKubeClient
 from acr_credential_provider.kube_api.in_cluster import InCluster
 from acr_credential_provider.model.errors import CloudUnreachableError, ConfigurationError
 from unit.cloud.loopback import answer, drip, say_nothing, serving
@@ -24,7 +24,7 @@ def token_file(tmp_path):
 @contextmanager
 def api_at(token_file, *behaviours, **options):
     with serving(*behaviours) as server:
-        yield KubeClient(InCluster("127.0.0.1", server.port, str(token_file), "").find, **options), server
+        yield NodeKubeClient(InCluster("127.0.0.1", server.port, str(token_file), "").find, **options), server
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def test_a_server_with_a_foreign_certificate_gets_no_token(token_file, tmp_path)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     foreign.issue_cert("127.0.0.1").configure_cert(tls)
     with tls_server(tls) as (port, heard):
-        api = KubeClient(InCluster("127.0.0.1", port, str(token_file), str(tmp_path / "ca.crt")).find)
+        api = NodeKubeClient(InCluster("127.0.0.1", port, str(token_file), str(tmp_path / "ca.crt")).find)
         with pytest.raises(CloudUnreachableError, match="TLS"):
             api.get("/apis/x")
     assert heard == [b""]

@@ -12,7 +12,7 @@ from acr_node_config.install import bundle
 from acr_node_config.install.journal import Journal
 from acr_node_config.install.requests import InstallRequest
 from acr_node_config.install.rollback_guard import Guard
-from acr_node_config.install.state import FOLDER, State
+from acr_node_config.install.state import FOLDER, InstallerFolder
 from acr_node_config.kubelet_config.provider_entries import NAME, TOKEN_NAME
 from acr_node_config.model import steps
 from acr_node_config.model.errors import (
@@ -381,7 +381,7 @@ def test_the_guard_is_there_while_the_kubelet_restarts_and_gone_afterwards(site,
     class Watching(StandinService):
         def restart(self, unit):
             guard = Guard(HostFiles(str(site.world.root)), FOLDER, None)
-            seen.append((guard.is_armed, State(HostFiles(str(site.world.root))).journal().phase))
+            seen.append((guard.is_armed, InstallerFolder(HostFiles(str(site.world.root))).journal().phase))
             super().restart(unit)
 
     node = site.world.node(Watching(site.world))

@@ -19,10 +19,11 @@ from acr_node_config.reporter.restart_leases import slot_name
 from acr_node_config.rollout import agent_status, json_exchange
 from acr_node_config.rollout.agent_status import STATUS, AgentStatus
 from cluster.daemonset import MANIFESTS, rendered
-from dist import archives
 from support.workloads import checks_of, containers_of, parsed, pods_of, port_in, unresolved
 from unit.node_agent.fakes import Clock, FakeApi
 from unit.node_agent.machine import Machine
+
+from dist import archives
 
 OVERLAYS = ["base", "overlays/ack", "overlays/openshift", "overlays/k3s", "overlays/example"]
 NEWER = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")  # in v1 since 1.30

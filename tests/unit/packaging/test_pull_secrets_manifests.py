@@ -8,7 +8,7 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
-from acr_credential_provider.pull_secrets.commands.runtime import HEALTH_PORT, WEBHOOK_PORT
+from acr_credential_provider.pull_secrets.commands.servers import HEALTH_PORT, WEBHOOK_PORT
 from acr_credential_provider.pull_secrets.kube.event_recorder import COMPONENT
 from acr_credential_provider.pull_secrets.model import names
 from acr_credential_provider.pull_secrets.webhook import registration, serving_certificates

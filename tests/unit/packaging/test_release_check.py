@@ -1,10 +1,11 @@
 """What keeps a commit from being released."""
 
 import pytest
+from support.release_archives import dist
+
 from check import release
 from dist import archives
 from freeze.bundles import NAME
-from support.release_archives import dist
 
 GOOD = """# Changelog
 

@@ -9,9 +9,10 @@ from acr_credential_provider.settings.deployment_target import validate_for
 from acr_credential_provider.settings.field_types import parse_duration
 from acr_credential_provider.settings.loader import load
 from acr_credential_provider.settings.validation import validate
-from generate import settings_schema
 from hypothesis import given
 from hypothesis import strategies as st
+
+from generate import settings_schema
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -1,7 +1,11 @@
 import time
 
 import pytest
-from acr_credential_provider.model.errors import IdentityUnavailableError, RoleRefusedError, TokenRefusedError
+from acr_credential_provider.model.errors import (
+    IdentityUnavailableError,
+    RoleRefusedError,
+    ServiceAccountTokenRefusedError,
+)
 from acr_credential_provider.settings.runtime import RoleRule
 from acr_credential_provider.sources.node_role import NodeRoleSource
 from acr_credential_provider.sources.service_account import ServiceAccountSource
@@ -79,7 +83,7 @@ def test_a_wrong_token_is_refused_even_where_no_token_would_do():
     node = NodeRoleSource(FakeCloud())
     lenient = source(node=node, without_role=True, static_pods=True)
     for asked in (request(token(aud=["else"]), role=None), request("e30.e30.c2ln", role=None)):
-        with pytest.raises(TokenRefusedError):
+        with pytest.raises(ServiceAccountTokenRefusedError):
             lenient.principal(asked)
 
 
@@ -104,6 +108,6 @@ def test_everything_that_tells_identities_apart_is_in_the_key():
 def test_an_issuer_that_the_settings_name_must_be_the_tokens_own():
     custom = source(provider_arn="acs:ram::1111:oidc-provider/mine", issuer="https://mine")
     assert find(custom, request(token(iss="https://mine")))
-    with pytest.raises(TokenRefusedError, match="another cluster"):
+    with pytest.raises(ServiceAccountTokenRefusedError, match="another cluster"):
         find(custom, request(token(iss="https://mine.example")))
     assert find(source(issuer=ISSUER), request(token()))

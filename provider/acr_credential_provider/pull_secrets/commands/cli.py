@@ -29,7 +29,7 @@ from acr_credential_provider.settings.pull_secrets import PullSecrets
 from acr_credential_provider.version import NAME
 
 from .dry_run import dry_run, line, to_dict
-from .runtime import ADDRESS, HEALTH_PORT, WEBHOOK_PORT, Runtime, Serving
+from .servers import ADDRESS, HEALTH_PORT, WEBHOOK_PORT, ReplicaServers, Serving
 from .uninstall import Undone, uninstall
 
 if TYPE_CHECKING:
@@ -183,12 +183,12 @@ def _run(options: argparse.Namespace) -> int:
     identity = f"{os.uname().nodename}_{uuid.uuid4()}"
     with tempfile.TemporaryDirectory(prefix="acr-pull-secrets-") as folder:
         controller = Controller(api, _options(options), identity=identity, source=TokenFetcher(folder))
-        runtime = Runtime(api, controller, reporter, serving)
-        runtime.start()
+        servers = ReplicaServers(api, controller, reporter, serving)
+        servers.start()
         controller.start()
         stop.wait()
         controller.stop()  # the Lease first: another replica may go on while this one still answers the webhook
-        runtime.stop()
+        servers.stop()
     sys.stderr.flush()
     os._exit(0)  # no wait for threads that wait for the cloud; their results are not needed any more
 

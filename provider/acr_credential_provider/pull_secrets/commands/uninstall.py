@@ -11,7 +11,7 @@ from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.cluster_cache import ClusterCache, ClusterListener
 from acr_credential_provider.pull_secrets.model.names import HELPER_SECRETS, LEASE_NAME, TOKENS_NAME, is_name
-from acr_credential_provider.pull_secrets.model.plan import Desired, plan
+from acr_credential_provider.pull_secrets.model.plan import DesiredNamespace, plan
 from acr_credential_provider.pull_secrets.model.resources import LEASES, SECRETS, WEBHOOKS
 from acr_credential_provider.pull_secrets.reconcile.apply import Applier
 from acr_credential_provider.pull_secrets.tokens.state_secret import ReplicaState
@@ -141,7 +141,7 @@ def _undoing(cluster: ClusterCache, namespace: str, names: frozenset[str]) -> li
     """Return the actions that remove the Secrets called *names* from *namespace*, and a helper's that we took over."""
     observed = cluster.observed(namespace)
     names |= {name for name in HELPER_SECRETS if name in observed.secrets and observed.secrets[name].is_ours}
-    nothing = Desired("", b"", "", is_selected=False, accounts=frozenset(), retired=names)
+    nothing = DesiredNamespace("", b"", "", is_selected=False, accounts=frozenset(), retired=names)
     return plan(observed, nothing)
 
 

@@ -28,7 +28,7 @@ LOG = logging.getLogger(__name__)
 NOT_OWNED = "what is written stays in the cluster when this release is deleted"
 
 
-class Owner:
+class ReleaseOwner:
     """The ClusterRole *name*, "" if nothing is owned. Safe for use by many threads.
 
     *on_missed* is called when it is found to be away.
@@ -60,31 +60,31 @@ class Owner:
         return self._is_gone
 
     @property
-    def is_missed(self) -> bool:
+    def may_return(self) -> bool:
         """True if the ClusterRole may come back at any moment; while it is away this replica has no rights either."""
         return self._is_gone or (self._is_refused and self._known is not None)
 
-    def reference(self) -> Reference | None:
+    def cached_reference(self) -> Reference | None:
         """Return the owner reference to write, from memory."""
         return self._known
 
-    def doubt(self) -> None:
+    def mark_stale(self) -> None:
         """Note that something of ours was deleted, perhaps because the ClusterRole is gone or another one."""
         self._doubted_at = self._monotonic()
 
-    def current(self) -> Reference | None:
+    def checked_reference(self) -> Reference | None:
         """Return the owner reference to write, after a look if there is a `doubt`."""
         if self._looked_at <= self._doubted_at:
-            self.look()
+            self.refresh()
         return self._known
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Look at the ClusterRole. Without an answer the last one holds."""
         if not self._name:
             return
-        was_missed = self.is_missed
+        was_missed = self.may_return
         self._look()
-        if self.is_missed and not was_missed:
+        if self.may_return and not was_missed:
             self._on_missed()
 
     def _look(self) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .namespace_requests import content_for
-from .plan import Desired
+from .plan import DesiredNamespace
 from .selection import selects_account
 
 if TYPE_CHECKING:
@@ -44,14 +44,14 @@ class DesiredState:
 
 def desired(
     state: DesiredState, content: Content | None, observed: Observed, owner: Reference | None = None
-) -> Desired:
+) -> DesiredNamespace:
     """Return the desired state of one namespace, whose Secret is to hold *content* (None: no Secret)."""
     is_selected = content is not None
     accounts = frozenset(
         account.name for account in observed.accounts if is_selected and selects_account(state.spec, account)
     )
     content = content or state.content
-    return Desired(
+    return DesiredNamespace(
         state.spec.secret_name,
         content.content,
         content.digest,

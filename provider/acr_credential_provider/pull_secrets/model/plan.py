@@ -30,7 +30,7 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class Desired:
+class DesiredNamespace:
     """A namespace as it should be.
 
     *name*, *content* and *digest* are of the Secret. *is_selected* is
@@ -122,7 +122,7 @@ def is_foreign(secret: Secret | None) -> bool:
     return secret is not None and (not secret.is_ours or secret.type != SECRET_TYPE)
 
 
-def plan(observed: Observed, desired: Desired) -> list[Action]:
+def plan(observed: Observed, desired: DesiredNamespace) -> list[Action]:
     """Return the actions in order; none if all is well.
 
     Without any login in the content nothing new is made: a Secret that exists gets it, for expired logins are worse
@@ -166,7 +166,7 @@ def plan(observed: Observed, desired: Desired) -> list[Action]:
     return actions
 
 
-def _is_right(secret: Secret, desired: Desired) -> bool:
+def _is_right(secret: Secret, desired: DesiredNamespace) -> bool:
     """True if *secret* has the desired content and owner."""
     return secret.digest == desired.digest and (desired.owner is None or secret.owner == desired.owner.mark)
 
@@ -183,13 +183,13 @@ def _in_use(observed: Observed, changes: Sequence[ChangeAccount]) -> set[str]:
     }
 
 
-def _update(secret: Secret, desired: Desired) -> UpdateSecret:
+def _update(secret: Secret, desired: DesiredNamespace) -> UpdateSecret:
     version = secret.resource_version
     return UpdateSecret(secret.namespace, secret.name, version, desired.content, secret.has_labels, desired.owner)
 
 
 def _changes(
-    observed: Observed, desired: Desired, refers: frozenset[str], *, is_foreign_name: bool
+    observed: Observed, desired: DesiredNamespace, refers: frozenset[str], *, is_foreign_name: bool
 ) -> list[ChangeAccount]:
     ours_to_remove = {
         name for name in desired.retired if name != desired.name and not is_foreign(observed.secrets.get(name))

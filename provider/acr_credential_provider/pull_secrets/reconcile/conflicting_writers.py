@@ -61,7 +61,7 @@ class HelperWatch:
             return replace(state, is_blocked=error.status != 403)
         self._is_known = True
         if self.take_over:
-            self._tokens.helper_runs(runs)
+            self._tokens.set_helper_running(runs)
         if runs:
             what = "ours is added beside its entries" if self.take_over else "nothing is written"
             self._api.reporter.event(

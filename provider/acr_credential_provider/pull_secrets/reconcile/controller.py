@@ -15,7 +15,7 @@ from acr_credential_provider.model.errors import CredentialProviderError
 from acr_credential_provider.pull_secrets.config.manager import ConfigManager
 from acr_credential_provider.pull_secrets.kube.cluster_cache import ClusterCache, ClusterListener
 from acr_credential_provider.pull_secrets.kube.leader_election import LeaderElector
-from acr_credential_provider.pull_secrets.kube.release_owner import Owner
+from acr_credential_provider.pull_secrets.kube.release_owner import ReleaseOwner
 from acr_credential_provider.pull_secrets.model.dockerconfigjson import has_logins
 from acr_credential_provider.pull_secrets.model.objects import NOTHING, Namespace
 from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
@@ -69,7 +69,7 @@ class Controller(ClusterListener):
         self._stop = threading.Event()
         self._wake = wake = threading.Event()
         self._pulse = Heartbeat(STALLED)
-        self.owner = Owner(api, options.owner, on_missed=wake.set)
+        self.owner = ReleaseOwner(api, options.owner, on_missed=wake.set)
         self.leader = LeaderElector(api, options.namespace, identity, options.lease)
         self._cluster = ClusterCache(
             api, self, own_namespace=options.namespace, config_map=config_map, times=options.watch
@@ -128,7 +128,7 @@ class Controller(ClusterListener):
         if content is None or known.terminating or not has_logins(content.content):
             return None
         if selects_account_named(state.spec, service_account, labels or NOTHING, annotations or NOTHING):
-            return PullSecret(state.spec.secret_name, content.content, self.owner.reference())
+            return PullSecret(state.spec.secret_name, content.content, self.owner.cached_reference())
         return None
 
     def knows(self, namespace: str) -> bool:
@@ -170,7 +170,7 @@ class Controller(ClusterListener):
         """Look at its namespace; if it is gone, at its owner too, because it may have been collected."""
         informer = self._cluster.secrets_named(secret.name)
         if secret.is_ours and informer is not None and informer.get(*secret.key) is None:
-            self.owner.doubt()
+            self.owner.mark_stale()
         self._workers.enqueue(secret.namespace)
 
     def on_input(self) -> None:
@@ -199,7 +199,7 @@ class Controller(ClusterListener):
     def _pause(self) -> float:
         settings = self._config.active.settings
         until = self._tokens.next_due(settings) - self._clock() if settings is not None else self._options.tick
-        return min(max(until, 0.2), MISSED if self.owner.is_missed else self._options.tick)
+        return min(max(until, 0.2), MISSED if self.owner.may_return else self._options.tick)
 
     def reconcile_once(self) -> None:
         """Decide once; raise `CredentialProviderError`."""
@@ -208,7 +208,7 @@ class Controller(ClusterListener):
             self._wake.set()
             return
         term = self._gate.term
-        self.owner.look()
+        self.owner.refresh()
         leads = self._gate.leads()
         self._replication.pull(term, leads=leads)
         self._config.reload()
@@ -221,7 +221,7 @@ class Controller(ClusterListener):
             self._renewer.renew(settings)
             self._replication.push(settings)
         self._reporter.tokens(self._tokens.states(settings))
-        owner = None if self.is_leaving() else self.owner.reference()
+        owner = None if self.is_leaving() else self.owner.cached_reference()
         if self._builder.build(settings, self._replication.names) or owner != self._owner_seen:
             self._workers.enqueue_all()
         self._owner_seen = owner

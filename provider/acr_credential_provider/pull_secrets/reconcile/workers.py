@@ -124,7 +124,7 @@ class Workers:
         namespace = self._cluster.namespaces.get(name, name)
         if namespace is None or namespace.terminating:
             return ApplyResult()
-        owner = self._gate.owner.current()
+        owner = self._gate.owner.checked_reference()
         if not self._gate.may_write():
             return ApplyResult()
         content = state.content_for(namespace)

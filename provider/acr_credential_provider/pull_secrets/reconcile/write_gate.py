@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from acr_credential_provider.pull_secrets.kube.cluster_cache import ClusterCache
     from acr_credential_provider.pull_secrets.kube.leader_election import LeaderElector
-    from acr_credential_provider.pull_secrets.kube.release_owner import Owner
+    from acr_credential_provider.pull_secrets.kube.release_owner import ReleaseOwner
 
 
 class WriteGate:
     """Asked before each write. A term begins and ends with leadership; each one begins closed, until `open`."""
 
-    def __init__(self, elector: LeaderElector, owner: Owner, cluster: ClusterCache, own_namespace: str) -> None:
+    def __init__(self, elector: LeaderElector, owner: ReleaseOwner, cluster: ClusterCache, own_namespace: str) -> None:
         self.owner = owner
         self.term = 0
         self._elector = elector

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from acr_credential_provider.pull_secrets.kube.client import KubeClient
-    from acr_credential_provider.pull_secrets.kube.release_owner import Owner
+    from acr_credential_provider.pull_secrets.kube.release_owner import ReleaseOwner
 
 _MANAGED = "app.kubernetes.io/managed-by"
 _TOKENS, _CONFIGURATION, _NAMES = "tokens.json", "configuration", "names.json"
@@ -64,7 +64,7 @@ class ReplicaState:
 class StateSecret:
     """The Secret, as one replica writes it."""
 
-    def __init__(self, api: KubeClient, namespace: str, owner: Owner) -> None:
+    def __init__(self, api: KubeClient, namespace: str, owner: ReleaseOwner) -> None:
         self._api = api
         self._owner = owner
         self._collection, self._path = SECRETS.path(namespace), SECRETS.path(namespace, TOKENS_NAME)
@@ -83,7 +83,7 @@ class StateSecret:
 
     def write(self, state: ReplicaState) -> None:
         """Make it *state*, unless it is already; raise `ClusterError`, after a conflict with `read` done anew."""
-        owner = self._owner.reference()
+        owner = self._owner.cached_reference()
         if self._kept is not None and self._kept[0] == state and is_owned(self._kept[1], owner):
             return
         owners = {} if owner is None else {"ownerReferences": [owner.document()]}

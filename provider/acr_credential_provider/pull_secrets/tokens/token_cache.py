@@ -93,7 +93,7 @@ class TokenCache:
         self._remembers_from = clock()
         """From when on all tokens that were granted are known here; older ones may be in namespaces' Secrets."""
 
-    def helper_runs(self, is_running: bool) -> None:
+    def set_helper_running(self, is_running: bool) -> None:
         """Note whether another controller writes Secrets that are to be taken over: its tokens are unknown here."""
         self._remembers_from = NEVER if is_running else min(self._remembers_from, self._clock())
 

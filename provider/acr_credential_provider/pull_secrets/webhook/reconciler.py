@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from acr_credential_provider.pull_secrets.kube.client import KubeClient
-    from acr_credential_provider.pull_secrets.kube.release_owner import Owner
+    from acr_credential_provider.pull_secrets.kube.release_owner import ReleaseOwner
     from acr_credential_provider.pull_secrets.model.owner_reference import Reference
     from acr_credential_provider.pull_secrets.model.reporter import ObjectRef, Reporter
     from acr_credential_provider.settings.pull_secrets import PullSecrets, Webhook
@@ -53,7 +53,7 @@ class WebhookTimes:
 class Replica(PullSecretProvider, Protocol):
     """The replica whose webhook this is."""
 
-    owner: Owner
+    owner: ReleaseOwner
 
     def about(self) -> ObjectRef:
         """Return the object by which operators configure the webhook."""
@@ -125,7 +125,12 @@ class WebhookReconciler:
         done: tuple[object, ...] | None = None
         due = 0.0
         while not self._stop.wait(_TICK):
-            state = (self._spec(), self._replica.leads(), self._replica.owner.reference(), self._replica.is_leaving())
+            state = (
+                self._spec(),
+                self._replica.leads(),
+                self._replica.owner.cached_reference(),
+                self._replica.is_leaving(),
+            )
             if state == done and time.monotonic() < due:
                 continue
             try:
@@ -158,8 +163,8 @@ class WebhookReconciler:
     def _look(self) -> None:
         configuration = self._api.get(WEBHOOKS.path(name=registration.NAME))
         if configuration is None:
-            self._replica.owner.doubt()  # it may have been collected, for its owner is gone
-        self._replica.owner.current()
+            self._replica.owner.mark_stale()  # it may have been collected, for its owner is gone
+        self._replica.owner.checked_reference()
         settings = self._replica.spec()
         if settings is not None and settings.webhook.enabled:
             certificates = self._certificates(configuration)
@@ -181,7 +186,7 @@ class WebhookReconciler:
         now = self._api.now()
         version = str(secret["metadata"]["resourceVersion"]) if secret else ""
         present = Certificates.read(secret.get("data") or {}) if secret else None
-        owner = self._replica.owner.reference()
+        owner = self._replica.owner.cached_reference()
         if secret is None and owner != self._owner_seen and self._served is not None:
             # Collected with its owner, not deleted by anybody: other replicas still serve what it held.
             wanted = self._served
@@ -216,7 +221,7 @@ class WebhookReconciler:
             self._service,
             certificates.trusted,
             excluded=settings.excluded_namespaces,
-            owner=self._replica.owner.reference(),
+            owner=self._replica.owner.cached_reference(),
         )
         if present is not None and not registration.is_ours(present):
             self._reporter.event(

@@ -2,7 +2,7 @@
 
 import pytest
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
-from acr_credential_provider.pull_secrets.kube.release_owner import Owner
+from acr_credential_provider.pull_secrets.kube.release_owner import ReleaseOwner
 from acr_credential_provider.pull_secrets.model.owner_reference import Reference, mark_of
 from support.replica import Record
 
@@ -51,53 +51,53 @@ def test_only_the_clusterrole_alone_counts_as_the_owner(references, mark):
 
 def test_without_a_name_nothing_is_asked_and_nothing_owned():
     api = Api()
-    owner = Owner(api, "")
-    assert owner.current() is None
+    owner = ReleaseOwner(api, "")
+    assert owner.checked_reference() is None
     assert (api.asked, owner.is_gone) == (0, False)
 
 
 def test_it_is_looked_at_once_and_again_where_something_of_ours_was_deleted():
     now = iter(range(100))
     api = Api()
-    owner = Owner(api, "release", monotonic=lambda: float(next(now)))
-    assert [owner.current(), owner.current()] == [OURS, OURS]
+    owner = ReleaseOwner(api, "release", monotonic=lambda: float(next(now)))
+    assert [owner.checked_reference(), owner.checked_reference()] == [OURS, OURS]
     assert api.asked == 1
     api.uid = "uid-2"
-    owner.doubt()
-    assert [owner.current(), owner.current()] == [Reference("release", "uid-2")] * 2
+    owner.mark_stale()
+    assert [owner.checked_reference(), owner.checked_reference()] == [Reference("release", "uid-2")] * 2
     assert api.asked == 2
 
 
 @pytest.mark.parametrize("status", [404, 200], ids=["gone", "being deleted in the foreground"])
 def test_one_that_was_there_and_is_gone_is_waited_for(status):
     api = Api()
-    owner = Owner(api, "release")
-    owner.look()
+    owner = ReleaseOwner(api, "release")
+    owner.refresh()
     api.status, api.is_deleted = status, True
-    owner.look()
+    owner.refresh()
     assert owner.is_gone
     assert api.reporter.reasons() == {"OwnerGone"}
     api.status, api.is_deleted, api.uid = 200, False, "uid-2"
-    owner.look()
-    assert (owner.is_gone, owner.reference()) == (False, Reference("release", "uid-2"))
+    owner.refresh()
+    assert (owner.is_gone, owner.cached_reference()) == (False, Reference("release", "uid-2"))
 
 
 def test_one_that_was_never_there_stops_nothing_and_is_told_once():
     api = Api()
     api.status = 404
-    owner = Owner(api, "release")
-    owner.look()
-    owner.look()
-    assert (owner.is_gone, owner.reference()) == (False, None)
+    owner = ReleaseOwner(api, "release")
+    owner.refresh()
+    owner.refresh()
+    assert (owner.is_gone, owner.cached_reference()) == (False, None)
     assert [reason for _, reason, _ in api.reporter.events] == ["OwnerAbsent"]
 
 
 @pytest.mark.parametrize("status", [0, 403, 500])
 def test_what_is_known_stays_where_no_answer_says_otherwise(status):
     api = Api()
-    owner = Owner(api, "release")
-    owner.look()
+    owner = ReleaseOwner(api, "release")
+    owner.refresh()
     api.status = status
-    owner.look()
-    assert (owner.is_gone, owner.reference(), owner.is_missed) == (False, OURS, status == 403)
+    owner.refresh()
+    assert (owner.is_gone, owner.cached_reference(), owner.may_return) == (False, OURS, status == 403)
     assert api.reporter.reasons() == ({"OwnerUnknown"} if status == 403 else set())

@@ -9,7 +9,7 @@ from acr_credential_provider.pull_secrets.model.plan import (
     ChangeAccount,
     CreateSecret,
     DeleteSecret,
-    Desired,
+    DesiredNamespace,
     Observed,
     UpdateSecret,
     plan,
@@ -44,7 +44,9 @@ def observed(*objects):
 
 
 def desired(content=LOGIN, *, is_selected=True, accounts=("default",), **more):
-    return Desired(OURS, content, digest(content), is_selected=is_selected, accounts=frozenset(accounts), **more)
+    return DesiredNamespace(
+        OURS, content, digest(content), is_selected=is_selected, accounts=frozenset(accounts), **more
+    )
 
 
 class Api:
@@ -209,7 +211,7 @@ def test_an_account_that_left_the_settings_loses_our_entry_alone():
 @given(st.lists(st.sampled_from(["", "a/b", "UPPER", "\n", OURS, THEIRS]), max_size=6), st.booleans())
 def test_an_entry_that_names_no_secret_is_never_ours(names, is_empty_name_retired):
     retired = frozenset({OURS, "a/b", *([""] if is_empty_name_retired else [])})
-    wish = Desired("", b"", "", is_selected=False, accounts=frozenset(), retired=retired)
+    wish = DesiredNamespace("", b"", "", is_selected=False, accounts=frozenset(), retired=retired)
     changes = plan(observed(account(pull_secrets=tuple(names))), wish)
     assert {name for each in changes for _, name in each.remove} == {OURS} & set(names)
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from acr_credential_provider.pull_secrets.config.options import Options
-from acr_credential_provider.pull_secrets.kube.release_owner import Owner
+from acr_credential_provider.pull_secrets.kube.release_owner import ReleaseOwner
 from acr_credential_provider.pull_secrets.model.content import Content, EntryLogins
 from acr_credential_provider.pull_secrets.model.decoding import decode, secret
 from acr_credential_provider.pull_secrets.model.desired_state import DesiredState
@@ -29,7 +29,7 @@ STATE = DesiredState(
 class Gate:
     """Always open, for what nobody owns."""
 
-    owner = Owner(None, "")
+    owner = ReleaseOwner(None, "")
 
     def may_write(self):
         return True

@@ -277,14 +277,14 @@ def test_what_another_replica_did_not_know_the_next_one_does_not_know_either(tex
 
 def test_what_a_helper_wrote_while_it_ran_is_unknown_for_as_long_as_its_tokens_live():
     world = World()
-    world.tokens.helper_runs(True)
+    world.tokens.set_helper_running(True)
     world.now += 9 * HOUR
     assert set(unknown_at(world).values()) == {None}
     next_leader = World()
     next_leader.now = world.now
     next_leader.tokens.merge(world.tokens.encode())
     for each in (world, next_leader):
-        each.tokens.helper_runs(False)
+        each.tokens.set_helper_running(False)
         each.now += HOUR - 1
         assert set(unknown_at(each).values()) == {None}
         each.now += 1

@@ -43,7 +43,7 @@ class Serving:
     times: WebhookTimes = field(default_factory=WebhookTimes)
 
 
-class Runtime:
+class ReplicaServers:
     """The servers of one *replica*."""
 
     def __init__(self, api: KubeClient, replica: Replica, reporter: DefaultReporter, serving: Serving) -> None:
