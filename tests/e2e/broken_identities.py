@@ -40,7 +40,7 @@ def new_personal_edition_without_a_login(world):
     world.node.provider["matchImages"].append("*.*.personal.cr.aliyuncs.com")
 
 
-@breaks("metadata service", "allow metadata v1")
+@breaks("metadata service", "set allowImdsV1")
 def metadata_service_without_tokens(world):
     world.registry["identity"] = {"kind": "nodeRole"}
     world.sandbox.node.tokens_offered = False
@@ -292,7 +292,7 @@ def role_of_another_account_than_the_settings_say(world):
     world.registry["assumeRole"] = [{"roleArn": role.arn.replace(ACCOUNT, guide.ACCOUNT_B)}]
 
 
-@breaks("identity", f"Let a role of account {ACCOUNT} ask")
+@breaks("identity", f"Use a role of account {ACCOUNT}")
 def role_of_another_account_than_the_clusters_provider(world):
     by_token_file(world)
     trust = guide.policies()["trust-service-account"]

@@ -129,7 +129,7 @@ def token_service_that_refuses(world):
     world.sandbox.faults.add("registry.auth", Failure(401))
 
 
-@breaks("registry login", "nothing stands in its place")
+@breaks("registry login", "no other server answers in its place")
 def something_else_in_the_registrys_place(world):
     world.sandbox.faults.add("registry.v2", Html())
 

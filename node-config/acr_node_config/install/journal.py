@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 APPLYING, APPLIED, UNDOING, VERIFIED = "applying", "applied", "undoing", "verified"
-_PLAIN = ("verb", "phase", "key", "unit", "restarts", "kubelet", "had_health", "must_recover", "reason")
+_PLAIN = ("verb", "phase", "key", "unit", "restarts", "kubelet", "had_health", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +177,14 @@ class Journal:
     """What the kubelet ran with before, None if none ran or that could not be seen."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return its JSON form."""
+        """Return its JSON form. Another version may end what this one began, so its keys stay as they are."""
         return {name: getattr(self, name) for name in _PLAIN} | {
+            "must_live": self.must_recover,
             "changes": [change.to_dict() for change in self.changes],
             "afterwards": [change.to_dict() for change in self.afterwards],
             "record": self.record.to_dict() if self.record else None,
             "fallback": self.fallback.to_dict() if self.fallback else None,
-            "running": self.running.to_dict() if self.running else None,
+            "inForce": self.running.to_dict() if self.running else None,
         }
 
     @classmethod
@@ -196,7 +197,8 @@ class Journal:
             afterwards=afterwards,
             record=Record.from_dict(document["record"]) if document["record"] else None,
             fallback=Record.from_dict(document["fallback"]) if document["fallback"] else None,
-            running=RunningConfig.from_dict(document["running"]) if document["running"] else None,
+            must_recover=document["must_live"],
+            running=RunningConfig.from_dict(document["inForce"]) if document.get("inForce") else None,
         )
 
 

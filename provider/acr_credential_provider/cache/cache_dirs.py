@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 NAMES = ("memo", "locks", "store")
 MARK = ".aliyun-acr-credential-provider"
 """The file that makes a folder ours. It is empty, so that a full disk cannot leave half of it."""
-SUFFIXES = (".memo", ".failed", ".settings")
-"""The ends of cache entries' names."""
+SUFFIXES = (".memo", ".failed", ".settings", ".root")
+"""The ends of cache entries' names. Earlier builds wrote ".root"; a folder that they made is still ours."""
+LOCKS = ("sweep", "gate")
+"""The names of locks that belong to no question. Earlier builds had "gate"."""
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -88,10 +90,10 @@ def _mark(cache: str) -> None:
 def _holds_nothing_but_ours(cache: str) -> bool:
     """True if everything in *cache*, a folder for this user alone, has a place and a name that only we give.
 
-    This is how a folder without a mark becomes ours: one whose maker was killed before it could mark it, or an
-    empty one that its owner made for us with mode 0700 (a mount, ``install -d -m 0700``). No other program loses
-    anything, because none has names of 64 hexadecimal digits in a folder called ``memo``. With a single other
-    entry, at any depth, the folder stays as it is.
+    This is how a folder without a mark becomes ours: one of an earlier build, which made no marks; one whose maker
+    was killed before it could mark it; or an empty one that its owner made for us with mode 0700 (a mount,
+    ``install -d -m 0700``). No other program loses anything, because none has names of 64 hexadecimal digits in a
+    folder called ``memo``. With a single other entry, at any depth, the folder stays as it is.
     """
     try:
         for entry in _entries(cache):
@@ -128,7 +130,7 @@ def _is_our_name(folder: str, name: str) -> bool:
     is_digest = len(stem) == 64 and _HEX.issuperset(stem)
     if folder == "locks":
         is_slot = stem.startswith("slot-") and stem[5:].isdigit() and not rest
-        return is_slot or (rest == "lock" and (is_digest or stem == "sweep"))
+        return is_slot or (rest == "lock" and (is_digest or stem in LOCKS))
     suffix, dot, draft = rest.partition(".")
     is_draft = len(draft) == 16 and _HEX.issuperset(draft)
     return is_digest and f".{suffix}" in SUFFIXES and (is_draft or not dot)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -150,6 +150,18 @@ AnyIdentity = Annotated[
     | BasicAuthIdentity,
     Field(discriminator="kind"),
 ]
+
+
+def fields_of(kind: str) -> tuple[str, ...]:
+    """Return the names of the fields that an identity of this *kind* has.
+
+    >>> fields_of("accessKey")
+    ('kind', 'access_key_id_file', 'access_key_secret_file')
+    """
+    return next(tuple(fields) for fields in _FIELDS if get_args(fields["kind"].annotation) == (kind,))
+
+
+_FIELDS = [model.model_fields for model in get_args(get_args(AnyIdentity)[0])]
 
 
 class AssumedRoleModel(Model):

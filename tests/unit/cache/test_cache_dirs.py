@@ -62,7 +62,8 @@ def test_a_folder_with_one_thing_that_we_never_put_there_is_not_ours(tmp_path, f
     cache = tmp_path / "cache"
     ensure(str(cache))
     (cache / MARK).unlink()
-    for ours in (f"memo/{64 * '0'}.settings", "locks/sweep.lock", "locks/slot-0", "store/cache.db"):
+    earlier = (f"memo/{64 * '0'}.root", "locks/gate.lock")
+    for ours in (*earlier, f"memo/{64 * '0'}.settings", "locks/sweep.lock", "locks/slot-0", "store/cache.db"):
         (cache / ours).touch(0o600)
     assert is_there(str(cache))
     if foreign.endswith("/"):

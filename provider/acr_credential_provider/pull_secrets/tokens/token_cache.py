@@ -22,6 +22,7 @@ from acr_credential_provider.pull_secrets.model.content import EntryLogins
 from acr_credential_provider.pull_secrets.model.dockerconfigjson import places
 from acr_credential_provider.pull_secrets.model.registry_names import entry_of
 from acr_credential_provider.pull_secrets.model.reporter import TokenState
+from acr_credential_provider.settings.identities import fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -103,9 +104,8 @@ class TokenCache:
         with self._lock:
             principals = {}
             for registry in settings.registries:
-                fields = repr((registry.identity, registry.assume_role, registry.token_duration, registry.acr_endpoint))
                 key = digest if registry.identity.key_files else ""
-                principals[entry_of(registry)] = hashlib.sha256((fields + key).encode()).hexdigest()[:16]
+                principals[entry_of(registry)] = hashlib.sha256((_fields(registry) + key).encode()).hexdigest()[:16]
             self._failures = {
                 entry: failure
                 for entry, failure in self._failures.items()
@@ -286,3 +286,20 @@ def _longest_life(registry: Registry) -> float:
     """Return the seconds for which a token of *registry* may live: an hour, unless its settings ask for more."""
     session = registry.assume_role[-1] if registry.assume_role else registry.identity
     return max(registry.token_duration or 0, getattr(session, "session_duration", None) or 0, HOUR)
+
+
+def _fields(registry: Registry) -> str:
+    """Return the settings that decide who asks, in a form that must not change.
+
+    An installed version has digests of it in the state Secret: with another form, each upgrade would fetch every token
+    anew and write every Secret.
+    """
+    names = {"allow_imds_v1": "allow_metadata_v1"}
+    fields = {name: getattr(registry.identity, name) for name in fields_of(registry.identity.kind)}
+    form = {
+        "identity": {names.get(name, name): value for name, value in fields.items()},
+        "assume_role": [hop._asdict() for hop in registry.assume_role],
+        "token_duration": registry.token_duration,
+        "endpoints": {"acr": registry.acr_endpoint},
+    }
+    return json.dumps(form, separators=(",", ":"), ensure_ascii=False)

@@ -1,4 +1,5 @@
 import itertools
+import json
 
 import pytest
 from acr_credential_provider.model.authorization_token import AuthorizationGrant
@@ -296,3 +297,16 @@ def test_a_login_whose_files_were_never_read_may_be_at_its_own_hosts_however_lon
     world = World(settings(registry(identity=login)))
     world.now += 99 * HOUR
     assert unknown_at(world) == {ONE: (f"{ONE}.example",)}
+
+
+def test_the_digest_of_who_asks_is_that_of_installed_versions():
+    """Another digest for the same settings would fetch every token anew at an upgrade, and write every Secret."""
+    key = {"kind": "accessKey", "accessKeyIdFile": "/a", "accessKeySecretFile": "/b"}
+    hop = {"roleArn": "acs:ram::1111111111111111:role/pull"}
+    endpoints = {"acr": "https://x.example.com"}
+    world = World(
+        settings(registry(), registry(TWO, identity=key, assumeRole=[hop], tokenDuration="2h", endpoints=endpoints))
+    )
+    world.renew()
+    kept = {token["entry"]: token["who"] for token in json.loads(world.tokens.encode())["tokens"]}
+    assert kept == {f"{ONE}/cn-hangzhou": "f84e634496c40edc", f"{TWO}/cn-hangzhou": "424f437331af2bc9"}
