@@ -192,7 +192,7 @@ def test_a_merge_adds_acrs_hosts_and_shows_them(api, namespace, openshift, pull_
     words = ("merge-pull-secret", "--secret", pull_secret, "--from-file", str(tmp_path / "auth.json"))
     dry = openshift(*words, "--dry-run")
     assert dry.stdout.decode().startswith(f"+ {ACR}\n  (2 others stay as they are)\n")
-    assert b"left out, for they are not ACR's and no --host names them: docker.io" in dry.stderr
+    assert b"left out, because they are not ACR's and no --host names them: docker.io" in dry.stderr
     others = {"cloud.openshift.com": auth("a"), "quay.io": auth("b")}
     assert logins(api, namespace, "pull-secret") == others
     assert openshift(*words).code == 0
