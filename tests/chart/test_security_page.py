@@ -1,4 +1,4 @@
-"""The threat model's tables of containers, mounts and rights are those of the chart, as Helm renders it."""
+"""The threat model's tables of containers, mounts, rights and connections are those of the chart as Helm renders it."""
 
 import pytest
 from chart.helm import NAMESPACE, objects, rendered
@@ -115,6 +115,16 @@ def mount_rows(documents):
                 yield container["name"], f"`{mount['mountPath']}`", source(volumes[mount["name"]]), access
 
 
+def network_rows(documents):
+    for (kind, name), document in documents.items():
+        if kind == "NetworkPolicy":
+            for direction, field, peers in (("in", "ingress", "from"), ("out", "egress", "to")):
+                for rule in document["spec"].get(field, []):
+                    ports = ", ".join(f"{port['protocol']} {port['port']}" for port in rule["ports"])
+                    allowed = [peer["ipBlock"]["cidr"] for peer in rule.get(peers, [])]
+                    yield f"`{name.replace(NAME, '…')}`", direction, ports, ", ".join(allowed) or "anywhere"
+
+
 def test_what_each_container_may_do_is_what_the_page_says():
     without = {row[0]: row for row in container_rows(release("--set=plugin.privileged=false"))}["agent"]
     expected = [*container_rows(release()), ("agent, `plugin.privileged: false`", *without[1:])]
@@ -123,6 +133,10 @@ def test_what_each_container_may_do_is_what_the_page_says():
 
 def test_what_each_container_mounts_is_what_the_page_says():
     assert sorted(security_page.table("mounts")) == sorted(mount_rows(release()))
+
+
+def test_who_may_connect_is_what_the_page_says():
+    assert sorted(security_page.table("network")) == sorted(network_rows(release()))
 
 
 @pytest.mark.parametrize("condition", ONLY_WITH)
