@@ -245,6 +245,16 @@ def test_what_others_rejected_cannot_be_said_in_their_name(reporter, lease):
     reporter.request("PUT", path, written(operator="x", **{key: f"{reporter.node}: x"}))
 
 
+def test_the_policy_keeps_neither_a_slot_of_another_node_nor_what_others_rejected(reporter, lease):
+    """The threat model's page says so: a policy sees no clock, and old rejections have to make room."""
+    slot, rollout = f"{NAME}-slot-0", f"{NAME}-rollout"
+    held = lease(slot, {"holderIdentity": "another"})
+    reporter.request("PUT", f"{LEASES}/{slot}", {**held, "spec": {"holderIdentity": reporter.node}})
+    rejected = lease(rollout, annotations={f"rejected.{NAME}/0123": "another: x"})
+    metadata = {**rejected["metadata"], "annotations": {}}
+    reporter.request("PUT", f"{LEASES}/{rollout}", {**rejected, "metadata": metadata})
+
+
 @pytest.mark.parametrize(
     "metadata",
     [

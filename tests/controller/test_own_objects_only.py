@@ -313,6 +313,11 @@ def test_the_webhook_of_its_own_is_configured_and_taken_away(api, controller):
     controller.request("DELETE", f"{HOOKS}/{CONTROLLER}")
 
 
+def test_its_webhook_may_stop_new_serviceaccounts_and_answer_late(controller):
+    """The threat model's page says so: settings may ask for both, so the policy allows them."""
+    controller.request("POST", f"{HOOKS}?dryRun=All", hook(failurePolicy="Fail", timeoutSeconds=30))
+
+
 SERVICE = {"namespace": OWN, "name": f"{NAME}-webhook"}
 PODS = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
 
