@@ -1,4 +1,6 @@
-"""The name and version of the program."""
+"""The names and the version of the program."""
 
 NAME = "aliyun-acr-credential-provider"
+LOG_VARIABLE = b"ACR_CREDENTIAL_PROVIDER_LOG"
+"""The environment variable that overrules the settings' log level."""
 VERSION = "0.1.0"

@@ -10,12 +10,12 @@ import pytest
 import yaml
 from acr_credential_provider.cache.cached_answer import COOL_DOWN, LONGEST_COOL_DOWN
 from acr_credential_provider.exec import docker_credential_helper
-from acr_credential_provider.fastpath.lookup import LOG_VARIABLE
 from acr_credential_provider.fastpath.syslog import LEVELS
 from acr_credential_provider.kubelet.image_match import explain_mismatch
 from acr_credential_provider.settings import ProviderSettings
 from acr_credential_provider.settings.models import ProviderSettingsModel
 from acr_credential_provider.settings.validation import validate
+from acr_credential_provider.version import LOG_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()

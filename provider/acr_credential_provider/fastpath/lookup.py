@@ -7,7 +7,7 @@ arguments, an odd request, no cache entry, one that needs a refresh) to the rest
 import posix
 from binascii import a2b_base64
 
-from acr_credential_provider.version import VERSION
+from acr_credential_provider.version import LOG_VARIABLE, VERSION
 
 from .cpython import hexdigest, parse_json
 from .response_cache import CacheEntry, ResponseCache, monotonic_now_for
@@ -18,7 +18,6 @@ API_GROUP = "credentialprovider.kubelet.k8s.io/"
 API_VERSIONS = (API_GROUP + "v1", API_GROUP + "v1beta1", API_GROUP + "v1alpha1")
 LARGEST_REQUEST = 1 << 20  # bytes; a real one has at most a few thousand
 OPTIONS = ("--settings", "--cache")
-LOG_VARIABLE = b"ACR_CREDENTIAL_PROVIDER_LOG"
 ROLE_ANNOTATION = "pod-identity.alibabacloud.com/role-name"
 """The one annotation of a ServiceAccount that an answer depends on."""
 

@@ -8,9 +8,7 @@ Hits are logged too, so this loads only modules that are built into the interpre
 import posix
 import time
 
-from acr_credential_provider.version import NAME
-
-from .lookup import LOG_VARIABLE
+from acr_credential_provider.version import LOG_VARIABLE, NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
