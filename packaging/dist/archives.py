@@ -22,7 +22,9 @@ from freeze.bundles import BUNDLES, NAME, REPOSITORY, Bundle
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 CHART = REPOSITORY / "packaging" / "chart"
-MANIFESTS = [REPOSITORY / folder for folder in ("node-config/bootstrap", "node-config/manifests", "packaging/manifests")]
+MANIFESTS = [
+    REPOSITORY / folder for folder in ("node-config/bootstrap", "node-config/manifests", "packaging/manifests")
+]
 """What is not Helm's, under the paths that the guides name."""
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def main(target: Path) -> None:
     (target / f"{NAME}-manifests-{version}.tar.gz").write_bytes(manifests(at))
     (target / "SHA256SUMS").write_text(checksums(target))
     for file in sorted(target.iterdir()):
-        print(f"{file.relative_to(target.parent)}: {file.stat().st_size} bytes")  # noqa: T201
+        print(f"{file.relative_to(target.parent)}: {file.stat().st_size} bytes")
 
 
 def stem_of(bundle: Bundle, version: str, architecture: str) -> str:
@@ -73,7 +75,7 @@ def archive(folder: Path, at: int) -> bytes:
 def tracked(folder: Path, top: Path = REPOSITORY) -> set[Path]:
     """Return the files and folders in *folder* that git knows at *top*; others are of the person who builds."""
     git = ["git", "-C", str(top), "ls-files", "-z", str(folder)]
-    listed = subprocess.run(git, capture_output=True, text=True, check=True)  # noqa: S603
+    listed = subprocess.run(git, capture_output=True, text=True, check=True)
     files = {top / name for name in listed.stdout.split("\0") if name}
     return files | {parent for file in files for parent in file.parents if folder in parent.parents}
 
@@ -117,7 +119,7 @@ def time_stamp() -> int:
     if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
         return int(epoch)
     git = ["git", "-C", str(REPOSITORY), "log", "-1", "--format=%ct"]
-    done = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(git, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit("error: this is no git repository\nremedy: set SOURCE_DATE_EPOCH to the release's time (Unix seconds)")
     return int(done.stdout)

@@ -32,4 +32,4 @@ def link_equal_files(folders: list[Path]) -> int:
 
 
 if __name__ == "__main__":
-    print(f"{link_equal_files([Path(word) for word in sys.argv[1:]]) / 1e6:.1f} MB spared")  # noqa: T201
+    print(f"{link_equal_files([Path(word) for word in sys.argv[1:]]) / 1e6:.1f} MB spared")

@@ -15,8 +15,9 @@ from cyclonedx.model.component import Component, ComponentType, Pedigree
 from cyclonedx.model.impact_analysis import ImpactAnalysisJustification, ImpactAnalysisState
 from cyclonedx.model.vulnerability import BomTarget, Vulnerability, VulnerabilityAnalysis, VulnerabilitySource
 from cyclonedx.output.json import JsonV1Dot6
-from freeze.bundles import NAME as OURS
 from packageurl import PackageURL
+
+from freeze.bundles import NAME as OURS
 
 STATEMENTS = Path(__file__).with_name("vex.json")
 CHANGED = {"libc6", "libssl3"}

@@ -92,8 +92,8 @@ def write_build_info(folder: Path, parts: dict[str, Any]) -> None:
 def commit() -> str:
     """Return this tree's commit, with ``-changed`` if files differ from it; "" outside of a repository."""
     git = ["git", "-C", str(REPOSITORY)]
-    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S603
-    changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False)  # noqa: S603
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False)
     return head.stdout.strip() + ("-changed" if changed.stdout.strip() else "")
 
 
@@ -162,7 +162,7 @@ def pyinstaller(*arguments: str, **environment: str) -> None:
 def run(*arguments: str, **environment: str) -> None:
     """Run this Python with *arguments*, free of what the caller's environment would make it import."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run([sys.executable, *arguments], env=inherited | environment, check=False)  # noqa: S603
+    done = subprocess.run([sys.executable, *arguments], env=inherited | environment, check=False)
     if done.returncode:
         sys.exit(f"error: freezing failed ({done.returncode})")
 
@@ -184,7 +184,7 @@ def main() -> None:
     folder = product(variant) if variant in BUNDLES else {"untrimmed": untrimmed, "plain": plain}[variant]()
     files = [file for file in folder.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files)
-    print(f"{folder.relative_to(REPOSITORY)}: {size / 1e6:.1f} MB in {len(files)} files")  # noqa: T201
+    print(f"{folder.relative_to(REPOSITORY)}: {size / 1e6:.1f} MB in {len(files)} files")
 
 
 if __name__ == "__main__":

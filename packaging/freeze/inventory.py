@@ -86,7 +86,7 @@ class Owners:
         real = source.resolve()
         # A package may list a file where it was before /lib became a link.
         for path in (real, Path(str(real).removeprefix("/usr")), Path(f"/usr{real}"), source):
-            done = subprocess.run(  # noqa: S603
+            done = subprocess.run(
                 ["dpkg-query", "--search", str(path)],  # noqa: S607
                 capture_output=True, text=True, check=False,
             )  # fmt: skip

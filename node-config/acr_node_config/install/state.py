@@ -8,7 +8,7 @@ import os
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from acr_node_config.hostfs import safe_path
 from acr_node_config.model import steps
@@ -17,9 +17,11 @@ from acr_node_config.model.errors import BusyError, NodeConfigError
 from .journal import Journal, Record, Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from acr_node_config.hostfs.host_files import HostFiles
+
+Parsed = TypeVar("Parsed")
 
 FOLDER = "/var/lib/aliyun-acr-credential-provider"
 MOST_REJECTED = 20
@@ -73,8 +75,7 @@ class InstallerFolder:
 
     def journal(self) -> Journal | None:
         """Return the journal of a change that did not end, None if there is none."""
-        document = self._read("journal.json")
-        return None if document is None else Journal.from_dict(document)
+        return self._read("journal.json", Journal.from_dict)
 
     def write_journal(self, journal: Journal) -> Journal:
         """Put *journal* on the disk, and return it."""
@@ -87,8 +88,7 @@ class InstallerFolder:
 
     def record(self) -> Record | None:
         """Return what is installed, None if nothing is."""
-        document = self._read("record.json")
-        return None if document is None else Record.from_dict(document)
+        return self._read("record.json", Record.from_dict)
 
     def write_record(self, record: Record | None) -> None:
         """Put *record* on the disk; None removes it."""
@@ -99,8 +99,7 @@ class InstallerFolder:
 
     def rejected(self) -> tuple[Rejected, ...]:
         """Return the contents that were rejected on this node, the latest last."""
-        document = self._read("rejected.json")
-        return tuple(Rejected(**entry) for entry in document["rejected"]) if document else ()
+        return self._read("rejected.json", lambda found: tuple(Rejected(**entry) for entry in found["rejected"])) or ()
 
     def rejection(self, key: str) -> str:
         """Return why content *key* was rejected, "" if it was not."""
@@ -120,16 +119,14 @@ class InstallerFolder:
     def _write_rejected(self, entries: list[Rejected]) -> None:
         self._write("rejected.json", {"rejected": [asdict(entry) for entry in entries]})
 
-    def _read(self, name: str) -> dict[str, Any] | None:
+    def _read(self, name: str, parse: Callable[[dict[str, Any]], Parsed]) -> Parsed | None:
         file = self.host.stat(f"{self.folder}/{name}")
         if file.kind != steps.FILE:
             return None
         try:
-            document = json.loads(file.content)
-        except ValueError:
-            document = None
-        if isinstance(document, dict):
-            return document
+            return parse(json.loads(file.content))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # torn, or of an unknown version
+            pass
         raise NodeConfigError(
             f"{self.folder}/{name} is not what we wrote there",
             remedy="Look at the disk. Compare the kubelet's files with what they should be, then remove that file.",

@@ -58,14 +58,14 @@ def _show(options: argparse.Namespace) -> int:
     entries = _entries(options.cache) if is_there(options.cache) else ()
     rows = [_row(entry, used_at, settings=options.settings) for entry, used_at in entries]
     if options.output == "json":
-        print(json.dumps(rows, indent=2))  # noqa: T201 - the command's output
+        print(json.dumps(rows, indent=2))
         return 0
     for row in rows:
         times = f"expires {row['expiresIn']}"
         if row["kind"] == TOKEN:
             times = f"refresh {row['refreshIn']}  {times}"
         what = f"{row['kind']:<12} {times}  {'valid' if row['valid'] else 'outdated'}"
-        print(f"{row['host'] or '(an instance)'}  {what}  last used {row['lastUsedAgo']} ago")  # noqa: T201
+        print(f"{row['host'] or '(an instance)'}  {what}  last used {row['lastUsedAgo']} ago")
     return 0
 
 

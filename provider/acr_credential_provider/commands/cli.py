@@ -177,7 +177,7 @@ def _reject_tty(_options: argparse.Namespace) -> int:
 def _version(options: argparse.Namespace) -> int:
     from acr_credential_provider.console.build_info import build_info  # noqa: PLC0415 - for this command alone
 
-    print(json.dumps(build_info(), indent=2) if options.output == "json" else f"{NAME} {VERSION}")  # noqa: T201
+    print(json.dumps(build_info(), indent=2) if options.output == "json" else f"{NAME} {VERSION}")
     return 0
 
 

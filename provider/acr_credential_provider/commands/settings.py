@@ -90,7 +90,7 @@ def _validate(options: argparse.Namespace) -> int:
     if not isinstance(result, ProviderSettings):
         return 1
     state = "partly usable" if result.skipped else "valid"
-    print(f"{file}: {state}, {len(result.registries)} registries")  # noqa: T201 - the command's output
+    print(f"{file}: {state}, {len(result.registries)} registries")
     return 1 if result.skipped else 0
 
 
@@ -122,7 +122,7 @@ def _match_images(options: argparse.Namespace) -> int:
         sys.stderr.write(f"note: {file}: {note}\n")
     document = patterns.to_dict()
     if options.output == "json":
-        print(json.dumps(document, indent=2))  # noqa: T201 - the command's output
+        print(json.dumps(document, indent=2))
         return 0
     if document["tokenMode"] is None:
         del document["tokenMode"]

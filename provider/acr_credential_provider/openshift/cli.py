@@ -117,7 +117,7 @@ def _retry_on_conflict(attempt: Callable[[], str], name: str) -> str:
 
 
 def _print_outcome(line: str, options: argparse.Namespace) -> None:
-    print(line + (" (dry run)" if options.dry_run else ""))  # noqa: T201 - the command's output
+    print(line + (" (dry run)" if options.dry_run else ""))
 
 
 # Links.
@@ -253,7 +253,7 @@ def _merge(options: argparse.Namespace) -> int:
         return "merged"
 
     result = _retry_on_conflict(attempt, f"Secret {namespace}/{name}")
-    print(merged[0].diff())  # noqa: T201 - the command's output
+    print(merged[0].diff())
     _print_outcome(f"secret/{name} in {namespace} {result}", options)
     if result == "merged" and options.secret == pull_secrets.GLOBAL and not options.dry_run:
         sys.stderr.write(

@@ -35,8 +35,8 @@ class DockerConfig:
 def path_of(key: str) -> str:
     """Return the path that *key* of such a file means, as the kubelet compares it.
 
-    >>> [path_of(key) for key in ("https://index.docker.io/v1/", "Quay.io/team/", "acr.example.com:5000")]
-    ['index.docker.io', 'quay.io/team', 'acr.example.com:5000']
+    >>> [path_of(key) for key in ("https://index.example.com/v1/", "Quay.io/team/", "acr.example.com:5000")]
+    ['index.example.com', 'quay.io/team', 'acr.example.com:5000']
     """
     path = key.strip().removeprefix("https://").removeprefix("http://").rstrip("/")
     host, slash, rest = path.partition("/")

@@ -199,11 +199,11 @@ def _plan(options: argparse.Namespace) -> int:
     _remark(result.remarks)
     if options.output == "json":
         actions = [to_dict(action) for action in result.actions]
-        print(json.dumps({"actions": actions, "remarks": result.remarks}, indent=2))  # noqa: T201
+        print(json.dumps({"actions": actions, "remarks": result.remarks}, indent=2))
     else:
         for action in result.actions:
-            print(line(action))  # noqa: T201 - the command's output
-        print(f"{len(result.actions)} writes" if result.actions else "nothing to do")  # noqa: T201
+            print(line(action))
+        print(f"{len(result.actions)} writes" if result.actions else "nothing to do")
     return 1 if result.parsed.problems else 0
 
 
@@ -215,13 +215,13 @@ def _uninstall(options: argparse.Namespace) -> int:
     is_anything = False
     for removed in uninstall(api, own, names=names, force=options.force, undone=undone):
         is_anything = True
-        print(removed)  # noqa: T201 - the command's output
+        print(removed)
     error = undone.error(own)
     if error is not None:
         sys.stdout.flush()
         raise error
     if not is_anything:
-        print("nothing of ours is there")  # noqa: T201
+        print("nothing of ours is there")
     return 0
 
 

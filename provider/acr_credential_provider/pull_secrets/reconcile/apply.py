@@ -50,7 +50,7 @@ class Applier:
 
     def read_secret(self, namespace: str, name: str) -> dict[str, str]:
         """Return the data of a Secret as it is now, {} if there is none; raise `ClusterError`."""
-        self._may_go_on()  # a look changes nothing, whoever leads, but takes its turn
+        self._may_go_on()  # reading needs no leadership, but takes its turn
         document = self._api.get(SECRETS.path(namespace, name))
         if document is None:
             return {}

@@ -285,7 +285,7 @@ def _of_acr(settings: ProviderSettings) -> list[Registry]:
 def _longest_life(registry: Registry) -> float:
     """Return the seconds for which a token of *registry* may live: an hour, unless its settings ask for more."""
     session = registry.assume_role[-1] if registry.assume_role else registry.identity
-    return max(registry.token_duration or 0, getattr(session, "session_duration", None) or 0, HOUR)
+    return max(registry.token_duration or 0, session.session_duration or 0, HOUR)
 
 
 def _fields(registry: Registry) -> str:
