@@ -5,6 +5,8 @@ import os
 import re
 
 import pytest
+from conftest import write_settings
+from sandbox.state import Instance
 from support.harness import HERE_ONLY, Program
 
 USAGE = b"usage: docker-credential-aliyun-acr get|list|store|erase|version\n"
@@ -151,3 +153,52 @@ def test_where_entries_share_a_host_by_namespaces_a_host_alone_finds_no_login(he
     ended = call(helper, b"https://registry.cn-hangzhou.aliyuncs.com/v2/", "get")
     assert (ended.code, ended.stdout, ended.stderr) == (1, b"credentials not found in native keychain\n", b"")
     assert sandbox.calls.counts() == {}
+
+
+SHARED = "registry.cn-hangzhou.aliyuncs.com"
+NAMED = {"namespaces": ["team"]}
+ELSEWHERE = {"region": "cn-beijing"}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ([{}], SHARED, True),
+        ([{}], f"https://{SHARED}/v2/", True),
+        ([{}], "registry-vpc.cn-hangzhou.aliyuncs.com", True),
+        ([{"domains": [SHARED]}], SHARED, True),
+        ([{"domains": [SHARED]}, ELSEWHERE], SHARED, True),
+        ([{}, ELSEWHERE | NAMED], SHARED, True),
+        ([NAMED], SHARED, False),
+        ([{}, NAMED], SHARED, False),
+        ([{}], "registry.cn-beijing.aliyuncs.com", False),
+        ([{}], "registry.oss-cn-hangzhou.aliyuncs.com", False),
+    ],
+    ids=str,
+)
+def test_a_host_that_accounts_share_gets_the_login_of_its_images_unless_entries_name_namespaces_there(
+    helper, program, sandbox, tmp_path, case
+):
+    entries, server, found = case
+    sandbox.state.add_instance(Instance.personal())
+    own = {key: value for key, value in sandbox.settings()["registries"][0].items() if key != "instanceId"}
+    own.pop("domains", None)
+    write_settings(tmp_path, sandbox.settings() | {"registries": [own | entry for entry in entries]})
+    ended = call(helper, server.encode(), "get")
+    if not found:
+        assert (ended.code, ended.stdout) == (1, b"credentials not found in native keychain\n")
+        return
+    assert (ended.code, ended.document["Username"]) == (0, "cr_temp_user")
+    host = ended.document["ServerURL"].removeprefix("https://").partition("/")[0]
+    login = program.ask(f"{host}/elsewhere/app").login(f"{host}/elsewhere/")
+    assert login[1] == ended.document["Secret"], "the kubelet's answer and docker's are one"
+
+
+def test_the_kubelets_answer_for_an_image_without_a_namespace_stays_empty(helper, program, sandbox, tmp_path):
+    """The kubelet would use a login for the host in every namespace, Alibaba Cloud's public images among them."""
+    own = {key: value for key, value in sandbox.settings()["registries"][0].items() if key != "instanceId"}
+    own.pop("domains", None)
+    sandbox.state.add_instance(Instance.personal())
+    write_settings(tmp_path, sandbox.settings() | {"registries": [own]})
+    assert call(helper, SHARED.encode(), "get").code == 0
+    assert program.ask(f"{SHARED}/app").document["auth"] == {}

@@ -4,9 +4,9 @@ Those run ``docker-credential-NAME get`` with a server on stdin; a symlink of th
 this program is all they need. Protocol: github.com/docker/docker-credential-helpers, where
 an error is what stdout holds when the exit code is not 0.
 
-Clients name a host and never an image. On the Personal Edition's shared hosts, where entries of the
-settings name their namespaces, that is too little to choose a login: the helper answers "not found",
-and the client goes on without one.
+Clients name a host and never an image. On the Personal Edition's shared hosts that is too little to choose a
+login if entries of the settings name their namespaces there: the helper answers "not found", and the client goes on
+without one.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ READERS = ("get", "store", "erase")
 """The verbs whose clients write to stdin. All of it is read, because a closed pipe would end the client."""
 BACKSTOP = 1.0
 """Seconds beyond the deadline."""
+WITHOUT_NAMESPACE = "//any"
+"""The path of an image that asks for a host as a whole (`registry_matching.match`). No kubelet sends such a path."""
 USAGE = "usage: docker-credential-aliyun-acr get|list|store|erase|version"
 
 
@@ -120,7 +122,7 @@ def _get(raw: bytes, options: dict[str, str], *, started: float, seconds: float)
         return _refuse(NO_SERVER)
     if not _may_be_ours(host):
         return _refuse(NOT_FOUND)
-    document = {"kind": "CredentialProviderRequest", "apiVersion": API_VERSIONS[0], "image": f"{host}/any"}
+    document = {"kind": "CredentialProviderRequest", "apiVersion": API_VERSIONS[0], "image": host + WITHOUT_NAMESPACE}
     request = json.dumps(document).encode()
     writer = _HelperResponseWriter(server)
     hit = lookup(request, options)

@@ -57,8 +57,8 @@ class Domains(Protocol):
 
 def is_better_without_login(scope: str) -> bool:
     """True if any login for the cache scope *scope* could only spoil the pull of a public image."""
-    host, _, namespace = scope.partition("/")
-    return isinstance(recognise(host), SharedHost) and (not namespace or namespace in SYSTEM_NAMESPACES)
+    host, slash, namespace = scope.partition("/")
+    return isinstance(recognise(host), SharedHost) and (not slash or namespace in SYSTEM_NAMESPACES)
 
 
 def match(scope: str, settings: ProviderSettings, domains: Domains, *, path: str, retry_after: float) -> Match:
@@ -69,6 +69,9 @@ def match(scope: str, settings: ProviderSettings, domains: Domains, *, path: str
     call is made only about hosts of ACR's own form: a custom domain is known from the settings
     or from a list that an earlier pull fetched, and is looked up again at *retry_after*.
     One entry's failure does not hide another's match. Errors name *path*, the settings file.
+
+    The scope ``HOST/`` is a shared host as a whole, which a docker client asks for: it belongs to an entry only if no
+    entry names namespaces there.
     """
     if is_better_without_login(scope):
         return Match(None)
@@ -117,7 +120,10 @@ def _match_shared(
 
 
 def _groups(host: str, namespace: str, system: SharedHost, registries: Sequence[Registry]) -> list[list[Registry]]:
-    """Return the entries that may have ``host/namespace``, by what they name: the namespace, the host, the region."""
+    """Return the entries that may have ``host/namespace``, by what they name: the namespace, the host, the region.
+
+    There are none for the host as a whole (*namespace* is "") if one of them names namespaces.
+    """
 
     def may_have(registry: Registry) -> bool:
         if registry.domains:
@@ -125,6 +131,8 @@ def _groups(host: str, namespace: str, system: SharedHost, registries: Sequence[
         return not registry.instance_id and (registry.region or system.region) == system.region
 
     possible = [registry for registry in registries if may_have(registry)]
+    if not namespace and any(registry.namespaces for registry in possible):
+        return []
     return [
         [registry for registry in possible if namespace in registry.namespaces],
         [registry for registry in possible if not registry.namespaces and registry.domains],
