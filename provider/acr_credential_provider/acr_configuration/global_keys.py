@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .keys import RRSA
 from .located_yaml import LocatedNode, UnreadableError
 from .node_access import NamedNode
+from .yaml_repair import QUOTES
 
 if TYPE_CHECKING:
     from acr_credential_provider.model.config_problem import ConfigProblem
@@ -125,8 +126,8 @@ class GlobalKeys:
 
     def _read_threshold(self, key: NamedNode) -> None:
         text = key.text()
-        if text.endswith("min"):
-            text = text.removesuffix("in")
+        if words := re.fullmatch(r"(\d+)\s*min(?:ute)?s?", text):
+            text = words[1] + "m"
             self._result.change(key.node, f"{key.name} in min was read as in m")
         if not text:
             return
@@ -140,7 +141,7 @@ class GlobalKeys:
 
 def _names(key: NamedNode) -> list[str]:
     """Return the names in a list with commas, in lower case because the console writes ``Default``."""
-    names = [name.lower() for _, word in key.words() if (name := word.strip("\"'"))]
+    names = [name.lower() for _, word in key.words() if (name := word.strip("\"'" + QUOTES))]
     if not all(_NAME.fullmatch(name) for name in names):
         remedy = "Write names of the cluster with commas between them: default, or default,build."
         raise key.invalid("holds something that is not a name", remedy)

@@ -63,7 +63,7 @@ _NATIVE = re.compile(
     r"\bProviderSettings\b|aliyun-acr-credential-provider/v|^\s*[\"']?registries[\"']?\s*:", re.MULTILINE
 )
 _ACR_CONFIGURATION = re.compile(
-    r"\bConfigMap\b|acr-(?:registry-info|configuration|api-version)|AcrInstanceInfo|watch-?namespace|expiring-?threshold"
+    r"\bConfigMap\b|acr-(?:registry-info|configuration|api-version|credential-helper)|AcrInstanceInfo|watch-?namespace|expiring-?threshold"
     r"|instance-?id|webhook-?configuration|service-?account",
     re.IGNORECASE,
 )

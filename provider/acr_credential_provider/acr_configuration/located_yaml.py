@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from acr_credential_provider.model.config_problem import ConfigProblem
 from acr_credential_provider.model.yaml_depth import TooDeepError, refuse_depth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _MAX_DEPTH = 8
 _LIKELY_CAUSES = (  # of a line at which the parser stops: pattern, problem, remedy
@@ -58,10 +61,13 @@ class UnreadableError(Exception):
         return UnreadableError(*outer)
 
 
-def parse(text: str, *, first_line: int = 1, by_key: bool = False) -> LocatedNode:
+def parse(
+    text: str, *, first_line: int = 1, by_key: bool = False, pick: Callable[[yaml.Node], yaml.Node] = lambda root: root
+) -> LocatedNode:
     """Return the value in *text*, every scalar as text, or raise `UnreadableError`. Lines count from *first_line*.
 
     With *by_key*, *text* is a ConfigMap or its data: a key whose value cannot be read is *broken*, the others are not.
+    *pick* returns the part of the text that is wanted.
     """
     try:
         refuse_depth(text)  # first, because parsing time grows with the square of the depth
@@ -69,6 +75,7 @@ def parse(text: str, *, first_line: int = 1, by_key: bool = False) -> LocatedNod
         # Without its aliases: expanding them could take for ever.
         root = yaml.compose(_without(aliases, text) if aliases else text, Loader=yaml.CSafeLoader)
         marks = [event.start_mark for event in aliases]
+        root = pick(root) if root else root
         if by_key and isinstance(root, yaml.MappingNode):
             return _located_by_key(root, first_line, marks)
         _refuse_aliases(marks, first_line)
@@ -111,7 +118,9 @@ def _located_by_key(
             raise UnreadableError(_not_a_word(line))
         inside = alias_marks[bisect_left(alias_starts, start) : bisect_left(alias_starts, end)]
         try:
-            if key.value == "data" and depth == _MAX_DEPTH and isinstance(value, yaml.MappingNode):
+            if key.value == "metadata" and depth == _MAX_DEPTH:
+                node = LocatedNode(line, "")  # not used, and may be of any depth
+            elif key.value == "data" and depth == _MAX_DEPTH and isinstance(value, yaml.MappingNode):
                 node = _located_by_key(value, first_line, inside, depth - 1)
             else:
                 _refuse_aliases(inside, first_line)

@@ -6,11 +6,15 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import yaml
+
 from acr_credential_provider.model.config_problem import ConfigProblem
 
+from .block_repair import repair_block
 from .keys import MANIFEST_KEYS, REGISTRIES, REPAIRER
-from .located_yaml import LocatedNode, parse
+from .located_yaml import LocatedNode, UnreadableError, parse
 from .node_access import NamedNode
+from .pasted_text import NAME, config_map_in, only_one
 from .yaml_repair import Change
 
 if TYPE_CHECKING:
@@ -21,11 +25,15 @@ def data_of(text: str, result: Conversion) -> dict[str, LocatedNode]:
     """Return the keys of the ConfigMap in *text*; raise `UnreadableError`. *result* gets the repairs."""
     text = text.replace("\r\n", "\n").removeprefix("\ufeff")
     if text.lstrip()[:1] not in ("{", "["):
-        text, changes = REPAIRER.repair(text)
+        text, changes = REPAIRER.repair(config_map_in(text, result))
         result.changes += changes
         text = _without_metadata(text)
-    root = parse(text, by_key=True)
+        _refuse_template(text)
+        text, changes = repair_block(text)
+        result.changes += changes
+    root = parse(text, by_key=True, pick=lambda node: _item(node, result))
     members = root.value
+    _refuse_api_objects(root)
     if isinstance(members, list):
         return {REGISTRIES: root}
     if not isinstance(members, dict):
@@ -46,6 +54,46 @@ def data_of(text: str, result: Conversion) -> dict[str, LocatedNode]:
             result.changes.append(Change(data.node.line, "keys at the indentation of data: were read as its own"))
         return outside
     raise data.invalid("is not a mapping", "Indent its keys below data:.")
+
+
+def _item(root: yaml.Node, result: Conversion) -> yaml.Node:
+    """Return the ConfigMap among the items of *root*, if that is a List of kubectl's, else *root* itself."""
+    items = _member(root, "items")
+    kind = _member(root, "kind")
+    if not isinstance(items, yaml.SequenceNode) or kind is None or not str(kind.value).endswith("List"):
+        return root
+    named = [(item, _member(_member(item, "metadata"), "name")) for item in items.value]
+    found: list[yaml.Node] = [item for item, name in named if name is not None and name.value == NAME]
+    return found[only_one([item.start_mark.line + 1 for item in found], f"{len(items.value)} items", result)]
+
+
+def _member(node: yaml.Node | None, name: str) -> yaml.Node | None:
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return next((value for key, value in pairs if key.value == name), None)
+
+
+def _refuse_api_objects(root: LocatedNode) -> None:
+    """Raise `UnreadableError` for a JSON patch, and for an add-on of ACK's API, whose config is what is wanted."""
+    members = root.value if isinstance(root.value, dict) else {}
+    below = next((node.value for key, node in members.items() if key.lower() == "addons"), root.value)
+    for item in below if isinstance(below, list) else [root]:
+        keys = {key.lower(): (key, node) for key, node in item.value.items()} if isinstance(item.value, dict) else {}
+        if {"op", "path"} <= keys.keys():
+            remedy = f"Give the ConfigMap that it makes: kubectl get configmap {NAME} -n kube-system -o yaml."
+            raise UnreadableError(ConfigProblem(root.line, "", "is a JSON patch, not the ConfigMap", remedy))
+        if "config" in keys and keys.keys() & {"name", "component_name", "componentname"}:
+            if isinstance(below, list) and "acr" not in str(keys.get("name", keys["config"])[1].value):
+                continue  # another add-on of the same cluster
+            name, node = keys["config"]
+            remedy = 'Give its config alone, without the quotes around it: it starts with {"AcrInstanceInfo": ...'
+            raise NamedNode(name, node).invalid("belongs to an add-on of ACK's API, which is not the settings", remedy)
+
+
+def _refuse_template(text: str) -> None:
+    for number, line in enumerate(text.split("\n"), 1):
+        if re.match(r"[^\"'#]*\{\{", line):
+            remedy = "Render it first (helm template, or the tool that it is for), and give the result."
+            raise UnreadableError(ConfigProblem(number, "", "holds a template that was not rendered", remedy))
 
 
 def _stands_twice(node: LocatedNode) -> LocatedNode:

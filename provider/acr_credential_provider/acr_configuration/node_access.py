@@ -9,6 +9,7 @@ from acr_credential_provider.model.config_problem import ConfigProblem
 
 from .keys import REPAIRER, documented_key
 from .located_yaml import LocatedNode, UnreadableError, parse
+from .yaml_repair import Change, flattened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 PLACEHOLDER = re.compile(
     r"[<>*]|(?:^|[-_./:])(x{3,}|y{3,}|z{3,})(?:$|[-_./:])|^cri-instanceid$|^instance\.(?:default|custom)\."
-    r"|user\w*rolearn$|^acs:ram::[a-z]",
+    r"|user\w*rolearn$|^acs:ram::[a-z]|^acs:ram::\d*x{3,}|\$\{|\{\{|^\$\w|%\w+%",
     re.IGNORECASE,
 )
 
@@ -65,7 +66,7 @@ class NamedNode(NamedTuple):
             first_line = self.node.inner or self.node.line
             try:
                 text, changes = REPAIRER.repair(value, first_line=first_line)
-                value = parse(text, first_line=first_line).value
+                value = self._parsed(text, first_line, changes)
             except UnreadableError as error:
                 raise error.within(self.name) from None
             result.changes += changes
@@ -73,6 +74,20 @@ class NamedNode(NamedTuple):
             return {}
         if not isinstance(value, dict):
             raise self.invalid("is not a mapping", "Write key: value lines below it.")
+        return value
+
+    def _parsed(
+        self, text: str, first_line: int, changes: list[Change]
+    ) -> str | list[LocatedNode] | dict[str, LocatedNode]:
+        """Return the value in *text*, a flat mapping at whatever indentation; raise `UnreadableError`."""
+        try:
+            return parse(text, first_line=first_line).value
+        except UnreadableError:
+            flat = flattened(text, REPAIRER)
+            if flat is None:
+                raise
+        value = parse(flat, first_line=first_line).value
+        changes.append(Change(first_line, f"{self.name}: its keys were read at one indentation"))
         return value
 
 

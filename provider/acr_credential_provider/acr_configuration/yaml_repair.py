@@ -15,8 +15,10 @@ from .located_yaml import UnreadableError
 
 _ODD_SPACES = "\u00a0\u2002\u2003\u2007\u2009\u202f\u3000"
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
-_QUOTES = "\u201c\u201d\u201e\uff02\u2018\u2019\uff07"
+QUOTES = "\u201c\u201d\u201e\uff02\u2018\u2019\uff07"
 _QUOTED = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^']|'')*'"
+_OPENS_JSON = re.compile(r"\s*[\[{]\s*(?:[\"\[{].*)?$")
+"""A line that starts JSON; in YAML, a line may start so only as a value of its own."""
 _SLASHES = "a // comment was left out: YAML's sign is #"
 
 
@@ -55,8 +57,13 @@ class Repairer:
         """
         line_numbers: dict[str, list[int]] = {}  # by repair
         lines = []
+        depth = 0  # of brackets of JSON over several lines, whose quotes and commas are right as they are
         for number, line in enumerate(text.split("\n"), first_line):
-            repaired, repairs = self._repaired(line.removesuffix("\r"), number)
+            repaired, repairs = line.removesuffix("\r"), list[str]()
+            if depth or _OPENS_JSON.match(line):
+                depth = max(0, depth + _brackets(line))
+            else:
+                repaired, repairs = self._repaired(repaired, number)
             lines.append(repaired)
             for repair in repairs:
                 line_numbers.setdefault(repair, []).append(number)
@@ -98,7 +105,7 @@ class Repairer:
 
     def _repaired_value(self, value: str, key: str, number: int) -> tuple[str, list[str]]:
         repairs = []
-        if typographic := re.fullmatch(rf"[{_QUOTES}]([^{_QUOTES}\"\\]*)[{_QUOTES}]((?:\s*(?:#|//).*)?)", value):
+        if typographic := re.fullmatch(rf"[{QUOTES}]([^{QUOTES}\"\\]*)[{QUOTES}]((?:\s*(?:#|//).*)?)", value):
             value = f'"{typographic[1]}"{typographic[2]}'
             repairs.append("typographic quotes were read as quotes")
         if several := re.fullmatch(rf"((?:{_QUOTED})(?:\s*[,\uff0c]\s*(?:{_QUOTED}))+)(\s.*)?", value):
@@ -117,6 +124,20 @@ class Repairer:
                 raise UnreadableError(ConfigProblem(number, key, "may or may not end before //", remedy))
             return bare[1], [*repairs, _SLASHES]
         return value, repairs
+
+
+def _brackets(line: str) -> int:
+    """Return how many more brackets *line* opens than it closes, those in quotes aside."""
+    bare = re.sub(r"\"(?:[^\"\\]|\\.)*\"", "", line)
+    return sum(map(bare.count, "[{")) - sum(map(bare.count, "]}"))
+
+
+def flattened(text: str, repairer: Repairer) -> str | None:
+    """Return *text*, one flat mapping, without its indentation; None if it has more than such lines."""
+    lines = [line.strip() for line in text.split("\n")]
+    parts = [repairer.parts(line) for line in lines if line and not line.startswith("#")]
+    is_flat = all(part is not None and not part[0] and part[2].strip() for part in parts)
+    return "\n".join(lines) if is_flat else None
 
 
 def reindented(text: str, repairer: Repairer) -> str | None:

@@ -144,15 +144,29 @@ def test_two_that_may_disagree_about_rrsa_are_none(text):
 def test_the_webhook_of_the_documentation_s_reader_is_told_by_key_line_and_remedy():
     text = (
         "kind: ConfigMap\ndata:\n  acr-registry-info: |\n    - instanceId: cri-shop\n"
-        '  webhook-configuration: "enable: true\\n  failure-policy: Ignore\\n  timeout-seconds: 10"\n'
+        '  webhook-configuration: "enable: true\\n  failure-policy: [Ignore\\n  timeout-seconds: 10"\n'
     )
     (problem,) = convert(text, place="controller").problems
-    assert str(problem).startswith("line 6: webhook-configuration is not YAML")
+    assert str(problem).startswith("line 7: webhook-configuration is not YAML")
     assert problem.remedy == "Check indentation, quotes, and the space after each colon."
     on_a_node = convert(text)
     assert on_a_node.problems == []
     (note,) = [str(each) for each in on_a_node.notes if "webhook" in each.what]
     assert note.startswith("line 5: webhook-configuration belongs to the pull-secrets controller")
+
+
+def test_a_webhook_whose_keys_stand_at_several_indentations_is_read():
+    text = (
+        "kind: ConfigMap\ndata:\n  acr-registry-info: |\n    - instanceId: cri-shop\n"
+        '  webhook-configuration: "enable: true\\n  failure-policy: Fail\\n    timeout-seconds: 7"\n'
+    )
+    conversion = convert(text, place="controller")
+    assert conversion.problems == []
+    webhook = {"enabled": True, "failurePolicy": "Fail", "timeoutSeconds": 7}
+    assert conversion.document["pullSecrets"]["webhook"] == webhook
+    assert [each.what for each in conversion.changes] == [
+        "webhook-configuration: its keys were read at one indentation"
+    ]
 
 
 @pytest.mark.parametrize("threshold", ["900", "48h", "soon", "[15m"])
