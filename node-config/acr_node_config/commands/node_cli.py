@@ -6,7 +6,6 @@ import argparse
 import importlib
 import json
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.console.command_line import (
@@ -15,6 +14,7 @@ from acr_credential_provider.console.command_line import (
     path_argument,
     path_on_node,
 )
+from acr_credential_provider.console.output import say, warn_of_all, write_document
 from acr_credential_provider.exec.watchdog import report
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.model.errors import CredentialProviderError
@@ -167,13 +167,13 @@ def _plan(options: argparse.Namespace) -> int:
     node = _node(options)
     plan = node.plan(install_request(options, node.host))
     if options.output == "json":
-        _print(json.dumps(plan.to_dict(), indent=2))
+        write_document(json.dumps(plan.to_dict(), indent=2))
         return 0
     for step in plan.to_do:
-        _print(steps.words(step))
+        say(steps.words(step))
     if not plan.to_do:
-        _print("nothing is to be done")
-    _print_notes((*plan.notes, *((f"it was rejected before: {plan.rejection}",) if plan.rejection else ())))
+        say("nothing is to be done")
+    warn_of_all("note", (*plan.notes, *((f"it was rejected before: {plan.rejection}",) if plan.rejection else ())))
     return 0
 
 
@@ -188,22 +188,22 @@ def _bake(options: argparse.Namespace) -> int:
 def _status(options: argparse.Namespace) -> int:
     status = _node(options).status()
     if options.output == "json":
-        _print(json.dumps(status.to_dict(), indent=2))
+        write_document(json.dumps(status.to_dict(), indent=2))
         return 0
     if status.installed is None:
-        _print("nothing is installed")
+        say("nothing is installed")
     else:
-        _print(f"installed: {status.installed.version} in {status.installed.tree}")
+        say(f"installed: {status.installed.version} in {status.installed.tree}")
         health = "healthy" if status.installed.confirmed else "not yet seen healthy"
-        _print(f"kubelet: {health} with this configuration")
+        say(f"kubelet: {health} with this configuration")
     for path in status.drifted:
-        _print(f"not as it was left: {path}")
+        say(f"not as it was left: {path}")
     if status.interrupted:
-        _print(f"interrupted: {status.interrupted}; the next install, rollback or uninstall ends it")
+        say(f"interrupted: {status.interrupted}; the next install, rollback or uninstall ends it")
     if status.guard_acted:
-        _print(f"the guard put the kubelet's files back: {status.guard_acted}")
+        say(f"the guard put the kubelet's files back: {status.guard_acted}")
     for rejected in status.rejected:
-        _print(f"rejected: {rejected.reason}")
+        say(f"rejected: {rejected.reason}")
     return 0
 
 
@@ -211,9 +211,10 @@ def _verify(options: argparse.Namespace) -> int:
     node = _node(options)
     problems = node.verify()
     if options.output == "json":
-        _print(json.dumps({"problems": problems}, indent=2))
+        write_document(json.dumps({"problems": problems}, indent=2))
     else:
-        _print("\n".join(problems) or "all is well")
+        for problem in problems or ["all is well"]:
+            say(problem)
     return 1 if problems else 0
 
 
@@ -227,7 +228,7 @@ def _uninstall(options: argparse.Namespace) -> int:
 
 def _healthz(_options: argparse.Namespace) -> int:
     is_well = probe.answers()
-    _print("ok" if is_well else "no")  # see `probe.HEALTH`
+    say("ok" if is_well else "no")  # see `probe.HEALTH`
     return 0 if is_well else 1
 
 
@@ -264,22 +265,13 @@ def _print_outcome(options: argparse.Namespace, outcome: Outcome) -> int:
             "confirmed": outcome.confirmed,
             "notes": list(outcome.notes),
         }
-        _print(json.dumps(document, indent=2))
+        write_document(json.dumps(document, indent=2))
         return 0
     for path in outcome.changed:
-        _print(f"changed {path}")
+        say(f"changed {path}")
     if outcome.restarted:
-        _print("the kubelet was restarted" + (" and is healthy with this configuration" if outcome.confirmed else ""))
+        say("the kubelet was restarted" + (" and is healthy with this configuration" if outcome.confirmed else ""))
     if not outcome.changed:
-        _print("nothing was to be done")
-    _print_notes(outcome.notes)
+        say("nothing was to be done")
+    warn_of_all("note", outcome.notes)
     return 0
-
-
-def _print_notes(notes: tuple[str, ...]) -> None:
-    for note in notes:
-        sys.stderr.write(f"note: {note}\n")
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")

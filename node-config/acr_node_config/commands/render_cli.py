@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.console.command_line import STDIN, CommandParser, file_or_stdin, path_argument
+from acr_credential_provider.console.output import write_document
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.version import NAME
@@ -32,7 +33,7 @@ EXAMPLES = f"""examples:
 def run(arguments: list[str]) -> int:
     """Write what *arguments* ask for; raise ``CredentialProviderError``. Exit code 0, or argparse's 2."""
     options = _parser().parse_args(arguments)
-    sys.stdout.write(openshift.text(_rendered(options)))
+    write_document(openshift.text(_rendered(options)))
     return 0
 
 

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from acr_credential_provider.fastpath.plain_text import plain_text
 from acr_credential_provider.kubelet.config_validation import problems
 from acr_credential_provider.kubelet.go_yaml import write
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG
@@ -224,5 +225,5 @@ def _file(path: str, content: bytes, mode: int) -> dict[str, Any]:
 
 def text(rendered: Rendered) -> str:
     """Return it as YAML, one document after the other, the notes as comments."""
-    notes = "".join(f"# {note}\n" for note in rendered.notes)
+    notes = "".join(f"# {plain_text(note)}\n" for note in rendered.notes)
     return notes + "---\n".join(write(document) for document in rendered.documents)

@@ -184,7 +184,7 @@ def _labels(**labels: str) -> str:
 
 
 def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+    return plain_text(value).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _joined(words: list[str]) -> str:

@@ -10,6 +10,8 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from acr_credential_provider.fastpath.plain_text import plain_text as one_line
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -148,13 +150,8 @@ class RestartGrant:
 
 
 def plain_text(text: str) -> str:
-    r"""Return *text* as one line of printable characters and bounded length, fit for logs, Events and labels.
-
-    >>> plain_text("two\nlines\x1b[31m")
-    'two lines [31m'
-    """
-    words = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return words if len(words) <= LONGEST_TEXT else words[: LONGEST_TEXT - 3] + "..."
+    """Return *text* as one printable line that fits into Events and labels."""
+    return one_line(text, LONGEST_TEXT)
 
 
 def short_digest(*parts: bytes) -> str:

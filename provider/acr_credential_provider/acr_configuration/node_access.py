@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from acr_credential_provider.fastpath.plain_text import key_name
 from acr_credential_provider.model.config_problem import ConfigProblem
 
 from .keys import REPAIRER, documented_key
@@ -99,7 +100,7 @@ def known_keys(
     for spelled, node in members.items():
         key = documented_key(spelled, keys)
         if key is None:
-            shown = spelled if re.fullmatch(r"[\w.-]{1,40}", spelled, re.ASCII) else "a key"
+            shown = key_name(spelled)
             if spelled.isascii():
                 problem = "is not a key of acr-configuration"
                 remedy = f"Correct its spelling or remove it: {', '.join(keys.values())}."

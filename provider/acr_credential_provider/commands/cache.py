@@ -12,6 +12,7 @@ from acr_credential_provider.cache.cache_dirs import ensure, is_there
 from acr_credential_provider.cache.cache_folder import CacheFolder
 from acr_credential_provider.cache.cached_answer import CachedAnswer
 from acr_credential_provider.console.arguments import add_paths, duration
+from acr_credential_provider.console.output import say, write_document
 from acr_credential_provider.exec.watchdog import report
 from acr_credential_provider.fastpath.lookup import cache_key
 from acr_credential_provider.fastpath.response_cache import (
@@ -58,14 +59,14 @@ def _show(options: argparse.Namespace) -> int:
     entries = _entries(options.cache) if is_there(options.cache) else ()
     rows = [_row(entry, used_at, settings=options.settings) for entry, used_at in entries]
     if options.output == "json":
-        print(json.dumps(rows, indent=2))
+        write_document(json.dumps(rows, indent=2))
         return 0
     for row in rows:
         times = f"expires {row['expiresIn']}"
         if row["kind"] == TOKEN:
             times = f"refresh {row['refreshIn']}  {times}"
         what = f"{row['kind']:<12} {times}  {'valid' if row['valid'] else 'outdated'}"
-        print(f"{row['host'] or '(an instance)'}  {what}  last used {row['lastUsedAgo']} ago")
+        say(f"{row['host'] or '(an instance)'}  {what}  last used {row['lastUsedAgo']} ago")
     return 0
 
 

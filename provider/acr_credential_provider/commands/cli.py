@@ -9,11 +9,11 @@ import argparse
 import importlib
 import json
 import os
-import sys
 import time
 
 from acr_credential_provider.console.arguments import add_paths, namespaced_name
 from acr_credential_provider.console.command_line import CommandParser, file_or_stdin, folder_argument, path_argument
+from acr_credential_provider.console.output import warn, write_document
 from acr_credential_provider.exec.watchdog import report
 from acr_credential_provider.fastpath.lookup import API_VERSIONS, LARGEST_REQUEST, SETTINGS
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
@@ -170,14 +170,14 @@ def _annotation(text: str) -> tuple[str, str]:
 
 
 def _reject_tty(_options: argparse.Namespace) -> int:
-    sys.stderr.write(f"{NAME}: a CredentialProviderRequest is expected on stdin, not a terminal; see --help\n")
+    warn(NAME, "a CredentialProviderRequest is expected on stdin, not a terminal; see --help")
     return 2
 
 
 def _version(options: argparse.Namespace) -> int:
     from acr_credential_provider.console.build_info import build_info  # noqa: PLC0415 - for this command alone
 
-    print(json.dumps(build_info(), indent=2) if options.output == "json" else f"{NAME} {VERSION}")
+    write_document(json.dumps(build_info(), indent=2) if options.output == "json" else f"{NAME} {VERSION}")
     return 0
 
 

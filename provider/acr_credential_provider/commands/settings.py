@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import yaml
 
 from acr_credential_provider import acr_configuration
 from acr_credential_provider.console.command_line import STDIN, STDIN_NAME, file_or_stdin, folder_argument
+from acr_credential_provider.console.output import say, warn, warn_of_all, write_document
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.files.atomic_write import write_private_atomically
 from acr_credential_provider.model.errors import ConfigurationError
@@ -90,7 +90,7 @@ def _validate(options: argparse.Namespace) -> int:
     if not isinstance(result, ProviderSettings):
         return 1
     state = "partly usable" if result.skipped else "valid"
-    print(f"{file}: {state}, {len(result.registries)} registries")
+    say(f"{file}: {state}, {len(result.registries)} registries")
     return 1 if result.skipped else 0
 
 
@@ -109,7 +109,7 @@ def _convert(options: argparse.Namespace) -> int:
     for path, secret in conversion.secrets.items():
         remedy = "Name a folder with --keys-directory that this user may write, on a disk with space."
         write_private_atomically(path, secret + "\n", remedy=remedy)
-    sys.stdout.write(yaml.safe_dump(conversion.document, sort_keys=False, allow_unicode=True))
+    write_document(yaml.safe_dump(conversion.document, sort_keys=False, allow_unicode=True))
     return 1 if conversion.problems else 0
 
 
@@ -118,26 +118,24 @@ def _match_images(options: argparse.Namespace) -> int:
 
     text, file = _read(options.file or options.settings or SETTINGS)
     patterns = match_images(settings_in(text, file))
-    for note in patterns.notes:
-        sys.stderr.write(f"note: {file}: {note}\n")
+    warn_of_all("note", (f"{file}: {note}" for note in patterns.notes))
     document = patterns.to_dict()
     if options.output == "json":
-        print(json.dumps(document, indent=2))
+        write_document(json.dumps(document, indent=2))
         return 0
     if document["tokenMode"] is None:
         del document["tokenMode"]
-    sys.stdout.write(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1000))
+    write_document(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1000))
     return 0
 
 
 def _print_conversion(file: str, conversion: Conversion) -> None:
     """Write changes, notes and problems to stderr."""
     for label, changes in (("changed", conversion.changes), ("note", conversion.notes)):
-        for change in changes:
-            sys.stderr.write(f"{label}: {file}, {change}\n")
+        warn_of_all(label, (f"{file}, {change}" for change in changes))
     _print_problems(file, conversion.problems)
 
 
 def _print_problems(file: str, problems: Iterable[ConfigProblem]) -> None:
     for problem in problems:
-        sys.stderr.write(f"error: {file}, {problem}\nremedy: {problem.remedy}\n")
+        warn("error", f"{file}, {problem}", remedy=problem.remedy)

@@ -10,8 +10,11 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from acr_credential_provider.fastpath.plain_text import plain_text
 from acr_credential_provider.model.deadline import Deadline
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
+
+from .output import write_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -46,6 +49,11 @@ class CheckResult:
     detail: str = ""
     remedy: str = ""
     location: str = ""
+
+    def __post_init__(self) -> None:
+        """Make each text one printable line, because names of others are among them."""
+        for name in ("detail", "remedy", "location"):
+            object.__setattr__(self, name, plain_text(getattr(self, name)))
 
 
 def failed(detail: str, *, remedy: str, location: str = "") -> CheckResult:
@@ -122,5 +130,5 @@ def exit_code(results: Iterable[CheckResult]) -> int:
 
 def report(results: Sequence[CheckResult], *, as_json: bool) -> int:
     """Print *results*; return the exit code."""
-    print(json.dumps(to_dict(results), indent=2) if as_json else text(results))
+    write_document(json.dumps(to_dict(results), indent=2) if as_json else text(results))
     return exit_code(results)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from acr_credential_provider.fastpath.lookup import absolute
+from acr_credential_provider.fastpath.plain_text import plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,10 @@ class CommandParser(argparse.ArgumentParser):
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parse *args*, whose options may stand before the command that they belong to."""
         return super().parse_args(args if args is None else self.ordered(args), namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """End with argparse's *message*, which quotes what was typed."""
+        super().error(plain_text(message))
 
     def ordered(self, arguments: Sequence[str]) -> list[str]:
         """Return *arguments* with the options before a command moved behind it; unchanged if one is not understood."""

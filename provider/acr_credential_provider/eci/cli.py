@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from typing import TYPE_CHECKING
 
 import yaml
 
 from acr_credential_provider import acr_configuration
 from acr_credential_provider.console.command_line import CommandParser, path_argument
+from acr_credential_provider.console.output import warn, warn_of_all, write_document
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.files.atomic_write import write_private_atomically
 from acr_credential_provider.model.errors import ConfigurationError
@@ -76,8 +76,7 @@ def _eci(options: argparse.Namespace) -> int:
         service_arn=options.service_arn,
         login_of=_login if options.with_passwords else None,
     )
-    for note in rendered.notes:
-        sys.stderr.write(f"note: {note}\n")
+    warn_of_all("note", rendered.notes)
     document = rendered.parameters if options.form == "api" else {"metadata": {"annotations": rendered.annotations}}
     if options.output == "json":
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -86,7 +85,7 @@ def _eci(options: argparse.Namespace) -> int:
     if options.with_passwords:
         write_private_atomically(options.with_passwords, text, remedy="Name a file in a folder that you may write.")
     else:
-        sys.stdout.write(text)
+        write_document(text)
     return 1 if settings.skipped else 0
 
 
@@ -105,5 +104,5 @@ def _settings(path: str) -> ProviderSettings:
     if not isinstance(settings, ProviderSettings):
         raise ConfigurationError(f"{path}, {settings[0]}", remedy=settings[0].remedy)
     for problem, remedy in settings.skipped:
-        sys.stderr.write(f"error: {path}, {problem}\nremedy: {remedy}\n")
+        warn("error", f"{path}, {problem}", remedy=remedy)
     return settings

@@ -112,7 +112,7 @@ class _HelperResponseWriter(ResponseWriter):
 
     def report(self, error: CredentialProviderError) -> None:
         """Write *error* to stdout, where clients look for it."""
-        _write(f"error: {' '.join(error.problem.split())}\nremedy: {' '.join(error.remedy.split())}")
+        _write(f"error: {error.problem}\nremedy: {error.remedy}")
 
 
 def _get(raw: bytes, options: dict[str, str], *, started: float, seconds: float) -> int:

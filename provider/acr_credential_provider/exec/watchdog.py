@@ -11,6 +11,7 @@ import select
 from _thread import allocate_lock, start_new_thread
 
 from acr_credential_provider.fastpath.lookup import write_all
+from acr_credential_provider.fastpath.plain_text import cut, plain_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,4 +116,4 @@ def _write(lines: bytes) -> None:
 
 def _line(label: str, text: str) -> bytes:
     """Return one line, so short that two of them fit into a pipe that has any room."""
-    return f"{label}: {' '.join(text.split())}".encode("utf-8", "backslashreplace")[:LONGEST_LINE] + b"\n"
+    return cut(f"{label}: {plain_text(text)}", LONGEST_LINE) + b"\n"

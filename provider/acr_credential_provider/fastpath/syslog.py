@@ -10,6 +10,8 @@ import time
 
 from acr_credential_provider.version import LOG_VARIABLE, NAME
 
+from .plain_text import cut, plain_text
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,8 +89,8 @@ def _packet(severity: int, text: str) -> bytes:
     """
     _, month, day, hour, minute, second, *_ = time.localtime()
     head = f"<{_DAEMON | severity}>{_MONTHS[month - 1]} {day:2} {hour:02}:{minute:02}:{second:02} {NAME}"
-    line = " ".join(text.split())
-    return f"{head}[{posix.getpid()}]: {line}".encode("utf-8", "backslashreplace")[:LARGEST]
+    words = " ".join(text.split())  # a field may be empty
+    return cut(f"{head}[{posix.getpid()}]: {plain_text(words)}", LARGEST)
 
 
 def _send(packet: bytes, path: str) -> None:

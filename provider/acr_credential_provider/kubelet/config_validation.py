@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.fastpath.lookup import API_VERSIONS
+from acr_credential_provider.fastpath.plain_text import key_name
 from acr_credential_provider.model.config_problem import ConfigProblem
 
 from .go_syntax import is_duration, is_qualified_name, why_no_url
@@ -132,7 +133,8 @@ class _FileChecker:
         self._found = found
 
     def add(self, problem: str, *steps: str | int, remedy: str = "Correct it.") -> None:
-        field = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
+        names = (f"[{step}]" if isinstance(step, int) else f".{key_name(step)}" for step in steps)
+        field = "".join(names).removeprefix(".")
         self._found.append(ConfigProblem(self._text.line(steps), field, problem, remedy, self._path))
 
     def check(self) -> list[dict[str, Any]]:

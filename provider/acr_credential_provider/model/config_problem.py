@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from acr_credential_provider.fastpath.plain_text import plain_text
+
 
 @dataclass(frozen=True, slots=True)
 class ConfigProblem:
@@ -18,6 +20,11 @@ class ConfigProblem:
     problem: str
     remedy: str
     file: str = ""
+
+    def __post_init__(self) -> None:
+        """Make each text one printable line, because keys of the file are among them."""
+        for name in ("field", "problem", "remedy", "file"):
+            object.__setattr__(self, name, plain_text(getattr(self, name)))
 
     def __str__(self) -> str:
         """Return it as one line."""

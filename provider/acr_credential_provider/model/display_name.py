@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from acr_credential_provider.fastpath.plain_text import plain_text
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -28,4 +30,4 @@ def display_name(registry: RegistryEntry) -> str:
     """Return the name of *registry*, such as ``cri-1 in cn-hangzhou`` or ``the Personal Edition (team)``."""
     region = f" in {registry.region}" if registry.region else ""
     namespaces = f" ({', '.join(registry.namespaces)})" if registry.namespaces else ""
-    return f"{registry.instance_id or 'the Personal Edition'}{region}{namespaces}"
+    return plain_text(f"{registry.instance_id or 'the Personal Edition'}{region}{namespaces}")

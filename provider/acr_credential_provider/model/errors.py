@@ -1,10 +1,13 @@
 """The errors that an operator can act on: each has a problem and a remedy.
 
 Every module may raise them; the command line prints them, once. Neither text ever holds a secret or the text of a
-foreign exception, because both end in logs that others read.
+foreign exception, because both end in logs that others read. Names of others in them are made printable here, so that
+no place that raises an error can forget it.
 """
 
 from __future__ import annotations
+
+from acr_credential_provider.fastpath.plain_text import plain_text
 
 
 class CredentialProviderError(Exception):
@@ -18,9 +21,9 @@ class CredentialProviderError(Exception):
     """
 
     def __init__(self, problem: str, *, remedy: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.remedy = remedy
+        self.problem = plain_text(problem)
+        self.remedy = plain_text(remedy)
+        super().__init__(self.problem)
         self.cool_down: float | None = None
         """Seconds for which a failure stays cached, if it was read from the cache."""
         self.fingerprints: tuple[str, ...] = ()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import random
 import re
-import sys
 import time
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ import yaml
 
 from acr_credential_provider.console.arguments import duration, namespaced_name
 from acr_credential_provider.console.command_line import CommandParser, path_argument
+from acr_credential_provider.console.output import say, warn, warn_of_all, write_document
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.connection import connect
@@ -117,7 +117,7 @@ def _retry_on_conflict(attempt: Callable[[], str], name: str) -> str:
 
 
 def _print_outcome(line: str, options: argparse.Namespace) -> None:
-    print(line + (" (dry run)" if options.dry_run else ""))
+    say(line + (" (dry run)" if options.dry_run else ""))
 
 
 # Links.
@@ -140,7 +140,7 @@ def _check_is_pull_secret(api: KubeClient, namespace: str, name: str) -> None:
     except ClusterError as error:
         if not error.is_forbidden:
             raise
-        sys.stderr.write(f"note: {namespace}/{name}: not checked, because this user may not read Secrets\n")
+        warn("note", f"{namespace}/{name}: not checked, because this user may not read Secrets")
         return
     if secret is None:
         raise ConfigurationError(
@@ -234,8 +234,7 @@ def _merge(options: argparse.Namespace) -> int:
     namespace, name = options.secret
     logins, left_out = pull_secrets.select(named_logins(options, api, context_namespace), options.host)
     if left_out:
-        note = f"note: left out, because they are not ACR's and no --host names them: {', '.join(left_out)}\n"
-        sys.stderr.write(note)
+        warn("note", f"left out, because they are not ACR's and no --host names them: {', '.join(left_out)}")
     if not logins:
         raise ConfigurationError("no login of ACR was given", remedy="Name the hosts to add with --host HOST.")
     logins = docker_config.with_auth_servers(logins, dict(options.auth_server))
@@ -253,12 +252,11 @@ def _merge(options: argparse.Namespace) -> int:
         return "merged"
 
     result = _retry_on_conflict(attempt, f"Secret {namespace}/{name}")
-    print(merged[0].diff())
+    for change in merged[0].diff().splitlines():
+        say(change)
     _print_outcome(f"secret/{name} in {namespace} {result}", options)
     if result == "merged" and options.secret == pull_secrets.GLOBAL and not options.dry_run:
-        sys.stderr.write(
-            "note: it rolls out to all nodes, which takes minutes in a large cluster (before 4.7.4: drains)\n"
-        )
+        warn("note", "it rolls out to all nodes, which takes minutes in a large cluster (before 4.7.4: drains)")
     return 0
 
 
@@ -286,8 +284,7 @@ def _global_secret(api: KubeClient, namespace: str, name: str) -> dict[str, Any]
 
 
 def _warn(logins: dict[str, BasicAuth]) -> None:
-    for warning in pull_secrets.warnings(logins):
-        sys.stderr.write(f"warning: {warning}\n")
+    warn_of_all("warning", pull_secrets.warnings(logins))
 
 
 # Grants.
@@ -299,5 +296,5 @@ def _grant(options: argparse.Namespace) -> int:
         if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", name, re.ASCII):
             raise ConfigurationError(f"{name!r} is not a name in Kubernetes", remedy="Write --from PROJECT[/NAME].")
     binding = pull_secrets.image_puller(project, options.target, service_account)
-    sys.stdout.write(yaml.safe_dump(binding, sort_keys=False))
+    write_document(yaml.safe_dump(binding, sort_keys=False))
     return 0

@@ -13,6 +13,7 @@ from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from acr_credential_provider.fastpath.plain_text import key_name, plain_text
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.model.dockerconfigjson import docker_config
 from acr_credential_provider.sources.basic_auth import BasicAuth
@@ -66,13 +67,13 @@ def parse(content: bytes | str, *, source: str) -> DockerConfig:
         login = login_of(entry)
         if login is None:
             note = "has no password there (a credential store or an identity token has it)"
-            notes.append(f"{source}: {printable(key)} {note}")
+            notes.append(f"{source}: {_short(key)} {note}")
         else:
             logins[key] = login
     helpers = document.get("credHelpers")
     known = {path_of(key) for key in logins}
     notes += [
-        f"{source}: {printable(key)} is left to a credential helper, which no cluster has"
+        f"{source}: {_short(key)} is left to a credential helper, which no cluster has"
         for key in (helpers if isinstance(helpers, dict) else ())
         if path_of(key) not in known
     ]
@@ -87,7 +88,7 @@ def load(content: bytes | str, *, source: str) -> dict[str, Any]:
     try:
         document = json.loads(content, object_pairs_hook=_without_repeats)
     except _RepeatedKeyError as error:
-        problem, remedy = f"{source} has {printable(error.key)} twice", "Keep one of the two."
+        problem, remedy = f"{source} has {key_name(error.key)} twice", "Keep one of the two."
     except (ValueError, RecursionError):
         problem = f"{source} is not JSON"
     else:
@@ -106,7 +107,7 @@ def merged(configs: Iterable[DockerConfig]) -> dict[str, BasicAuth]:
             known = keys.setdefault(path_of(key), key)
             if logins.setdefault(known, login) != login:
                 raise ConfigurationError(
-                    f"{printable(key)} has two different logins",
+                    f"{_short(key)} has two different logins",
                     remedy="Keep one; for two logins of one registry, give each a path below it (HOST/NAMESPACE).",
                 )
     return logins
@@ -123,12 +124,12 @@ def with_auth_servers(logins: Mapping[str, BasicAuth], servers: Mapping[str, str
         own = next((login for key, login in logins.items() if path_of(key) == path_of(host)), None)
         if own is None:
             raise ConfigurationError(
-                f"there is no login for {printable(host)}, whose authentication server was named",
+                f"there is no login for {_short(host)}, whose authentication server was named",
                 remedy="Name the host as the login's entry does.",
             )
         if any(path_of(key) == path_of(server) and login != own for key, login in result.items()):
             raise ConfigurationError(
-                f"{printable(server)} has two different logins",
+                f"{_short(server)} has two different logins",
                 remedy="Put the two registries into two Secrets: one authentication server can have one login in each.",
             )
         result[server] = own
@@ -148,9 +149,9 @@ def encode(logins: Mapping[str, BasicAuth]) -> bytes:
     return docker_config((key, login.username, login.password) for key, login in logins.items())
 
 
-def printable(key: str) -> str:
-    """Return *key* fit for one line of a message."""
-    return key if key.isprintable() and len(key) <= 200 else repr(key[:200])
+def _short(key: str) -> str:
+    """Return *key* so short that the rest of a message stays readable."""
+    return plain_text(key, 200)
 
 
 class _RepeatedKeyError(Exception):
@@ -181,7 +182,7 @@ def _auths(document: dict[str, Any], source: str) -> dict[str, Any]:
         path = path_of(key)
         if path in spellings:
             raise ConfigurationError(
-                f"{source} has {printable(path)} twice, as {printable(spellings[path])} and as {printable(key)}",
+                f"{source} has {_short(path)} twice, as {_short(spellings[path])} and as {_short(key)}",
                 remedy="Keep one of the two: clients differ in which one they take.",
             )
         spellings[path] = key

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.console.command_line import path_argument
+from acr_credential_provider.console.output import warn_of_all
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.model.resources import SECRETS
 from acr_credential_provider.sources.basic_auth import BasicAuth
@@ -42,8 +42,7 @@ def named_logins(options: argparse.Namespace, api: KubeClient, namespace: str) -
             raise ConfigurationError(f"there is no Secret {namespace}/{name}", remedy="Name one that there is.")
         configs.append(login_sources.from_secret(secret, source=f"Secret {namespace}/{name}"))
     for config in configs:
-        for note in config.notes:
-            sys.stderr.write(f"note: {note}\n")
+        warn_of_all("note", config.notes)
     logins = _docker_login(options)
     if options.settings:
         logins |= login_sources.from_acr(options.settings, options.host)

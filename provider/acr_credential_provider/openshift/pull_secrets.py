@@ -11,6 +11,7 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from acr_credential_provider.fastpath.plain_text import plain_text
 from acr_credential_provider.model.acr_hosts import recognise
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.model.names import TEMPORARY_USER
@@ -93,7 +94,7 @@ class Merge:
     def diff(self) -> str:
         """Return the paths by outcome, one a line, without any login."""
         marks = (("+", self.added), ("~", self.changed), ("=", self.unchanged))
-        lines = [f"{mark} {path}" for mark, paths in marks for path in paths]
+        lines = [f"{mark} {plain_text(path)}" for mark, paths in marks for path in paths]
         return "\n".join([*lines, f"  ({self.kept} others stay as they are)"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from acr_credential_provider.fastpath.plain_text import key_name
 from acr_credential_provider.model.config_problem import ConfigProblem
 
 from .field_types import ContradictionError
@@ -30,7 +31,8 @@ _MESSAGES = {  # pydantic's error type: problem and remedy, where its own messag
 def config_problem(error: Any, root: yaml.Node | None) -> ConfigProblem:
     """Return the validation *error* of the document *root* as a problem of its line and field."""
     words, steps = message_of(error)
-    field = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".")
+    names = (f"[{step}]" if isinstance(step, int) else f".{key_name(step)}" for step in steps)
+    field = "".join(names).lstrip(".")
     return ConfigProblem(line_of(root, steps), field, *words)
 
 

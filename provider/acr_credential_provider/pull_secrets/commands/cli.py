@@ -11,10 +11,10 @@ import sys
 import tempfile
 import threading
 import uuid
-from typing import TYPE_CHECKING
 
 from acr_credential_provider.console.arguments import duration, namespaced_name
 from acr_credential_provider.console.command_line import CommandParser, folder_argument, path_argument
+from acr_credential_provider.console.output import say, warn_of_all, write_document
 from acr_credential_provider.pull_secrets.config.options import Options
 from acr_credential_provider.pull_secrets.kube.client import KubeClient
 from acr_credential_provider.pull_secrets.kube.informer import Times
@@ -31,9 +31,6 @@ from acr_credential_provider.version import NAME
 from .dry_run import dry_run, line, to_dict
 from .servers import ADDRESS, HEALTH_PORT, WEBHOOK_PORT, ReplicaServers, Serving
 from .uninstall import Undone, uninstall
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 LOG = logging.getLogger(__name__)
 COMMAND = f"{NAME} pull-secrets"
@@ -196,14 +193,14 @@ def _run(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     api = KubeClient.find(kubeconfig=options.kubeconfig or "", context=options.context)
     result = dry_run(api, _options(options), read_settings=lambda: settings_file.read(options.settings))
-    _remark(result.remarks)
+    warn_of_all("note", result.remarks)
     if options.output == "json":
         actions = [to_dict(action) for action in result.actions]
-        print(json.dumps({"actions": actions, "remarks": result.remarks}, indent=2))
+        write_document(json.dumps({"actions": actions, "remarks": result.remarks}, indent=2))
     else:
         for action in result.actions:
-            print(line(action))
-        print(f"{len(result.actions)} writes" if result.actions else "nothing to do")
+            say(line(action))
+        say(f"{len(result.actions)} writes" if result.actions else "nothing to do")
     return 1 if result.parsed.problems else 0
 
 
@@ -215,16 +212,11 @@ def _uninstall(options: argparse.Namespace) -> int:
     is_anything = False
     for removed in uninstall(api, own, names=names, force=options.force, undone=undone):
         is_anything = True
-        print(removed)
+        say(removed)
     error = undone.error(own)
     if error is not None:
         sys.stdout.flush()
         raise error
     if not is_anything:
-        print("nothing of ours is there")
+        say("nothing of ours is there")
     return 0
-
-
-def _remark(remarks: Sequence[str]) -> None:
-    for remark in remarks:
-        sys.stderr.write(f"note: {remark}\n")

@@ -16,6 +16,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from acr_credential_provider.fastpath.plain_text import plain_text
 from acr_credential_provider.pull_secrets.model.names import PREFIX
 from acr_credential_provider.pull_secrets.model.resources import EVENTS
 
@@ -148,7 +149,7 @@ class EventRecorder:
 
     def event(self, about: ObjectRef, reason: str, message: str, *, is_warning: bool = True) -> None:
         """Send *message* about an object, unless there are too many; returns at once, and never raises."""
-        event = Event(about, reason, message[:LONGEST], is_warning)
+        event = Event(about, reason, plain_text(message, LONGEST), is_warning)
         with self._lock:
             outcome, times = self._filter.admit(event, self._clock())
         if outcome == "sent":

@@ -13,6 +13,7 @@ import time
 import traceback
 from typing import IO, Any
 
+from acr_credential_provider.fastpath.plain_text import plain_text
 from acr_credential_provider.model.errors import CredentialProviderError
 
 PACKAGE = "acr_credential_provider"
@@ -34,7 +35,16 @@ class JsonLines(logging.Formatter):
         line.update({key: value for key, value in vars(record).items() if key not in _OWN})
         if record.exc_info and record.exc_info[1] is not None:
             line.update(_describe(record.exc_info[1]))
-        return json.dumps(line, ensure_ascii=False, default=lambda value: type(value).__name__)
+        return json.dumps(_plain(line), ensure_ascii=False, default=lambda value: type(value).__name__)
+
+
+def _plain(value: Any) -> Any:
+    """Return *value* with each text in it as one printable line: names of objects and hosts are among them."""
+    if isinstance(value, str):
+        return plain_text(value)
+    if isinstance(value, dict):
+        return {_plain(key): _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _message(record: logging.LogRecord) -> str:
