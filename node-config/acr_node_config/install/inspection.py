@@ -10,6 +10,7 @@ from acr_node_config.model import steps
 from acr_node_config.model.errors import NodeConfigError
 
 from . import plan
+from .bundle import Bundle
 from .requests import InstallStatus
 
 if TYPE_CHECKING:
@@ -54,8 +55,12 @@ def verify(host: HostFiles, found: InstallStatus, system: HostSystem) -> list[st
             host.verify_parents(path)
         except NodeConfigError as error:
             problems.append(error.problem)
+    tree = found.installed.tree
     try:
-        system.smoke_test(found.installed.tree)
+        if _is_as_installed(host, found.installed):
+            system.smoke_test(tree)
+        else:
+            problems.append(f"{tree} is not as it was installed, or others than root can change a file in it")
     except NodeConfigError as error:
         problems.append(error.problem)
     kubelet = system.kubelet(placement)
@@ -72,6 +77,15 @@ def _with_confirmation(installed: Installed, system: HostSystem) -> Installed:
     facts = system.discover()
     has_flags = facts.kubelet is not None and facts.given == tuple(placement.flag_values.values())
     return replace(installed, confirmed=has_flags)
+
+
+def _is_as_installed(host: HostFiles, installed: Installed) -> bool:
+    """True if the program's folder has what its name says (`Bundle.name`), and only root can change any of it.
+
+    Asked before the program is run: it loads the libraries beside it.
+    """
+    digest = host.digest(installed.tree)
+    return bool(digest) and f"/{Bundle(installed.tree, installed.version, digest).name}" in installed.tree
 
 
 def _has_drifted(host: HostFiles, change: Change) -> bool:

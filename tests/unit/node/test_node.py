@@ -488,6 +488,23 @@ def test_verify_finds_what_others_could_change(site, service, first):
     assert any("others than root" in problem for problem in node.verify())
 
 
+@pytest.mark.parametrize(
+    "change", [lambda file: file.chmod(0o666), lambda file: file.write_text("changed")], ids=["mode", "bytes"]
+)
+def test_verify_runs_no_program_beside_which_a_file_was_changed(site, service, first, change):
+    tried = []
+    node = installed(site, service, first)
+    (file,) = site.world.at(site.placement.bin_dir).rglob("lib/data")
+    change(file)
+
+    (problem,) = site.world.node(service, tried=tried.append).verify()
+
+    assert "is not as it was installed" in problem
+    assert tried == []
+    node.install(request(first, site.placement))
+    assert node.verify() == []
+
+
 def test_a_record_that_is_not_ours_is_told_and_nothing_is_touched(site, service, first):
     node = installed(site, service, first)
     site.world.at(f"{FOLDER}/record.json").write_text("{")
