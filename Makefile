@@ -136,6 +136,10 @@ lint: venv ## style, types, and imports that only go down
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+.PHONY: hostile
+hostile: venv freeze freeze-controller e2e-assets ## attack what is shipped, from the seat of each actor of the threat model; as root
+	$(PY) -m pytest -q $(SIDE_BY_SIDE) tests/hostile
+
 .PHONY: soak
 soak: venv freeze ## random kills for MINUTES (default 10), and every way to refuse an identity; not part of the tests
 	$(PY) -m pytest -q -s tests/soak

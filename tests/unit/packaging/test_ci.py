@@ -10,7 +10,7 @@ import pytest
 RUN = Path(__file__).parents[3] / ".ci/run"
 SUITES = {
     *("lint", "demo", "distros", "test-image", "reproduce", "test", "test-systemd", "test-upgrade"),
-    *("e2e", "test-controller", "test-chart"),
+    *("e2e", "test-controller", "hostile", "test-chart"),
 }
 MAKE = """#!/bin/sh
 for target; do :; done
