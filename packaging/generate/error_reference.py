@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.model import error_codes
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -30,6 +32,14 @@ CHAPTERS = [
     ("The doctor", r"/((doctor|explain|kubelet)/|console/checks|files/trusted_files)"),
     ("The plugin itself", r""),
 ]
+CODES_HEAD = """## Error codes of Alibaba Cloud
+
+What `(CODE, HTTP STATUS, request id ...)` in an error of ACR, STS or RAM means. Where a call knows better, as
+AssumeRole does of its role, the error has that remedy in place of this one. A code that is not listed is classified by
+its words.
+
+| code | kind | cause | what to do | console |
+|---|---|---|---|---|"""
 HEAD = """# Remedies
 
 Every error that the program tells of, and what to do about it: `error:` and `remedy:` in the kubelet's log, and the
@@ -275,7 +285,17 @@ def page(root: Path = REPOSITORY) -> str:
         lines += [f"## {title}", "", "| error | what to do |", "|---|---|"]
         lines += [f"| {error or '(differs)'} | {remedy} |" for error, remedy in sorted(pairs)]
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join([*lines, *codes(), ""])
+
+
+def codes() -> list[str]:
+    """Return the lines of the table of Alibaba Cloud's error codes."""
+    rows = [[row.code, row.kind, row.cause, row.remedy, row.where] for row in error_codes.CODES]
+    rows += [[f"other codes about {kind}", kind, "", *words] for kind, words in error_codes.KINDS.items()]
+    return [
+        CODES_HEAD,
+        *(f"| {' | '.join(map(cell, row))} |" for row in rows),
+    ]
 
 
 def cell(text: str) -> str:

@@ -33,7 +33,7 @@ def told(world, identity, hops=0):
 
 def assert_told(error, call, region):
     assert error.problem.startswith(f"{call} for cri-sandbox000000001 was refused (INSTANCE_NOT_EXIST, HTTP 200, ")
-    assert error.problem.endswith(f" in {region}")
+    assert error.problem.endswith(f" in {region}: there is no such instance")
     assert "Correct instanceId or region" in error.remedy
     assert "assumeRole" in error.remedy
 

@@ -114,6 +114,13 @@ ANSWERS = {
     "unknown key": (Failure(404, "InvalidAccessKeyId.NotFound", "no"), ("InvalidAccessKeyId.NotFound", "disabled")),
     "wrong secret": (Echo(), ("SignatureDoesNotMatch", "does not belong to this access key")),
     "expired session": (Failure(400, "InvalidSecurityToken.Expired", "no"), ("InvalidSecurityToken", "expired")),
+    "an instance in arrears": (NotSuccess(), ("INSTANCE_STATUS_NOT_SUPPORT", "in arrears", "renew it")),
+    "an account in arrears": (Failure(400, "Arrearage", "no"), ("Arrearage", "in arrears", "Expenses and Costs")),
+    "a service not activated": (Failure(403, "ServiceNotActivated", "no"), ("not activated", "activate it")),
+    "an unknown code about a quota": (
+        Failure(400, "InstanceQuotaExceeded", "no"),
+        ("This is about quota", "Quota Center"),
+    ),
     "a code that is an essay": (Failure(400, "x" * 5000, "no"), ("unknown code",)),
     "throttled": (Throttle(), ("throttled", "quota")),
     "throttled for a minute": (Throttle(retry_after_ms=60_000), ("throttled", "quota")),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _TOKEN_TTL = 300  # seconds; when it is refused, the next one is fetched
 _ROLES = "/latest/meta-data/ram/security-credentials/"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CODE = re.compile(r"[A-Za-z]{1,40}")
 _TOKEN = re.compile(r"[!-~]{1,4096}")  # printable ASCII without spaces: it goes into a header
 _LONGEST_SESSION = 48 * 3600.0
 
@@ -32,7 +33,18 @@ _NOT_ECS = (
     "The nodeRole identity needs an ECS instance. Elsewhere use another identity (accessKey, serviceAccount); "
     "on ECS check that nothing blocks 100.100.100.200 (network policy, iptables)."
 )
-_ATTACH = "Attach a RAM role to this ECS instance (or to the node pool), or use another identity in the settings."
+_ATTACH = (
+    "Attach a RAM role to this ECS instance (or to the node pool), or use another identity in the settings. "
+    "Console: ECS > Instances > the instance > All Actions > Attach/Detach RAM Role."
+)
+_SWITCH_ON = (
+    "Switch instance metadata access on, or use another identity in the settings. Console: ECS > Instances > the "
+    "instance > All Actions > Modify Instance Metadata Access Settings."
+)
+_TRUST_ECS = (
+    "Let the role's trust policy allow the service ecs.aliyuncs.com, then attach the role to the instance again. "
+    "Console: RAM > Identities > Roles > the role > Trust Policy."
+)
 _LET_TOKENS_THROUGH = (
     "Let PUT requests to 100.100.100.200 through: no proxy, firewall rule or other metadata agent may stand in between."
 )
@@ -91,8 +103,12 @@ class Imds:
             values = None
         date = server_time(response)
         now = self._clock() if date is None else date
-        is_success = isinstance(values, dict) and values.get("Code") == "Success"
-        credential = parse_session(values, now=now, longest=_LONGEST_SESSION) if is_success else None
+        code = values.get("Code") if isinstance(values, dict) else None
+        if code != "Success" and isinstance(code, str) and _CODE.fullmatch(code):
+            raise IdentityUnavailableError(
+                f"the metadata service has no session of the RAM role {role} ({code})", remedy=_TRUST_ECS
+            )
+        credential = parse_session(values, now=now, longest=_LONGEST_SESSION) if code == "Success" else None
         if credential is None:
             raise IdentityUnavailableError(
                 f"the metadata service sent no valid session of the RAM role {role}", remedy=_LATER
@@ -112,6 +128,8 @@ class Imds:
                 "the metadata service is hardened: it answers only requests with a session token, and gave none",
                 remedy=_LET_TOKENS_THROUGH,
             )
+        if response.status == 403:
+            raise IdentityUnavailableError("the metadata service is switched off for this instance", remedy=_SWITCH_ON)
         if response.status != 200:
             raise IdentityUnavailableError(
                 f"the metadata service refused {path} (HTTP {response.status})", remedy=_LATER

@@ -25,59 +25,30 @@ if TYPE_CHECKING:
     from .transport import HttpResponse
 
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_WORD = re.compile(r"[A-Za-z]{1,40}(?::[A-Za-z*]{1,60})?")
 _NUMBER = re.compile(r"\d{1,7}")
 _HEADER_TEXT = re.compile(r"[!-~]{1,16384}")  # printable ASCII without spaces
 _END_OF_TIME = 10**15  # milliseconds: the year 33658
 REPORT = "Try again; if it stays, report it to Alibaba Cloud support with the time of the call."
-_THROTTLING = ("throttling", "rejected.throttling", "requestthrottled", "flowcontrol")
-_LATER = "Wait: too many calls were made for this account; if it stays, ask Alibaba Cloud for a higher quota."
-
-_ATTACH = (
-    "Attach a RAM policy with cr:GetAuthorizationToken, cr:ListInstanceEndpoint and cr:PullRepository "
-    "to this RAM role or user."
-)
-_INSTANCE = (
-    "Correct instanceId or region in the settings (without region it is the node's): the calling account has no such "
-    "instance there. If the instance is another account's, use a role of that account (assumeRole)."
-)
-_KEY = "Correct the access key in the settings' files: this id is unknown or disabled in RAM."
-_WRONG_HALF = "Correct the access key secret: it does not belong to this access key id."
-_SESSION = "The session is expired or incomplete: try again; if it stays, correct the identity in the settings."
-_OTHER = "Look the code up in the error codes of Container Registry's API, and check the identity in the settings."
-
-_REMEDIES = (  # start of a code in lower case -> remedy; the first match counts
-    ("nopermission", _ATTACH),
-    ("statusforbidden", _ATTACH),
-    ("forbidden", _ATTACH),
-    ("user_not_authorized", _ATTACH),  # the Personal Edition's
-    ("invalidaccesskeyid", _KEY),
-    ("signaturedoesnotmatch", _WRONG_HALF),
-    ("incompletesignature", _WRONG_HALF),
-    ("invalidsecuritytoken", _SESSION),
-    ("instance_not_exist", _INSTANCE),
-    ("instance_status_not_support", "Bring the instance into the state Running (console: Container Registry)."),
-)
 
 
 @dataclass(frozen=True, slots=True)
 class RefusalRules:
-    """The error of a service's refusals, with a remedy for each code.
+    """The error of a service's refusals. *codes* names the service whose error codes an operator may look up.
 
-    *region* is the one whose instances the service knows, "" for a service without instances or for all regions.
+    *remedy* returns what the service's caller knows better than `model.error_codes`, "" for nothing. *region* is the
+    one whose instances the service knows, "" for a service without instances or for all regions.
     """
 
     refusal: type[CredentialProviderError]
-    remedy: Callable[[str], str]
+    codes: str
+    remedy: Callable[[str], str] = lambda _: ""
     region: str = ""
-
-
-def _acr_remedy(code: str) -> str:
-    return next((text for start, text in _REMEDIES if code.lower().startswith(start)), _OTHER)
 
 
 def acr_in(region: str) -> RefusalRules:
     """Return ACR in *region*, which does not know the instances of others."""
-    return RefusalRules(RegistryRefusedError, _acr_remedy, region)
+    return RefusalRules(RegistryRefusedError, "Container Registry's API", region=region)
 
 
 ACR = acr_in("")
@@ -94,21 +65,51 @@ def parse(response: HttpResponse, *, call: str, now: float, service: RefusalRule
     code, request_id = _safe(body, "Code", "code"), _safe(body, "RequestId", "requestId", "requestid")
     if response.status < 400 and body is not None and body.get("IsSuccess") is not False:
         return body
+    from acr_credential_provider.model import error_codes  # noqa: PLC0415 - a table that only a failure needs
+
     details = f"{code or 'unknown code'}, {status}" + (f", request id {request_id}" if request_id else "")
-    if _is_throttling(response, code):
-        raise ThrottledError(f"{call} was throttled ({details})", remedy=_LATER, retry_after=_retry_after(response))
-    if response.status >= 500:
+    meaning = error_codes.explain(code, response.status, service.codes)
+    if _is_throttling(response) or meaning.kind == "throttling":
+        remedy = error_codes.explain("Throttling", 429, service.codes).advice
+        raise ThrottledError(f"{call} was throttled ({details})", remedy=remedy, retry_after=_retry_after(response))
+    if response.status >= 500 or (meaning.kind == "server" and body is not None):
         raise TransportError(f"{call} failed on the server's side ({details})", remedy=_LATER_OR_REGION, retryable=True)
     if body is None:
         raise _not_json(response, call)
-    if code.lower().startswith("invalidtimestamp"):
-        raise service.refusal(f"{call} was refused ({details}){_skew(response, now)}", remedy=_CLOCK)
+    if meaning.code == "SignatureNonceUsed":  # the next try has another nonce
+        raise TransportError(f"{call} was refused ({details}): {meaning.cause}", remedy=meaning.advice, retryable=True)
+    cause = _skew(response, now) if meaning.kind == "time" else ""
+    cause = cause or (f": {meaning.cause}" if meaning.cause else "")
+    denied, denied_remedy = _denied(body) if meaning.kind == "permission" else ("", "")
     region = f" in {service.region}" if service.region and code.lower().startswith("instance_") else ""
-    raise service.refusal(f"{call} was refused ({details}){region}", remedy=service.remedy(code))
+    remedy = denied_remedy or service.remedy(code) or meaning.advice
+    raise service.refusal(f"{call} was refused ({details}){region}{cause}{denied}", remedy=remedy)
 
 
 _LATER_OR_REGION = "Try again; if it stays, look at the status page of Alibaba Cloud for this region."
-_CLOCK = "Correct this node's clock (chrony or ntp): signatures are good for 15 minutes only."
+_DENYING_REMEDIES = {  # where a policy that denies stands, by the type that RAM names
+    "ControlPolicy": "Resource Management > Resource Directory > Control Policy",
+    "SessionPolicy": "assumeRole.policy in the settings",
+    "AssumeRolePolicy": "RAM > Identities > Roles > the role > Trust Policy",
+}
+
+
+def _denied(body: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what RAM says about a refusal in ``AccessDeniedDetail``, and the remedy if a policy denies explicitly."""
+    detail = body.get("AccessDeniedDetail")
+    if not isinstance(detail, dict):
+        return "", ""
+    action, kind, policy = (
+        value if isinstance(value := detail.get(name), str) and _WORD.fullmatch(value) else ""
+        for name in ("AuthAction", "NoPermissionType", "PolicyType")
+    )
+    if not (action and kind):
+        return "", ""
+    said = f" ({action}: {kind}{f' by {policy}' if policy else ''})"
+    if kind != "ExplicitDeny":
+        return said, ""
+    where = _DENYING_REMEDIES.get(policy, "RAM > Permissions > Policies")
+    return said, f"A policy denies {action} explicitly, which no grant outweighs: take the Deny out ({where})."
 
 
 def parse_grant(
@@ -188,10 +189,9 @@ def _safe(body: Mapping[str, Any] | None, *names: str) -> str:
     return ""
 
 
-def _is_throttling(response: HttpResponse, code: str) -> bool:
+def _is_throttling(response: HttpResponse) -> bool:
     return (
         response.status == 429
-        or code.lower().startswith(_THROTTLING)
         or "x-acs-retry-after" in response.headers
         or (response.status == 503 and "retry-after" in response.headers)
     )

@@ -86,7 +86,7 @@ class StsApi:
         if role.external_id:
             query["ExternalId"] = role.external_id
         call = ApiCall("AssumeRole", VERSION)
-        service = RefusalRules(RoleRefusedError, lambda code: _key_remedy(code, role))
+        service = RefusalRules(RoleRefusedError, "STS", lambda code: _key_remedy(code, role))
         return self._session(
             role, call, lambda endpoint, now: sign(endpoint, call, query, caller, now=now), service=service
         )
@@ -98,7 +98,7 @@ class StsApi:
         query = _parameters(role) | {"OIDCProviderArn": provider_arn}
         form = {"OIDCToken": token} | ({"Policy": role.policy} if role.policy else {})
         call = ApiCall("AssumeRoleWithOIDC", VERSION)
-        service = RefusalRules(RoleRefusedError, lambda code: _oidc_remedy(code, role, provider_arn, subject))
+        service = RefusalRules(RoleRefusedError, "STS", lambda code: _oidc_remedy(code, role, provider_arn, subject))
         return self._session(
             role, call, lambda endpoint, now: anonymous(endpoint, call, query, form=form, now=now), service=service
         )
@@ -164,9 +164,6 @@ def _oidc_remedy(code: str, role: WantedRole, provider_arn: str, subject: str) -
             f"on oidc:iss, oidc:aud (sts.aliyuncs.com) and oidc:sub that fit {subject or 'the ServiceAccount'}."
         ),
     }
-    if code.lower().startswith("authenticationfail.oidctoken"):
-        other = "Name the OIDC provider of this cluster: its keys did not sign the token."
-        return remedies.get(code.lower(), other)
     return remedies.get(code.lower()) or _common_remedy(code, role)
 
 
@@ -187,14 +184,6 @@ def _common_remedy(code: str, role: WantedRole) -> str:
             "invalidparameter.durationseconds",
             f"Raise the maximum session duration of {role.arn} to {role.seconds} s, or lower sessionDuration.",
         ),
-        (
-            "invalidparameter.policy",
-            "Correct the session policy (assumeRole.policy): a RAM policy, at most 2048 bytes.",
-        ),
-        ("invalidparameter.rolearn", "Write the role as acs:ram::ACCOUNT:role/NAME."),
-        ("invalidaccesskeyid", "Correct the access key in the settings' files: this id is unknown or disabled in RAM."),
-        ("signaturedoesnotmatch", "Correct the access key secret: it does not belong to this access key id."),
         ("invalidsecuritytoken", "The calling session is expired or incomplete: try again, or renew its source."),
     )
-    other = "Look the code up in the error codes of STS, and check the identity and assumeRole in the settings."
-    return next((remedy for beginning, remedy in known if start.startswith(beginning)), other)
+    return next((remedy for beginning, remedy in known if start.startswith(beginning)), "")

@@ -13,13 +13,11 @@ from .field_types import (
     KubernetesName,
     Model,
     OidcProviderArn,
-    PasswordFile,
     RoleArn,
     RoleName,
     ServiceAccountPattern,
     SessionDuration,
     SessionPolicy,
-    UsernameFile,
 )
 
 
@@ -51,9 +49,9 @@ class BasicAuthIdentity(Model):
     """
 
     kind: Literal["basicAuth"]
-    username_file: UsernameFile
+    username_file: AbsolutePath
     """File with the user name."""
-    password_file: PasswordFile
+    password_file: AbsolutePath
     """File with the password (console: access credential of the instance)."""
 
 
