@@ -143,6 +143,7 @@ class DaemonSet:
         ]
         arguments = [
             "--rollout-window=0",
+            "--allow-host=127.0.0.1",
             "--",
             "--mode=files-only",
             "--service=none",

@@ -51,9 +51,9 @@ def renewed(auditor):
 
 
 @pytest.mark.parametrize("what", ["etcd", "kube-apiserver"])
-def test_while_the_cluster_is_away_logins_live_on_and_afterwards_all_goes_on(team, apps, auditor, what):
+def test_while_the_cluster_is_away_logins_live_on_and_afterwards_all_goes_on(team, apps, auditor, sandbox, what):
     """The outage is longer than a Lease: whoever led leads no more, and both begin where they were."""
-    with Processes(team) as processes:
+    with Processes(team, *sandbox.from_cluster) as processes:
         eventually(lambda: in_order(team, auditor, apps))
         team.api.restart(what, pause=20 if FULL else LEASE_SECONDS + 2)
         late = team.open("app-late")
@@ -64,9 +64,9 @@ def test_while_the_cluster_is_away_logins_live_on_and_afterwards_all_goes_on(tea
     assert auditor.longest_dead <= LIFE / 2
 
 
-def test_connections_that_die_without_a_word_are_found_within_a_minute(team, apps, auditor):
+def test_connections_that_die_without_a_word_are_found_within_a_minute(team, apps, auditor, sandbox):
     """No FIN, no RST: the kernel would wait for a quarter of an hour. All are as they are by default."""
-    with Cable(team.api._port) as cable, Processes(team, url=cable.url) as processes:
+    with Cable(team.api._port) as cable, Processes(team, *sandbox.from_cluster, url=cable.url) as processes:
         eventually(lambda: in_order(team, auditor, apps))
         before = processes.figure("acr_pull_secrets_watch_restarts_total", reason="idle_timeout")
         cable.cut()
@@ -82,7 +82,7 @@ def test_acr_is_away_for_twice_a_tokens_life(team, apps, auditor, sandbox, fault
     """As two hours are for tokens of one: renewed before, living on, dead and taken out, and all is new at the end."""
     failures = "acr_pull_secrets_token_renewal_failures_total"
     sandbox.state.token_life = SHORT
-    with Processes(team) as processes:
+    with Processes(team, *sandbox.from_cluster) as processes:
         eventually(lambda: in_order(team, auditor, apps))
         renewed(auditor)
         before = {each: team.secret(each)["metadata"] for each in apps}

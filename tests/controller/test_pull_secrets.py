@@ -199,7 +199,7 @@ def test_a_password_does_not_serve_for_the_identity_that_is_asked_in_its_place_a
     asked = document["registries"][0]["identity"]
     bank = Bank()
     bank.refused[ONE] = RegistryRefusedError("GetAuthorizationToken was refused", remedy="Attach the policy.")
-    with replica(team.api, team.own, fetch=bank, record=record):
+    with replica(team.api, team.own, fetch=bank, record=record, credentials_dir=str(tmp_path)):
         document["registries"][0] |= {"identity": own, "domains": [HOSTS[ONE]]}
         team.configure(json.dumps(document))
         eventually(lambda: team.passwords(app) == {HOSTS[ONE]: "password", HOSTS[TWO]: f"{TWO}-1"})

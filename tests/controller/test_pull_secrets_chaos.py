@@ -74,7 +74,7 @@ def test_leaders_die_at_random_while_namespaces_come_and_go_and_nothing_is_lost(
     holders = set()
     began = time.monotonic()
     auditor = Auditor(team, life_left=sandbox.state.life_left, theirs=THEIRS).allow(life / 10)
-    with auditor, Processes(team) as processes:
+    with auditor, Processes(team, *sandbox.from_cluster) as processes:
         living = Life(team, auditor, draw)
         for _ in range(5):
             living.come()

@@ -24,13 +24,13 @@ def team(api, namespace):
 class Processes:
     """`pull-secrets run`, as often as there are replicas, behind one Service."""
 
-    def __init__(self, api, team, settings=None, program=(sys.executable, "-m", "acr_credential_provider")):
+    def __init__(self, api, team, settings=None, program=(sys.executable, "-m", "acr_credential_provider"), words=()):
         self.team = team
         self._program = program
         self.running = {}
         self._stack = contextlib.ExitStack()
         self._service = Service(api, team.own, "hook")
-        self._settings = settings
+        self._settings, self._words = settings, words
         self._kubeconfig = api.kubeconfig("admin", group="system:masters")
 
     def __enter__(self):
@@ -48,7 +48,7 @@ class Processes:
         webhook, health = free_ports(2)
         words = ["pull-secrets", "run", f"--namespace={self.team.own}", f"--kubeconfig={self._kubeconfig}"]
         source = f"--settings={self._settings}" if self._settings else f"--config-map={self.team.own}/acr-configuration"
-        words += [source, "--address=127.0.0.1", "--webhook-service=hook"]
+        words += [source, *self._words, "--address=127.0.0.1", "--webhook-service=hook"]
         words += [f"--webhook-service-port={self._service.port}", f"--webhook-port={webhook}"]
         command = [*self._program, *words, f"--health-port={health}"]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -173,11 +173,11 @@ def test_what_the_settings_say_of_the_webhook_is_done_as_soon_as_they_are_change
         assert (hook["failurePolicy"], hook["timeoutSeconds"]) == ("Ignore", 10)
 
 
-def test_a_bad_edit_is_told_on_the_config_map_and_new_accounts_are_served_as_before(api, team, settings):
+def test_a_bad_edit_is_told_on_the_config_map_and_new_accounts_are_served_as_before(api, team, sandbox, settings):
     text = json.loads(settings.read_text())
     text["pullSecrets"]["webhook"] = {"enabled": True, "timeoutSeconds": 30}
     team.configure(json.dumps(text))
-    with Processes(api, team) as processes:
+    with Processes(api, team, words=sandbox.from_cluster) as processes:
         processes.start()
         numbers = itertools.count()
         eventually(lambda: names(create(api, team.open(f"probe-{next(numbers)}"), "probe")) == [team.name])

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import shutil
 import signal
 import stat
 import subprocess
@@ -51,8 +50,8 @@ class NodeTree:
         for name, file in names.items():
             document["registries"][0]["identity"][name] = f"{CREDENTIALS}/{name}"
             self._put("credentials", name, file.read_bytes())
-        shutil.copy(self.sandbox.ca_file, self.root / "etc/sandbox-ca.pem")
-        document["caBundle"] = "/etc/sandbox-ca.pem"
+        self._put("credentials", "ca.pem", self.sandbox.ca_file.read_bytes())
+        document["caBundle"] = f"{CREDENTIALS}/ca.pem"
         self.push_text(json.dumps(document))
         return document
 
@@ -67,7 +66,8 @@ class NodeTree:
         json_exchange.drop(str(self.folder / status), STATUS)  # what one says that was killed is no news of this one
         words = ["node", "agent", "--host-root", str(self.root), "--status-dir", str(self.folder / status)]
         words += ["--settings-from", str(self.folder / "settings"), "--credentials-from"]
-        words += [str(self.folder / "credentials"), "--rollout-window=0", *options, "--", *INSTALLER]
+        words += [str(self.folder / "credentials"), "--rollout-window=0", "--allow-host=127.0.0.1"]
+        words += [*options, "--", *INSTALLER]
         with (self.folder / "agent.log").open("ab") as log:
             agent = subprocess.Popen(
                 [*((sys.executable, old_kernel.__file__) if self.is_old else ()), str(harness.FROZEN), *words],

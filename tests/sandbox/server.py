@@ -188,6 +188,11 @@ class AcrSandbox:
             "endpoints": {"metadata": self.metadata.url, "sts": self.sts.url},
         }
 
+    @property
+    def from_cluster(self) -> list[str]:
+        """Return the options with which `settings` may stand in a ConfigMap."""
+        return ["--allow-host=127.0.0.1", f"--credentials-dir={self.directory}"]
+
     def document(self) -> dict[str, Any]:
         """Return where everything is; no secret, but the files that hold them."""
         return {

@@ -31,6 +31,7 @@ class Release:
         self.service = Service(team.api, team.own, "hook")
         webhook = {"enabled": True, "failurePolicy": "Fail"}
         chosen = {"namespaces": [f"{team.prefix}-app*"], "serviceAccounts": ["*"], "secretName": team.name}
+        self._limits = sandbox.from_cluster
         self.document = {
             **sandbox.settings(),
             "maxCacheDuration": "10m",
@@ -49,6 +50,7 @@ class Release:
         command += [f"--kubeconfig={self._kubeconfig}", f"--config-map={self.team.own}/acr-configuration"]
         command += ["--address=127.0.0.1", "--webhook-service=hook", f"--webhook-service-port={self.service.port}"]
         command += [f"--webhook-port={webhook}", f"--health-port={health}", "--lease-duration=3s"]
+        command += [] if version.is_old else self._limits
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
             try:
                 eventually(lambda: _is_ready(health) or process.poll() is not None)

@@ -7,11 +7,12 @@ whose link is flipped, so that two files of one key change at the same moment.
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import yaml
+from acr_credential_provider.files.credentials_folder import FOLDER as CREDENTIALS
+from acr_credential_provider.files.credentials_folder import KEY
 
 from acr_node_config.hostfs.safe_path import ancestors
 from acr_node_config.model import steps
@@ -28,10 +29,6 @@ CONVERTED = "acr-registry-info"
 LARGEST = 1 << 20
 MOST_FILES = 100
 FOLDER = "/var/lib/aliyun-acr-credential-provider-agent"
-CREDENTIALS = "/etc/aliyun-acr-credential-provider/credentials"
-"""Where settings find the Secret's files: CREDENTIALS/KEY, for each of its keys."""
-
-_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +182,7 @@ def _files(mount: str) -> dict[str, bytes]:
     for name in sorted(os.listdir(mount)) if mount and os.path.isdir(mount) else ():
         path = f"{mount}/{name}"
         # A key that was taken away leaves its link for a moment: it leads nowhere.
-        if _KEY.fullmatch(name) and os.path.isfile(path) and len(files) <= MOST_FILES:
+        if KEY.fullmatch(name) and os.path.isfile(path) and len(files) <= MOST_FILES:
             with open(path, "rb") as file:
                 files[name] = file.read(LARGEST + 1)
     return files

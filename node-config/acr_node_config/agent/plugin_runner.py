@@ -54,6 +54,7 @@ class InstalledPlugin:
 
     *own* is the command of this program, *host_root* where the host's / is mounted.
     *arguments* go to each verb of the installer that changes or plans, *plugin_arguments* to the installed plugin.
+    *allowed_hosts* are those that settings may name besides Alibaba Cloud's.
     *heartbeat* is called while a program runs.
     """
 
@@ -61,6 +62,7 @@ class InstalledPlugin:
     host_root: str
     arguments: Sequence[str] = ()
     plugin_arguments: Sequence[str] = ()
+    allowed_hosts: Sequence[str] = ()
     heartbeat: Callable[[], None] = lambda: None
     _installed: Installation | None = None
 
@@ -111,8 +113,12 @@ class InstalledPlugin:
         return tuple(str(pattern) for entry in lists for pattern in entry.get("matchImages") or ())
 
     def validate(self, settings: str) -> tuple[str, ...]:
-        """Return the problems of *settings*, by the installed plugin; before there is one, by our own."""
-        words = ["settings", "validate", "--target", "node"]
+        """Return the problems of *settings* from a cluster, by the installed plugin if it can judge them, or our own.
+
+        A plugin of an older version does not know the limits of settings from a cluster.
+        """
+        hosts = [f"--allow-host={host}" for host in self.allowed_hosts]
+        words = ["settings", "validate", "--target", "node", "--from", "cluster", *hosts]
         ran = self._validated_by_installed([*words, settings])
         if ran is None:
             own = [*self.own, *words, self._outside(settings)]

@@ -11,9 +11,15 @@ import threading
 import time
 from dataclasses import replace
 
-from acr_credential_provider.console.command_line import CommandParser, folder_argument, path_on_node
+from acr_credential_provider.console.command_line import (
+    CommandParser,
+    add_allowed_hosts,
+    folder_argument,
+    path_on_node,
+)
 from acr_credential_provider.exec.watchdog import report
 from acr_credential_provider.fastpath.lookup import CACHE, SETTINGS
+from acr_credential_provider.files.credentials_folder import FOLDER
 from acr_credential_provider.version import NAME, VERSION
 
 from acr_node_config.agent import mounted_settings
@@ -59,7 +65,7 @@ def _agent(options: argparse.Namespace) -> Agent:
     )
     own = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "acr_credential_provider"]
     plugin = ["--settings", options.plugin_settings, "--cache", options.plugin_cache]
-    program = InstalledPlugin(own, host.root, options.installer, plugin)
+    program = InstalledPlugin(own, host.root, options.installer, plugin, options.allow_host)
     mounts = (options.settings_from or "", options.credentials_from or "")
     rollout = SettingsRollout(options.node, *mounts, options.rollout_window, host, program, _boot)
     agent = Agent(wanted, program, host, rollout, channel, _boot, report, _log)
@@ -109,8 +115,9 @@ def _parser() -> argparse.ArgumentParser:
         "--credentials-from",
         type=folder_argument,
         metavar="DIR",
-        help=f"mounted Secret; its keys become files in {mounted_settings.CREDENTIALS}",
+        help=f"mounted Secret; its keys become files in {FOLDER}",
     )
+    add_allowed_hosts(parser)
     parser.add_argument(
         "--status-dir", type=folder_argument, metavar="DIR", help="where the status goes, for the reporter"
     )

@@ -23,6 +23,7 @@ from acr_credential_provider.pull_secrets.model.resources import (
     Resource,
 )
 from acr_credential_provider.pull_secrets.model.selection import selects_account_named, system_namespaces
+from acr_credential_provider.settings.cluster_origin import ClusterOrigin
 from acr_credential_provider.settings.loader import read
 
 from .checks import run_cluster_checks
@@ -46,13 +47,16 @@ _NOWHERE = "/not-read-for-this"
 def run(options: argparse.Namespace) -> int:
     """Check the cluster that *options* (kubeconfig, context, settings, output) name; return the exit code."""
     api = connect(options.kubeconfig, options.context)
-    results = run_cluster_checks(_read_cluster(api, options.settings, options.config_map))
+    origin = None if options.settings else ClusterOrigin(frozenset(options.allow_host))
+    results = run_cluster_checks(_read_cluster(api, options.settings, options.config_map, origin))
     return report(results, as_json=options.output == "json")
 
 
-def _read_cluster(api: KubeClient, settings_path: str, config_map: tuple[str, str]) -> Cluster:
+def _read_cluster(
+    api: KubeClient, settings_path: str, config_map: tuple[str, str], origin: ClusterOrigin | None
+) -> Cluster:
     """Return what this user may see of the cluster; *settings_path*, if any, replaces *config_map*."""
-    parsed, configuration = _configuration(api, settings_path, config_map)
+    parsed, configuration = _configuration(api, settings_path, config_map, origin)
     pull_secrets = parsed.spec if parsed is not None else None
     registries = parsed.settings.registries if parsed is not None and parsed.settings is not None else ()
     entries = tuple(EntryLogins(registry.instance_id, registry.region or "", ()) for registry in registries)
@@ -74,7 +78,7 @@ def _read_cluster(api: KubeClient, settings_path: str, config_map: tuple[str, st
 
 
 def _configuration(
-    api: KubeClient, settings_path: str, config_map: tuple[str, str]
+    api: KubeClient, settings_path: str, config_map: tuple[str, str], origin: ClusterOrigin | None
 ) -> tuple[ParsedConfig | None, Configuration | None]:
     """Return the controller's configuration, parsed; None and None if it does not exist."""
     data: dict[str, str] = {}
@@ -90,7 +94,7 @@ def _configuration(
         annotations = annotations_of(document)
         problems = unreadable(document.get("binaryData") or ())
         content = text_of(data)
-    parsed = parse(content, role="nodeRole", keys_directory=_NOWHERE)
+    parsed = parse(content, role="nodeRole", keys_directory=_NOWHERE, origin=origin)
     if problems:
         parsed = ParsedConfig(None, problems)
     changes = []

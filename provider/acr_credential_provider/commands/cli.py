@@ -12,7 +12,13 @@ import os
 import time
 
 from acr_credential_provider.console.arguments import add_paths, namespaced_name
-from acr_credential_provider.console.command_line import CommandParser, file_or_stdin, folder_argument, path_argument
+from acr_credential_provider.console.command_line import (
+    CommandParser,
+    add_allowed_hosts,
+    file_or_stdin,
+    folder_argument,
+    path_argument,
+)
 from acr_credential_provider.console.output import warn, write_document
 from acr_credential_provider.exec.watchdog import report
 from acr_credential_provider.fastpath.lookup import API_VERSIONS, LARGEST_REQUEST, SETTINGS
@@ -153,6 +159,7 @@ def _add_doctor(doctor: argparse.ArgumentParser) -> None:
     configuration = "with --cluster: the ConfigMap of the controller (default: kube-system/acr-configuration)"
     default = "kube-system/acr-configuration"
     add("--config-map", type=namespaced_name, default=default, metavar="NAMESPACE/NAME", help=configuration)
+    add_allowed_hosts(doctor)
     add("--no-kubelet", action="store_true", help="do not check this machine's kubelet")
     account = "try as the ServiceAccount whose token is in FILE (- is stdin): kubectl create token --audience AUDIENCE"
     add("--token-file", type=file_or_stdin, metavar="FILE", help=account)

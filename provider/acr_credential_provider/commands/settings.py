@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING
 import yaml
 
 from acr_credential_provider import acr_configuration
-from acr_credential_provider.console.command_line import STDIN, STDIN_NAME, file_or_stdin, folder_argument
+from acr_credential_provider.console.command_line import (
+    STDIN,
+    STDIN_NAME,
+    add_allowed_hosts,
+    file_or_stdin,
+    folder_argument,
+)
 from acr_credential_provider.console.output import say, warn, warn_of_all, write_document
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.files.atomic_write import write_private_atomically
+from acr_credential_provider.files.credentials_folder import FOLDER
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.settings import ProviderSettings
+from acr_credential_provider.settings.cluster_origin import ClusterOrigin
 from acr_credential_provider.settings.deployment_target import validate_for
 from acr_credential_provider.settings.loader import LARGEST, decoded, read, settings_in
 from acr_credential_provider.settings.validation import validate, validate_conversion
@@ -34,6 +42,7 @@ def add_to(commands: argparse._SubParsersAction[CommandParser]) -> None:
     validate = settings.add_parser("validate", help="report all problems of a settings file")
     _add_file(validate)
     _add_target(validate)
+    _add_origin(validate)
     validate.set_defaults(run=_validate)
     convert = settings.add_parser("convert", help="write an acr-configuration ConfigMap as native settings to stdout")
     file = "the ConfigMap's manifest or its data, YAML or JSON; - is stdin"
@@ -61,6 +70,14 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", choices=("node", "controller"), default="node", help=target)
 
 
+def _add_origin(parser: argparse.ArgumentParser) -> None:
+    origin = "cluster: under the limits of settings from a ConfigMap (default: root, a file of root's own)"
+    parser.add_argument("--from", dest="origin", choices=("root", "cluster"), default="root", help=origin)
+    add_allowed_hosts(parser)
+    folder = f"where the credentials Secret is mounted (default: {FOLDER})"
+    parser.add_argument("--credentials-dir", type=folder_argument, default=FOLDER, metavar="DIR", help=folder)
+
+
 def _read(file: str) -> tuple[str, str]:
     """Return the text in *file*, and its name for messages."""
     if file != STDIN:
@@ -75,14 +92,16 @@ def _read(file: str) -> tuple[str, str]:
 
 def _validate(options: argparse.Namespace) -> int:
     text, file = _read(options.file or options.settings or SETTINGS)
+    is_limited = options.origin == "cluster"
+    origin = ClusterOrigin(frozenset(options.allow_host), options.credentials_dir) if is_limited else None
     if acr_configuration.is_one(text):
         # A controller accepts keys in its ConfigMap, and writes them to memory; validation writes none.
         keys = "/run/keys" if options.target == "controller" else ""
         conversion = acr_configuration.convert(text, place=options.target, keys_directory=keys)
-        result = validate_conversion(conversion)
+        result = validate_conversion(conversion, origin)
         _print_conversion(file, conversion)
     else:
-        result = validate(text)
+        result = validate(text, origin)
         if isinstance(result, ProviderSettings):
             result = validate_for(options.target, result, text) or result
         if not isinstance(result, ProviderSettings):

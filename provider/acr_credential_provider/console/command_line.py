@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from acr_credential_provider.fastpath.lookup import absolute
@@ -100,6 +101,18 @@ def path_argument(text: str) -> str:
 def folder_argument(text: str) -> str:
     """Take the path of a folder; return it absolute and without slashes at its end."""
     return path_argument(text).rstrip("/") or "/"
+
+
+def add_allowed_hosts(parser: argparse.ArgumentParser) -> None:
+    """Give *parser* the hosts that settings from a cluster may name besides those of Alibaba Cloud."""
+    hosts = "a host that settings from a ConfigMap may send credentials to, besides Alibaba Cloud's; more than once"
+    parser.add_argument("--allow-host", type=_host, action="append", default=[], metavar="HOST", help=hosts)
+
+
+def _host(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*|[0-9a-f]*:[0-9a-f:.]+", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a host: write its name in lower case, without port and path")
+    return text
 
 
 def file_or_stdin(text: str) -> str:

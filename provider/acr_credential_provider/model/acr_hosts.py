@@ -44,6 +44,15 @@ def is_region(text: str) -> bool:
     return re.fullmatch(_REGION, text, re.ASCII) is not None
 
 
+def is_service(host: str, service: str) -> bool:
+    """True if *host* is an endpoint of Alibaba Cloud's *service*: of one region or of all, inside a VPC or not.
+
+    >>> is_service("sts-vpc.cn-hangzhou.aliyuncs.com", "sts"), is_service("sts.oss-cn-hangzhou.aliyuncs.com", "sts")
+    (True, False)
+    """
+    return re.fullmatch(rf"{service}(?:(?:-vpc)?\.{_REGION})?\.aliyuncs\.com", host, re.ASCII) is not None
+
+
 def check_region(text: str) -> None:
     """Raise `ConfigurationError` unless *text* is a region's ID, which becomes a part of host names."""
     if not is_region(text):

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from acr_credential_provider.model.acr_hosts import SYSTEM_NAMESPACES, is_region
 from acr_credential_provider.model.errors import InvalidImageError
 from acr_credential_provider.model.image_reference import registry_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .cluster_origin import ClusterJudge, Refusal
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 _DURATION = re.compile(r"(?:[0-9]+[hms])+", re.ASCII)
@@ -78,16 +83,50 @@ def _is_endpoint(url: str) -> str:
     return url
 
 
-def _is_metadata_endpoint(url: str) -> str:
+def _is_metadata_endpoint(url: str, info: ValidationInfo) -> str:
     if url.rstrip("/") == "http://100.100.100.200":
         return "http://100.100.100.200"
-    return _is_endpoint(url)
+    return _may_be_address("")(_is_endpoint(url), info)
 
 
 def _is_proxy(url: str) -> str:
     if not re.fullmatch(r"http://(?:[^@/\s]+@)?[A-Za-z0-9_.-]+(?::[0-9]{1,5})?/?", url):
         raise ValueError("must be http://[USER:PASSWORD@]HOST[:PORT]")
     return url
+
+
+def judge_of(info: ValidationInfo) -> ClusterJudge | None:
+    """Return who judges values that come from a cluster; None for settings of root's own."""
+    judge: ClusterJudge | None = info.context
+    return judge
+
+
+def refuse_if(refusal: Refusal | None, *steps: str | int) -> None:
+    """Raise a *refusal* as the error of the field that *steps* lead to."""
+    if refusal is not None:
+        raise ContradictionError(*refusal, *steps)
+
+
+def _may_be_address(service: str) -> Callable[[str, ValidationInfo], str]:
+    """Return a validator of addresses to which credentials for *service* go; "" is for none of Alibaba Cloud's."""
+
+    def check(url: str, info: ValidationInfo) -> str:
+        if judge := judge_of(info):
+            refuse_if(judge.address(url, service))
+        return url
+
+    return check
+
+
+def _may_be_file(word: str) -> Callable[[str, ValidationInfo], str]:
+    """Return a validator of paths. From a cluster, the file's name must have the *word* in it."""
+
+    def check(path: str, info: ValidationInfo) -> str:
+        if judge := judge_of(info):
+            refuse_if(judge.file(path, (info.data.get("kind", ""), info.field_name or ""), word))
+        return path
+
+    return check
 
 
 def _off_is_a_word(level: object) -> object:
@@ -121,10 +160,13 @@ MaxCacheDuration = Annotated[_Duration, _between(0, 24 * 3600, "at most 24h")]
 RefreshBefore = Annotated[_Duration, _between(0, 12 * 3600, "at most 12h")]
 TokenDuration = Annotated[_Duration, AfterValidator(_whole_hours)]
 Host = Annotated[str, AfterValidator(_is_host)]
-Endpoint = Annotated[str, AfterValidator(_is_endpoint)]
+AcrEndpoint = Annotated[str, AfterValidator(_is_endpoint), AfterValidator(_may_be_address("cr"))]
+StsEndpoint = Annotated[str, AfterValidator(_is_endpoint), AfterValidator(_may_be_address("sts"))]
 MetadataEndpoint = Annotated[str, AfterValidator(_is_metadata_endpoint)]
-ProxyUrl = Annotated[str, AfterValidator(_is_proxy)]
-AbsolutePath = Annotated[str, AfterValidator(_is_absolute)]
+ProxyUrl = Annotated[str, AfterValidator(_is_proxy), AfterValidator(_may_be_address(""))]
+AbsolutePath = Annotated[str, AfterValidator(_is_absolute), AfterValidator(_may_be_file(""))]
+UsernameFile = Annotated[str, AfterValidator(_is_absolute), AfterValidator(_may_be_file("user"))]
+PasswordFile = Annotated[str, AfterValidator(_is_absolute), AfterValidator(_may_be_file("password"))]
 Namespace = Annotated[str, AfterValidator(_is_namespace)]
 Region = Annotated[str, AfterValidator(_is_region)]
 LogLevel = Annotated[Literal["off", "error", "info", "debug"], BeforeValidator(_off_is_a_word)]

@@ -13,11 +13,13 @@ from .field_types import (
     KubernetesName,
     Model,
     OidcProviderArn,
+    PasswordFile,
     RoleArn,
     RoleName,
     ServiceAccountPattern,
     SessionDuration,
     SessionPolicy,
+    UsernameFile,
 )
 
 
@@ -49,9 +51,9 @@ class BasicAuthIdentity(Model):
     """
 
     kind: Literal["basicAuth"]
-    username_file: AbsolutePath
+    username_file: UsernameFile
     """File with the user name."""
-    password_file: AbsolutePath
+    password_file: PasswordFile
     """File with the password (console: access credential of the instance)."""
 
 

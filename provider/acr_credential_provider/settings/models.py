@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
 from acr_credential_provider.model.acr_hosts import EnterpriseHost, PersonalHost, SharedHost, recognise
 
 from .field_types import (
     AbsolutePath,
+    AcrEndpoint,
     ContradictionError,
-    Endpoint,
     Host,
     LogLevel,
     MaxCacheDuration,
@@ -21,7 +21,10 @@ from .field_types import (
     ProxyUrl,
     RefreshBefore,
     Region,
+    StsEndpoint,
     TokenDuration,
+    judge_of,
+    refuse_if,
 )
 from .identities import AnyIdentity, AssumedRoleModel
 from .identity_kinds import KINDS
@@ -32,7 +35,7 @@ from .runtime import ProviderSettings, from_dict
 class RegistryEndpointsModel(Model):
     """Other addresses of Alibaba Cloud's APIs for one registry: private links, tests."""
 
-    acr: Endpoint | None = None
+    acr: AcrEndpoint | None = None
     """Base URL of ACR's OpenAPI, in place of ``https://cr[-vpc].REGION.aliyuncs.com``."""
 
 
@@ -64,7 +67,7 @@ class RegistryModel(Model):
     """Other addresses of the APIs for this registry."""
 
     @model_validator(mode="after")
-    def _is_of_one_piece(self) -> RegistryModel:
+    def _is_of_one_piece(self, info: ValidationInfo) -> RegistryModel:
         is_login = not KINDS[self.identity.kind].asks_cloud
         if is_login and not self.domains:
             raise ContradictionError(
@@ -84,6 +87,8 @@ class RegistryModel(Model):
             raise ContradictionError("are for the Personal Edition's shared hosts only", "Remove them.", "namespaces")
         for index, host in enumerate(self.domains):
             self._check_domain(host, index, is_login=is_login)
+            if is_login and (judge := judge_of(info)):
+                refuse_if(judge.login_host(host), "domains", index)
         return self
 
     def _check_domain(self, host: str, index: int, *, is_login: bool) -> None:
@@ -131,7 +136,7 @@ class EndpointsModel(Model):
 
     metadata: MetadataEndpoint = "http://100.100.100.200"
     """Base URL of the ECS metadata service."""
-    sts: Endpoint | None = None
+    sts: StsEndpoint | None = None
     """Base URL of STS, in place of the one that is nearest to the node."""
 
 

@@ -19,25 +19,29 @@ if TYPE_CHECKING:
 
     from acr_credential_provider.acr_configuration import Conversion
 
+    from .cluster_origin import ClusterJudge, ClusterOrigin
     from .runtime import ProviderSettings
 
 
-def validate(text: str) -> ProviderSettings | list[ConfigProblem]:
-    """Return the settings in *text*, or all its problems (never an empty list)."""
+def validate(text: str, origin: ClusterOrigin | None = None) -> ProviderSettings | list[ConfigProblem]:
+    """Return the settings in *text*, or all its problems (never an empty list).
+
+    *origin* limits what text from a cluster may name; None is for a file of root's own.
+    """
     if acr_configuration.is_one(text):
-        return validate_conversion(acr_configuration.convert(text))
+        return validate_conversion(acr_configuration.convert(text), origin)
     document = parse(text)
     if isinstance(document, ConfigProblem):
         return [document]
     try:
-        return from_document(document)
+        return from_document(document, origin.judge() if origin else None)
     except ValidationError as error:
         return _problems(error, text)
 
 
-def from_document(document: Mapping[str, Any]) -> ProviderSettings:
+def from_document(document: Mapping[str, Any], judge: ClusterJudge | None = None) -> ProviderSettings:
     """Return the settings in a parsed *document*; raise pydantic's ``ValidationError``."""
-    return ProviderSettingsModel.model_validate(document).to_runtime()
+    return ProviderSettingsModel.model_validate(document, context=judge).to_runtime()
 
 
 def _problems(error: ValidationError, text: str) -> list[ConfigProblem]:
@@ -47,15 +51,18 @@ def _problems(error: ValidationError, text: str) -> list[ConfigProblem]:
     return [config_problem(e, root) for e in errors if e["type"] != "too_short" or len(errors) == 1]
 
 
-def validate_conversion(conversion: Conversion) -> ProviderSettings | list[ConfigProblem]:
-    """Return the settings that an acr-configuration means, or all its problems.
+def validate_conversion(
+    conversion: Conversion, origin: ClusterOrigin | None = None
+) -> ProviderSettings | list[ConfigProblem]:
+    """Return the settings that an acr-configuration means, or all its problems; *origin* as in `validate`.
 
     A registry that the models refuse is dropped from the *conversion* like an entry that
     could not be read: one bad entry must not cost the others their pulls.
     """
     while conversion.document is not None and conversion.document["registries"]:
+        judge = origin.judge(conversion.secrets) if origin else None
         try:
-            settings = from_document(conversion.document)
+            settings = from_document(conversion.document, judge)
         except ValidationError as error:
             errors = error.errors(include_input=False, include_url=False)
         else:

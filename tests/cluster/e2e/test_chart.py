@@ -15,6 +15,8 @@ from cluster.worker import PLUGIN
 from support import harness
 
 UNDER = "/opt/e2e-node"
+CREDENTIALS = "/etc/aliyun-acr-credential-provider/credentials"
+SECRETS = "/api/v1/namespaces/{}/secrets"
 CONDITION = "ACRCredentialProviderReady"
 OTHERS = """\
 # The operator's own; it stays.
@@ -81,6 +83,19 @@ def release(cluster, tmp_path):
     yield release
     release.delete()
     wait_until(lambda: not release.pods("node") + release.pods("pull-secrets"), timeout=180, what="pods to go")
+    cluster.api.delete(f"{SECRETS.format(NAMESPACE)}/acr-keys")
+
+
+def settings_with_keys(cluster, shop, acr):
+    """Return settings for *shop*, whose ACR is at *acr*; its key and the authority go into the Secret acr-keys."""
+    files = {"id": shop.key.id, "secret": shop.key.secret, "ca.pem": cluster.sandbox.ca_file.read_text()}
+    metadata = {"name": "acr-keys", "namespace": NAMESPACE}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": files}
+    cluster.api.create(SECRETS.format(NAMESPACE), secret)
+    identity = {"accessKeyIdFile": f"{CREDENTIALS}/id", "accessKeySecretFile": f"{CREDENTIALS}/secret"}
+    entry = cluster.entry(shop, *shop.hosts, endpoints={"acr": acr})
+    registry = {**entry, "identity": {"kind": "accessKey", **identity}}
+    return {"registries": [registry], "caBundle": f"{CREDENTIALS}/ca.pem"}
 
 
 def tree_of(cluster):
@@ -109,13 +124,13 @@ def await_(is_so, release, what, timeout=120):
 
 def test_from_a_chart_to_a_pull_and_back(cluster, operator, release):
     shop = cluster.open_shop("chart", "team/app", "team/next", "team/other")
-    cluster.write_settings(cluster.entry(shop, *shop.hosts))
-    settings = json.loads(cluster.settings_file.read_text())
-    del settings["apiVersion"], settings["kind"]
+    endpoints = {"sts": cluster.sandbox.sts.url}
+    settings = {**settings_with_keys(cluster, shop, cluster.sandbox.openapi.url), "endpoints": endpoints}
     before = tree_of(cluster)
 
     # The kubelet of these tests is no unit of a systemd: its restart is ours to do.
     values = {"settings": settings, "plugin": {"installer": ["--service=none"], "settingsSpreadSeconds": 1}}
+    values |= {"credentialsSecret": "acr-keys", "allowedHosts": ["127.0.0.1"]}
     release.upgrade(values)
     await_(lambda: release.is_ready("node"), release, "the agent and its reporter to be ready")
     await_(lambda: b"aliyun-acr-credential-provider" in operator.config.read_bytes(), release, "the merge")
@@ -149,8 +164,6 @@ def test_from_a_chart_to_a_pull_and_back(cluster, operator, release):
     operator.restart_kubelet(cluster)
 
 
-CREDENTIALS = "/etc/aliyun-acr-credential-provider/credentials"
-SECRETS = "/api/v1/namespaces/{}/secrets"
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{PLUGIN}-pull-secrets"
 DEFAULT = "/api/v1/namespaces/default/serviceaccounts/default"
 
@@ -163,25 +176,16 @@ def fallback(cluster):
     # Pods reach the cloud at the node's own address.
     port = cluster.sandbox.openapi.addresses[0][1]
     cluster.node.call(lambda: cluster.sandbox.openapi.listen(ADDRESS, port))
-    files = {"id": shop.key.id, "secret": shop.key.secret, "ca.pem": cluster.sandbox.ca_file.read_text()}
-    metadata = {"name": "acr-keys", "namespace": NAMESPACE}
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": files}
-    cluster.api.create(SECRETS.format(NAMESPACE), secret)
-    identity = {"accessKeyIdFile": f"{CREDENTIALS}/id", "accessKeySecretFile": f"{CREDENTIALS}/secret"}
-    entry = cluster.entry(shop, *shop.hosts, endpoints={"acr": f"https://{ADDRESS}:{port}"})
-    settings = {
-        "registries": [{**entry, "identity": {"kind": "accessKey", **identity}}],
-        "caBundle": f"{CREDENTIALS}/ca.pem",
-        "pullSecrets": {"namespaces": ["default"], "serviceAccounts": ["default"]},
-    }
+    settings = settings_with_keys(cluster, shop, f"https://{ADDRESS}:{port}")
+    settings["pullSecrets"] = {"namespaces": ["default"], "serviceAccounts": ["default"]}
     values = {
         "settings": settings,
         "credentialsSecret": "acr-keys",
+        "allowedHosts": [ADDRESS],
         "plugin": {"enabled": False},
         "pullSecrets": {"enabled": True},
     }
     yield shop, values
-    cluster.api.delete(f"{SECRETS.format(NAMESPACE)}/acr-keys")
     cluster.kubelet.restart()
 
 

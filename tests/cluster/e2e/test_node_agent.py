@@ -25,10 +25,11 @@ def settings_of(cluster, shop, **more):
     """Return settings for *shop* whose key is in the pushed Secret, and that Secret's content."""
     entry = cluster.entry(shop, *shop.hosts)
     names = ("accessKeyIdFile", "accessKeySecretFile")
+    authority = cluster.sandbox.ca_file.read_text()
     entry["identity"] = {"kind": "accessKey", **{name: f"{CREDENTIALS}/{name}" for name in names}}
-    document = cluster.sandbox.settings() | {"registries": [entry], **more}
+    document = cluster.sandbox.settings() | {"registries": [entry], "caBundle": f"{CREDENTIALS}/ca.pem", **more}
     document["endpoints"] = {"sts": cluster.sandbox.sts.url}
-    return json.dumps(document), dict(zip(names, (shop.key.id, shop.key.secret), strict=True))
+    return json.dumps(document), {names[0]: shop.key.id, names[1]: shop.key.secret, "ca.pem": authority}
 
 
 def until(daemonset, is_so, what):

@@ -73,7 +73,7 @@ def assert_on_a_node(text):
 
 
 def assert_in_the_controller(text, key):
-    judged = parse(text, role="nodeRole", keys_directory="/keys")
+    judged = parse(text, role="nodeRole", keys_directory="/keys", origin=None)
     assert instances(judged.settings) == ["cri-shop"], judged.problems
     assert all(each.field.startswith(key) and each.remedy.endswith(".") for each in judged.problems), judged.problems
     return judged

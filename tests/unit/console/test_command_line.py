@@ -31,7 +31,7 @@ NO_PATHS = {
         "--owner",
     ),
     *("--webhook-service-port", "--webhook-port", "--health-port", "--stable-for", "--role", "--kubernetes"),
-    *("--node", "--rollout-window", "--own-image", "installer", "--slots", "--port"),
+    *("--allow-host", "--node", "--rollout-window", "--own-image", "installer", "--slots", "--port"),
 }
 """What takes a value that is no path. An option that is new belongs here, or takes its value as a path."""
 NAMES = {(("node", "render", "openshift"), "--service-account")}

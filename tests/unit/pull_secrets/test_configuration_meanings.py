@@ -14,7 +14,7 @@ OTHER = "- instanceId: cri-other\n  regionId: cn-hangzhou\n"
 
 def configuration(role="nodeRole", info=INFO, **data):
     words = {name.replace("_", "-"): value for name, value in data.items()}
-    return parse(text_of({"acr-registry-info": info, **words}), role=role, keys_directory="/keys")
+    return parse(text_of({"acr-registry-info": info, **words}), role=role, keys_directory="/keys", origin=None)
 
 
 def kinds(judged):
@@ -104,7 +104,7 @@ def test_the_managed_editions_parameters_mean_the_same():
         "serviceAccount": "Default",
         "expiringThreshold": "20m",
     }
-    judged = parse(json.dumps(parameters), role="nodeRole", keys_directory="/keys")
+    judged = parse(json.dumps(parameters), role="nodeRole", keys_directory="/keys", origin=None)
     (registry,) = judged.settings.registries
     assert (registry.instance_id, registry.region, registry.refresh_before) == ("cri-shop", "cn-hangzhou", 1200.0)
     assert judged.spec.namespaces == ("team",)
@@ -113,7 +113,7 @@ def test_the_managed_editions_parameters_mean_the_same():
 
 def test_an_edit_into_garbage_leaves_what_held_and_a_repair_holds():
     def follow(held, text):
-        return next_config(held, text, role="nodeRole", keys_directory="/keys")
+        return next_config(held, text, role="nodeRole", keys_directory="/keys", origin=None)
 
     good, better = text_of({"acr-registry-info": INFO}), text_of({"acr-registry-info": INFO + OTHER})
     held = follow(ABSENT, good)
@@ -133,7 +133,7 @@ GOOD = text_of({"acr-registry-info": INFO})
 
 
 def follow(held, text, **more):
-    return next_config(held, text, role="nodeRole", keys_directory="/keys", **more)
+    return next_config(held, text, role="nodeRole", keys_directory="/keys", origin=None, **more)
 
 
 @pytest.mark.parametrize(

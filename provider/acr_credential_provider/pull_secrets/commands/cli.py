@@ -13,8 +13,14 @@ import threading
 import uuid
 
 from acr_credential_provider.console.arguments import duration, namespaced_name
-from acr_credential_provider.console.command_line import CommandParser, folder_argument, path_argument
+from acr_credential_provider.console.command_line import (
+    CommandParser,
+    add_allowed_hosts,
+    folder_argument,
+    path_argument,
+)
 from acr_credential_provider.console.output import say, warn_of_all, write_document
+from acr_credential_provider.files.credentials_folder import FOLDER
 from acr_credential_provider.pull_secrets.config.options import Options
 from acr_credential_provider.pull_secrets.kube.client import KubeClient
 from acr_credential_provider.pull_secrets.kube.informer import Times
@@ -135,6 +141,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="who asks for entries of an acr-configuration that do not say (auto: by the cluster's age)",
     )
+    add_allowed_hosts(parser)
+    parser.add_argument("--credentials-dir", type=folder_argument, default=FOLDER, help=argparse.SUPPRESS)
     parser.add_argument("--take-over", action="store_true", help="replace the entries of aliyun-acr-credential-helper")
 
 
@@ -158,6 +166,8 @@ def _options(options: argparse.Namespace) -> Options:
         token_mode=options.token_mode,
         take_over=options.take_over,
         keys_directory=getattr(options, "keys_directory", KEYS),
+        credentials_dir=options.credentials_dir,
+        allowed_hosts=frozenset(options.allow_host),
         writes_per_second=getattr(options, "writes_per_second", 100.0),
         resync=getattr(options, "resync", 600.0),
         watch=Times(resync=getattr(options, "resync", 600.0)),

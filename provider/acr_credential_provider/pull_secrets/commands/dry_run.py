@@ -121,12 +121,14 @@ def _parse_as_controller(
         text = text_of(config_map.get("data"))
         hidden = tuple(config_map.get("binaryData") or ())
     role = _role(api, options)
+    directory, origin = options.keys_directory, options.origin
     before = ABSENT
     if held:
-        before = ActiveConfig(parse(held, role=role, keys_directory=options.keys_directory), held)
-    directory = options.keys_directory
-    now = next_config(before, text, role=role, keys_directory=directory, hidden=hidden, namespaces=namespaces)
-    parsed = parse(text, role=role, keys_directory=directory)
+        before = ActiveConfig(parse(held, role=role, keys_directory=directory, origin=origin), held)
+    now = next_config(
+        before, text, role=role, keys_directory=directory, origin=origin, hidden=hidden, namespaces=namespaces
+    )
+    parsed = parse(text, role=role, keys_directory=directory, origin=origin)
     if now.outcome != "last_good" or parsed.settings is None:
         return parsed
     kept = () if now.settings is None else ("what held before the last edit of the configuration stays in force",)

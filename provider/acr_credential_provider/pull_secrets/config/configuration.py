@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from acr_credential_provider.acr_configuration import Role
     from acr_credential_provider.pull_secrets.model.objects import Namespace
+    from acr_credential_provider.settings.cluster_origin import ClusterOrigin
 
 NATIVE_KEYS = ("settings.yaml", "settings.json")
 """Keys of a ConfigMap that hold native settings."""
@@ -85,20 +86,21 @@ def next_config(  # noqa: PLR0913 - what an edit is parsed by
     *,
     role: Role,
     keys_directory: str,
+    origin: ClusterOrigin | None,
     hidden: Iterable[str] = (),
     namespaces: Sequence[Namespace] | None = None,
 ) -> ActiveConfig:
     """Return the active configuration after *text* (None: it was deleted), given the one that *held* before.
 
-    *hidden* are the keys of the ConfigMap that are not text, *namespaces* those of the cluster (None: unknown). A
-    deleted configuration leaves the last one active, and so does an edit after which no namespace has a login: an
-    operator who wants that uninstalls.
+    *origin* limits what a ConfigMap may name; None is for a file. *hidden* are the keys of the ConfigMap that are not
+    text, *namespaces* those of the cluster (None: unknown). A deleted configuration leaves the last one active, and so
+    does an edit after which no namespace has a login: an operator who wants that uninstalls.
     """
     if text is None:
         return ActiveConfig(held.parsed, held.text, "last_good" if held.settings else "absent", held.problems)
     if missed := unreadable(hidden):
         return ActiveConfig(held.parsed, held.text, "last_good", missed)
-    parsed = parse(text, role=role, keys_directory=keys_directory)
+    parsed = parse(text, role=role, keys_directory=keys_directory, origin=origin)
     if parsed.settings is None or held.settings is None:
         if parsed.settings is None:
             return ActiveConfig(held.parsed, held.text, "last_good", parsed.problems)
@@ -191,16 +193,16 @@ def unreadable(hidden: Iterable[str]) -> tuple[ConfigProblem, ...]:
     )
 
 
-def parse(text: str, *, role: Role, keys_directory: str) -> ParsedConfig:
-    """Return *text* as the controller understands it."""
+def parse(text: str, *, role: Role, keys_directory: str, origin: ClusterOrigin | None) -> ParsedConfig:
+    """Return *text* as the controller understands it; *origin* as in `next_config`."""
     if acr_configuration.is_one(text):
         conversion = acr_configuration.convert(text, place="controller", keys_directory=keys_directory, role=role)
-        parsed = validate_conversion(conversion)
+        parsed = validate_conversion(conversion, origin)
         notes = tuple(map(str, [*conversion.changes, *conversion.notes]))
         if not isinstance(parsed, ProviderSettings):
             return ParsedConfig(None, tuple(parsed), notes)
         return ParsedConfig(parsed, tuple(conversion.problems), notes, dict(conversion.secrets))
-    parsed = validate(text)
+    parsed = validate(text, origin)
     if not isinstance(parsed, ProviderSettings):
         return ParsedConfig(None, tuple(parsed))
     problems = validate_for("controller", parsed, text)

@@ -51,7 +51,12 @@ class ConfigManager:
     def restore(self, text: str) -> None:
         """Take *text*, which was active in another replica, if nothing is active here yet."""
         if self.active.settings is None and text:
-            parsed = parse(text, role=self._role_of_cluster(), keys_directory=self._options.keys_directory)
+            parsed = parse(
+                text,
+                role=self._role_of_cluster(),
+                keys_directory=self._options.keys_directory,
+                origin=self._options.origin,
+            )
             write_keys(parsed.keys)
             self.active = ActiveConfig(parsed, text, "last_good")
 
@@ -66,6 +71,7 @@ class ConfigManager:
             text,
             role=self._role_of_cluster(),
             keys_directory=self._options.keys_directory,
+            origin=self._options.origin,
             hidden=hidden,
             namespaces=self._cluster.namespaces.all(),
         )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from acr_credential_provider.files.credentials_folder import FOLDER
 from acr_credential_provider.pull_secrets.kube.informer import Times
 from acr_credential_provider.pull_secrets.kube.leader_election import LeaseTimes
+from acr_credential_provider.settings.cluster_origin import ClusterOrigin
 
 TICK = 10.0
 """Seconds after which a round is due in any case: files may have changed, tokens expired, a helper come back."""
@@ -27,5 +29,12 @@ class Options:
     tick: float = TICK
     lease: LeaseTimes = LeaseTimes()  # noqa: RUF009 - a value
     watch: Times = Times()  # noqa: RUF009 - a value
+    credentials_dir: str = FOLDER
+    allowed_hosts: frozenset[str] = frozenset()
     owner: str = ""
     """The ClusterRole that owns what the controller writes; "": nothing is owned."""
+
+    @property
+    def origin(self) -> ClusterOrigin | None:
+        """The limits of the configuration; None for a file, which is not written through the API server."""
+        return None if self.settings_file else ClusterOrigin(self.allowed_hosts, self.credentials_dir)
