@@ -46,13 +46,15 @@ def run(arguments: list[str]) -> int:
     slots = RestartSemaphore(api, options.namespace, names, options.node, _boot) if names else None
     reporter = Reporter(options.node, options.status_dir, options.lease_dir, api, slots, clocks, report)
     ticked_at = [_boot()]
-    server = HealthServer(options.host, options.port, _pages(reporter, ticked_at))
+    pages = _pages(reporter, ticked_at)
+    server = HealthServer(options.host, options.port, pages)
+    pages["/metrics"] = lambda: (200, node_report.metrics(reporter.agent, _boot(), time.time(), server.faults))
     server.start()
     while not stop.is_set():
         reporter.tick()
         ticked_at[0] = _boot()
         stop.wait(TICK)
-    server.shutdown()
+    server.stop()
     return 0
 
 
@@ -66,10 +68,7 @@ def _pages(reporter: Reporter, ticked_at: list[float]) -> dict[str, Callable[[],
     def own_health() -> Page:
         return (200, "ok\n") if _boot() - ticked_at[0] < HUNG_AFTER else (503, "hung\n")
 
-    def metrics() -> Page:
-        return 200, node_report.metrics(reporter.agent, _boot(), time.time())
-
-    return {"/healthz": own_health, "/healthz/agent": agent_health, "/metrics": metrics}
+    return {"/healthz": own_health, "/healthz/agent": agent_health}
 
 
 def _boot() -> float:

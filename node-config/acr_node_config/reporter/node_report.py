@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.version import NAME
@@ -12,7 +13,9 @@ from acr_node_config.rollout import agent_status as of
 from acr_node_config.rollout.agent_status import AgentStatus, plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from acr_credential_provider.model.connection_table import ClientFault
 
 CONDITION = "ACRCredentialProviderReady"
 COMPONENT = NAME
@@ -130,10 +133,13 @@ _COUNTERS = {
 }
 
 
-def metrics(status: AgentStatus | None, now: float, wall: float) -> str:
+def metrics(
+    status: AgentStatus | None, now: float, wall: float, client_faults: Mapping[ClientFault, int] = MappingProxyType({})
+) -> str:
     """Return the node's metrics in the text format of Prometheus.
 
-    *now* is in seconds since boot, *wall* the same moment in seconds since the epoch.
+    *now* is in seconds since boot, *wall* the same moment in seconds since the epoch. *client_faults* are those of the
+    reporter's port.
     """
     lines: list[str] = []
 
@@ -143,6 +149,9 @@ def metrics(status: AgentStatus | None, now: float, wall: float) -> str:
         lines.extend(f"acr_node_{name}{labels} {value:.12g}" for labels, value in values)
 
     metric("agent_up", "gauge", "1 while the agent gives signs of life.", ("", float(not is_stale(status, now))))
+    if client_faults:
+        values = ((_labels(reason=fault), float(count)) for fault, count in client_faults.items())
+        metric("client_faults_total", "counter", "What clients of this port did wrong.", *values)
     if status is None:
         return "\n".join(lines) + "\n"
     heartbeat = wall - max(now - status.beat, 0.0)

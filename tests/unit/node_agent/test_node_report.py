@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+from acr_credential_provider.model.connection_table import ClientFault
 from acr_node_config.reporter.node_report import condition, events_between, metrics
 from acr_node_config.rollout import agent_status
 from acr_node_config.rollout.agent_status import AgentStatus, SettingsStatus, TokenStatus, plain_text
@@ -105,6 +106,13 @@ def test_a_host_cannot_break_out_of_its_label():
     status = AgentStatus("1.0", tokens=(TokenStatus('a"} 1\nevil{x="\\', 1.0, 2.0),))
 
     assert 'acr_node_token_due_seconds{registry="a\\"} 1 evil{x=\\"\\\\"} 1' in metrics(status, 0.0, 1.7e9).splitlines()
+
+
+def test_what_clients_did_wrong_is_told_by_its_kind_also_without_an_agent():
+    faults = dict.fromkeys(ClientFault, 0) | {ClientFault.TIMEOUT: 3}
+    lines = metrics(None, 0.0, 1.7e9, faults).splitlines()
+    assert 'acr_node_client_faults_total{reason="timeout"} 3' in lines
+    assert 'acr_node_client_faults_total{reason="too_many_connections"} 0' in lines
 
 
 def test_without_an_agent_it_is_down_and_nothing_else_is_claimed():

@@ -15,7 +15,8 @@ from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.event_recorder import EventRecorder
 from acr_credential_provider.pull_secrets.model.resources import SECRETS
 from acr_credential_provider.pull_secrets.serving import health
-from acr_credential_provider.pull_secrets.serving.http_server import Limits, Loop, Server
+from acr_credential_provider.pull_secrets.serving.event_loop import Loop
+from acr_credential_provider.pull_secrets.serving.http_server import Limits, Server
 from acr_credential_provider.pull_secrets.webhook.admission import PATH, AdmissionHandler
 from acr_credential_provider.pull_secrets.webhook.reconciler import WebhookReconciler, WebhookTimes
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from acr_credential_provider.pull_secrets.webhook.registration import ServiceReference
 
 ADDRESS, WEBHOOK_PORT, HEALTH_PORT = "0.0.0.0", 8443, 8080  # noqa: S104 - a pod's own address
+PAGES = Limits(connections=64, per_client=32, body=0, bodies=0)
+"""For metrics and health."""
 SHUTDOWN_DELAY = 5.0
 """Seconds for which a replica that ends still answers, because the API server's side hears of it later."""
 
@@ -64,10 +67,15 @@ class ReplicaServers:
             "/healthz": health.handler({"serving": lambda: "", **replica.health_checks()}),
             "/readyz": health.handler(ready),
         }
-        limits = Limits(connections=32, body=0, bodies=0)
-        hooks = {PATH: self._admission.answer}
-        self._pages = Server(pages, address=serving.address, port=serving.health_port, limits=limits)
-        self._hooks = Server(hooks, address=serving.address, port=serving.webhook_port, tls=self.webhook.context)
+        self._pages = Server(
+            pages, address=(serving.address, serving.health_port), limits=PAGES, count=reporter.client_fault
+        )
+        self._hooks = Server(
+            {PATH: self._admission.answer},
+            address=(serving.address, serving.webhook_port),
+            tls=self.webhook.context,
+            count=reporter.client_fault,
+        )
 
     def start(self) -> tuple[int, int]:
         """Begin; return the ports of the webhook and of health."""

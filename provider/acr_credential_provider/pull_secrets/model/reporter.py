@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from acr_credential_provider.model.connection_table import ClientFault
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectRef:
@@ -76,6 +78,9 @@ class Reporter:
 
     def admitted(self, outcome: str, seconds: float) -> None:
         """Count an admission: ``patched``, ``unchanged``, ``skipped``, ``secret_pending`` or ``refused``."""
+
+    def client_fault(self, fault: ClientFault) -> None:
+        """Count what a client of our servers did wrong."""
 
     def webhook(self, is_configured: bool) -> None:
         """Set whether the API server is configured to ask the webhook."""

@@ -1,28 +1,35 @@
 """A small HTTP/1.1 server for untrusted clients: the webhook, metrics and health.
 
 One thread for all connections: asyncio, h11 (which the Kubernetes client brings) and the standard library's TLS.
-Every step has a deadline: handshake, whole request (so that a slow sender gains nothing), answer, idleness. The number
-of connections and the bytes of all requests together are limited too.
+Handshake, idleness, and each request with its answer have a deadline. Connections (`ConnectionTable`) and the bytes of
+all requests together are limited. What clients do wrong is counted and never logged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+import socket
+import ssl
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 import h11
 
+from acr_credential_provider.model.connection_table import ClientFault, ConnectionTable, fault_of
+
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
 LOG = logging.getLogger(__name__)
 _CHUNK = 65536
-_Result = TypeVar("_Result")
+_BACKLOG = 512
+_ACCEPTED_AT_ONCE = 16
+"""Then those that are connected have their turn. For asyncio this and the backlog are one number."""
+LOG_AGAIN = 600.0
+"""Seconds after which the same failure of a request is logged again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +37,15 @@ class Limits:
     """Limits on clients: counts, bytes and seconds."""
 
     connections: int = 256
+    per_client: int = 128
+    """Connections of one client. An API server has as many as it has requests at once, over all replicas."""
     body: int = 4 << 20
     """Bytes of one request. The API server takes 3 MiB; a review holds the object once, or twice on updates."""
     bodies: int = 32 << 20
     """Bytes of all requests that are being read or answered."""
     handshake: float = 5.0
-    request: float = 5.0
-    """From a request's first byte to its last."""
-    answer: float = 5.0
-    """For the client to take an answer that is ready."""
+    request: float = 10.0
+    """From a request's first byte to the last one of its answer. An API server waits no longer."""
     idle: float = 120.0
     """Longer than the 90 s after which the API server closes: who closes first meets no request on its way."""
 
@@ -75,34 +82,43 @@ class _RefusedError(Exception):
 
 
 class Server:
-    """Answers at *address*:*port* (0: any) with one of *handlers* by path, in its `Loop`.
+    """Answers at *address* (host, and port or 0 for any) with one of *handlers* by path, in its `Loop`.
 
     *tls* returns the context for each new connection, so that a new certificate counts from the next one on; while
-    there is none, connections are dropped.
+    there is none, connections are dropped. *count* is called for what a client does wrong.
     """
 
     def __init__(
         self,
         handlers: Mapping[str, Handler],
         *,
-        address: str,
-        port: int,
+        address: tuple[str, int],
         tls: Callable[[], ssl.SSLContext | None] | None = None,
         limits: Limits | None = None,
+        count: Callable[[ClientFault], None] = lambda _fault: None,
     ) -> None:
         self._handlers = handlers
-        self._address = (address, port)
+        self._address = address
         self._tls = tls
-        self._limits = limits or Limits()
-        self._idle: dict[asyncio.Task[None], None] = {}
+        self._limits = limits = limits or Limits()
+        self._count = count
+        self._table: ConnectionTable[asyncio.Task[None]] = ConnectionTable(limits.connections, limits.per_client)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._held = 0
+        self._idle: set[asyncio.Task[None]] = set()
+        self._held: dict[asyncio.Task[None], int] = {}
+        """The bytes of the request that each connection has sent so far."""
+        self._logged: dict[tuple[str, str], float] = {}
         self._server: asyncio.Server | None = None
 
     async def start(self) -> int:
         """Listen; return the port."""
-        self._server = await asyncio.start_server(self._handle_connection, *self._address, limit=_CHUNK, backlog=512)
-        port: int = self._server.sockets[0].getsockname()[1]
+        listener = socket.create_server(self._address)
+        listener.setblocking(False)
+        self._server = await asyncio.start_server(
+            self._handle_connection, sock=listener, limit=_CHUNK, backlog=_ACCEPTED_AT_ONCE
+        )
+        listener.listen(_BACKLOG)
+        port: int = listener.getsockname()[1]
         return port
 
     async def stop(self, grace: float = 5.0) -> None:
@@ -110,7 +126,7 @@ class Server:
         if self._server is None:
             return
         self._server.close()
-        for task in list(self._idle):
+        for task in self._idle:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
@@ -130,23 +146,46 @@ class Server:
         if task is None:  # pragma: no cover - asyncio starts us as a task
             return
         self._tasks.add(task)
+        is_polite = False
         try:
-            if self._make_room():
+            if self._is_let_in(task, writer):
                 await self._start_tls(writer)
                 await self._serve_requests(task, reader, writer)
-        except (OSError, TimeoutError, EOFError, h11.RemoteProtocolError, asyncio.CancelledError):
-            # Includes ssl.SSLError. A client that goes, drips, or speaks no HTTP: its own business, at any rate.
+                is_polite = True
+        except TimeoutError:
+            self._count(ClientFault.TIMEOUT)
+        except ssl.SSLError:
+            self._count(ClientFault.TLS)
+        except (OSError, EOFError, asyncio.CancelledError):  # a client that leaves, or that is closed for another one
             pass
+        except Exception as error:  # noqa: BLE001 - the end of one connection must not be the server's
+            self._log_failure(type(error).__name__, error)
         finally:
-            self._idle.pop(task, None)
-            await self._close(writer)
+            self._table.remove(task)
+            self._held.pop(task, None)
+            await self._close(writer, is_polite=is_polite)
             self._tasks.discard(task)
 
-    async def _close(self, writer: asyncio.StreamWriter) -> None:
-        """Close a connection politely, if the client lets us."""
-        writer.close()
+    def _is_let_in(self, task: asyncio.Task[None], writer: asyncio.StreamWriter) -> bool:
+        """True if one more connection may stay; another one may be closed for it."""
+        peer = writer.get_extra_info("peername") or ("",)  # none: the client has left
+        victim = self._table.add(task, str(peer[0]), time.monotonic())
+        if victim is not None:
+            self._drop(victim, ClientFault.TOO_MANY)
+        return victim is not task
+
+    def _drop(self, victim: asyncio.Task[None], fault: ClientFault) -> None:
+        self._count(fault)
+        self._table.remove(victim)
+        if victim is not asyncio.current_task():
+            victim.cancel()
+
+    async def _close(self, writer: asyncio.StreamWriter, *, is_polite: bool) -> None:
+        """Close a connection; *is_polite*: with the end of TLS, if the client lets us."""
         try:
-            if not writer.transport.get_write_buffer_size():  # or else it would wait for one that takes nothing
+            # Or else it would wait for a client that takes nothing.
+            if is_polite and not writer.transport.get_write_buffer_size():
+                writer.close()
                 async with asyncio.timeout(1.0):
                     await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.CancelledError):
@@ -154,79 +193,103 @@ class Server:
         finally:
             writer.transport.abort()
 
-    def _make_room(self) -> bool:
-        """True if one more connection may stay; the longest idle one is closed for it."""
-        if len(self._tasks) <= self._limits.connections:
-            return True
-        idle = next(iter(self._idle), None)
-        if idle is not None:
-            self._idle.pop(idle)
-            idle.cancel()
-        return idle is not None
-
     async def _start_tls(self, writer: asyncio.StreamWriter) -> None:
         if self._tls is None:
             return
         context = self._tls()
         if context is None:
             raise EOFError
-        await writer.start_tls(context, ssl_handshake_timeout=self._limits.handshake)
+        try:
+            await writer.start_tls(context, ssl_handshake_timeout=self._limits.handshake)
+        except ConnectionAbortedError:  # asyncio's word for it
+            raise TimeoutError from None
 
     async def _serve_requests(
         self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         talk = h11.Connection(h11.SERVER)
         while True:
-            if not talk.trailing_data[0]:
-                self._idle[task] = None
-                async with asyncio.timeout(self._limits.idle):
-                    first = await reader.read(_CHUNK)
-                self._idle.pop(task, None)
-                if not first:
-                    return
-                talk.receive_data(first)
-            try:
-                answer = await self._serve(talk, reader)
-            except _RefusedError as refused:
-                answer = refused.answer
-            except h11.RemoteProtocolError as error:
-                answer = Answer(error.error_status_hint, b"not a request\n")
-            ends = await self._write(talk, writer, answer)
+            if talk.trailing_data[0]:
+                await asyncio.sleep(0)  # requests that were sent together do not keep other clients waiting
+            elif not await self._await_request(task, talk, reader):
+                return
+            self._table.await_client(task, time.monotonic())
+            async with asyncio.timeout(self._limits.request):
+                answer = await self._serve(task, talk, reader)
+                self._table.await_client(task, time.monotonic())
+                ends = await self._write(talk, writer, answer)
             if ends:
                 return
+            self._table.idle(task, time.monotonic())
             talk.start_next_cycle()
 
-    async def _serve(self, talk: h11.Connection, reader: asyncio.StreamReader) -> Answer:
-        length = 0
+    async def _await_request(
+        self, task: asyncio.Task[None], talk: h11.Connection, reader: asyncio.StreamReader
+    ) -> bool:
+        """True once a request has begun; False if the client has none."""
+        self._idle.add(task)
         try:
-            async with asyncio.timeout(self._limits.request):
-                head = await _next(talk, reader)
-                if not isinstance(head, h11.Request):
-                    raise EOFError  # noqa: TRY004 - the client is gone
-                length = self._reserve(head)
-                parts: list[bytes] = []
-                while isinstance(event := await _next(talk, reader), h11.Data):
-                    parts.append(bytes(event.data))
-                if not isinstance(event, h11.EndOfMessage):
-                    raise EOFError  # noqa: TRY004 - the client is gone
-            target = urlsplit(head.target.decode("ascii"))
-            query = dict(parse_qsl(target.query))
-            return await self._answer(Request(head.method.decode("ascii"), target.path, query, b"".join(parts)))
+            async with asyncio.timeout(self._limits.idle):
+                first = await reader.read(_CHUNK)
+        except TimeoutError:
+            return False
         finally:
-            self._held -= length
+            self._idle.discard(task)
+        talk.receive_data(first)
+        return bool(first)
 
-    def _reserve(self, head: h11.Request) -> int:
-        """Return the length of the body in bytes, and count it as held; raise `_RefusedError` if it may not come."""
+    async def _serve(self, task: asyncio.Task[None], talk: h11.Connection, reader: asyncio.StreamReader) -> Answer:
+        """Return the answer to the next request; count what is wrong with it."""
+        method, fault = b"", None
+        try:
+            head = await _next(talk, reader)
+            if not isinstance(head, h11.Request):
+                raise EOFError  # noqa: TRY004 - the client is gone
+            method = head.method
+            request = _decoded(head, await self._read_body(task, head, talk, reader))
+            self._table.work(task, time.monotonic())
+            answer = await self._answer(request)
+            fault = fault_of(answer.status)
+        except _RefusedError as refused:
+            answer = refused.answer
+            fault = fault_of(answer.status) or ClientFault.TOO_LARGE
+        except h11.RemoteProtocolError as error:
+            answer = Answer(error.error_status_hint, b"not a request\n")
+            fault = fault_of(answer.status) or ClientFault.BAD_REQUEST
+        finally:
+            self._held.pop(task, None)
+        if fault is not None:
+            self._count(fault)
+        else:
+            self._table.trust(task, time.monotonic())
+        return replace(answer, body=b"") if method == b"HEAD" else answer
+
+    async def _read_body(
+        self, task: asyncio.Task[None], head: h11.Request, talk: h11.Connection, reader: asyncio.StreamReader
+    ) -> bytes:
         headers = dict(head.headers)
         if b"transfer-encoding" in headers:
-            raise _RefusedError(411, "say Content-Length")  # how else to know whether there is room for it?
-        length = int(headers.get(b"content-length", b"0"))
-        if length > self._limits.body:
+            raise _RefusedError(411, "say Content-Length")  # or else it would be read before it is refused
+        if int(headers.get(b"content-length", b"0")) > self._limits.body:
             raise _RefusedError(413, "too large")
-        if self._held + length > self._limits.bodies:
-            raise _RefusedError(503, "too much at once")
-        self._held += length
-        return length
+        parts: list[bytes] = []
+        while isinstance(event := await _next(talk, reader), h11.Data):
+            self._hold(task, len(event.data))
+            parts.append(bytes(event.data))
+        if not isinstance(event, h11.EndOfMessage):
+            raise EOFError  # noqa: TRY004 - the client is gone
+        return b"".join(parts)
+
+    def _hold(self, task: asyncio.Task[None], length: int) -> None:
+        """Count *length* bytes more; if they are too many, end the request that matters least, maybe this one."""
+        self._held[task] = self._held.get(task, 0) + length
+        while sum(self._held.values()) > self._limits.bodies:
+            others = [other for other in self._held if other is not task]
+            victim = self._table.least_of(others, task, time.monotonic())
+            if victim is task:
+                raise _RefusedError(503, "too much at once")
+            del self._held[victim]
+            self._drop(victim, ClientFault.TOO_LARGE)
 
     async def _answer(self, request: Request) -> Answer:
         handler = self._handlers.get(request.path)
@@ -234,9 +297,16 @@ class Server:
             return Answer(404, b"nothing here\n")
         try:
             return await handler(request)
-        except Exception:  # one request's end must not be the server's
-            LOG.exception("a request failed", extra={"path": request.path})
+        except Exception as error:  # noqa: BLE001 - the end of one request must not be the server's
+            self._log_failure(request.path, error)
             return Answer(500, b"failed; the log says why\n")
+
+    def _log_failure(self, path: str, error: Exception) -> None:
+        """Log an error of ours, each kind once in a while: clients may be able to repeat it."""
+        kind, now = (path, type(error).__name__), time.monotonic()
+        if now - self._logged.get(kind, float("-inf")) >= LOG_AGAIN:
+            self._logged[kind] = now
+            LOG.error("a request failed", extra={"path": path}, exc_info=error)
 
     async def _write(self, talk: h11.Connection, writer: asyncio.StreamWriter, answer: Answer) -> bool:
         """Send *answer*; True if the connection ends with it."""
@@ -247,9 +317,18 @@ class Server:
         events = (h11.Response(status_code=answer.status, headers=headers), h11.Data(answer.body), h11.EndOfMessage())
         # In one piece: a small packet after a small packet waits for the first one's acknowledgement, 40 ms.
         writer.write(b"".join(talk.send(event) or b"" for event in events))
-        async with asyncio.timeout(self._limits.answer):
-            await writer.drain()
+        await writer.drain()
         return ends or talk.our_state is not h11.DONE
+
+
+def _decoded(head: h11.Request, body: bytes) -> Request:
+    """Return a request; raise `_RefusedError` for a target that is no URL."""
+    try:
+        target = urlsplit(head.target.decode("ascii"))
+        query = dict(parse_qsl(target.query))
+    except ValueError:
+        raise _RefusedError(400, "not a URL") from None
+    return Request(head.method.decode("ascii"), target.path, query, body)
 
 
 async def _next(talk: h11.Connection, reader: asyncio.StreamReader) -> object:
@@ -257,31 +336,3 @@ async def _next(talk: h11.Connection, reader: asyncio.StreamReader) -> object:
     while (event := talk.next_event()) is h11.NEED_DATA:
         talk.receive_data(await reader.read(_CHUNK))
     return event
-
-
-class Loop:
-    """A thread with an event loop in it, for servers: ``port = loop.run(server.start())``."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._turn, name="serving", daemon=True)
-        self._thread.start()
-
-    def _turn(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
-
-    @property
-    def is_alive(self) -> bool:
-        """True if the thread still runs."""
-        return self._thread.is_alive()
-
-    def run(self, work: Coroutine[None, None, _Result]) -> _Result:
-        """Run *work* in the loop and return its result; called from any other thread."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def close(self) -> None:
-        """End it."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, exposition
 
+from acr_credential_provider.model.connection_table import ClientFault
 from acr_credential_provider.pull_secrets.model.reporter import Reporter
 from acr_credential_provider.version import VERSION
 
@@ -62,6 +63,9 @@ class Metrics(Reporter):
         self._events = counter("events", "Events, by what became of them.", "outcome")
         self._admissions = counter("admissions", "Admission reviews of ServiceAccounts.", "outcome")
         self._admission = histogram("admission_duration_seconds", "How long the webhook took to answer.")
+        self._client_faults = counter("client_faults", "What clients of its servers did wrong.", "reason")
+        for fault in ClientFault:
+            self._client_faults.labels(fault)
         self._configured = gauge("webhook_configured", "1 while the API server is configured to ask the webhook.")
         self._certificate_expiry = gauge(
             "serving_certificate_expiry_timestamp_seconds", "When it expires.", "certificate"
@@ -131,6 +135,10 @@ class Metrics(Reporter):
         """Count an admission: ``patched``, ``unchanged``, ``skipped``, ``secret_pending`` or ``refused``."""
         self._admissions.labels(outcome).inc()
         self._admission.observe(seconds)
+
+    def client_fault(self, fault: ClientFault) -> None:
+        """Count what a client of our servers did wrong."""
+        self._client_faults.labels(fault).inc()
 
     def webhook(self, is_configured: bool) -> None:
         """Set whether the API server is configured to ask the webhook."""
