@@ -130,10 +130,10 @@ class Server:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for _ in range(5):  # transports close in turns of their own
+        for _ in range(10):  # those that were just accepted, and transports, which close in turns of their own
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             await asyncio.sleep(0)
 
     @property
