@@ -108,11 +108,12 @@ class Server:
         self._held: dict[asyncio.Task[None], int] = {}
         """The bytes of the request that each connection has sent so far."""
         self._logged: dict[tuple[str, str], float] = {}
+        self._listener: socket.socket | None = None
         self._server: asyncio.Server | None = None
 
     async def start(self) -> int:
         """Listen; return the port."""
-        listener = socket.create_server(self._address)
+        self._listener = listener = socket.create_server(self._address)
         listener.setblocking(False)
         self._server = await asyncio.start_server(
             self._handle_connection, sock=listener, limit=_CHUNK, backlog=_ACCEPTED_AT_ONCE
@@ -123,18 +124,19 @@ class Server:
 
     async def stop(self, grace: float = 5.0) -> None:
         """Accept no more connections, close idle ones, and give busy ones *grace* seconds."""
-        if self._server is None:
+        if self._server is None or self._listener is None:
             return
+        asyncio.get_running_loop().remove_reader(self._listener)
+        await _turns()  # asyncio loses connections that it is accepting while a server closes
         self._server.close()
         for task in self._idle:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
-        for _ in range(10):  # those that were just accepted, and transports, which close in turns of their own
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            await asyncio.sleep(0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _turns()
 
     @property
     def connections(self) -> int:
@@ -319,6 +321,12 @@ class Server:
         writer.write(b"".join(talk.send(event) or b"" for event in events))
         await writer.drain()
         return ends or talk.our_state is not h11.DONE
+
+
+async def _turns() -> None:
+    """Let the loop turn some times: sockets are accepted, and transports closed, in turns of their own."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 def _decoded(head: h11.Request, body: bytes) -> Request:
