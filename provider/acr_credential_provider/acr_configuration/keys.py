@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 REGISTRIES = "acr-registry-info"
 RRSA = "rrsa"
 """The one key outside the registry list that decides the identity."""
+NESTED_KEYS = frozenset({REGISTRIES, RRSA, "webhook-configuration"})
+"""Keys whose value is YAML in a text."""
 
 DATA_KEYS = {  # spellings without "-", "_" and capitals -> the key as documented
     "serviceaccount": "service-account",

@@ -10,7 +10,7 @@ import yaml
 
 from acr_credential_provider.model.config_problem import ConfigProblem
 
-from .block_repair import repair_block
+from .block_repair import repair_blocks
 from .keys import MANIFEST_KEYS, REGISTRIES, REPAIRER
 from .located_yaml import LocatedNode, UnreadableError, parse
 from .node_access import NamedNode
@@ -29,7 +29,7 @@ def data_of(text: str, result: Conversion) -> dict[str, LocatedNode]:
         result.changes += changes
         text = _without_metadata(text)
         _refuse_template(text)
-        text, changes = repair_block(text)
+        text, changes = repair_blocks(text)
         result.changes += changes
     root = parse(text, by_key=True, pick=lambda node: _item(node, result))
     members = root.value
