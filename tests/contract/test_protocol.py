@@ -161,3 +161,34 @@ def test_words_that_are_not_understood_end_with_2(program, arguments):
 def test_version_and_help_are_told(program):
     assert program.run(b"", "--version").stdout.startswith(b"aliyun-acr-credential-provider 0.")
     assert b"CredentialProviderRequest" in program.run(b"", "--help").stdout
+
+
+def _altered(host, **changes):
+    document = json.loads(request(f"{host}/team/app")) | changes
+    return json.dumps({name: value for name, value in document.items() if value is not ...}).encode()
+
+
+ODD_REQUESTS = {
+    "no repository": lambda host: _altered(host, image=host),
+    "an empty repository": lambda host: _altered(host, image=f"{host}/"),
+    "a tag alone": lambda host: _altered(host, image=f"{host}/:1"),
+    "annotations that are a list": lambda host: _altered(host, serviceAccountAnnotations=[]),
+    "an annotation that is a number": lambda host: _altered(host, serviceAccountAnnotations={"a": 1}),
+    "a token that is false": lambda host: _altered(host, serviceAccountToken=False),
+    "another kind": lambda host: _altered(host, kind="CredentialProviderResponse"),
+    "no apiVersion": lambda host: _altered(host, apiVersion=...),
+    "white space beyond the limit": lambda host: _altered(host) + b" " * (1 << 20),
+    "bytes that are no text": lambda host: _altered(host)[:-1] + b',"a":"\xff"}',
+}
+
+
+def test_what_is_an_error_cold_is_the_same_error_warm(program, sandbox):
+    host = sandbox.registry.address
+    cold = {kind: program.run(odd(host)) for kind, odd in ODD_REQUESTS.items()}
+    assert program.ask(f"{host}/team/app").code == 0
+    warm = {kind: program.run(odd(host)) for kind, odd in ODD_REQUESTS.items()}
+    assert {kind: ended.code for kind, ended in cold.items()} == dict.fromkeys(ODD_REQUESTS, 1)
+    assert [(ended.code, ended.stdout, ended.stderr) for ended in warm.values()] == [
+        (ended.code, ended.stdout, ended.stderr) for ended in cold.values()
+    ]
+    assert sandbox.calls.counts() == {"GetAuthorizationToken": 1}

@@ -17,6 +17,11 @@ CACHE = "/var/cache/aliyun-acr-credential-provider"
 API_GROUP = "credentialprovider.kubelet.k8s.io/"
 API_VERSIONS = (API_GROUP + "v1", API_GROUP + "v1beta1", API_GROUP + "v1alpha1")
 LARGEST_REQUEST = 1 << 20  # bytes; a real one has at most a few thousand
+MOST_BRACKETS = 100
+"""Opening ones in a request that is answered here, or in a token's claims; real ones have a few.
+
+How deep a document may be nested depends on the stack of the moment. Far below that limit, both paths read the same.
+"""
 OPTIONS = ("--settings", "--cache")
 ROLE_ANNOTATION = "pod-identity.alibabacloud.com/role-name"
 """The one annotation of a ServiceAccount that an answer depends on."""
@@ -81,21 +86,38 @@ def read_request(file: int = 0) -> bytes:
     return data
 
 
-def token_subject(request: dict[str, object]) -> str:
-    """Return the subject that the claims of the request's ServiceAccount token name, "" without a token.
+def account_of(request: dict[str, object]) -> tuple[str, dict[str, str]]:
+    """Return the request's ServiceAccount token, "" without one, and its annotations.
 
-    It only chooses a cache entry: STS decides whether the token is good. Raises ``ValueError``, ``KeyError`` or
+    Raises ``TypeError`` if they are no string and no mapping of strings.
+    """
+    token, annotations = request.get("serviceAccountToken"), request.get("serviceAccountAnnotations")
+    token = "" if token is None else token
+    annotations = {} if annotations is None else annotations
+    if not isinstance(token, str) or not isinstance(annotations, dict):
+        raise TypeError
+    for value in annotations.values():
+        if not isinstance(value, str):
+            raise TypeError
+    return token, annotations
+
+
+def token_subject(token: str, annotations: dict[str, str]) -> str:
+    """Return the subject that the claims of a ServiceAccount *token* name, "" without a token.
+
+    It only chooses a cache entry: STS decides whether the token is good. Raises ``ValueError``, ``LookupError`` or
     ``TypeError`` for a token that cannot be read.
     """
-    token = request.get("serviceAccountToken")
     if not token:
         return ""
-    payload = token.split(".")[1].encode()  # type: ignore[attr-defined]
+    payload = token.split(".")[1].encode()
     padded = payload.translate(bytes.maketrans(b"-_", b"+/")) + b"=" * (-len(payload) % 4)
-    claims: dict[str, object] = parse_json(a2b_base64(padded).decode())  # type: ignore[assignment]
+    text = a2b_base64(padded).decode()
+    if text.count("{") + text.count("[") > MOST_BRACKETS:
+        raise ValueError("not the claims of a token")
+    claims: dict[str, object] = parse_json(text)  # type: ignore[assignment]
     kubernetes: dict[str, dict[str, str]] = claims["kubernetes.io"]  # type: ignore[assignment]
     account = kubernetes["serviceaccount"]
-    annotations: dict[str, str] = request.get("serviceAccountAnnotations") or {}  # type: ignore[assignment]
     role = annotations.get(ROLE_ANNOTATION)
     return repr((kubernetes["namespace"], account["name"], account["uid"], claims["iss"], claims["aud"], role))
 
@@ -119,6 +141,15 @@ def cache_scope(image: str) -> str:
     return host
 
 
+def repository_of(image: str) -> str:
+    """Return what is behind the host of *image*, without tag and digest; without it *image* names nothing to pull.
+
+    >>> repository_of("acr.example.com/team/app:1.2@sha256:abc"), repository_of("acr.example.com/")
+    ('team/app', '')
+    """
+    return image.partition("/")[2].partition("@")[0].partition(":")[0]
+
+
 def cache_key(settings: str, scope: str, subject: str) -> str:
     """Return the digest that names the answer for *scope* and *subject*, given by the *settings* at that path."""
     return hexdigest(f"{VERSION}\n{settings}\n{scope}\n{subject}")
@@ -133,12 +164,21 @@ def lookup(raw: bytes, options: dict[str, str]) -> tuple[bytes, CacheEntry] | No
 
 
 def _lookup(raw: bytes, options: dict[str, str]) -> tuple[bytes, CacheEntry] | None:
+    """Answer only what the slow path would answer too, which judges by the same functions (`model.protocol`).
+
+    A host that is not well-formed has no cache entry.
+    """
+    if len(raw) > LARGEST_REQUEST or raw.count(b"{") + raw.count(b"[") > MOST_BRACKETS:
+        return None
     request: dict[str, object] = parse_json(raw.decode())  # type: ignore[assignment]
     api_version: str = request["apiVersion"]  # type: ignore[assignment]
     image: str = request["image"]  # type: ignore[assignment]
     if request["kind"] != "CredentialProviderRequest" or api_version not in API_VERSIONS:
         return None
-    key = cache_key(options["--settings"], cache_scope(image), token_subject(request))
+    token, annotations = account_of(request)
+    if not repository_of(image):
+        return None
+    key = cache_key(options["--settings"], cache_scope(image), token_subject(token, annotations))
     cache = ResponseCache(options["--cache"] + "/memo")
     entry = cache.get(key)
     if entry is None:

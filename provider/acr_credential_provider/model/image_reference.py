@@ -5,7 +5,7 @@ Without ``re``, because processes that only wait for another one's answer load t
 
 from __future__ import annotations
 
-from acr_credential_provider.fastpath.lookup import cache_scope
+from acr_credential_provider.fastpath.lookup import cache_scope, repository_of
 
 from .errors import InvalidImageError
 
@@ -24,8 +24,7 @@ def registry_of(image: str) -> str:
     >>> registry_of("acr.example.com:5000/team/app:1.2@sha256:abc")
     'acr.example.com:5000'
     """
-    registry, _, rest = image.partition("/")
-    repository = rest.partition("@")[0].partition(":")[0]
+    registry, repository = image.partition("/")[0], repository_of(image)
     # "team/app" is a Docker Hub name: only a dot, a port or "localhost" makes a host.
     is_host = "." in registry or ":" in registry or registry == "localhost"
     if is_host and repository and len(registry) <= LONGEST_HOST and _is_well_formed(registry):

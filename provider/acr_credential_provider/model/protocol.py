@@ -6,7 +6,7 @@ Wire types: k8s.io/kubelet/pkg/apis/credentialprovider, versions v1, v1beta1 and
 from __future__ import annotations
 
 from acr_credential_provider.fastpath.cpython import parse_json
-from acr_credential_provider.fastpath.lookup import API_VERSIONS, LARGEST_REQUEST, token_subject
+from acr_credential_provider.fastpath.lookup import API_VERSIONS, LARGEST_REQUEST, account_of, token_subject
 from acr_credential_provider.version import NAME
 
 from .errors import InvalidRequestError
@@ -56,14 +56,13 @@ class CredentialProviderRequest:
                 f"the request has apiVersion {_shown(api_version)}",
                 remedy=f"Set the provider's apiVersion in the kubelet's CredentialProviderConfig to {API_VERSIONS[0]}.",
             )
-        token = document.get("serviceAccountToken") or ""
-        annotations = _text_map(document.get("serviceAccountAnnotations") or {})
         image = document.get("image")
         if not isinstance(image, str) or not image:
             raise InvalidRequestError("the request names no image", remedy=REMEDY)
-        if not isinstance(token, str) or annotations is None:
+        account = _account(document)
+        if account is None:
             raise InvalidRequestError("the request's serviceAccount fields have the wrong type", remedy=REMEDY)
-        return cls(str(api_version), image, token, annotations, _subject(document))
+        return cls(str(api_version), image, *account, _subject(*account))
 
 
 def _document(raw: bytes) -> dict[str, object]:
@@ -79,21 +78,22 @@ def _document(raw: bytes) -> dict[str, object]:
     return document
 
 
-def _subject(document: dict[str, object]) -> str:
+def _account(document: dict[str, object]) -> tuple[str, dict[str, str]] | None:
     try:
-        return token_subject(document)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return account_of(document)
+    except TypeError:
+        return None
+
+
+def _subject(token: str, annotations: dict[str, str]) -> str:
+    try:
+        return token_subject(token, annotations)
+    except (ValueError, LookupError, TypeError):
         pass
     raise InvalidRequestError(
         "the request's serviceAccountToken is not a token of a Kubernetes ServiceAccount",
         remedy="Check the provider's tokenAttributes in the kubelet's CredentialProviderConfig.",
     )
-
-
-def _text_map(value: object) -> dict[str, str] | None:
-    if isinstance(value, dict) and all(isinstance(text, str) for text in value.values()):
-        return value
-    return None
 
 
 def _shown(value: object) -> str:

@@ -100,7 +100,7 @@ def test_another_settings_file_is_another_question(options):
 
 
 def test_each_service_account_has_a_memo_of_its_own(options):
-    remember(options, asker=token_subject({"serviceAccountToken": service_account_token()}))
+    remember(options, asker=token_subject(service_account_token(), {}))
     other = {"namespace": "team", "serviceaccount": {"name": "puller", "uid": "u-2"}}
     assert response_to(ask(serviceAccountToken=service_account_token()), options)
     assert response_to(ask(), options) is None
@@ -111,7 +111,7 @@ def test_each_service_account_has_a_memo_of_its_own(options):
 
 
 def test_no_annotation_but_the_roles_has_a_say(options):
-    remember(options, asker=token_subject({"serviceAccountToken": service_account_token()}))
+    remember(options, asker=token_subject(service_account_token(), {}))
     annotated = ask(serviceAccountToken=service_account_token(), serviceAccountAnnotations={"role": "x" * 100_000})
     assert response_to(annotated, options)
 
