@@ -23,6 +23,7 @@
 #define PROGRAM "program"
 
 enum { AT_FDCWD_ = -100, O_CLOEXEC_ = 02000000, PATH_SIZE = 4096, HEADERS = 4096, READABLE = 4 };
+enum { PR_SET_DUMPABLE_ = 4 };
 enum { PROT_READ_ = 1, PROT_WRITE_ = 2, PROT_EXEC_ = 4, MAP_PRIVATE_ = 2, MAP_FIXED_ = 16, MAP_ANONYMOUS_ = 32 };
 
 /* ---- system calls ---------------------------------------------------------------------------------------------- */
@@ -207,16 +208,18 @@ static void *map_loader(const char *path, size_t page, const Elf64_Phdr **table,
 
 /* How the variables begin that the program goes without, each ended by a zero: one string, because a table of pointers
  * would need relocations. They name code that a bundled library would load, a file that it would wait for or write to,
- * or they were meant for another C library. SSL_CERT_FILE and the proxies' variables are documented, and stay. */
+ * or they were meant for another C library. environment_variables.py has all that are read, and why the others stay. */
 static const char LEFT_OUT[] =
 	/* the loader, the C library: code, character sets, locales, message catalogues */
-	"LD_\0" "GCONV_PATH=\0" "LOCPATH=\0" "NLSPATH=\0" "GLIBC_TUNABLES=\0" "GETCONF_DIR=\0"
+	"LD_\0" "GCONV_PATH=\0" "LOCPATH=\0" "NLSPATH=\0" "GLIBC_TUNABLES=\0" "GETCONF_DIR=\0" "MALLOC_\0"
 	/* names and time: files that are opened with no limit in time, TZ before Python's first line */
-	"HOSTALIASES=\0" "RESOLV_HOST_CONF=\0" "TZ=\0" "TZDIR=\0"
-	/* TLS: openssl.cnf, providers, engines, CPU features; keys of sessions in the clear */
-	"OPENSSL_\0" "OSSL_\0" "CTLOG_FILE=\0" "RANDFILE=\0" "QLOGDIR=\0" "SSLKEYLOGFILE=\0"
-	/* where temporary files of the store go; debugging output of Python's XML parser */
-	"SQLITE_\0" "EXPAT_\0";
+	"HOSTALIASES=\0" "RESOLV_HOST_CONF=\0" "LOCALDOMAIN=\0" "RES_OPTIONS=\0" "TZ=\0" "TZDIR=\0"
+	/* TLS: openssl.cnf, providers, engines, CPU features, authorities; keys of sessions in the clear */
+	"OPENSSL_\0" "OSSL_\0" "CTLOG_FILE=\0" "RANDFILE=\0" "QLOGDIR=\0" "SSLKEYLOGFILE=\0" "SSL_CERT_DIR=\0"
+	/* where temporary files of the store and of code go; debugging output of Python's XML parser */
+	"SQLITE_\0" "EXPAT_\0" "LIBFFI_\0"
+	/* Python, which is isolated, but some of its modules look by themselves; files of metrics */
+	"PYTHON\0" "_PYTHON_\0" "__PYVENV_LAUNCHER__=\0" "PROMETHEUS_\0" "prometheus_multiproc_dir=\0";
 
 /* Says whether a variable is one of those, or one that would lead PyInstaller's bootloader astray: what a frozen
  * parent left. */
@@ -243,6 +246,10 @@ static void __attribute__((noreturn)) jump(void *entry, uintptr_t *stack)
 /* `stack` is what the kernel made: argc, argv, 0, envp, 0, auxv. */
 __attribute__((noreturn, used)) void launch(uintptr_t *stack)
 {
+	/* No core dump of this process, whose memory will hold secrets. The mark ends with the next exec, so a program
+	 * that is started from here is not concerned; the limit for core files would be inherited. */
+	CALL2(__NR_prctl, PR_SET_DUMPABLE_, 0);
+
 	size_t argc = stack[0], variables = 0, page = 4096, entries;
 	char **argv = (char **)(stack + 1), **envp = argv + argc + 1;
 	while (envp[variables])

@@ -49,7 +49,7 @@ def main() -> int:
 def _answer_or_operate(started: float, arguments: list[str]) -> int:
     options = exec_options(arguments)
     if options is None:
-        leave_out_variables()
+        protect()
     if options is None and is_docker_helper(sys.argv[0]):
         from .exec.docker_credential_helper import main as help_docker  # noqa: PLC0415
 
@@ -69,7 +69,7 @@ def _answer_or_operate(started: float, arguments: list[str]) -> int:
     hit = lookup(raw, options)
     if hit is None:
         _signal.setitimer(_signal.ITIMER_REAL, max(started + BACKSTOP - time.monotonic(), 1.0))
-        leave_out_variables()
+        protect()
         from .exec.run import get_credentials  # noqa: PLC0415
 
         return get_credentials(raw, options, started=started, seconds=DEADLINE)
@@ -84,10 +84,12 @@ def _answer_or_operate(started: float, arguments: list[str]) -> int:
     return 0
 
 
-def leave_out_variables() -> None:
-    """Drop variables that libraries must not see (`exec.environment`), before the slow path imports any."""
-    from .exec.environment import leave_out  # noqa: PLC0415 - a hit loads none of those libraries
+def protect() -> None:
+    """Drop variables that libraries must not see, and leave no core dump, before the slow path reads any secret."""
+    from .exec import core_dumps  # noqa: PLC0415 - a hit loads neither
+    from .exec.environment import leave_out  # noqa: PLC0415
 
+    core_dumps.switch_off()
     leave_out()
 
 

@@ -16,14 +16,21 @@ LEFT_OUT = (
     b"NLSPATH=",
     b"HOSTALIASES=",
     b"RESOLV_HOST_CONF=",
+    b"LOCALDOMAIN=",
+    b"RES_OPTIONS=",
     b"OPENSSL_",
     b"OSSL_",
     b"CTLOG_FILE=",
     b"RANDFILE=",
     b"QLOGDIR=",
     b"SSLKEYLOGFILE=",
+    b"SSL_CERT_DIR=",
     b"SQLITE_",
     b"EXPAT_",
+    b"LIBFFI_",
+    b"PYTHONTZPATH=",
+    b"PROMETHEUS_",
+    b"prometheus_multiproc_dir=",
 )
 """Their beginnings; SSL_CERT_FILE, which is documented, is none of them."""
 

@@ -9,22 +9,33 @@ from pathlib import Path
 import pytest
 from acr_credential_provider.exec.environment import LEFT_OUT
 
+from freeze.environment_variables import VARIABLES, Effect
+
 LAUNCHER = Path(__file__).resolve().parents[3] / "packaging/freeze/launcher.c"
 
 
 def of_the_launcher():
     (table,) = re.findall(r"static const char LEFT_OUT\[\] =(.*?);\n", LAUNCHER.read_text(), re.DOTALL)
-    return [start.encode() for start in re.findall(r'"([A-Z_]+=?)\\0"', table)]
+    return [start.encode() for start in re.findall(r'"([A-Za-z_]+=?)\\0"', table)]
 
 
 def test_the_launcher_leaves_out_all_that_the_source_does():
-    assert set(LEFT_OUT) < set(of_the_launcher())
+    assert [name for name in LEFT_OUT if not name.startswith(tuple(of_the_launcher()))] == []
 
 
 def test_what_is_documented_stays():
-    for name in (b"SSL_CERT_FILE=", b"HTTPS_PROXY=", b"NO_PROXY=", b"ACR_CREDENTIAL_PROVIDER_CACHE=", b"HOME="):
-        assert not name.startswith(LEFT_OUT)
-        assert not name.startswith(tuple(of_the_launcher()))
+    documented = [each.name.rstrip("*").encode() for each in VARIABLES if each.effect is Effect.DOCUMENTED]
+    assert b"SSL_CERT_FILE" in documented
+    for name in documented:
+        assert not (name + b"=").startswith(LEFT_OUT)
+        assert not (name + b"=").startswith(tuple(of_the_launcher()))
+
+
+def test_the_launcher_leaves_out_what_the_table_says_and_no_more():
+    rows = [row for row in VARIABLES if row.effect is Effect.DROPPED and row.reader != "PyInstaller"]
+    dropped = {(start if b"=" in start else start + b"*").decode().rstrip("=") for start in of_the_launcher()}
+    assert {row.name for row in rows} == dropped
+    assert all(each.reason for each in VARIABLES)
 
 
 @pytest.mark.parametrize("has_os", [True, False])
