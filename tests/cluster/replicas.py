@@ -46,6 +46,9 @@ class Given:
     def knows(self, namespace: str) -> bool:
         return True
 
+    def has_secret(self, namespace: str, name: str) -> bool:
+        return False
+
     def spec(self) -> PullSecrets | None:
         return PullSecrets(webhook=self.webhook) if self.is_known else None
 
@@ -60,7 +63,7 @@ class Core:
         self, given: Given, kube: KubeClient, *, about: ObjectRef = ABOUT, leads: bool = True, is_leaving: bool = False
     ) -> None:
         self.pull_secret_for, self.knows = given.pull_secret_for, given.knows
-        self.spec, self.is_ready = given.spec, given.is_ready
+        self.has_secret, self.spec, self.is_ready = given.has_secret, given.spec, given.is_ready
         self.owner = ReleaseOwner(kube, "")
         self.about = lambda: about
         self.is_leader = leads

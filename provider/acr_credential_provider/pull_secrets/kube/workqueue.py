@@ -133,3 +133,14 @@ class RateLimiter:
             self._left = min(self._burst, self._left + (now - self._at) * self._rate) - 1
             self._at = now
             return max(-self._left / self._rate, 0.0)
+
+    def allows(self) -> bool:
+        """True if there is a turn now, which is then taken."""
+        with self._lock:
+            now = self._monotonic()
+            self._left = min(self._burst, self._left + (now - self._at) * self._rate)
+            self._at = now
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True

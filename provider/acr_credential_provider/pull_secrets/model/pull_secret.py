@@ -60,6 +60,9 @@ class PullSecretProvider(Protocol):
     def knows(self, namespace: str) -> bool:
         """True if the watch has told of *namespace*, whose labels and annotations count."""
 
+    def has_secret(self, namespace: str, name: str) -> bool:
+        """True if the watch shows a Secret called *name* in *namespace*; the controller sees to its content."""
+
     def spec(self) -> PullSecrets | None:
         """Return the settings' section for the controller, with the webhook's part; None: there are no settings."""
 

@@ -135,6 +135,11 @@ class Controller(ClusterListener):
         """True if the watch has told of *namespace*; see `PullSecretProvider`."""
         return self._cluster.namespaces.get(namespace, namespace) is not None
 
+    def has_secret(self, namespace: str, name: str) -> bool:
+        """True if the watch shows it; see `PullSecretProvider`."""
+        informer = self._cluster.secrets_named(name)
+        return informer is not None and informer.get(namespace, name) is not None
+
     def spec(self) -> PullSecrets | None:
         """Return the active settings' section; see `PullSecretProvider`."""
         if self._config.active.settings is None or self.is_leaving():

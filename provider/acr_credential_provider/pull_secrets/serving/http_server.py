@@ -58,6 +58,8 @@ class Request:
     path: str
     query: Mapping[str, str]
     body: bytes = field(repr=False)
+    client: str = ""
+    """The address that it came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +172,7 @@ class Server:
 
     def _is_let_in(self, task: asyncio.Task[None], writer: asyncio.StreamWriter) -> bool:
         """True if one more connection may stay; another one may be closed for it."""
-        peer = writer.get_extra_info("peername") or ("",)  # none: the client has left
-        victim = self._table.add(task, str(peer[0]), time.monotonic())
+        victim = self._table.add(task, _address(writer), time.monotonic())
         if victim is not None:
             self._drop(victim, ClientFault.TOO_MANY)
         return victim is not task
@@ -217,7 +218,7 @@ class Server:
                 return
             self._table.await_client(task, time.monotonic())
             async with asyncio.timeout(self._limits.request):
-                answer = await self._serve(task, talk, reader)
+                answer = await self._serve(task, talk, reader, _address(writer))
                 self._table.await_client(task, time.monotonic())
                 ends = await self._write(talk, writer, answer)
             if ends:
@@ -240,7 +241,9 @@ class Server:
         talk.receive_data(first)
         return bool(first)
 
-    async def _serve(self, task: asyncio.Task[None], talk: h11.Connection, reader: asyncio.StreamReader) -> Answer:
+    async def _serve(
+        self, task: asyncio.Task[None], talk: h11.Connection, reader: asyncio.StreamReader, client: str
+    ) -> Answer:
         """Return the answer to the next request; count what is wrong with it."""
         method, fault = b"", None
         try:
@@ -248,7 +251,7 @@ class Server:
             if not isinstance(head, h11.Request):
                 raise EOFError  # noqa: TRY004 - the client is gone
             method = head.method
-            request = _decoded(head, await self._read_body(task, head, talk, reader))
+            request = _decoded(head, await self._read_body(task, head, talk, reader), client)
             self._table.work(task, time.monotonic())
             answer = await self._answer(request)
             fault = fault_of(answer.status)
@@ -329,14 +332,19 @@ async def _turns() -> None:
         await asyncio.sleep(0)
 
 
-def _decoded(head: h11.Request, body: bytes) -> Request:
+def _address(writer: asyncio.StreamWriter) -> str:
+    """Return the client's address, "" if it has left already."""
+    return str((writer.get_extra_info("peername") or ("",))[0])
+
+
+def _decoded(head: h11.Request, body: bytes, client: str) -> Request:
     """Return a request; raise `_RefusedError` for a target that is no URL."""
     try:
         target = urlsplit(head.target.decode("ascii"))
         query = dict(parse_qsl(target.query))
     except ValueError:
         raise _RefusedError(400, "not a URL") from None
-    return Request(head.method.decode("ascii"), target.path, query, body)
+    return Request(head.method.decode("ascii"), target.path, query, body, client)
 
 
 async def _next(talk: h11.Connection, reader: asyncio.StreamReader) -> object:

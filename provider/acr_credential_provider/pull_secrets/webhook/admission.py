@@ -2,16 +2,17 @@
 
 It is asked about creations only; later changes the controller repairs within a second.
 
-*The namespace's Secret is there before the answer*: it is created with a POST that an existing one refuses, so nothing
-has to be remembered. That may take a second, and half of the time that the API server waits. If the Secret cannot be
+*The namespace's Secret is there before the answer*: unless the watch shows one, it is created with a POST that an
+existing one refuses. That may take a second, and half of the time that the API server waits. If the Secret cannot be
 had in time, the ServiceAccount gets the entry all the same, with a warning to its creator: the kubelet goes on without
 a Secret, and the controller makes it soon. Only with failure-policy Fail is the ServiceAccount refused.
 
 The cloud is never asked. Without a valid token the ServiceAccount is let through unchanged, under either policy,
 because a cloud that is down must not stop a cluster from creating namespaces.
 
-Anyone who reaches the port may send an AdmissionReview (API servers show no certificate unless each is configured to).
-It can make us create a Secret that the controller would create anyway.
+Anyone who reaches the port may send an AdmissionReview. A client certificate cannot be demanded: API servers show one
+only if each is configured to (`--admission-control-config-file`), which users of a managed control plane cannot do. A
+forged review can make us create a Secret that the controller would create anyway, once (`secret_creation.py`).
 Contract: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
 """
 
@@ -22,28 +23,25 @@ import json
 import re
 import time
 from base64 import b64encode
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from acr_credential_provider.model.errors import CredentialProviderError
 from acr_credential_provider.pull_secrets.serving.http_server import Answer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from .secret_creation import SecretCreator
 
-    from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret, PullSecretProvider
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from acr_credential_provider.pull_secrets.model.pull_secret import PullSecretProvider
     from acr_credential_provider.pull_secrets.model.reporter import Reporter
     from acr_credential_provider.pull_secrets.serving.http_server import Request
 
-    EnsureSecret = Callable[[str, PullSecret, float], None]
-    """Creates the Secret in a namespace unless one of its name is there, within that many seconds; or raises."""
+    from .secret_creation import EnsureSecret
 
 PATH = "/admit/serviceaccounts"
 BUDGET = 1.0
 """Seconds that the Secret may take."""
-WORKERS = 16
-"""Secrets that are created at the same time; others wait, within their budget."""
 API_VERSION = "admission.k8s.io/v1"
 _NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _WAIT = re.compile(r"([0-9]{1,3})s", re.ASCII)
@@ -155,13 +153,12 @@ class AdmissionHandler:
 
     def __init__(self, provider: PullSecretProvider, ensure: EnsureSecret, reporter: Reporter) -> None:
         self._provider = provider
-        self._ensure = ensure
+        self._secrets = SecretCreator(provider, ensure)
         self._reporter = reporter
-        self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="admission")
 
     def close(self) -> None:
         """Create no more Secrets."""
-        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._secrets.close()
 
     async def answer(self, request: Request) -> Answer:
         """Answer the review in *request*; anything else gets a 400, to which the failure policy applies."""
@@ -172,11 +169,11 @@ class AdmissionHandler:
             review = Review.decode(request.body)
         except BadReviewError as error:
             return Answer(400, f"{error}\n".encode())
-        outcome, answer = await self._decide(review, budget(request.query))
+        outcome, answer = await self._decide(review, request.client, budget(request.query))
         self._reporter.admitted(outcome, time.monotonic() - began)
         return answer
 
-    async def _decide(self, review: Review, seconds: float) -> tuple[str, Answer]:
+    async def _decide(self, review: Review, client: str, seconds: float) -> tuple[str, Answer]:
         if review.is_creation:
             seconds -= await self._await_namespace(review.namespace, seconds / 2)
         secret = review.is_creation and self._provider.pull_secret_for(
@@ -185,7 +182,9 @@ class AdmissionHandler:
         if not secret:
             return "skipped", allow(review.uid, [])
         patch = review.patch(secret.name)
-        problem = "" if review.is_dry_run else await self._ensure_secret(review.namespace, secret, seconds)
+        problem = ""
+        if not review.is_dry_run:
+            problem = await self._secrets.create(review.namespace, secret, client, seconds)
         if not problem:
             return ("patched" if patch else "unchanged"), allow(review.uid, patch)
         settings = self._provider.spec()
@@ -200,20 +199,9 @@ class AdmissionHandler:
         namespace's labels decide whether it is selected.
         """
         began = time.monotonic()
+        pause = 0.01
         # Another thread hears of it.
-        while not self._provider.knows(namespace) and time.monotonic() < began + seconds:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        while not self._provider.knows(namespace) and time.monotonic() < began + seconds:
+            await asyncio.sleep(min(pause, max(began + seconds - time.monotonic(), 0.0)))
+            pause *= 1.5
         return time.monotonic() - began
-
-    async def _ensure_secret(self, namespace: str, secret: PullSecret, seconds: float) -> str:
-        """Create the Secret within *seconds*; return why that was not possible, "" if it was."""
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._workers, self._ensure, namespace, secret, seconds)
-        try:
-            async with asyncio.timeout(seconds):
-                await work
-        except TimeoutError:
-            return f"the API server did not take it within {seconds:.1f} s"
-        except CredentialProviderError as error:
-            return error.problem
-        return ""
