@@ -17,7 +17,7 @@ from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
 from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
 from acr_credential_provider.pull_secrets.webhook import registration, serving_certificates
 from acr_credential_provider.pull_secrets.webhook.registration import ServiceReference
-from acr_credential_provider.settings.pull_secrets import Webhook
+from acr_credential_provider.settings.pull_secrets import PullSecrets, Webhook
 from cluster.daemonset import collection, rendered
 from cluster.kube import KubeError
 from cluster.replicas import delete
@@ -123,6 +123,21 @@ def owner(api, name=CONTROLLER, **more):
 
 
 # Secrets.
+def test_a_secret_of_its_own_without_the_label_is_labelled_again_and_deleted(api, controller, namespace):
+    """A tenant can take the label off. Who wrote the Secret is in its managedFields."""
+    path = secrets(namespace, SECRET)
+    for _ in range(2):
+        controller.request("POST", f"{secrets(namespace)}?fieldManager={CONTROLLER}", secret(SECRET))
+        api.request("PATCH", path, {"metadata": {"labels": None}}, MERGE)
+        controller.request("DELETE", path)
+    controller.request("POST", f"{secrets(namespace)}?fieldManager={CONTROLLER}", secret(SECRET))
+    api.request("PATCH", path, {"metadata": {"labels": None}}, MERGE)
+    controller.refused(
+        "PATCH", path, {"data": {".dockerconfigjson": EMPTY}, "metadata": {"annotations": {"a": "b"}}}, MERGE
+    )
+    controller.request("PATCH", path, {"metadata": {"labels": secret(SECRET)["metadata"]["labels"]}}, MERGE)
+
+
 def test_the_token_of_another_serviceaccount_cannot_be_had(api, controller):
     """Kubernetes puts a token into each Secret of this type, and the controller may read those of its own name."""
     api.create(accounts(OWN), {"metadata": {"name": "mighty"}})
@@ -296,9 +311,8 @@ def test_no_other_pull_secret_is_put_into_a_serviceaccount(api, controller, name
 # The webhook.
 def hook(**change):
     """Return the configuration as the controller writes it, its one webhook with *change*."""
-    document = registration.manifest(
-        Webhook(enabled=True, failurePolicy="Ignore"), ServiceReference(OWN, registration.SERVICE), b""
-    )
+    spec = PullSecrets(webhook=Webhook(enabled=True, failurePolicy="Ignore"))
+    document = registration.manifest(spec, ServiceReference(OWN, registration.SERVICE), b"")
     document["webhooks"][0] |= change
     return document
 

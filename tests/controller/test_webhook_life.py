@@ -15,7 +15,7 @@ from acr_credential_provider.pull_secrets.webhook import registration
 from acr_credential_provider.pull_secrets.webhook.reconciler import WebhookReconciler
 from acr_credential_provider.pull_secrets.webhook.registration import ServiceReference
 from acr_credential_provider.pull_secrets.webhook.serving_certificates import Lifetimes
-from acr_credential_provider.settings.pull_secrets import Webhook
+from acr_credential_provider.settings.pull_secrets import PullSecrets, Webhook
 from cluster.kube import KubeError
 from cluster.replicas import (
     CERTIFICATES,
@@ -98,7 +98,9 @@ def test_a_replica_whose_release_is_deleted_takes_back_what_leads_to_it_whoever_
     given = Given(is_known=False)  # as where it was started a moment ago
     kube = KubeClient.find(kubeconfig=str(api.kubeconfig("admin", group="system:masters")))
     there = ServiceReference("kube-public" if is_another_releases else own, "hook")
-    api.create(CONFIGURATION.rpartition("/")[0], registration.manifest(Webhook(enabled=True), there, b""))
+    api.create(
+        CONFIGURATION.rpartition("/")[0], registration.manifest(PullSecrets(webhook=Webhook(enabled=True)), there, b"")
+    )
     core = Core(given, kube, about=ObjectRef("ConfigMap", own, "acr-configuration"), leads=False, is_leaving=True)
     keeper = WebhookReconciler(kube, core, ServiceReference(own, "hook"), DefaultReporter())
     keeper.reconcile_once()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from functools import partial
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.model.errors import CredentialProviderError
 
+from .refusals import Answer, Cause
+
 if TYPE_CHECKING:
     import httpx2
 
-_REASON = re.compile(r"[A-Za-z]{1,40}", re.ASCII)
 _PATH = re.compile(
     r"/(?:api|apis/(?P<group>[^/]+))/[^/]+(?:/namespaces/(?P<namespace>[^/]+)(?=/))?/(?P<plural>[^/]+)(?:/.*)?",
     re.ASCII,
@@ -31,19 +31,18 @@ class ClusterError(CredentialProviderError):
         self.status = status
         self.reason = reason
         self.verb = verb
+        self.cause = Answer(status, reason).cause(verb)
         self.retry_after = 0.0
 
     @property
     def is_conflict(self) -> bool:
         """True if the object changed since it was read: read it again, then decide again."""
-        # A JSON patch whose test of the version fails is answered with 422, as one that makes no sense is.
-        is_missing_object = self.status == 404 and self.reason != "" and self.verb != "POST"
-        return self.status == 409 or (self.status == 422 and self.verb == "PATCH") or is_missing_object
+        return self.cause in (Cause.CONFLICT, Cause.NOT_FOUND)
 
     @property
     def is_gone(self) -> bool:
         """True if a watch or a list cannot continue from where it was."""
-        return self.status == 410
+        return self.cause is Cause.EXPIRED
 
     @property
     def is_forbidden(self) -> bool:
@@ -72,52 +71,70 @@ def unreachable(verb: str, path: str, reason: str = "") -> ClusterError:
     )
 
 
-def refusal(verb: str, path: str, response: httpx2.Response) -> ClusterError:
-    """Return the error for *response*. Of the API server's own words only the one-word reason is kept."""
-    reason = ""
-    try:
-        word = json.loads(response.content).get("reason", "")
-        reason = word if isinstance(word, str) and _REASON.fullmatch(word) else ""
-    except (ValueError, AttributeError, RecursionError):
-        pass
-    error = _explain(verb, path, response.status_code, reason)
+def refusal(verb: str, path: str, response: httpx2.Response, *, sent: object = None) -> ClusterError:
+    """Return the error for *response* to a call with the body *sent*; it has the API server's own sentence."""
+    answer = Answer.read(response.status_code, response.content, sent=sent)
+    cause = answer.cause(verb)
+    error = _explain(verb, path, answer, cause)
+    error.cause = cause
     error.retry_after = _seconds(response.headers.get("Retry-After", ""))
     return error
 
 
-def _explain(verb: str, path: str, status: int, reason: str) -> ClusterError:
-    of_answer = partial(ClusterError, status=status, reason=reason, verb=verb)
-    code = f"{status} {reason}".rstrip()
+def _explain(verb: str, path: str, answer: Answer, cause: Cause) -> ClusterError:
+    of_answer = partial(ClusterError, status=answer.code, reason=answer.reason, verb=verb)
+    code = f"{answer.code} {answer.reason}".rstrip()
     target = _PATH.fullmatch(path)
     namespace = target["namespace"] if target is not None else None
-    if status == 401:
-        return of_answer(
-            f"the API server refused {verb} {path} ({code})",
-            remedy="Check the ServiceAccount or kubeconfig that this runs with: its token is not accepted.",
-        )
-    if target is not None and status == 403:
+    place = f"-n {namespace}" if namespace else "--all-namespaces"
+    refused = f"the API server refused {verb} {path} ({code})" + (f": {answer.message}" if answer.message else "")
+    if target is not None and cause is Cause.RBAC:
         action = _VERBS.get(verb, verb.lower())
         resource = target["plural"] + (f".{target['group']}" if target["group"] else "")
         what = target["plural"] + (f" in {namespace}" if namespace else "")
-        scope = f"-n {namespace}" if namespace else "--all-namespaces"
-        return of_answer(
+        error = of_answer(
             f"the API server does not let this user {action} {what} ({code})",
-            remedy="Grant the right to the user or ServiceAccount that this runs as (RBAC, and the policy that bounds "
-            f"it). To see it: kubectl auth can-i {action} {resource} {scope}",
+            remedy="Grant the right to the user or ServiceAccount that this runs as (RBAC). "
+            f"To see it: kubectl auth can-i {action} {resource} {place}",
         )
-    if namespace and status == 404 and verb == "POST":
-        return of_answer(
+    elif namespace and answer.code == 404 and verb == "POST":
+        error = of_answer(
             f"there is no namespace {namespace} ({code})", remedy=f"Create it: kubectl create namespace {namespace}"
         )
-    if status == 422:
-        return of_answer(
-            f"the API server finds {verb} {path} not valid ({code})",
-            remedy="Correct the name: lower case letters, digits, dots and dashes, at most 253 of them.",
+    elif cause is Cause.UNAUTHENTICATED:
+        error = of_answer(
+            refused, remedy="Check the ServiceAccount or kubeconfig that this runs with: its token is not accepted."
         )
-    return of_answer(
-        f"the API server refused {verb} {path} ({code})",
-        remedy="Nothing, if it passes: it is tried again. If it stays, try the same with kubectl.",
-    )
+    elif cause is Cause.QUOTA:
+        error = of_answer(
+            refused, remedy=f"Raise the quota, or delete what is not used: kubectl get resourcequota {place}"
+        )
+    elif cause is Cause.POLICY:
+        error = of_answer(
+            refused,
+            remedy="Change the admission policy or webhook that it names, so that it allows this write: kubectl get "
+            "validatingadmissionpolicies,validatingwebhookconfigurations,mutatingwebhookconfigurations",
+        )
+    elif cause is Cause.WEBHOOK:
+        error = of_answer(
+            refused, remedy="Repair or remove the admission webhook that it names: the API server cannot reach it."
+        )
+    elif cause is Cause.TERMINATING:
+        error = of_answer(refused, remedy="Nothing: the namespace is being deleted.")
+    elif cause is Cause.IMMUTABLE:
+        error = of_answer(
+            refused, remedy="Delete the object, so that it is created anew, and do not make it immutable again."
+        )
+    elif cause is Cause.INVALID:
+        error = of_answer(
+            refused,
+            remedy="Correct what it names. Names have lower case letters, digits, dots and dashes, at most 253.",
+        )
+    else:
+        error = of_answer(
+            refused, remedy="Nothing, if it passes: it is tried again. If it stays, try the same with kubectl."
+        )
+    return error
 
 
 def _seconds(text: str) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,6 +84,7 @@ class KubeClient:
         self._http = Client(config, ConnectionParams(timeout=CALL, trust_env=trust_environment))
         self._clock_offset = 0.0
         """Seconds by which the API server's clock is ahead of ours."""
+        self._recovery = Recovery()
         # Compressing a list costs the API server more than the bytes cost the network.
         self._http.headers["Accept-Encoding"] = "identity"
 
@@ -113,6 +115,10 @@ class KubeClient:
         A descriptor that is closed under a thread that reads from it may be another connection's a moment later.
         """
         self._http.close()
+
+    def wait_for_recovery(self, seconds: float, stop: threading.Event) -> None:
+        """Wait *seconds*, less if the API server answers again before, or if *stop* is set."""
+        self._recovery.wait(seconds, stop)
 
     def now(self) -> float:
         """Return the time by the API server's clock at its last answer; seconds since the epoch."""
@@ -203,6 +209,7 @@ class KubeClient:
             outcome = unreachable("WATCH", path, "IdleTimeout")
         except (httpx2.HTTPError, ConfigError):
             outcome = unreachable("WATCH", path)
+            self._recovery.failed()
         finally:
             if response is not None:
                 response.close()
@@ -233,13 +240,47 @@ class KubeClient:
             self._clock_offset = _clock_offset(response)
         except Exception:  # noqa: BLE001 - the kubeconfig's login helper may fail in any way
             outcome = unreachable(call.verb, call.path)
+            self._recovery.failed()
         else:
+            if response.status_code < 500:
+                self._recovery.answered()
             if response.is_success:
                 return response
-            outcome = refusal(call.verb, call.path, response)
+            outcome = refusal(call.verb, call.path, response, sent=call.body)
         finally:
             self.reporter.called(call.verb, resource_of(call.path), code, time.monotonic() - started)
         raise outcome
+
+
+class Recovery:
+    """Lets all that wait go on once the API server answers one of them, so that each need not find out by itself."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._is_away = False
+        self._recoveries = 0
+
+    def failed(self) -> None:
+        """Take note that the API server did not answer."""
+        with self._changed:
+            self._is_away = True
+
+    def answered(self) -> None:
+        """Take note that it did; wake all that wait if it did not before."""
+        if not self._is_away:  # without the lock: one answer more or less makes no difference
+            return
+        with self._changed:
+            self._is_away = False
+            self._recoveries += 1
+            self._changed.notify_all()
+
+    def wait(self, seconds: float, stop: threading.Event) -> None:
+        """Wait *seconds*, less if the API server answers before, or if *stop* is set."""
+        until = time.monotonic() + seconds
+        with self._changed:
+            before = self._recoveries
+            while self._recoveries == before and not stop.is_set() and (left := until - time.monotonic()) > 0:
+                self._changed.wait(min(left, 0.5))
 
 
 class _ListMeta(msgspec.Struct):

@@ -159,4 +159,6 @@ class ClusterCache:
 
     def observed(self, namespace: str) -> Observed:
         """Return the observed state of *namespace*."""
-        return Observed(namespace, self.secrets_in_namespace(namespace), self.accounts.by_namespace(namespace))
+        known = self.namespaces.get(namespace, namespace)
+        uid = known.uid if known is not None else ""
+        return Observed(namespace, self.secrets_in_namespace(namespace), self.accounts.by_namespace(namespace), uid)

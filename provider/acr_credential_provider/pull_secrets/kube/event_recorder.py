@@ -1,18 +1,19 @@
 """Events on the objects that operators look at, few enough to be read.
 
 The same message within `QUIET` is counted and not sent; later the existing Event's count is raised. Its name is a
-digest of its content, so any replica finds it. One object gets ten in a row and then one every two minutes, all
-objects together a few a second. An Event that cannot be sent is dropped and counted.
+digest of its content, so any replica finds it. One object gets ten in a row and then one every two minutes; the objects
+of tenants together get fifty with one reason and then one every two seconds; all objects together a few a second. What
+is about an operator's object goes before what is about tenants' objects, which may be many. An Event that cannot be
+sent is dropped and counted.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import queue
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,12 @@ BURST = 10
 """Events about one object in a row."""
 EVERY = 120.0
 """Seconds from then on."""
+REASON_BURST, REASON_EVERY = 50, 2.0
+"""The same for all objects of tenants and one reason."""
+TENANTS = frozenset({"Namespace", "Secret", "ServiceAccount"})
+"""Kinds of which tenants have many."""
+WAITING = 256
+"""Events that wait to be sent, about operators' objects and about tenants' each."""
 RATE = 5.0
 """Events a second, about all objects."""
 KNOWN = 4096
@@ -59,6 +66,11 @@ class Event:
         """The name of the Event object, the same in every replica."""
         what = f"{self.about.kind}\0{self.about.uid}\0{self.reason}\0{self.message}"
         return f"{self.about.name[:200]}.{hashlib.sha256(what.encode()).hexdigest()[:16]}"
+
+    @property
+    def is_about_tenant(self) -> bool:
+        """True if it is about an object of which there may be many."""
+        return self.about.kind in TENANTS
 
     @property
     def namespace(self) -> str:
@@ -103,19 +115,21 @@ class EventFilter:
             self._last_sent[key] = (last, times + 1)
             return "repeated", times + 1
         about = event.about
-        if not self._has_token((about.kind, about.namespace, about.name), now):
+        if not self._has_token((about.kind, about.namespace, about.name), now, BURST, EVERY):
+            return "dropped", 0
+        if event.is_about_tenant and not self._has_token(("reason", event.reason, ""), now, REASON_BURST, REASON_EVERY):
             return "dropped", 0
         self._last_sent[key] = (now, 0)
         self._last_sent.move_to_end(key)
         _bound(self._last_sent)
         return "sent", times + 1
 
-    def _has_token(self, about: tuple[str, str, str], now: float) -> bool:
-        left, since = self._tokens.get(about, (float(BURST), now))
-        left = min(float(BURST), left + (now - since) / EVERY)
+    def _has_token(self, bucket: tuple[str, str, str], now: float, burst: int, every: float) -> bool:
+        left, since = self._tokens.get(bucket, (float(burst), now))
+        left = min(float(burst), left + max(now - since, 0.0) / every)
         has = left >= 1.0
-        self._tokens[about] = (left - 1.0 if has else left, now)
-        self._tokens.move_to_end(about)
+        self._tokens[bucket] = (left - 1.0 if has else left, now)
+        self._tokens.move_to_end(bucket)
         _bound(self._tokens)
         return has
 
@@ -123,6 +137,40 @@ class EventFilter:
 def _bound(known: OrderedDict[Any, Any]) -> None:
     while len(known) > KNOWN:
         known.popitem(last=False)
+
+
+class _Outbox:
+    """Events that wait, those about operators' objects first."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._operators: deque[tuple[Event, int]] = deque()
+        self._tenants: deque[tuple[Event, int]] = deque()
+        self._is_closed = False
+
+    def put(self, event: Event, times: int) -> bool:
+        """Let *event* wait; False if too many do."""
+        with self._changed:
+            waiting = self._tenants if event.is_about_tenant else self._operators
+            if len(waiting) >= WAITING or self._is_closed:
+                return False
+            waiting.append((event, times))
+            self._changed.notify()
+            return True
+
+    def get(self) -> tuple[Event, int] | None:
+        """Return the next one; None once it is closed and empty."""
+        with self._changed:
+            while not (self._operators or self._tenants or self._is_closed):
+                self._changed.wait()
+            waiting = self._operators or self._tenants
+            return waiting.popleft() if waiting else None
+
+    def close(self) -> None:
+        """Take no more."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
 
 
 class EventRecorder:
@@ -142,7 +190,7 @@ class EventRecorder:
         self._pause = pause
         self._filter = EventFilter()
         self._lock = threading.Lock()
-        self._waiting: queue.Queue[tuple[Event, int] | None] = queue.Queue(256)
+        self._waiting = _Outbox()
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._send_all, name="events", daemon=True)
         self._thread.start()
@@ -153,20 +201,14 @@ class EventRecorder:
         with self._lock:
             outcome, times = self._filter.admit(event, self._clock())
         if outcome == "sent":
-            try:
-                self._waiting.put_nowait((event, times))
-            except queue.Full:
-                outcome = "dropped"
-            else:
+            if self._waiting.put(event, times):
                 return  # counted when it is
+            outcome = "dropped"
         self._reporter.event_sent(outcome)
 
     def close(self, grace: float = 2.0) -> None:
         """Send what waits, for *grace* seconds at most."""
-        try:
-            self._waiting.put_nowait(None)
-        except queue.Full:
-            self._is_over.set()
+        self._waiting.close()
         self._thread.join(grace)
         self._is_over.set()
 
@@ -175,6 +217,9 @@ class EventRecorder:
             event, times = waiting
             try:
                 self._send(event, times)
+            except ClusterError as error:  # the API server is away, or refuses them: not worth a traceback each
+                LOG.warning("an Event was not sent: %s", error.problem, extra={"reason": event.reason})
+                self._reporter.event_sent("failed")
             except Exception as error:  # nothing may end this thread
                 LOG.warning("an Event was lost", extra={"about": event.name, "reason": event.reason}, exc_info=error)
                 self._reporter.event_sent("failed")

@@ -161,7 +161,11 @@ class Informer(Generic[T]):
             lasted = time.monotonic() - started
             # One that ends at once must not begin again at full speed.
             if reason == "failed" or (reason != "idle_timeout" and lasted <= LONGEST_PAUSE):
-                self._stop.wait(max(rest, random.uniform(0.5, 1.0) * pause))  # noqa: S311 - spreads load
+                spread = random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
+                if rest > 0:
+                    self._stop.wait(max(rest, spread * pause))
+                else:
+                    self._api.wait_for_recovery(spread * pause, self._stop)
                 pause = min(pause * 2, LONGEST_PAUSE)
             if lasted > LONGEST_PAUSE:
                 pause = FIRST_PAUSE

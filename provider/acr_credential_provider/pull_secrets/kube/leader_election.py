@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .client import KubeClient
 
 LOG = logging.getLogger(__name__)
+LONGEST = 120.0
+"""Seconds for which a Lease of another holder counts without a renewal, however long it says."""
 
 
 class LeaseTimes(NamedTuple):
@@ -121,7 +123,8 @@ class LeaderElector:
             if record != self._seen[0]:
                 self._seen = (record, asked_at)
             holder = spec.get("holderIdentity") or ""
-            lasts = float(spec.get("leaseDurationSeconds") or self._times.duration)
+            longest = max(LONGEST, 4 * self._times.duration)
+            lasts = min(float(spec.get("leaseDurationSeconds") or self._times.duration), longest)
             if holder not in ("", self._identity) and asked_at < self._seen[1] + lasts:
                 self._renewed_at = float("-inf")
                 return False

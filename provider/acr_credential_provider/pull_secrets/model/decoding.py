@@ -14,7 +14,7 @@ import msgspec
 
 from .content import digest_of
 from .eci_annotations import REQUESTS
-from .names import LABEL, SECRET_KEY
+from .names import FIELD_MANAGER, LABEL, SECRET_KEY
 from .objects import NOTHING, Namespace, Secret, ServiceAccount
 from .owner_reference import mark_of
 from .resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
@@ -38,6 +38,10 @@ class Item(Protocol):
 T = TypeVar("T", bound=Item)
 
 
+class _ManagedFields(msgspec.Struct):
+    manager: str = ""
+
+
 class _Meta(msgspec.Struct, rename="camel"):
     name: str = ""
     namespace: str = ""
@@ -47,6 +51,7 @@ class _Meta(msgspec.Struct, rename="camel"):
     annotations: dict[str, str] | None = None
     deletion_timestamp: str | None = None
     owner_references: list[dict[str, Any]] | None = None
+    managed_fields: list[_ManagedFields] | None = None
 
 
 class _Reference(msgspec.Struct):
@@ -120,17 +125,19 @@ def service_account(wire: PartialObject) -> ServiceAccount:
 def secret(wire: PartialObject) -> Secret:
     """Return a Secret as it is kept."""
     meta = wire.metadata
+    has_our_label = (meta.labels or NOTHING).get(LABEL) == "true"
     return Secret(
         meta.namespace,
         meta.name,
         meta.uid,
         meta.resource_version,
-        is_ours=(meta.labels or NOTHING).get(LABEL) == "true",
+        is_ours=has_our_label or any(entry.manager == FIELD_MANAGER for entry in meta.managed_fields or ()),
         type=wire.type,
         digest=digest_of(_value(wire, SECRET_KEY)),
         has_labels=bool(meta.labels),
         owner=sys.intern(mark_of(meta.owner_references)),
         terminating=meta.deletion_timestamp is not None,
+        has_our_label=has_our_label,
     )
 
 

@@ -48,7 +48,10 @@ class ServiceAccount(msgspec.Struct, frozen=True, gc=False):
 
 
 class Secret(msgspec.Struct, frozen=True, gc=False):
-    """A Secret: the *digest* of its content (`content.digest_of`), and the `mark_of` its *owner*."""
+    """A Secret: the *digest* of its content (`content.digest_of`), and the `mark_of` its *owner*.
+
+    It *is_ours* if it has our label, or if we wrote it: a tenant may take the label off.
+    """
 
     namespace: str
     name: str
@@ -60,6 +63,7 @@ class Secret(msgspec.Struct, frozen=True, gc=False):
     has_labels: bool = True
     terminating: bool = False
     owner: str = ""
+    has_our_label: bool = True
 
     @property
     def key(self) -> tuple[str, str]:

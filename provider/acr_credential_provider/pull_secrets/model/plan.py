@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A namespace as it is: the Secrets whose names concern us, and all of its ServiceAccounts."""
+    """A namespace as it is: the Secrets whose names concern us, and all of its ServiceAccounts.
+
+    *uid* is the namespace's: one that was deleted and made again is another one.
+    """
 
     namespace: str
     secrets: Mapping[str, Secret]
     accounts: Sequence[ServiceAccount]
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,17 @@ class DesiredNamespace:
 
 
 @dataclass(frozen=True, slots=True)
+class Effect:
+    """What an action brings about: *subject* is an object by its uid, *goal* the state that it gets.
+
+    Two actions with the same effect one after the other: in between somebody undid the first one.
+    """
+
+    subject: tuple[str, ...]
+    goal: str
+
+
+@dataclass(frozen=True, slots=True)
 class CreateSecret:
     """Make the Secret, with our labels."""
 
@@ -58,6 +73,12 @@ class CreateSecret:
     name: str
     content: bytes = field(repr=False)
     owner: Reference | None = None
+    namespace_uid: str = ""
+
+    @property
+    def effect(self) -> Effect:
+        """The Secret is there."""
+        return Effect(("Secret", self.namespace_uid or self.namespace, self.name), "present")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +94,13 @@ class UpdateSecret:
     content: bytes = field(repr=False)
     has_labels: bool = True
     owner: Reference | None = None
+    uid: str = ""
+    digest: str = ""
+
+    @property
+    def effect(self) -> Effect:
+        """The Secret has this content and owner."""
+        return Effect(("Secret", self.uid), f"{self.digest} {self.owner.mark if self.owner else ''}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +116,13 @@ class ChangeAccount:
     has_list: bool
     add: str = ""
     remove: tuple[tuple[int, str], ...] = ()
+    uid: str = ""
+
+    @property
+    def effect(self) -> Effect:
+        """The account refers to *add*, and no longer to the names in *remove*."""
+        removed = sorted({name for _, name in self.remove})
+        return Effect(("ServiceAccount", self.uid or f"{self.namespace}/{self.name}"), f"+{self.add} -{removed}")
 
     def patch(self) -> list[dict[str, Any]]:
         """Return the JSON patch; a merge patch would replace the whole list, with the entries of others."""
@@ -112,6 +147,12 @@ class DeleteSecret:
     name: str
     uid: str
     resource_version: str
+    namespace_uid: str = ""
+
+    @property
+    def effect(self) -> Effect:
+        """No Secret of this name is there."""
+        return Effect(("Secret", self.namespace_uid or self.namespace, self.name), "absent")
 
 
 Action = CreateSecret | UpdateSecret | ChangeAccount | DeleteSecret
@@ -135,7 +176,7 @@ def plan(observed: Observed, desired: DesiredNamespace) -> list[Action]:
     if is_ours_to_use:
         is_there = present is not None or has_logins(desired.content)
         if present is None and is_there:
-            actions.append(CreateSecret(observed.namespace, desired.name, desired.content, desired.owner))
+            actions.append(CreateSecret(observed.namespace, desired.name, desired.content, desired.owner, observed.uid))
         elif present is not None and not _is_right(present, desired):
             actions.append(_update(present, desired))
         actions += [
@@ -156,7 +197,7 @@ def plan(observed: Observed, desired: DesiredNamespace) -> list[Action]:
             actions.append(_update(secret, desired))
     actions += changes
     actions += [
-        DeleteSecret(secret.namespace, secret.name, secret.uid, secret.resource_version)
+        DeleteSecret(secret.namespace, secret.name, secret.uid, secret.resource_version, observed.uid)
         for name, secret in sorted(observed.secrets.items())
         if not is_foreign(secret)
         and not secret.terminating
@@ -167,8 +208,9 @@ def plan(observed: Observed, desired: DesiredNamespace) -> list[Action]:
 
 
 def _is_right(secret: Secret, desired: DesiredNamespace) -> bool:
-    """True if *secret* has the desired content and owner."""
-    return secret.digest == desired.digest and (desired.owner is None or secret.owner == desired.owner.mark)
+    """True if *secret* has the desired content and owner, and our label."""
+    is_owned = desired.owner is None or secret.owner == desired.owner.mark
+    return secret.digest == desired.digest and is_owned and secret.has_our_label
 
 
 def _in_use(observed: Observed, changes: Sequence[ChangeAccount]) -> set[str]:
@@ -184,8 +226,16 @@ def _in_use(observed: Observed, changes: Sequence[ChangeAccount]) -> set[str]:
 
 
 def _update(secret: Secret, desired: DesiredNamespace) -> UpdateSecret:
-    version = secret.resource_version
-    return UpdateSecret(secret.namespace, secret.name, version, desired.content, secret.has_labels, desired.owner)
+    return UpdateSecret(
+        secret.namespace,
+        secret.name,
+        secret.resource_version,
+        desired.content,
+        secret.has_labels,
+        desired.owner,
+        secret.uid,
+        desired.digest,
+    )
 
 
 def _changes(
@@ -218,6 +268,7 @@ def _changes(
                     has_list=account.pull_secrets is not None,
                     add=add,
                     remove=remove,
+                    uid=account.uid,
                 )
             )
     return changes

@@ -59,7 +59,7 @@ class Reporter:
         """Count a token that was not; *reason* is the name of the error's class."""
 
     def wrote(self, kind: str, verb: str, outcome: str) -> None:
-        """Count a write: *kind* Secret or ServiceAccount, *outcome* ``ok``, ``conflict``, ``gone`` or ``failed``."""
+        """Count a write: *kind* Secret or ServiceAccount, *outcome* ``ok`` or a `kube.refusals.Cause`."""
 
     def called(self, verb: str, resource: str, code: str, seconds: float) -> None:
         """Count a call of the API server; *code* is the HTTP status, or ``none`` if there was no answer."""

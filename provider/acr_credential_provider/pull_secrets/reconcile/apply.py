@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
+from acr_credential_provider.pull_secrets.kube.refusals import Cause
 from acr_credential_provider.pull_secrets.model.decoding import decode, secret, service_account
 from acr_credential_provider.pull_secrets.model.names import LABELS
 from acr_credential_provider.pull_secrets.model.plan import ChangeAccount, CreateSecret, DeleteSecret, UpdateSecret
 from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
 from acr_credential_provider.pull_secrets.model.resources import SECRETS, SERVICE_ACCOUNTS
+
+from .conflicting_writers import last_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -58,6 +61,14 @@ class Applier:
         data: dict[str, str] = document.get("data") or {}
         return data
 
+    def who_wrote(self, action: Action) -> str:
+        """Return the name of who changed the object of *action* last beside us, "" if that cannot be told."""
+        try:
+            document = self._api.get(_path(action))
+        except ClusterError:
+            return ""
+        return last_writer(document or {}, "imagePullSecrets" if isinstance(action, ChangeAccount) else "data")
+
     def apply(self, actions: Iterable[Action]) -> ApplyResult:
         """Do *actions* in order. Without its Secret nothing refers to it; what is still referred to is not deleted."""
         failed: ClusterError | None = None
@@ -72,7 +83,7 @@ class Applier:
                 failed = error
                 if not isinstance(action, ChangeAccount):
                     break
-                if error.status in (0, 429, 500, 503):  # not about this account: the next one would fare no better
+                if error.cause.concerns_all:
                     break
         if failed is None:
             return ApplyResult()
@@ -88,10 +99,8 @@ class Applier:
             outcome = "ok"
             self._on_done(action)
         except ClusterError as error:
-            if error.status == 404:
-                outcome = "gone"
-            elif error.is_conflict:
-                outcome = "conflict"
+            outcome = str(error.cause)
+            if error.cause is Cause.CONFLICT:
                 self._read_again(action)
             raise
         finally:

@@ -1,27 +1,33 @@
-"""Other writers of what we write: a helper that keeps pull secrets too, and tools that remove our entry again."""
+"""Other writers of what we write: a helper that keeps pull secrets too, and tools that undo our writes."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
-from acr_credential_provider.pull_secrets.model.names import HELPER, HELPER_SECRETS, PREFIX
+from acr_credential_provider.pull_secrets.kube.refusals import sentence
+from acr_credential_provider.pull_secrets.model.names import FIELD_MANAGER, HELPER, HELPER_SECRETS, PREFIX
 from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
 from acr_credential_provider.pull_secrets.model.resources import DEPLOYMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from acr_credential_provider.pull_secrets.config.manager import ConfigManager
     from acr_credential_provider.pull_secrets.kube.client import KubeClient
     from acr_credential_provider.pull_secrets.model.desired_state import DesiredState
+    from acr_credential_provider.pull_secrets.model.plan import Effect
     from acr_credential_provider.pull_secrets.tokens.token_cache import TokenCache
 
 FREE, MEMORY, LONGEST = 5, 900.0, 300.0
-"""How often our entry is put back at once, the seconds after which that is forgotten, and the longest pause."""
+"""How often a write is repeated at once, the seconds after which that is forgotten, and the longest pause."""
+REMEMBERED = 50_000
+"""Objects whose last write is remembered; the oldest go first."""
 
 
 def helper_runs(api: KubeClient) -> bool:
@@ -58,7 +64,7 @@ class HelperWatch:
             if self._is_known:
                 return state
             # Without the right to look we go on. An answer that did not come is soon asked for again.
-            return replace(state, is_blocked=error.status != 403)
+            return replace(state, is_blocked=not error.is_forbidden)
         self._is_known = True
         if self.take_over:
             self._tokens.set_helper_running(runs)
@@ -75,31 +81,55 @@ class HelperWatch:
 
 
 class RevertBackoff:
-    """Counts how often our entry had to be put back into an account's list.
+    """Counts writes that have the same effect again: in between somebody undid them.
 
-    A tool that removes it each time must not be fought at full speed: after a few times the pauses grow.
+    A tool that does so each time must not be fought at full speed: after a few times the pauses grow. An object that
+    was deleted and made again has another uid, and what we undid ourselves has another effect: neither is a fight.
     """
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._added: dict[tuple[str, str], tuple[int, float]] = {}
+        self._written: OrderedDict[tuple[str, ...], tuple[str, int, float]] = OrderedDict()
 
-    def wait_for(self, namespace: str, name: str) -> float:
-        """Return the seconds until our entry may be put back."""
+    def wait_for(self, effect: Effect) -> float:
+        """Return the seconds until a write with *effect* may be made."""
         with self._lock:
-            count, last = self._added.get((namespace, name), (0, 0.0))
-            if count <= FREE:
+            goal, count, last = self._written.get(effect.subject, ("", 0, 0.0))
+            if goal != effect.goal or count <= FREE:
                 return 0.0
             return max(last + min(2.0 ** (count - FREE), LONGEST) - self._monotonic(), 0.0)
 
-    def added(self, namespace: str, name: str) -> bool:
-        """Count that our entry was put in; True if an operator is to be told now."""
+    def is_about_to_tell(self, effect: Effect) -> bool:
+        """True if an operator is to hear of the next write with *effect*."""
+        with self._lock:
+            goal, count, last = self._written.get(effect.subject, ("", 0, 0.0))
+            return goal == effect.goal and count == FREE and self._monotonic() - last <= MEMORY
+
+    def written(self, effect: Effect) -> bool:
+        """Count a write with *effect*; True if an operator is to hear of it now."""
         now = self._monotonic()
         with self._lock:
-            count, last = self._added.get((namespace, name), (0, now))
-            count = 1 if now - last > MEMORY else count + 1
-            self._added[namespace, name] = (count, now)
-            if len(self._added) > 50_000:  # it is a memory of minutes, not an inventory
-                self._added = {key: state for key, state in self._added.items() if now - state[1] < MEMORY}
+            goal, count, last = self._written.get(effect.subject, ("", 0, now))
+            count = count + 1 if goal == effect.goal and now - last <= MEMORY else 1
+            self._written[effect.subject] = (effect.goal, count, now)
+            self._written.move_to_end(effect.subject)
+            while len(self._written) > REMEMBERED:  # it is a memory of minutes, not an inventory
+                self._written.popitem(last=False)
             return count == FREE + 1
+
+
+def last_writer(document: Mapping[str, Any], field: str) -> str:
+    """Return who wrote *field* (``data``) of the object *document* last beside us, by its managedFields; "" if unknown.
+
+    Where no other manager has the field any more, because it took it away, it is who wrote anything last.
+    """
+    entries = document.get("metadata", {}).get("managedFields")
+    others = [
+        entry
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(entry, dict) and isinstance(entry.get("manager"), str) and entry["manager"] != FIELD_MANAGER
+    ]
+    owners = [entry for entry in others if f"f:{field}" in (entry.get("fieldsV1") or {})]
+    latest = max(owners or others, key=lambda entry: str(entry.get("time") or ""), default=None)
+    return sentence(latest["manager"]) if latest is not None else ""

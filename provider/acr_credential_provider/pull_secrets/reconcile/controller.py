@@ -16,6 +16,7 @@ from acr_credential_provider.pull_secrets.config.manager import ConfigManager
 from acr_credential_provider.pull_secrets.kube.cluster_cache import ClusterCache, ClusterListener
 from acr_credential_provider.pull_secrets.kube.leader_election import LeaderElector
 from acr_credential_provider.pull_secrets.kube.release_owner import ReleaseOwner
+from acr_credential_provider.pull_secrets.kube.workqueue import Priority
 from acr_credential_provider.pull_secrets.model.dockerconfigjson import has_logins
 from acr_credential_provider.pull_secrets.model.objects import NOTHING, Namespace
 from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
@@ -165,18 +166,18 @@ class Controller(ClusterListener):
     # For the watches.
     def on_namespace(self, namespace: Namespace) -> None:
         """Look at it soon."""
-        self._workers.enqueue(namespace.name, urgent=True)
+        self._workers.enqueue(namespace.name, Priority.NAMESPACE)
 
     def on_account(self, account: ServiceAccount) -> None:
         """Look at its namespace soon."""
-        self._workers.enqueue(account.namespace, urgent=True)
+        self._workers.enqueue_account(account.namespace)
 
     def on_secret(self, secret: Secret) -> None:
         """Look at its namespace; if it is gone, at its owner too, because it may have been collected."""
         informer = self._cluster.secrets_named(secret.name)
         if secret.is_ours and informer is not None and informer.get(*secret.key) is None:
             self.owner.mark_stale()
-        self._workers.enqueue(secret.namespace)
+        self._workers.enqueue(secret.namespace, Priority.SECRET)
 
     def on_input(self) -> None:
         """Begin the next round."""

@@ -7,11 +7,12 @@ import threading
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.model.errors import CredentialProviderError
-from acr_credential_provider.pull_secrets.kube.workqueue import RateLimiter, WorkQueue
+from acr_credential_provider.pull_secrets.kube.refusals import Cause
+from acr_credential_provider.pull_secrets.kube.workqueue import Priority, RateLimiter, WorkQueue
 from acr_credential_provider.pull_secrets.model.desired_state import desired
-from acr_credential_provider.pull_secrets.model.names import SECRET_TYPE
+from acr_credential_provider.pull_secrets.model.names import SECRET_TYPE, SWITCH
 from acr_credential_provider.pull_secrets.model.namespace_requests import unmet
-from acr_credential_provider.pull_secrets.model.plan import ChangeAccount, is_foreign, plan
+from acr_credential_provider.pull_secrets.model.plan import ChangeAccount, CreateSecret, DeleteSecret, is_foreign, plan
 from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
 
 from .apply import Applier, ApplyResult
@@ -54,9 +55,10 @@ class Workers:
         self._limiter = RateLimiter(options.writes_per_second, max(int(options.writes_per_second), 1))
         self._reverts = RevertBackoff()
         self._stop = threading.Event()
+        self._undoers: dict[tuple[str, ...], str] = {}
         self._reported_foreign: set[str] = set()
         self._reported_requests: dict[str, list[str]] = {}
-        self._applier = Applier(api, cluster, may_go_on=self._may_go_on, on_done=self._count_reverts)
+        self._applier = Applier(api, cluster, may_go_on=self._may_go_on, on_done=self._count_write)
 
     def start(self) -> None:
         """Begin, each in a thread of its own."""
@@ -68,11 +70,21 @@ class Workers:
         self._stop.set()
         self._queue.close()
 
-    def enqueue(self, namespace: str, *, urgent: bool = False) -> None:
-        """Let *namespace* be brought into order soon; *urgent* ones, with something new in them, come first."""
+    def enqueue(self, namespace: str, priority: Priority = Priority.RESYNC) -> None:
+        """Let *namespace* be brought into order soon."""
         if self._gate.may_write():
-            self._queue.add(namespace, urgent=urgent)
+            self._queue.add(namespace, priority)
             self._reporter.queue(len(self._queue))
+
+    def enqueue_account(self, namespace: str) -> None:
+        """Let *namespace*, with a ServiceAccount that is new or changed, be brought into order soon.
+
+        Where the Secret is there, one write is all that a Pod waits for. That must not wait for thousands of new
+        namespaces.
+        """
+        state = self._builder.state
+        is_served = state is not None and state.spec.secret_name in self._cluster.secrets_in_namespace(namespace)
+        self.enqueue(namespace, Priority.ACCOUNT if is_served else Priority.NAMESPACE)
 
     def enqueue_all(self) -> None:
         """Let all namespaces be looked at."""
@@ -131,12 +143,13 @@ class Workers:
         if content is not None and not content.is_complete:
             content = self._with_unknown_logins(content, name, state)
         observed = self._cluster.observed(name)
-        self._report_foreign(observed, state)
+        if content is not None:  # a tenant's Secret elsewhere is in nobody's way
+            self._report_foreign(observed, state)
         self._report_requests(namespace, state)
         possible, pause = self._without_reverted(plan(observed, desired(state, content, observed, owner)))
         result = self._applier.apply(possible[:BATCH])  # a plan's beginning is as safe as all of it
         if result.error is not None:
-            self._report_failure(name, result.error)
+            self._report_failure(namespace, result.error)
         if pause > 0:
             self._queue.add(name, requeue_after=pause)
         if len(possible) > BATCH and result.error is None:
@@ -156,28 +169,38 @@ class Workers:
         ]
         return content.keeping(present, others=state.known_hosts())
 
-    def _count_reverts(self, action: Action) -> None:
-        if isinstance(action, ChangeAccount) and action.add and self._reverts.added(action.namespace, action.name):
-            self._reporter.event(
-                ObjectRef("ServiceAccount", action.namespace, action.name),
-                "EntryReverted",
-                f"something takes {action.add} out of imagePullSecrets again and again; it is put back ever slower. "
-                "Let the tool that manages this ServiceAccount ignore that field, or switch it off here: label "
-                "aliyun-acr-credential-provider/pull-secrets=disabled.",
-            )
+    def _count_write(self, action: Action) -> None:
+        if not self._reverts.written(action.effect):
+            return
+        who = self._undoers.pop(action.effect.subject, "") or "another client"
+        kind = "ServiceAccount" if isinstance(action, ChangeAccount) else "Secret"
+        uid = action.uid if isinstance(action, ChangeAccount) else ""
+        undoes, field = _undone(action)
+        self._reporter.event(
+            ObjectRef(kind, action.namespace, action.name, uid),
+            "EntryReverted" if isinstance(action, ChangeAccount) else "SecretReverted",
+            f"{who} {undoes} again and again; it is repaired ever more slowly. Let the tool that manages this {kind} "
+            f"ignore {field}, or switch it off here: label {SWITCH}=disabled.",
+        )
 
     def _without_reverted(self, actions: list[Action]) -> tuple[list[Action], float]:
-        """Return the actions that may be done now, and the seconds until more of them may."""
+        """Return the actions that may be done now, and the seconds until more of them may.
+
+        What refers to a Secret that has to wait, waits too.
+        """
         possible: list[Action] = []
         pause = 0.0
+        waiting: set[str] = set()
         for action in actions:
-            wait = 0.0
-            if isinstance(action, ChangeAccount) and action.add:
-                wait = self._reverts.wait_for(action.namespace, action.name)
+            wait = self._reverts.wait_for(action.effect)
             if wait > 0:
                 pause = min(pause, wait) if pause else wait
-            else:
+                if isinstance(action, CreateSecret):
+                    waiting.add(action.name)
+            elif not (isinstance(action, ChangeAccount) and action.add in waiting):
                 possible.append(action)
+                if self._reverts.is_about_to_tell(action.effect):  # our write hides who wrote before
+                    self._undoers[action.effect.subject] = self._applier.who_wrote(action)
         return possible, pause
 
     def _report_foreign(self, observed: Observed, state: DesiredState) -> None:
@@ -206,8 +229,22 @@ class Workers:
         if problems:
             self._reported_requests[namespace.name] = problems
 
-    def _report_failure(self, namespace: str, error: ClusterError) -> None:
-        if not error.is_conflict and error.status not in (0, 404, 429):
+    def _report_failure(self, namespace: Namespace, error: ClusterError) -> None:
+        if not error.cause.passes and error.cause is not Cause.TERMINATING:
             self._reporter.event(
-                ObjectRef("Namespace", "", namespace), "WriteRefused", f"{error.problem}. {error.remedy}"
+                ObjectRef("Namespace", "", namespace.name, namespace.uid),
+                "WriteRefused",
+                f"{error.problem}. {error.remedy}",
             )
+
+
+def _undone(action: Action) -> tuple[str, str]:
+    """Return what undoes *action*, and the field that is changed."""
+    if isinstance(action, ChangeAccount):
+        what = f"takes {action.add} out of" if action.add else f"puts {action.remove[0][1]} back into"
+        return f"{what} imagePullSecrets", "imagePullSecrets"
+    if isinstance(action, CreateSecret):
+        return "deletes this Secret", "this Secret"
+    if isinstance(action, DeleteSecret):
+        return "creates this Secret, with our label", "this Secret"
+    return "changes this Secret", "data and our labels"

@@ -103,7 +103,7 @@ class Metrics(Reporter):
         self._failures.labels(entry, reason).inc()
 
     def wrote(self, kind: str, verb: str, outcome: str) -> None:
-        """Count a write: *kind* Secret or ServiceAccount, *outcome* ``ok``, ``conflict``, ``gone`` or ``failed``."""
+        """Count a write: *kind* Secret or ServiceAccount, *outcome* ``ok`` or a `kube.refusals.Cause`."""
         self._writes.labels(kind, verb, outcome).inc()
 
     def called(self, verb: str, resource: str, code: str, seconds: float) -> None:

@@ -216,13 +216,8 @@ class WebhookReconciler:
 
     # The configuration of the API server.
     def _register(self, settings: PullSecrets, present: dict[str, Any] | None, certificates: Certificates) -> bool:
-        wanted = registration.manifest(
-            settings.webhook,
-            self._service,
-            certificates.trusted,
-            excluded=settings.excluded_namespaces,
-            owner=self._replica.owner.cached_reference(),
-        )
+        owner = self._replica.owner.cached_reference()
+        wanted = registration.manifest(settings, self._service, certificates.trusted, owner=owner)
         if present is not None and not registration.is_ours(present):
             self._reporter.event(
                 self._replica.about(),

@@ -10,17 +10,21 @@ from acr_credential_provider.pull_secrets.model.names import LABELS, PREFIX, SWI
 from acr_credential_provider.pull_secrets.model.owner_reference import mark_of
 
 from .admission import PATH
+from .match_conditions import conditions, has_labels, label_selector, negated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from acr_credential_provider.pull_secrets.model.owner_reference import Reference
-    from acr_credential_provider.settings.pull_secrets import Webhook
+    from acr_credential_provider.settings.pull_secrets import PullSecrets, Webhook
 
 NAME = f"{PREFIX}-pull-secrets"
 SERVICE = f"{PREFIX}-webhook"
 """The usual name of the Service in front of all replicas."""
 WEBHOOK = f"serviceaccounts.pull-secrets.{PREFIX}"
+UNSELECTED = f"unselected.{WEBHOOK}"
+"""The one for ServiceAccounts that the settings do not select, but that a Namespace's annotation may."""
+OPTED_OUT = {"key": SWITCH, "operator": "NotIn", "values": ["disabled"]}
 API_VERSION = "admissionregistration.k8s.io/v1"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OURS = {MANAGED_BY: LABELS[MANAGED_BY]}
@@ -64,30 +68,41 @@ def warnings_about(webhook: Webhook) -> list[str]:
         )
     if webhook.failure_policy == "Fail":
         warnings.append(
-            "failure-policy Fail: while no replica can be reached no ServiceAccount can be created, and so no usable "
-            "namespace either; with Ignore they are created, and get their pull secret within seconds of our return"
+            "failure-policy Fail: while no replica can be reached no ServiceAccount that the settings select can be "
+            "created; with Ignore they are created, and get their pull secret within seconds of our return"
         )
     return warnings
 
 
 def manifest(
-    webhook: Webhook,
-    service: ServiceReference,
-    authorities: bytes,
-    *,
-    excluded: Sequence[str] = (),
-    owner: Reference | None = None,
+    spec: PullSecrets, service: ServiceReference, authorities: bytes, *, owner: Reference | None = None
 ) -> dict[str, Any]:
     """Return the configuration.
 
-    *authorities* are all certificates (PEM) that may have signed ours, *excluded* the patterns of namespaces that are
-    never selected: plain names among them are never asked about.
+    *authorities* are all certificates (PEM) that may have signed ours. Plain names among the excluded namespaces are
+    never asked about. Under Fail only those whom *spec* selects may be refused: the API server asks about all others,
+    whose namespace may have asked for a login by annotation, under Ignore.
     """
     owners = {} if owner is None else {"ownerReferences": [owner.document()]}
-    left_out = sorted({*NEVER, service.namespace, *(name for name in excluded if "*" not in name)})
-    opted_out = {"key": SWITCH, "operator": "NotIn", "values": ["disabled"]}
-    names = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": left_out}
+    hooks = [_hook(spec, service, authorities)]
+    if spec.webhook.failure_policy == "Fail":
+        required = conditions(spec)
+        is_by_labels = has_labels(spec.namespace_selector) or has_labels(spec.service_account_selector)
+        if required or is_by_labels:
+            others = {} if is_by_labels else {"matchConditions": negated(required)}
+            hooks.append(hooks[0] | {"name": UNSELECTED, "failurePolicy": "Ignore"} | others)
+            hooks[0] = _selecting(hooks[0], spec, required)
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": NAME, "labels": dict(OURS), **owners},
+        "webhooks": hooks,
+    }
+
+
+def _hook(spec: PullSecrets, service: ServiceReference, authorities: bytes) -> dict[str, Any]:
     backend = {"namespace": service.namespace, "name": service.service, "path": PATH, "port": service.port}
+    excluded = [name for name in spec.excluded_namespaces if "*" not in name]
     rule = {
         "apiGroups": [""],
         "apiVersions": ["v1"],
@@ -96,26 +111,33 @@ def manifest(
         "scope": "Namespaced",
     }
     return {
-        "apiVersion": API_VERSION,
-        "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": NAME, "labels": dict(OURS), **owners},
-        "webhooks": [
-            {
-                "name": WEBHOOK,
-                "admissionReviewVersions": ["v1"],
-                "clientConfig": {"service": backend, "caBundle": b64encode(authorities).decode("ascii")},
-                "failurePolicy": webhook.failure_policy,
-                "matchPolicy": "Equivalent",
-                "namespaceSelector": {"matchExpressions": [names, opted_out]},
-                "objectSelector": {"matchExpressions": [opted_out]},
-                # Another webhook may write the whole list after us; the patch adds only what is missing.
-                "reinvocationPolicy": "IfNeeded",
-                "rules": [rule],
-                "sideEffects": "NoneOnDryRun",
-                "timeoutSeconds": timeout_of(webhook),
-            }
-        ],
+        "name": WEBHOOK,
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": {"service": backend, "caBundle": b64encode(authorities).decode("ascii")},
+        "failurePolicy": spec.webhook.failure_policy,
+        "matchPolicy": "Equivalent",
+        "namespaceSelector": {"matchExpressions": [_names(service, excluded), OPTED_OUT]},
+        "objectSelector": {"matchExpressions": [OPTED_OUT]},
+        # Another webhook may write the whole list after us; the patch adds only what is missing.
+        "reinvocationPolicy": "IfNeeded",
+        "rules": [rule],
+        "sideEffects": "NoneOnDryRun",
+        "timeoutSeconds": timeout_of(spec.webhook),
     }
+
+
+def _selecting(hook: dict[str, Any], spec: PullSecrets, required: list[dict[str, str]]) -> dict[str, Any]:
+    """Return *hook* for those alone whom *spec* selects."""
+    narrowed = {
+        "namespaceSelector": label_selector(spec.namespace_selector, *hook["namespaceSelector"]["matchExpressions"]),
+        "objectSelector": label_selector(spec.service_account_selector, OPTED_OUT),
+    }
+    return hook | narrowed | ({"matchConditions": required} if required else {})
+
+
+def _names(service: ServiceReference, excluded: Sequence[str]) -> dict[str, Any]:
+    names = sorted({*NEVER, service.namespace, *excluded})
+    return {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": names}
 
 
 def is_ours(configuration: Mapping[str, Any]) -> bool:

@@ -1,13 +1,14 @@
-"""What the API server may answer, and what becomes of it: a status, a reason of one word, never its text."""
+"""What the API server may answer, and what becomes of it: a status, a cause, its sentence without what we sent."""
 
 import http.server
 import json
 import threading
+import time
 
 import pytest
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
-from acr_credential_provider.pull_secrets.kube.client import KubeClient
+from acr_credential_provider.pull_secrets.kube.client import KubeClient, Recovery
 from acr_credential_provider.pull_secrets.model.decoding import service_accounts
 from acr_credential_provider.pull_secrets.model.reporter import Reporter
 from lightkube import KubeConfig
@@ -121,7 +122,10 @@ def test_a_patch_of_what_changed_or_went_is_a_conflict(api, server, code, reason
 
 
 def test_a_missing_right_names_the_remedy(api, server):
-    error = refusal(api, server, *status(403, "Forbidden"))
+    message = (
+        'secrets is forbidden: User "robot" cannot create resource "secrets" in API group "" in the namespace "team"'
+    )
+    error = refusal(api, server, 403, {}, json.dumps({"reason": "Forbidden", "message": message}).encode())
     assert error.is_forbidden
     assert "does not let this user create secrets in team" in error.problem
     assert "RBAC" in error.remedy
@@ -238,3 +242,30 @@ def test_a_kubeconfig_that_cannot_be_used_is_told(tmp_path, document):
     with pytest.raises(ConfigurationError) as refused:
         KubeClient.find(kubeconfig=str(path))
     assert "--kubeconfig" in refused.value.remedy
+
+
+def test_all_that_wait_for_the_api_server_go_on_once_it_answers_one():
+    recovery, stop, done = Recovery(), threading.Event(), threading.Barrier(4)
+
+    def wait():
+        recovery.wait(60, stop)
+        done.wait(20)
+
+    recovery.failed()
+    for _ in range(3):
+        threading.Thread(target=wait, daemon=True).start()
+    until = time.monotonic() + 20
+    while len(recovery._changed._waiters) < 3 and time.monotonic() < until:
+        time.sleep(0.01)
+    recovery.answered()
+    done.wait(20)
+
+
+def test_an_answer_wakes_nobody_while_nothing_was_away_and_a_stop_does():
+    recovery, stop = Recovery(), threading.Event()
+    began = time.monotonic()
+    threading.Timer(0.05, recovery.answered).start()
+    recovery.wait(0.2, stop)
+    assert time.monotonic() - began >= 0.2
+    stop.set()
+    recovery.wait(60, stop)

@@ -9,6 +9,8 @@ from acr_credential_provider.pull_secrets.kube.event_recorder import (
     EVERY,
     KNOWN,
     QUIET,
+    REASON_BURST,
+    WAITING,
     Event,
     EventFilter,
     EventRecorder,
@@ -47,10 +49,26 @@ def test_one_object_gets_a_handful_in_a_row_and_then_one_in_a_while():
     assert gate.admit(event(about=ObjectRef("Secret", "a", "b")), NOW)[0] == "sent", "others are not concerned"
 
 
+def test_tenants_objects_share_what_one_reason_may_say_and_an_operators_object_does_not():
+    gate = EventFilter()
+    tenants = [event(about=ObjectRef("ServiceAccount", f"team-{number}", "default")) for number in range(200)]
+    assert [gate.admit(each, NOW)[0] for each in tenants].count("sent") == REASON_BURST
+    assert gate.admit(event(about=tenants[0].about, reason="Another"), NOW)[0] == "sent"
+    assert gate.admit(event(), NOW)[0] == "sent"
+
+
+def test_a_clock_that_is_set_back_gives_no_event_away():
+    gate = EventFilter()
+    for number in range(BURST):
+        gate.admit(event(str(number)), NOW)
+    assert gate.admit(event("earlier"), NOW - 86_400)[0] == "dropped"
+    assert gate.admit(event("later"), NOW - 86_400 + EVERY)[0] == "sent"
+
+
 def test_what_is_remembered_has_an_end():
     gate = EventFilter()
     for number in range(KNOWN + 100):
-        gate.admit(event(about=ObjectRef("Secret", "team", str(number))), NOW)
+        gate.admit(event(about=ObjectRef("ConfigMap", "team", str(number))), NOW)
     assert len(gate._last_sent) == len(gate._tokens) == KNOWN
 
 
@@ -165,3 +183,41 @@ def test_what_is_said_about_a_file_is_logged_alone(send, caplog):
     telling.event(ObjectRef("File", "", "/etc/settings.yaml"), "Unreadable", "cannot be read")
     assert "cannot be read" in caplog.text
     assert counted.outcomes == []
+
+
+def test_an_operators_event_does_not_wait_for_those_of_many_tenants(send):
+    began, go_on = threading.Event(), threading.Event()
+
+    def wait():
+        began.set()
+        assert go_on.wait(20)
+
+    events, counted = send(api := Api(wait))
+    for number in range(REASON_BURST):
+        events.event(ObjectRef("ServiceAccount", f"team-{number}", "default"), "EntryReverted", "again and again")
+    assert began.wait(20)
+    events.event(ABOUT, "NoToken", "no token")
+    go_on.set()
+    counted.await_(REASON_BURST + 1)
+    assert [body["reason"] for _, body in api.made].index("NoToken") == 1
+
+
+def test_what_waits_has_an_end(send):
+    hold = threading.Event()
+    events, counted = send(Api(lambda: hold.wait(20)))
+    for number in range(WAITING + 50):
+        events.event(ObjectRef("ConfigMap", "own", str(number)), "NoToken", "no token")
+    assert 45 <= counted.outcomes.count("dropped") <= 50
+    hold.set()
+
+
+def test_an_api_server_that_is_away_costs_a_line_and_no_traceback(send, caplog):
+    def away():
+        raise ClusterError("the API server did not answer (POST /events)", remedy="Nothing.")
+
+    events, counted = send(Api(away))
+    events.event(ABOUT, "NoToken", "no token")
+    counted.await_(1)
+    (record,) = [record for record in caplog.records if "not sent" in record.getMessage()]
+    assert record.exc_info is None
+    assert "did not answer" in record.getMessage()

@@ -34,6 +34,9 @@ class Api:
         self.ended = []
         self.over = threading.Event()
 
+    def wait_for_recovery(self, seconds, stop):
+        stop.wait(seconds)
+
     def watch_ended(self, resource, why):
         self.ended.append(why)
 

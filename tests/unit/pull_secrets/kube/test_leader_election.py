@@ -2,7 +2,7 @@
 
 import pytest
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
-from acr_credential_provider.pull_secrets.kube.leader_election import Clocks, LeaderElector
+from acr_credential_provider.pull_secrets.kube.leader_election import LONGEST, Clocks, LeaderElector
 from acr_credential_provider.pull_secrets.model.reporter import Reporter
 
 
@@ -149,3 +149,14 @@ def test_who_leaves_gives_it_back(leases, clock):
 def test_a_lease_that_is_none_is_taken_over_in_time(leases, clock):
     leases.lease = {"metadata": {"name": "lease", "resourceVersion": "5"}, "spec": {"holderIdentity": None}}
     assert candidate(leases, clock, "one").try_once()
+
+
+def test_a_lease_that_somebody_wrote_for_years_counts_for_minutes(leases, clock):
+    candidate(leases, clock, "gone").try_once()
+    leases.lease["spec"]["leaseDurationSeconds"] = 2**31 - 1
+    two = candidate(leases, clock, "two")
+    assert not two.try_once()
+    clock.now += LONGEST - 1
+    assert not two.try_once()
+    clock.now += 2
+    assert two.try_once()

@@ -1,6 +1,6 @@
 import threading
 
-from acr_credential_provider.pull_secrets.kube.workqueue import RateLimiter, WorkQueue
+from acr_credential_provider.pull_secrets.kube.workqueue import TURN, Priority, RateLimiter, WorkQueue
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,12 +30,38 @@ def test_a_key_waits_once_however_often_it_is_added():
     assert drained(queue) == ["a", "b"]
 
 
-def test_urgent_ones_come_first():
+def test_a_higher_priority_comes_first_and_moves_what_waits_already():
     queue = WorkQueue()
     for key in ("a", "b", "c"):
         queue.add(key)
-    queue.add("c", urgent=True)
-    assert drained(queue) == ["c", "a", "b"]
+    queue.add("d", Priority.NAMESPACE)
+    queue.add("c", Priority.ACCOUNT)
+    queue.add("c", Priority.RESYNC)
+    assert drained(queue) == ["c", "d", "a", "b"]
+
+
+def test_what_became_urgent_while_it_was_worked_on_keeps_its_priority():
+    queue = WorkQueue()
+    queue.add("a")
+    queue.add("b")
+    assert queue.get(0) == "a"
+    queue.add("a", Priority.RESYNC)
+    queue.add("a", Priority.ACCOUNT)
+    queue.done("a")
+    assert drained(queue) == ["a", "b"]
+
+
+def test_no_flood_of_higher_priority_keeps_the_rest_waiting_for_ever():
+    queue = WorkQueue()
+    queue.add("expiring")
+    taken = []
+    for number in range(3 * TURN):
+        queue.add(f"new {number}", Priority.NAMESPACE)
+        queue.add(f"newer {number}", Priority.ACCOUNT)
+        taken.append(queue.get(0))
+        queue.done(taken[-1])
+    assert taken.index("expiring") < TURN
+    assert sum(key.startswith("new ") for key in taken) == 2, "every eighth turn is for the lowest that waits"
 
 
 def test_what_changes_while_it_is_worked_on_comes_again_and_never_to_two_at_once():
@@ -113,7 +139,7 @@ def test_nothing_that_was_added_is_forgotten(usual, urgent):
     for key in usual:
         queue.add(key)
     for key in urgent:
-        queue.add(key, urgent=True)
+        queue.add(key, Priority.ACCOUNT)
     assert set(drained(queue)) == {*usual, *urgent}
 
 

@@ -30,8 +30,14 @@ def digest(content):
     return hashlib.sha256(content).hexdigest()
 
 
-def secret(name=OURS, content=LOGIN, *, ours=True, kind=SECRET_TYPE):
-    return Secret("team", name, f"uid-{name}", "1", is_ours=ours, type=kind, digest=digest(content))
+def secret(name=OURS, content=LOGIN, *, ours=True, kind=SECRET_TYPE, labelled=True):
+    return Secret(
+        *("team", name, f"uid-{name}", "1"), is_ours=ours, type=kind, digest=digest(content), has_our_label=labelled
+    )
+
+
+def update(name=OURS, content=LOGIN):
+    return UpdateSecret("team", name, "1", content, uid=f"uid-{name}", digest=digest(content))
 
 
 def account(name="default", pull_secrets=None):
@@ -199,8 +205,25 @@ def test_a_secret_whose_content_is_right_is_not_written():
 
 
 def test_new_content_goes_into_the_secret_that_is_there():
-    (update,) = plan(observed(secret(content=b"old"), account(pull_secrets=(OURS,))), desired())
-    assert update == UpdateSecret("team", OURS, "1", LOGIN)
+    assert plan(observed(secret(content=b"old"), account(pull_secrets=(OURS,))), desired()) == [update()]
+
+
+def test_our_secret_without_its_label_is_still_ours_and_gets_it_back():
+    assert plan(observed(secret(labelled=False), account(pull_secrets=(OURS,))), desired()) == [update()]
+    gone = plan(observed(secret(labelled=False), account(pull_secrets=(OURS,))), desired(is_selected=False))
+    assert [type(action) for action in gone] == [ChangeAccount, DeleteSecret]
+
+
+def test_an_effect_is_of_one_object_and_one_goal():
+    (first,) = plan(observed(secret(), account()), desired())
+    again = plan(observed(secret(), account(pull_secrets=("x",))), desired())[0]
+    assert first.effect == again.effect, "whatever else is in the list"
+    renewed = ServiceAccount("team", "default", "another uid", "7")
+    (of_another,) = plan(observed(secret(), renewed), desired())
+    assert of_another.effect != first.effect, "an account that was deleted and made again is another one"
+    (removal,) = plan(observed(secret(), account(pull_secrets=(OURS,))), desired(accounts=()))
+    assert removal.effect.subject == first.effect.subject
+    assert removal.effect.goal != first.effect.goal
 
 
 def test_an_account_that_left_the_settings_loses_our_entry_alone():
@@ -244,8 +267,8 @@ def test_ours_replaces_the_entry_of_a_helper_in_one_step_and_its_secret_lives_on
     actions = plan(world, desired(replaced=frozenset({HELPERS})))
     assert actions == [
         CreateSecret("team", OURS, LOGIN),
-        UpdateSecret("team", HELPERS, "1", LOGIN),
-        ChangeAccount("team", "default", "7", has_list=True, add=OURS, remove=((0, HELPERS),)),
+        update(HELPERS),
+        ChangeAccount("team", "default", "7", has_list=True, add=OURS, remove=((0, HELPERS),), uid="uid-default"),
     ]
     assert actions[2].patch()[1:] == [
         {"op": "test", "path": "/imagePullSecrets/0/name", "value": HELPERS},
@@ -272,4 +295,4 @@ def test_where_a_stranger_has_our_name_an_older_secret_stays_for_those_who_refer
 
 def test_an_old_secret_lives_on_as_long_as_the_new_name_is_taken_by_somebody_else():
     world = observed(secret(ours=False), secret(OLD, b"x"), account(pull_secrets=(OLD,)))
-    assert plan(world, desired(retired=frozenset({OLD}))) == [UpdateSecret("team", OLD, "1", LOGIN)]
+    assert plan(world, desired(retired=frozenset({OLD}))) == [update(OLD)]
