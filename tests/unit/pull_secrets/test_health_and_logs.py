@@ -54,7 +54,7 @@ def test_a_line_is_one_json_object_with_what_belongs_to_it(written):
     )
     (line,) = written()
     assert line.pop("time").endswith("Z")
-    assert line == {"level": "info", "subject": "tokens", "message": "renewed\nx", "entry": 'cri-1 "ü"'}
+    assert line == {"level": "info", "subject": "tokens", "message": "renewed x", "entry": 'cri-1 "ü"'}
 
 
 def test_what_others_write_is_told_by_its_place_alone(written):
