@@ -172,7 +172,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _auths(document: dict[str, Any], source: str) -> dict[str, Any]:
     """Return the entries by path, with or without ``auths`` around them; no path may stand there twice."""
     auths = document.get("auths")
-    if auths is None and document and all(isinstance(value, dict) and "auth" in value for value in document.values()):
+    if auths is None and document and all(map(_is_entry, document.values())):
         auths = document  # kubernetes.io/dockercfg
     if not isinstance(auths, dict):
         remedy = "Log in first: `podman login HOST`, `docker login HOST`."
@@ -187,6 +187,10 @@ def _auths(document: dict[str, Any], source: str) -> dict[str, Any]:
             )
         spellings[path] = key
     return auths
+
+
+def _is_entry(value: object) -> bool:
+    return isinstance(value, dict) and ("auth" in value or {"username", "password"} <= value.keys())
 
 
 def login_of(value: Any) -> BasicAuth | None:
