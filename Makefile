@@ -10,6 +10,8 @@ LOCKS := packaging/requirements
 STAMP := $(VENV)/.installed
 FREEZE_VENV := build/freeze-venv
 FREEZE_STAMP := $(FREEZE_VENV)/.installed
+FUZZ_VENV := build/fuzz-venv
+FUZZ_STAMP := $(FUZZ_VENV)/.installed
 CONTROLLER_VENV := build/controller-venv
 CONTROLLER_STAMP := $(CONTROLLER_VENV)/.installed
 UV_VERSION := 0.13.9
@@ -43,6 +45,10 @@ $(CONTROLLER_STAMP): $(LOCKS)/build.txt $(LOCKS)/controller.txt | check-build
 	$(call install,$(CONTROLLER_VENV),$(LOCKS)/controller.txt)
 	touch $@
 
+$(FUZZ_STAMP): $(LOCKS)/build.txt $(LOCKS)/fuzz.txt | check-build
+	$(call install,$(FUZZ_VENV),$(LOCKS)/fuzz.txt)
+	touch $@
+
 # alibabacloud-tea is published as source only: what builds it is pinned like the rest, and installed first.
 define install
 	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
@@ -56,6 +62,7 @@ lock: ## resolve the requirements again (UPGRADE=--upgrade takes what is new)
 	$(call resolve,dev,--extra freeze --extra test --extra controller --extra node $(UPGRADE) pyproject.toml $(LOCKS)/build.in)
 	$(call resolve,freeze,--extra freeze --extra node -c $(LOCKS)/dev.txt pyproject.toml)
 	$(call resolve,controller,--extra freeze --extra controller -c $(LOCKS)/dev.txt pyproject.toml)
+	$(call resolve,fuzz,--extra fuzz --extra controller --extra node -c $(LOCKS)/dev.txt pyproject.toml)
 	$(call resolve,runtime,-c $(LOCKS)/dev.txt pyproject.toml)
 	$(call resolve,build,-c $(LOCKS)/dev.txt $(LOCKS)/build.in)
 
@@ -140,10 +147,16 @@ lint: venv ## style, types, and imports that only go down
 hostile: venv freeze freeze-controller e2e-assets ## attack what is shipped, from the seat of each actor of the threat model; as root
 	$(PY) -m pytest -q $(SIDE_BY_SIDE) tests/hostile
 
+# FUZZ_SECONDS for each target; see tests/fuzz/README.md.
+.PHONY: fuzz
+fuzz: $(FUZZ_STAMP) ## let a fuzzer look for bytes that break a parser's promise, FUZZ_SECONDS (60) for each
+	PYTHONPATH=provider:node-config:tests $(FUZZ_VENV)/bin/python tests/fuzz/run.py
+
 .PHONY: soak
-soak: venv freeze ## random kills for MINUTES (default 10), and every way to refuse an identity; not part of the tests
+soak: venv freeze ## random kills for MINUTES (10), every way to refuse an identity, fuzzing for FUZZ_SECONDS (3600) a target
 	$(PY) -m pytest -q -s tests/soak
 	REFUSED_FULL=1 $(PY) -m pytest -q tests/e2e/test_refused_identities.py
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-3600} $(MAKE) fuzz
 
 .PHONY: bench
 bench: venv freeze freeze-untrimmed freeze-plain ## measure the figures that the design promises; writes build/bench.json

@@ -42,6 +42,7 @@ UNUSABLE = "unusable"
 LONGEST_TEXT = 1024
 MOST_PROBLEMS = 20
 MOST_REGISTRIES = 200
+LARGEST_NUMBER = 2.0**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +115,12 @@ class AgentStatus:
                     _text(settings["offered"]),
                     tuple(map(_text, settings["problems"][:MOST_PROBLEMS])),
                 ),
-                counts={_text(name): int(count) for name, count in dict(document["counts"]).items()},
+                counts={_text(name): int(_number(count)) for name, count in dict(document["counts"]).items()},
                 tokens=tuple(
-                    TokenStatus(_text(token["host"]), float(token["refresh_in"]), float(token["expires_in"]))
+                    TokenStatus(_text(token["host"]), _number(token["refresh_in"]), _number(token["expires_in"]))
                     for token in document["tokens"][:MOST_REGISTRIES]
                 ),
-                beat=float(document["beat"]),
+                beat=_number(document["beat"]),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a status: {type(error).__name__}") from None
@@ -144,7 +145,7 @@ class RestartGrant:
     def from_dict(cls, document: Mapping[str, Any]) -> RestartGrant:
         """Read what `to_dict` wrote; raise ``ValueError`` for anything else."""
         try:
-            return cls(_text(document["slot"]), float(document["until"]), _text(document["refusal"]))
+            return cls(_text(document["slot"]), _number(document["until"]), _text(document["refusal"]))
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a grant: {type(error).__name__}") from None
 
@@ -160,6 +161,13 @@ def short_digest(*parts: bytes) -> str:
     for part in parts:
         hashed.update(len(part).to_bytes(8, "big") + part)
     return hashed.hexdigest()[:16]
+
+
+def _number(value: object) -> float:
+    """Return *value*; raise ``TypeError`` unless it is a finite number: Python reads more than JSON has (Infinity)."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER:
+        return float(value)
+    raise TypeError
 
 
 def _text(value: object) -> str:

@@ -19,6 +19,8 @@ LARGEST = 20000  # characters; STS takes no longer ones
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 _SUBJECT = re.compile(r"system:serviceaccount:([a-z0-9.-]{1,253}):([a-z0-9.-]{1,253})", re.ASCII)
 _ACK_PROVIDER = re.compile(r"acs:ram::\d+:oidc-provider/ack-rrsa-(?P<cluster>[A-Za-z0-9]+)", re.ASCII)
+_LATEST = 1e12
+"""Seconds since the epoch: after any token's end."""
 _LEEWAY = 60.0
 """Seconds that a token may be from the future: the node's clock and the API server's differ."""
 
@@ -110,11 +112,18 @@ def _parsed(text: str) -> OidcToken | None:
             namespace=subject[1],
             name=subject[2],
             uid=str(account.get("uid", "")),
-            expires_at=float(claims["exp"]),
-            not_before=float(claims.get("nbf", 0)),
+            expires_at=_date(claims["exp"]),
+            not_before=_date(claims.get("nbf", 0)),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
+
+
+def _date(claim: Any) -> float:
+    """Return a NumericDate; raise ``TypeError`` for anything else, such as Infinity, which Python reads as a number."""
+    if isinstance(claim, int | float) and not isinstance(claim, bool) and abs(claim) <= _LATEST:
+        return float(claim)
+    raise TypeError
 
 
 def _decoded(part: str) -> dict[str, Any]:

@@ -1,14 +1,11 @@
 """Flags of ours in an environment file of an operator's, and out again."""
 
-import ctypes
-import ctypes.util
-import glob
-
 import pytest
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_node_config.model.environment_file import MARK, EnvironmentFile, split
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from support import libsystemd
 
 VARIABLE = "KUBELET_EXTRA_ARGS"
 FLAGS = {
@@ -172,56 +169,21 @@ def test_in_and_out_again_gives_the_same_bytes(text):
     assert after.without_flags(VARIABLE, FLAGS) == text.encode()
 
 
-class Systemd:
-    """systemd's own reader, in the library that its programs share."""
-
-    def __init__(self, path):
-        self.path = path
-        self._library = ctypes.CDLL(path)
-        self._load = self._library.load_env_file
-        self._load.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(ctypes.POINTER(ctypes.c_char_p))]
-
-    def load(self, path):
-        """Return the assignments of the file at *path*, None if systemd refuses it."""
-        found = ctypes.POINTER(ctypes.c_char_p)()
-        if self._load(None, str(path).encode(), ctypes.byref(found)) < 0:
-            return None
-        lines, at = [], 0
-        while found and found[at]:
-            lines.append(found[at])
-            at += 1
-        return dict(line.split(b"=", 1) for line in lines)
-
-    def words(self, value):
-        """Return what becomes of ``$X`` in a command line when X is *value*."""
-        replaced = self._library.replace_env_argv
-        if not self.path.endswith("-252.so"):
-            pytest.skip("the function has other arguments in this version")
-        replaced.restype = ctypes.POINTER(ctypes.c_char_p)
-        replaced.argtypes = [ctypes.POINTER(ctypes.c_char_p)] * 2
-        found = replaced((ctypes.c_char_p * 2)(b"$X", None), (ctypes.c_char_p * 2)(b"X=" + value.encode(), None))
-        words, at = [], 0
-        while found[at] is not None:
-            words.append(found[at].decode())
-            at += 1
-        return words
+SYSTEMD = libsystemd.find()
 
 
-LIBRARIES = sorted(
-    glob.glob("/usr/lib/*/systemd/libsystemd-shared-*.so") + glob.glob("/usr/lib/systemd/libsystemd-shared-*.so")
-)
-
-
-@pytest.mark.skipif(not LIBRARIES, reason="systemd is not on this machine")
+@pytest.mark.skipif(SYSTEMD is None, reason="systemd is not on this machine")
 @given(value=st.lists(PIECES, max_size=10).map("".join))
 @example(value="--a='\\' --b\\ c \"\" ''")
 def test_systemd_itself_makes_the_same_words_of_a_variable(value):
+    if not SYSTEMD.has_words:
+        pytest.skip("the function has other arguments in this version")
     words = split(value)
     if words is not None:
-        assert Systemd(LIBRARIES[-1]).words(value) == words
+        assert SYSTEMD.words(b"$X", {b"X": value.encode()}) == [word.encode() for word in words]
 
 
-@pytest.mark.skipif(not LIBRARIES, reason="systemd is not on this machine")
+@pytest.mark.skipif(SYSTEMD is None, reason="systemd is not on this machine")
 @given(data=(TEXTS | LIKELY).map(str.encode))
 @example(data=b'A="a" "b" c\nB=\\\n\\ x\n  C = d e \\  \nD')
 @example(data=b"A=\"\\a\\$\\`\\\\ \\\nx\"'y\\'\n")
@@ -235,7 +197,7 @@ def test_systemd_itself_reads_the_same(data, tmp_path_factory):
     assume(not any(each.key.startswith(b"=") for each in ours.assignments))  # a dict cannot tell them apart
     path = tmp_path_factory.mktemp("env") / "file"
     path.write_bytes(data)
-    theirs = Systemd(LIBRARIES[-1]).load(path)
+    theirs = SYSTEMD.load(path)
     assert {each.key: each.value for each in ours.assignments} == theirs
     changed = None
     try:
@@ -243,7 +205,7 @@ def test_systemd_itself_reads_the_same(data, tmp_path_factory):
     except ConfigurationError:
         return
     path.write_bytes(changed)
-    after = Systemd(LIBRARIES[-1]).load(path)
+    after = SYSTEMD.load(path)
     assert split(after.pop(VARIABLE.encode()).decode())[-2:] == WORDS or changed == data
     theirs.pop(VARIABLE.encode(), None)
     assert after == theirs

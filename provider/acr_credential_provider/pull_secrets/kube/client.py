@@ -23,6 +23,7 @@ from lightkube.config.kubeconfig import KubeConfig
 from lightkube.core.exceptions import ConfigError
 
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.pull_secrets.model.decoding import UNDECODABLE
 from acr_credential_provider.pull_secrets.model.names import FIELD_MANAGER
 from acr_credential_provider.pull_secrets.model.reporter import Reporter
 
@@ -299,7 +300,7 @@ def _decode(call: _Call, content: bytes, kind: type[_Decoded]) -> _Decoded:
     """Return *content* as *kind*; raise `ClusterError` for a page of HTML, which a proxy answers in our way."""
     try:
         return msgspec.json.decode(content, type=kind)
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         outcome = unreachable(call.verb, call.path)
     raise outcome
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic
 
 import msgspec
 
-from acr_credential_provider.pull_secrets.model.decoding import Item, PartialObject, T
+from acr_credential_provider.pull_secrets.model.decoding import UNDECODABLE, Item, PartialObject, T
 
 from .api_errors import ClusterError
 from .client import JSON, METADATA_LIST, SILENCE
@@ -152,7 +152,7 @@ class Informer(Generic[T]):
                 reason = "gone" if error.is_gone else "idle_timeout" if error.reason == "IdleTimeout" else "failed"
                 since, rest = "" if error.is_gone else self._since, error.retry_after
                 self._report(error)
-            except msgspec.MsgspecError:  # not the API server, whatever it is
+            except UNDECODABLE:  # not the API server, whatever it is
                 reason, since = "failed", ""
             except Exception:  # a mistake of ours about one object must not blind us to all others
                 LOG.exception("a watch failed", extra={"resource": self.kind.name})

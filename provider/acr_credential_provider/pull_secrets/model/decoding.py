@@ -22,6 +22,8 @@ from .resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not what was asked for; only the first is its own."""
 _LONGEST_ANNOTATION = 256
 """Characters. Longer ones, such as kubectl's copies of whole objects, select nothing and are not kept."""
 

@@ -19,6 +19,7 @@ from acr_credential_provider.model.authorization_token import AuthorizationToken
 from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import CredentialProviderError, ThrottledError
 from acr_credential_provider.pull_secrets.model.content import EntryLogins
+from acr_credential_provider.pull_secrets.model.decoding import UNDECODABLE
 from acr_credential_provider.pull_secrets.model.dockerconfigjson import places
 from acr_credential_provider.pull_secrets.model.registry_names import entry_of
 from acr_credential_provider.pull_secrets.model.reporter import TokenState
@@ -252,7 +253,7 @@ class TokenCache:
         """Take in what another replica wrote, where it is newer; True if anything was. Other formats are ignored."""
         try:
             shared = msgspec.json.decode(text, type=_Shared)
-        except msgspec.MsgspecError:
+        except UNDECODABLE:
             return False
         if shared.format != FORMAT:
             return False

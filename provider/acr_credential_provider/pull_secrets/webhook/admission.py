@@ -83,8 +83,8 @@ class Review:
                 name=str(meta.get("name") or request.get("name") or ""),
                 is_creation=is_creation,
                 is_dry_run=bool(request.get("dryRun")),
-                labels=dict(meta.get("labels") or {}),
-                annotations=dict(meta.get("annotations") or {}),
+                labels=_texts(meta.get("labels")),
+                annotations=_texts(meta.get("annotations")),
                 pull_secrets=None if listed is None else tuple(map(_name_of, listed)),
             )
         except BadReviewError:
@@ -111,6 +111,14 @@ def _request(document: dict[str, Any]) -> dict[str, Any]:
         raise BadReviewError(f"not an AdmissionReview of {API_VERSION}")
     request: dict[str, Any] = document["request"]
     return request
+
+
+def _texts(labels: Any) -> dict[str, str]:
+    """Return *labels* or annotations; raise ``TypeError`` unless they are texts, which selectors compare."""
+    texts = labels or {}
+    if isinstance(texts, dict) and all(isinstance(text, str) for text in texts.values()):
+        return texts
+    raise TypeError
 
 
 def _name_of(entry: dict[str, Any] | None) -> str:

@@ -1,0 +1,28 @@
+"""An edit of the controller's ConfigMap: it becomes active, or the one before stays; its problems can be shown."""
+
+from acr_credential_provider.pull_secrets.config.configuration import ABSENT, next_config
+from acr_credential_provider.pull_secrets.model.objects import Namespace
+from fuzz.promises import check_problems, check_text
+
+BEFORE = """\
+apiVersion: aliyun-acr-credential-provider/v1
+kind: ProviderSettings
+registries:
+  - instanceId: cri-0123456789abcdef
+    region: cn-hangzhou
+    domains: [demo-registry.cn-hangzhou.cr.aliyuncs.com]
+    identity: {kind: nodeRole}
+"""
+PARSED_AS = {"role": "nodeRole", "keys_directory": "/run/keys", "origin": None}
+HELD = next_config(ABSENT, BEFORE, **PARSED_AS)
+NAMESPACES = (Namespace("default", "1", "1", {}, {}), Namespace("team", "2", "1", {"a": "b"}, {}))
+
+
+def fuzz(data):
+    text = data.decode("utf-8", "replace")
+    for held in (ABSENT, HELD):
+        active = next_config(held, text, **PARSED_AS, namespaces=NAMESPACES)
+        check_problems(active.problems)
+        check_text(*active.parsed.notes, *active.replaced)
+        assert active.settings is not None or held is ABSENT
+        assert active.outcome in ("loaded", "partial", "last_good")
