@@ -77,7 +77,7 @@ def _lock(host: HostFiles) -> int | None:
     """Return the descriptor that makes this the node's only agent, None while another one is."""
     mounted_settings.make_folder(host)
     with safe_path.translate_os_errors(mounted_settings.FOLDER):
-        file = safe_path.open_folder(host.root, mounted_settings.FOLDER, to_write=True)
+        file = safe_path.own_folder(host.root, mounted_settings.FOLDER).descriptor
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

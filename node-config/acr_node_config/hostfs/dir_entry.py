@@ -1,11 +1,12 @@
-"""One entry of an open folder of a host: its state, and making, copying, removing it. No symlink is followed."""
+"""One entry of an open folder of a host: its state, and writing or copying it. No symlink is followed."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import stat
+
+from acr_credential_provider.changes.folder import Folder, write
 
 from acr_node_config.model import steps
 from acr_node_config.model.errors import UnsafePathError
@@ -15,7 +16,7 @@ from . import safe_path
 
 LARGEST = 4 << 20
 """Bytes of a file that we look at; none of ours, nor of those we change, comes near it."""
-NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LABEL = "security.selinux"
 
 
@@ -44,7 +45,7 @@ def tree_digest(name: str, *, folder: int | None = None, is_installed: bool = Fa
 
 
 def _file_digest(name: str, folder: int) -> bytes:
-    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "rb") as file:
+    with open(os.open(name, _READ, dir_fd=folder), "rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
@@ -65,71 +66,56 @@ def look(folder: int, name: str, path: str, *, content: bool = True) -> PathStat
         raise UnsafePathError(f"{path} is larger than {LARGEST} bytes", remedy="Look what it is; we do not touch it.")
     if not content:
         return PathState(steps.FILE, mode, owner, group)
-    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "rb") as file:
+    with open(os.open(name, _READ, dir_fd=folder), "rb") as file:
         return PathState(steps.FILE, mode, owner, group, file.read(LARGEST))
 
 
-def write(file: int, content: bytes) -> None:
-    """Write all of *content*."""
-    left = memoryview(content)
-    while left:
-        left = left[os.write(file, left) :]
+def put_draft(folder: Folder, draft: str, wanted: PathState, *, label_of: str) -> None:
+    """Make the new file *draft* be as *wanted* (an owner of -1 is ours), with the SELinux label of *label_of*.
+
+    What a killed run left there is removed first. Raises ``OSError``, and then leaves no draft.
+    """
+    folder.remove_all(draft)
+    file = folder.new_file(draft)
+    try:
+        write(file, wanted.content)
+        os.fchown(file, wanted.owner, wanted.group)
+        os.fchmod(file, wanted.mode)
+        _label_like(label_of, folder, file)
+        os.fsync(file)
+    except OSError:
+        folder.unlink(draft)
+        raise
+    finally:
+        os.close(file)
 
 
-def label_like(name: str, folder: int, file: int) -> None:
+def _label_like(name: str, folder: Folder, file: int) -> None:
     """Give the open *file* the SELinux label of what it replaces, or else the kubelet may not read it."""
     try:
-        with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "rb") as replaced:
+        with open(os.open(name, _READ, dir_fd=folder.descriptor), "rb") as replaced:
             os.setxattr(file, _LABEL, os.getxattr(replaced.fileno(), _LABEL))
     except OSError:  # nothing to replace, no labels here, or not ours to set: the folder's default holds
         return
 
 
-def copy_tree(source: str, folder: int, name: str) -> None:
+def copy_tree(source: str, folder: Folder, name: str) -> None:
     """Copy the files below *source* into the new folder *name*, for root to change and all to run, and sync them."""
-    os.mkdir(name, 0o755, dir_fd=folder)
-    made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        os.fchmod(made, 0o755)
+    with folder.make_folder(name, 0o755) as made:
         for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
             if entry.is_symlink():
-                os.symlink(os.readlink(entry.path), entry.name, dir_fd=made)
+                made.symlink(os.readlink(entry.path), entry.name)
             elif entry.is_dir():
                 copy_tree(entry.path, made, entry.name)
             else:
                 _copy_file(entry.path, made, entry.name)
-        os.fsync(made)
-    finally:
-        os.close(made)
+        made.sync()
 
 
-def _copy_file(source: str, folder: int, name: str) -> None:
-    with open(source, "rb") as read, open(os.open(name, NEW, 0o600, dir_fd=folder), "wb") as written:
+def _copy_file(source: str, folder: Folder, name: str) -> None:
+    with open(source, "rb") as read, open(folder.new_file(name), "wb") as written:
         while chunk := read.read(1 << 20):
             written.write(chunk)
         written.flush()
         os.fchmod(written.fileno(), 0o755 if os.fstat(read.fileno()).st_mode & 0o100 else 0o644)
         os.fsync(written.fileno())
-
-
-def remove_all(folder: int, name: str, *, keeps_mount: bool = False) -> None:
-    """Remove *name*, whatever it is; nothing is followed. *keeps_mount*: a folder that is mounted is emptied only."""
-    if look(folder, name, name, content=False).kind != steps.FOLDER:
-        try:
-            os.unlink(name, dir_fd=folder)
-        except FileNotFoundError:
-            return
-        return
-    for _top, inner, files, here in os.fwalk(name, topdown=False, dir_fd=folder):
-        for file in files:
-            os.unlink(file, dir_fd=here)
-        for entry in inner:
-            if stat.S_ISLNK(os.stat(entry, dir_fd=here, follow_symlinks=False).st_mode):
-                os.unlink(entry, dir_fd=here)
-            else:
-                os.rmdir(entry, dir_fd=here)
-    try:
-        os.rmdir(name, dir_fd=folder)
-    except OSError as error:
-        if not (keeps_mount and error.errno == errno.EBUSY):
-            raise

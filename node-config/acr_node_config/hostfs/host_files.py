@@ -19,6 +19,8 @@ from . import dir_entry, safe_path
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from acr_credential_provider.changes.folder import Folder
+
 DRAFT = ".aliyun-acr-credential-provider-draft"
 
 
@@ -45,7 +47,7 @@ class HostFiles:
         """Return the state of *path*; symlinks are not followed."""
         with safe_path.translate_os_errors(path):
             try:
-                with safe_path.parent(self.root, path, to_write=False) as (folder, name):
+                with safe_path.parent(self.root, path) as (folder, name):
                     return dir_entry.look(folder, name, path)
             except (FileNotFoundError, NotADirectoryError):
                 return NOTHING
@@ -54,7 +56,7 @@ class HostFiles:
         """True if anything is at *path*."""
         with safe_path.translate_os_errors(path):
             try:
-                with safe_path.parent(self.root, path, to_write=False) as (folder, name):
+                with safe_path.parent(self.root, path) as (folder, name):
                     return not dir_entry.look(folder, name, path, content=False).is_absent
             except (FileNotFoundError, NotADirectoryError):
                 return False
@@ -63,7 +65,7 @@ class HostFiles:
         """Return the names in the folder at *path*, sorted; none if there is no such folder."""
         with safe_path.translate_os_errors(path):
             try:
-                folder = safe_path.open_folder(self.root, path, to_write=False)
+                folder = safe_path.open_folder(self.root, path)
             except (FileNotFoundError, NotADirectoryError):
                 return []
             try:
@@ -75,7 +77,7 @@ class HostFiles:
         """Raise `UnsafePathError` if others than root could change a folder that *path* lies in."""
         with safe_path.translate_os_errors(path):
             try:
-                with safe_path.parent(self.root, path, to_write=True):
+                with safe_path.own_parent(self.root, path):
                     pass
             except FileNotFoundError:  # made on the way, for root alone
                 return
@@ -134,21 +136,21 @@ class HostFiles:
             self._remove(path)
 
     def sweep(self, path: str) -> None:
-        """Remove the draft for *path* that a killed run left."""
+        """Remove the draft for *path* that a killed run left; not where others than root could have put it."""
         with safe_path.translate_os_errors(path):
             try:
-                with safe_path.parent(self.root, path, to_write=False) as (folder, name):
-                    if not dir_entry.look(folder, _draft(name), path, content=False).is_absent:
-                        dir_entry.remove_all(folder, _draft(name))
+                with safe_path.own_parent(self.root, path) as (folder, name):
+                    if not _look(folder, _draft(name), path).is_absent:
+                        folder.remove_all(_draft(name))
                         self._settle(folder, f"swept {path}")
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileNotFoundError, NotADirectoryError, UnsafePathError):
                 return
 
     def digest(self, path: str) -> str:
         """Return the `tree_digest` of *path*; "" if nothing is there, or others than root can change it."""
         with safe_path.translate_os_errors(path):
             try:
-                with safe_path.parent(self.root, path, to_write=False) as (folder, name):
+                with safe_path.parent(self.root, path) as (folder, name):
                     return dir_entry.tree_digest(name, folder=folder, is_installed=True)
             except (FileNotFoundError, NotADirectoryError):
                 return ""
@@ -162,88 +164,71 @@ class HostFiles:
         *,
         instead_of: tuple[str, ...] = (steps.ABSENT, steps.FILE),
     ) -> None:
-        with safe_path.translate_os_errors(path), safe_path.parent(self.root, path, to_write=True) as (folder, name):
-            if dir_entry.look(folder, name, path, content=False).kind not in instead_of:
+        with safe_path.translate_os_errors(path), safe_path.own_parent(self.root, path) as (folder, name):
+            if _look(folder, name, path).kind not in instead_of:
                 raise UnsafePathError(f"{path} is no plain file", remedy="Look what it is, and name the real file.")
-            draft = _draft(name)
-            dir_entry.remove_all(folder, draft)
-            file = os.open(draft, dir_entry.NEW, 0o600, dir_fd=folder)
-            try:
-                dir_entry.write(file, content)
-                os.fchown(file, *((like.owner, like.group) if like.kind == steps.FILE else (-1, -1)))
-                os.fchmod(file, mode)
-                dir_entry.label_like(name, folder, file)
-                os.fsync(file)
-            except OSError:
-                os.unlink(draft, dir_fd=folder)
-                raise
-            finally:
-                os.close(file)
+            owner, group = (like.owner, like.group) if like.kind == steps.FILE else (-1, -1)
+            wanted = PathState(steps.FILE, mode, owner, group, content)
+            dir_entry.put_draft(folder, _draft(name), wanted, label_of=name)
             self._flip(folder, name, path)
 
     def _put_link(self, path: str, target: str) -> None:
-        with safe_path.translate_os_errors(path), safe_path.parent(self.root, path, to_write=True) as (folder, name):
-            if dir_entry.look(folder, name, path, content=False).kind not in (steps.ABSENT, steps.LINK, steps.FILE):
+        with safe_path.translate_os_errors(path), safe_path.own_parent(self.root, path) as (folder, name):
+            if _look(folder, name, path).kind not in (steps.ABSENT, steps.LINK, steps.FILE):
                 raise UnsafePathError(f"{path} is a folder", remedy="Look what it is; we put a link there.")
-            dir_entry.remove_all(folder, _draft(name))
-            os.symlink(target, _draft(name), dir_fd=folder)
+            folder.remove_all(_draft(name))
+            folder.symlink(target, _draft(name))
             self._flip(folder, name, path)
 
     def _put_tree(self, step: steps.PutTree) -> None:
-        with (
-            safe_path.translate_os_errors(step.path),
-            safe_path.parent(self.root, step.path, to_write=True) as (folder, name),
-        ):
+        with safe_path.translate_os_errors(step.path), safe_path.own_parent(self.root, step.path) as (folder, name):
             draft = _draft(name)
-            dir_entry.remove_all(folder, draft)
+            folder.remove_all(draft)
             try:
                 dir_entry.copy_tree(step.source, folder, draft)
             except OSError:
-                dir_entry.remove_all(folder, draft)
+                folder.remove_all(draft)
                 raise
-            if dir_entry.look(folder, name, step.path, content=False).kind == steps.FOLDER:
-                dir_entry.remove_all(folder, name)  # damaged, and nothing links to it
+            if dir_entry.tree_digest(draft, folder=folder.descriptor, is_installed=True) != step.digest:
+                folder.remove_all(draft)
+                raise UnsafePathError(
+                    f"{step.source} changed while it was copied", remedy="Let root alone change it; then run it again."
+                )
+            if _look(folder, name, step.path).kind == steps.FOLDER:
+                folder.remove_all(name)  # damaged, and nothing links to it
             self._flip(folder, name, step.path)
 
-    def _flip(self, folder: int, name: str, path: str) -> None:
+    def _flip(self, folder: Folder, name: str, path: str) -> None:
         self._after(f"drafted {path}")
-        os.rename(_draft(name), name, src_dir_fd=folder, dst_dir_fd=folder)
+        folder.rename(_draft(name), name)
         self._settle(folder, f"put {path}")
 
-    def _settle(self, folder: int, change: str) -> None:
+    def _settle(self, folder: Folder, change: str) -> None:
         self._after(change)
-        os.fsync(folder)
+        folder.sync()
 
     def _make_folder(self, step: steps.MakeFolder) -> None:
-        with (
-            safe_path.translate_os_errors(step.path),
-            safe_path.parent(self.root, step.path, to_write=True) as (folder, name),
-        ):
-            present = dir_entry.look(folder, name, step.path, content=False)
-            if present.kind == steps.ABSENT:
-                os.mkdir(name, step.mode, dir_fd=folder)
-            elif present.kind != steps.FOLDER or not safe_path.is_trusted(present.owner):
+        with safe_path.translate_os_errors(step.path), safe_path.own_parent(self.root, step.path) as (folder, name):
+            present = _look(folder, name, step.path)
+            if not present.is_absent and (present.kind != steps.FOLDER or not safe_path.is_trusted(present.owner)):
                 raise UnsafePathError(
                     f"{step.path} is no folder of root's", remedy="Find out who made it; then remove it."
                 )
-            elif not step.is_ours and present.mode & 0o022:
+            if present.mode & 0o022:
                 raise UnsafePathError(
                     f"{step.path} can be changed by others than root",
                     remedy=f"Find out why; then, on the node: chmod go-w {step.path}.",
                 )
-            opened = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            try:
-                if step.is_ours or present.is_absent:  # the umask may have narrowed what we made
-                    os.fchmod(opened, step.mode)
-                    os.fsync(opened)
-            finally:
-                os.close(opened)
+            with folder.make_folder(name, step.mode) as made:
+                if step.is_ours:
+                    made.chmod(step.mode)
+                made.sync()
             self._settle(folder, f"made {step.path}")
 
     def _remove_folder(self, path: str) -> None:
-        with safe_path.translate_os_errors(path), safe_path.parent(self.root, path, to_write=True) as (folder, name):
+        with safe_path.translate_os_errors(path), safe_path.own_parent(self.root, path) as (folder, name):
             try:
-                os.rmdir(name, dir_fd=folder)
+                folder.rmdir(name)
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.ENOENT, errno.EBUSY):  # EBUSY: a mount of our own pod
                     raise
@@ -253,11 +238,15 @@ class HostFiles:
     def _remove(self, path: str, *, is_tree: bool = False) -> None:
         with safe_path.translate_os_errors(path):
             try:
-                with safe_path.parent(self.root, path, to_write=True) as (folder, name):
+                with safe_path.own_parent(self.root, path) as (folder, name):
                     if not is_tree:
-                        os.unlink(name, dir_fd=folder)
+                        folder.unlink(name)
                     else:
-                        dir_entry.remove_all(folder, name, keeps_mount=True)
+                        folder.remove_all(name, keeps_mount=True)
                     self._settle(folder, f"removed {path}")
             except FileNotFoundError:
                 return
+
+
+def _look(folder: Folder, name: str, path: str) -> PathState:
+    return dir_entry.look(folder.descriptor, name, path, content=False)

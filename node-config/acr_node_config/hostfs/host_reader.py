@@ -10,19 +10,17 @@ import os
 import re
 import stat
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from acr_node_config.model.errors import UnsafePathError
+from acr_credential_provider.changes import way
+
 from acr_node_config.model.facts import Folder, HostFile
-
-from . import safe_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LARGEST = 1 << 20
 """Bytes. What is larger is no configuration."""
-_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class HostReader:
@@ -108,7 +106,7 @@ class HostReader:
         """Yield an O_PATH descriptor of *path*, or None."""
         try:
             descriptor = self._open(path)
-        except (OSError, UnsafePathError):
+        except OSError:
             yield None
             return
         try:
@@ -117,18 +115,8 @@ class HostReader:
             os.close(descriptor)
 
     def _open(self, path: str) -> int:
-        for _ in range(safe_path.MOST_LINKS):
-            folder, _, name = path.rstrip("/").rpartition("/")
-            if name in ("", ".", ".."):
-                return safe_path.open_folder(self.root or "/", path, to_write=False)
-            opened = safe_path.open_folder(self.root or "/", folder, to_write=False)
-            try:
-                descriptor = os.open(name, _LOOK, dir_fd=opened)
-            finally:
-                os.close(opened)
-            if not stat.S_ISLNK(os.fstat(descriptor).st_mode):
-                return descriptor
-            target = os.readlink("", dir_fd=descriptor)
-            os.close(descriptor)
-            path = target if target.startswith("/") else f"{folder}/{target}"
-        raise OSError
+        return way.walk(path, self.root or "/", lambda _status, _names: None, leaves_root=_leave)
+
+
+def _leave() -> NoReturn:
+    raise OSError

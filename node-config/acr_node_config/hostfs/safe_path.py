@@ -10,16 +10,15 @@ import errno
 import os
 import stat
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+from acr_credential_provider.changes import way
+from acr_credential_provider.changes.folder import Folder
 
 from acr_node_config.model.errors import DiskError, UnsafePathError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-MOST_LINKS = 40
-"""As many as the kernel follows in one path."""
-_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    from collections.abc import Iterator, Sequence
 
 
 def ancestors(path: str) -> list[str]:
@@ -33,83 +32,75 @@ def ancestors(path: str) -> list[str]:
 
 
 @contextmanager
-def parent(root: str, path: str, *, to_write: bool) -> Iterator[tuple[int, str]]:
-    """Open the folder that *path* lies in; yield its descriptor and the last name of *path*.
+def parent(root: str, path: str) -> Iterator[tuple[int, str]]:
+    """Open the folder that *path* lies in, to read; yield its descriptor and the last name of *path*.
 
-    Raises ``FileNotFoundError`` if there is no such folder; `UnsafePathError` if the way leaves *root*, or,
-    *to_write*, if others than root could change a folder on it.
+    Raises ``FileNotFoundError`` if there is no such folder; `UnsafePathError` if the way leaves *root*.
     """
-    folder, _, name = path.rpartition("/")
-    if not path.startswith("/") or name in ("", ".", ".."):
-        raise UnsafePathError(f"{path} is not an absolute path of a file", remedy="Write it out in full.")
-    opened = open_folder(root, folder, to_write=to_write)
+    above, name = _split(path)
+    opened = open_folder(root, above)
     try:
         yield opened, name
     finally:
         os.close(opened)
 
 
-def open_folder(root: str, path: str, *, to_write: bool) -> int:
-    """Return a descriptor of the folder at *path* below *root*. Errors as in `parent`."""
-    walk = _Resolver(root, path, to_write=to_write)
-    try:
-        walk.to_the_end()
-        return walk.opened.pop()
-    finally:
-        for descriptor in walk.opened:
-            os.close(descriptor)
+@contextmanager
+def own_parent(root: str, path: str) -> Iterator[tuple[Folder, str]]:
+    """Open the folder that *path* lies in, as proof for a change; yield it and the last name of *path*.
+
+    Errors as in `parent`, and `UnsafePathError` if others than root could change a folder on the way.
+    """
+    above, name = _split(path)
+    with own_folder(root, above) as folder:
+        yield folder, name
 
 
-class _Resolver:
-    """On the way to a folder: the descriptors of the folders passed, and the names still to go."""
+def _split(path: str) -> tuple[str, str]:
+    folder, _, name = path.rpartition("/")
+    if not path.startswith("/") or name in ("", ".", ".."):
+        raise UnsafePathError(f"{path} is not an absolute path of a file", remedy="Write it out in full.")
+    return folder, name
 
-    def __init__(self, root: str, path: str, *, to_write: bool) -> None:
-        self._path = path
-        self._to_write = to_write
-        self._links = 0
-        self._ahead = path.split("/")[::-1]
-        self.opened = [os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
 
-    def to_the_end(self) -> None:
-        while self._ahead:
-            name = self._ahead.pop()
-            if name == "..":
-                self._up()
-            elif name not in ("", "."):
-                self._down(name)
+def open_folder(root: str, path: str) -> int:
+    """Return a descriptor of the folder at *path* below *root*, to read. Errors as in `parent`."""
+    return _opened(root, path, lambda _status, _names: None)
 
-    def _up(self) -> None:
-        if len(self.opened) == 1:
-            raise UnsafePathError(
-                f"{self._path} leaves the host's root", remedy="Look at the symlinks in it: one leads too far up."
-            )
-        os.close(self.opened.pop())
 
-    def _down(self, name: str) -> None:
-        here = self.opened[-1]
-        status = os.stat(name, dir_fd=here, follow_symlinks=False)
-        if self._to_write:
-            self._judge(status, name)
-        if not stat.S_ISLNK(status.st_mode):
-            self.opened.append(os.open(name, _OPEN, dir_fd=here))
-            return
-        self._links += 1
-        if self._links > MOST_LINKS:
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self._path)
-        target = os.readlink(name, dir_fd=here)
-        self._ahead += target.split("/")[::-1]
-        if target.startswith("/"):
-            while len(self.opened) > 1:
-                os.close(self.opened.pop())
+def own_folder(root: str, path: str) -> Folder:
+    """Return the folder at *path* below *root*, as proof for changes in it. Errors as in `own_parent`."""
 
-    def _judge(self, status: os.stat_result, name: str) -> None:
+    def judge(status: os.stat_result, names: Sequence[str]) -> None:
         """Refuse what others than root could change: they could have the kubelet run anything."""
         is_writable = status.st_mode & 0o022 and not stat.S_ISLNK(status.st_mode)
-        if not is_trusted(status.st_uid) or is_writable:
-            raise UnsafePathError(
-                f"{name} in {self._path} can be changed by others than root",
-                remedy=f"Find out why; then, on the node: chown root:root and chmod go-w that {name}.",
-            )
+        if names and (not is_trusted(status.st_uid) or is_writable):
+            raise _unsafe(names[-1], path)
+
+    return Folder(_opened(root, path, judge))
+
+
+def _opened(root: str, path: str, judge: way.Judge) -> int:
+    def leave() -> NoReturn:
+        raise UnsafePathError(
+            f"{path} leaves the host's root", remedy="Look at the symlinks in it: one leads too far up."
+        )
+
+    try:
+        found = way.walk(path, root, judge, leaves_root=leave)
+    except way.OthersCanChangeError as error:
+        raise _unsafe(os.path.basename(error.filename), path) from None
+    try:
+        return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=found)
+    finally:
+        os.close(found)
+
+
+def _unsafe(name: str, path: str) -> UnsafePathError:
+    return UnsafePathError(
+        f"{name} in {path} can be changed by others than root",
+        remedy=f"Find out why; then, on the node: chown root:root and chmod go-w that {name}.",
+    )
 
 
 def is_trusted(owner: int) -> bool:

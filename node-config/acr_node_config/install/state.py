@@ -59,7 +59,7 @@ class InstallerFolder:
         if not self.host.satisfies(private):  # a kubelet that made it for a hostPath mount made it for all to read
             self.host.apply(private)
         with safe_path.translate_os_errors(self.folder):
-            descriptor = safe_path.open_folder(self.host.root, self.folder, to_write=True)
+            descriptor = safe_path.own_folder(self.host.root, self.folder).descriptor
         while not _try_lock(descriptor):
             if time.monotonic() > until:
                 os.close(descriptor)

@@ -12,22 +12,25 @@ import stat
 from contextlib import suppress
 from typing import Any
 
-from acr_credential_provider.files.atomic_write import draft_prefix, write_atomically
+from acr_credential_provider.changes.folder import opened_shared
+from acr_credential_provider.files.atomic_write import draft_prefix
 
 LARGEST = 256 << 10
 
 
 def put(folder: str, name: str, document: dict[str, Any]) -> None:
     """Put *document* in the folder, readable by all users; raise ``OSError`` if the disk refuses."""
-    write_atomically(f"{folder}/{name}", json.dumps(document).encode() + b"\n", mode=0o644)
+    content = json.dumps(document).encode() + b"\n"
+    with opened_shared(folder) as shared:
+        shared.put(name, content, mode=0o644, draft=draft_prefix(name))
 
 
 def sweep(folder: str, name: str) -> None:
     """Remove the drafts that a killed writer of *name* left. Never raises."""
-    with suppress(OSError):
-        for entry in os.listdir(folder):
+    with suppress(OSError), opened_shared(folder) as shared:
+        for entry in shared.names():
             if entry.startswith(draft_prefix(name)):
-                os.unlink(f"{folder}/{entry}")
+                shared.unlink(entry)
 
 
 def get(folder: str, name: str) -> dict[str, Any] | None:
@@ -50,5 +53,5 @@ def get(folder: str, name: str) -> dict[str, Any] | None:
 
 def drop(folder: str, name: str) -> None:
     """Remove the document *name*, if there is one. Never raises."""
-    with suppress(OSError):
-        os.unlink(f"{folder}/{name}")
+    with suppress(OSError), opened_shared(folder) as shared:
+        shared.unlink(name)

@@ -6,14 +6,13 @@ named by mistake (``--cache /etc``) stays as it is.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
+from acr_credential_provider.changes.folder import Folder, made, opened
+from acr_credential_provider.changes.way import OthersCanChangeError
 from acr_credential_provider.model.errors import CacheUnsafeError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 NAMES = ("memo", "locks", "store")
 MARK = ".aliyun-acr-credential-provider"
@@ -31,19 +30,15 @@ def ensure(cache: str) -> None:
     Raises `CacheUnsafeError` when *cache* is there and not ours, or one of the folders is another
     user's, or no folder, or can be written by others; ``OSError`` when the disk is full or read-only.
     """
-    if not is_there(cache):
-        _make(cache)
-        if not is_there(cache):  # removed meanwhile
-            raise FileNotFoundError(cache)
-    _mark(cache)
-    problem: OSError | None = None
-    for folder in (cache, *(f"{cache}/{name}" for name in NAMES)):
-        try:
-            _make(folder)
-            if _is_open_to_readers(folder):
-                os.chmod(folder, 0o700)
-        except OSError as error:  # the other folders are checked all the same, because they are going to be used
-            problem = problem or error
+    with _ours(cache) or _new(cache) as folder:
+        if not _has_mark(folder):
+            _mark(folder)
+        problem: OSError | None = None
+        for name in ("", *NAMES):
+            try:
+                _close_to_readers(folder, cache, name)
+            except OSError as error:  # the other folders are checked all the same, because they are going to be used
+                problem = problem or error
     if problem is not None:
         raise problem
 
@@ -53,42 +48,119 @@ def is_there(cache: str) -> bool:
 
     Raises `CacheUnsafeError` when it is anything else.
     """
+    folder = _ours(cache)
+    if folder is not None:
+        folder.close()
+    return folder is not None
+
+
+def part(cache: str, name: str) -> Folder:
+    """Open the folder *name* of *cache*, which is there and ours.
+
+    Raises ``OSError`` where one of them is absent, and `CacheUnsafeError` as `is_there`.
+    """
+    folder = _ours(cache)
+    if folder is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), cache)
+    with folder:
+        return folder.folder(name)
+
+
+def _ours(cache: str) -> Folder | None:
+    """Open *cache*; None if it does not exist, `CacheUnsafeError` if it is not ours."""
+    above, _, name = cache.rstrip("/").rpartition("/")
     try:
-        status = os.lstat(cache)
+        with _above(above or "/", cache) as parent:
+            try:
+                folder = parent.folder(name)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise _refusal(cache, error) from None
     except (FileNotFoundError, NotADirectoryError):
-        return False
-    if _has_mark(cache):
-        _is_open_to_readers(cache)
-        return True
-    # One that others can read is never taken: no version of ours left one so, and we would have to change its mode.
-    is_private = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
-    # The mark is looked for again, because another process may have made the folder since the first look.
-    if (is_private and _holds_nothing_but_ours(cache)) or _has_mark(cache):
-        return True
+        return None
+    try:
+        _judge(cache, folder)
+    except BaseException:
+        folder.close()
+        raise
+    return folder
+
+
+def _new(cache: str) -> Folder:
+    """Make *cache* and open it. Root's folders above are for all to enter, because /var/cache may be among them."""
+    above, _, name = cache.rstrip("/").rpartition("/")
+    with _above(above or "/", cache, is_made=True) as parent:
+        parent.make_folder(name, 0o700).close()
+    folder = _ours(cache)
+    if folder is None:  # removed meanwhile
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), cache)
+    return folder
+
+
+def _above(path: str, cache: str, *, is_made: bool = False) -> Folder:
+    """Open the folder at *path*, in which *cache* is."""
+    try:
+        return made(path, mode=0o700 if os.geteuid() else 0o755) if is_made else opened(path)
+    except OthersCanChangeError as error:
+        unsafe = error.filename
     raise CacheUnsafeError(
+        f"{unsafe} can be changed by others than root, and the cache folder {cache} is below it",
+        remedy=f"Run: chown root:root {unsafe}; chmod go-w {unsafe}. Or name another folder with --cache. "
+        f"Nothing in {cache} was used.",
+    )
+
+
+def _judge(cache: str, folder: Folder) -> None:
+    """Raise `CacheUnsafeError` unless the open *folder* is ours."""
+    if _has_mark(folder):
+        _is_open_to_readers(cache, folder)
+        return
+    # One that others can read is never taken: no version of ours left one so, and we would have to change its mode.
+    status = folder.status()
+    is_private = status.st_uid == os.geteuid() and not status.st_mode & 0o077
+    # The mark is looked for again, because another process may have made the folder since the first look.
+    if not (is_private and _holds_nothing_but_ours(cache, folder)) and not _has_mark(folder):
+        raise _not_made_by_us(cache)
+
+
+def _not_made_by_us(cache: str) -> CacheUnsafeError:
+    return CacheUnsafeError(
         f"the cache folder {cache} was not made by this program",
         remedy="Name another with --cache, one that does not exist yet; or, if it is empty, remove it (rmdir). "
         f"Nothing in {cache} was used or changed.",
     )
 
 
-def _has_mark(cache: str) -> bool:
+def _refusal(cache: str, error: OSError, name: str = "") -> Exception:
+    """Return what to raise where *name* in *cache*, or *cache* itself, cannot be opened as a folder of ours."""
+    if isinstance(error, OthersCanChangeError) or (name and error.errno in (errno.ENOTDIR, errno.ELOOP)):
+        return _not_ours_alone(f"{cache}/{name}".rstrip("/"))
+    return _not_made_by_us(cache) if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.EINVAL) else error
+
+
+def _not_ours_alone(folder: str) -> CacheUnsafeError:
+    return CacheUnsafeError(
+        f"the cache folder {folder} is not a folder that only this user can write",
+        remedy=f"Find out who made it, then remove it; or name another with --cache. Nothing in {folder} was used.",
+    )
+
+
+def _has_mark(folder: Folder) -> bool:
     try:
-        status = os.lstat(f"{cache}/{MARK}")
+        status = folder.status(MARK)
     except OSError:
         return False
     return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
 
 
-def _mark(cache: str) -> None:
-    """Put the mark into *cache*, unless this or another process has done so."""
-    if not _has_mark(cache):
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        os.close(os.open(f"{cache}/{MARK}", flags, 0o600))
+def _mark(folder: Folder) -> None:
+    """Put the mark into *folder*, unless another process has just done so."""
+    os.close(folder.lock_file(MARK))
 
 
-def _holds_nothing_but_ours(cache: str) -> bool:
-    """True if everything in *cache*, a folder for this user alone, has a place and a name that only we give.
+def _holds_nothing_but_ours(cache: str, folder: Folder) -> bool:
+    """True if everything in *folder*, which is for this user alone, has a place and a name that only we give.
 
     This is how a folder without a mark becomes ours: one of an earlier build, which made no marks; one whose maker
     was killed before it could mark it; or an empty one that its owner made for us with mode 0700 (a mount,
@@ -96,14 +168,14 @@ def _holds_nothing_but_ours(cache: str) -> bool:
     folder called ``memo``. With a single other entry, at any depth, the folder stays as it is.
     """
     try:
-        for entry in _entries(cache):
-            if entry.name not in NAMES or not entry.is_dir(follow_symlinks=False):
+        for name in folder.names():
+            if name not in NAMES or not stat.S_ISDIR(folder.status(name).st_mode):
                 return False
-            _is_open_to_readers(entry.path)
-            for inner in _entries(entry.path):
-                if not _is_our_name(entry.name, inner.name) or not inner.is_file(follow_symlinks=False):
+            with folder.folder(name) as inner:
+                _is_open_to_readers(cache, inner)
+                if not all(_is_our_name(name, each) and _is_file(inner, each) for each in inner.names()):
                     return False
-    except CacheUnsafeError:
+    except (CacheUnsafeError, OthersCanChangeError):
         return False
     except OSError as error:  # a broken disk: a folder that cannot be read is not ours
         raise CacheUnsafeError(
@@ -113,9 +185,11 @@ def _holds_nothing_but_ours(cache: str) -> bool:
     return True
 
 
-def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        yield from entries
+def _is_file(folder: Folder, name: str) -> bool:
+    try:
+        return stat.S_ISREG(folder.status(name).st_mode)
+    except FileNotFoundError:  # removed meanwhile
+        return True
 
 
 def _is_our_name(folder: str, name: str) -> bool:
@@ -136,39 +210,24 @@ def _is_our_name(folder: str, name: str) -> bool:
     return is_digest and f".{suffix}" in SUFFIXES and (is_draft or not dot)
 
 
-def _make(folder: str) -> None:
+def _close_to_readers(cache: Folder, path: str, name: str) -> None:
+    """Have the folder *name* of *cache*, made if it is not there, or *cache* itself, be for this user alone."""
+    if not name:
+        if _is_open_to_readers(path, cache):
+            cache.chmod(0o700)
+        return
     try:
-        os.mkdir(folder, 0o700)
-    except FileExistsError:
-        return
-    except FileNotFoundError:
-        _make_above(folder)
-        try:
-            os.mkdir(folder, 0o700)
-        except FileExistsError:  # another process was faster
-            return
+        folder = cache.make_folder(name, 0o700)
+    except OSError as error:
+        raise _refusal(path, error, name) from None
+    with folder:
+        if _is_open_to_readers(f"{path}/{name}", folder):
+            folder.chmod(0o700)
 
 
-def _make_above(folder: str) -> None:
-    """Make missing folders above *folder*; root's are for all to enter, because /var/cache may be among them."""
-    above = os.path.dirname(folder.rstrip("/"))
-    if os.path.isdir(above):
-        return
-    _make_above(above)
-    try:
-        os.mkdir(above, 0o700)
-    except FileExistsError:
-        return
-    if os.geteuid() == 0:
-        os.chmod(above, 0o755)  # noqa: S103 - like every folder of the system that others have folders in
-
-
-def _is_open_to_readers(folder: str) -> bool:
+def _is_open_to_readers(path: str, folder: Folder) -> bool:
     """True if others can read *folder*; raises `CacheUnsafeError` when they can write it, or it is not this user's."""
-    status = os.lstat(folder)
-    if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022:
+    status = folder.status()
+    if status.st_uid == os.geteuid() and not status.st_mode & 0o022:
         return bool(status.st_mode & 0o077)
-    raise CacheUnsafeError(
-        f"the cache folder {folder} is not a folder that only this user can write",
-        remedy=f"Find out who made it, then remove it; or name another with --cache. Nothing in {folder} was used.",
-    )
+    raise _not_ours_alone(path)

@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import time
 
-from .cache_dirs import SUFFIXES
-from .file_locks import FileLock
+from acr_credential_provider.model.errors import CacheUnsafeError
+
+from .cache_dirs import SUFFIXES, part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from acr_credential_provider.changes.folder import Folder
 
     from .cache_folder import CacheFolder
 
@@ -32,51 +35,51 @@ def collect_garbage(cache: CacheFolder) -> None:
     """Remove old entries and locks of *cache*, if that was not done in the last hour. Never raises."""
     now = time.time()
     try:
-        with cache.locks.try_acquire("sweep") as free:
-            if free and _is_time(f"{cache.path}/locks/sweep.lock", now):
-                _sweep_entries(f"{cache.path}/memo", now)
-                _sweep_locks(f"{cache.path}/locks", now)
-    except OSError:  # no folder, read-only
+        with cache.locks.try_acquire("sweep") as free, part(cache.path, "locks") as locks:
+            if free and _is_time(locks, now):
+                with part(cache.path, "memo") as memo:
+                    _sweep_entries(memo, now)
+                _sweep_locks(locks, cache, now)
+    except (OSError, CacheUnsafeError):  # no folder, read-only, not ours
         return
 
 
-def _is_time(mark: str, now: float) -> bool:
-    """True if the last change of *mark* is an hour ago, which is then now; a new one counts as just changed."""
-    changed_at = os.stat(mark).st_mtime
+def _is_time(locks: Folder, now: float) -> bool:
+    """True if the last change of the sweep's lock is an hour ago, which is then now; a new one counts as changed."""
+    changed_at = locks.status("sweep.lock").st_mtime
     if changed_at <= now < changed_at + EVERY:
         return False
-    os.utime(mark)
+    locks.touch("sweep.lock")
     return True
 
 
-def _sweep_entries(folder: str, now: float) -> None:
-    for entry, age in _some(folder, now):
-        if age > (KEPT if entry.name.endswith(SUFFIXES) else DRAFT_KEPT):
-            _remove(entry.path)
+def _sweep_entries(memo: Folder, now: float) -> None:
+    for name, age in _some(memo, now):
+        if age > (KEPT if name.endswith(SUFFIXES) else DRAFT_KEPT):
+            _remove(memo, name)
 
 
-def _sweep_locks(folder: str, now: float) -> None:
-    for entry, age in _some(folder, now):
-        if age > KEPT and entry.name.endswith(".lock"):
-            with FileLock(entry.path, 0.0) as free:  # only its holder may remove it
+def _sweep_locks(locks: Folder, cache: CacheFolder, now: float) -> None:
+    for name, age in _some(locks, now):
+        if age > KEPT and name.endswith(".lock"):
+            with cache.locks.try_acquire(name.removesuffix(".lock")) as free:  # only its holder may remove it
                 if free:
-                    _remove(entry.path)
+                    _remove(locks, name)
 
 
-def _remove(path: str) -> None:
+def _remove(folder: Folder, name: str) -> None:
     try:
-        os.unlink(path)
+        folder.unlink(name)
     except OSError:  # gone, or no file
         return
 
 
-def _some(folder: str, now: float) -> Iterator[tuple[os.DirEntry[str], float]]:
+def _some(folder: Folder, now: float) -> Iterator[tuple[str, float]]:
     """Yield files in *folder* with their age (seconds); of many, some, from a random start."""
-    with os.scandir(folder) as entries:
-        files = sorted(entries, key=lambda entry: entry.name)
+    files = folder.names()
     start = int.from_bytes(os.urandom(4), "big") % len(files) if len(files) > AT_MOST else 0
-    for entry in (files[start:] + files[:start])[:AT_MOST]:
+    for name in (files[start:] + files[:start])[:AT_MOST]:
         try:
-            yield entry, now - entry.stat(follow_symlinks=False).st_mtime
+            yield name, now - folder.status(name).st_mtime
         except OSError:  # replaced meanwhile
             continue

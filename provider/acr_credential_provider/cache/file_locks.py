@@ -12,6 +12,8 @@ import os
 import time
 from _thread import LockType, allocate_lock, start_new_thread
 
+from acr_credential_provider.changes.folder import opened
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from acr_credential_provider.model.deadline import Deadline
@@ -21,7 +23,9 @@ POLL = 0.02  # seconds between looks at the slots
 
 
 def _open(path: str) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    above, _, name = path.rpartition("/")
+    with opened(above) as folder:
+        return folder.lock_file(name)
 
 
 def _lock(file: int, how: int) -> bool:

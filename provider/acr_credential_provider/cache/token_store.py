@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import diskcache
 from diskcache.core import MODE_RAW, MODE_TEXT
 
+from acr_credential_provider.changes.folder import opened
 from acr_credential_provider.fastpath.response_cache import plausible_now, uptime
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ class TokenStore:
 
 def _open(folder: str) -> diskcache.Cache | None:
     try:
-        status = os.lstat(folder)
+        with opened(folder) as proof:  # nobody else can change the way there either, so its path stays true
+            status = proof.status()
         if status.st_uid != os.geteuid() or status.st_mode & 0o077:
             return None
         _probe(f"{folder}/cache.db")
@@ -163,7 +165,8 @@ _DAMAGED = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_SCHEMA,
 def _throw_away(folder: str) -> None:
     for name in ("cache.db", "cache.db-journal"):
         try:
-            os.unlink(f"{folder}/{name}")
+            with opened(folder) as proof:
+                proof.unlink(name)
         except OSError:
             continue
 

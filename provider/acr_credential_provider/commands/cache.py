@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.cache.cache_dirs import ensure, is_there
+from acr_credential_provider.cache.cache_dirs import ensure, is_there, part
 from acr_credential_provider.cache.cache_folder import CacheFolder
 from acr_credential_provider.cache.cached_answer import CachedAnswer
 from acr_credential_provider.console.arguments import add_paths, duration
@@ -90,10 +89,11 @@ def _distance(then: float, now: float) -> str:
 def _entries(cache: str) -> Iterator[tuple[CacheEntry, float]]:
     """Yield each entry, failures too, with the time of last use."""
     responses = CacheFolder(cache).responses
-    for path in sorted(Path(responses.folder).glob("*")) if os.path.isdir(responses.folder) else ():
-        if path.suffix in (".memo", f".{FAILED}"):
+    for name in sorted(os.listdir(responses.folder)) if os.path.isdir(responses.folder) else ():
+        if name.endswith((".memo", f".{FAILED}")):
+            path = f"{responses.folder}/{name}"
             try:
-                yield responses.read(str(path)), path.stat().st_mtime
+                yield responses.read(path), os.stat(path).st_mtime
             except (OSError, ValueError):  # torn, foreign, or replaced meanwhile
                 continue
 
@@ -102,8 +102,9 @@ def _clear(options: argparse.Namespace) -> int:
     if not is_there(options.cache) or not os.listdir(options.cache):
         return 0  # nothing is cached, and no folder has to be made to say so
     ensure(options.cache)
-    for path in Path(options.cache, "memo").iterdir():
-        path.unlink(missing_ok=True)
+    with part(options.cache, "memo") as memo:
+        for name in memo.names():
+            memo.unlink(name)
     from acr_credential_provider.cache.token_store import TokenStore  # noqa: PLC0415 - loads diskcache
 
     with TokenStore(f"{options.cache}/store") as store:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.cache.cache_dirs import ensure
+from acr_credential_provider.cache.cache_dirs import ensure, part
 from acr_credential_provider.explain.candidates import candidates
 from acr_credential_provider.explain.no_match import no_match
 from acr_credential_provider.model.display_name import display_name
@@ -20,7 +19,7 @@ def check_cache_folder(context: DoctorContext) -> str:
     """Write to the cache folder's disk."""
     try:
         ensure(context.cache)
-        with TemporaryFile(dir=f"{context.cache}/memo") as file:  # without a name: a kill leaves nothing
+        with part(context.cache, "memo") as memo, open(memo.nameless_file(), "wb") as file:  # a kill leaves nothing
             file.write(bytes(4096))
             file.flush()
             os.fsync(file.fileno())

@@ -180,13 +180,12 @@ def _lookup(raw: bytes, options: dict[str, str]) -> tuple[bytes, CacheEntry] | N
         return None
     key = cache_key(options["--settings"], cache_scope(image), token_subject(token, annotations))
     cache = ResponseCache(options["--cache"] + "/memo")
-    entry = cache.get(key)
+    entry = cache.get(key, is_used=True)
     if entry is None:
         return None
     now = monotonic_now_for(entry)
     if now >= entry.refresh_at:
         return None
-    cache.mark_used(key)
     return entry.response(api_version, now=now), entry
 
 

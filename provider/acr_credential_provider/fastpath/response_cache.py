@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from acr_credential_provider.changes.folder import Folder
+
 FORMAT = "acr-memo 2"
 LARGEST = 4 << 20  # bytes; an answer has about 700, the settings of a thousand registries half a million
 SUM = 64  # bytes at the end: the checksum of all before
@@ -182,31 +184,49 @@ class ResponseCache:
         """Return the path of the entry of *key*, whether or not it exists."""
         return f"{self.folder}/{key}.{suffix}"
 
-    def get(self, key: str, suffix: str = "memo") -> CacheEntry | None:
-        """Return the entry of *key* if it is ours, whole, valid and not expired."""
+    def get(self, key: str, suffix: str = "memo", *, is_used: bool = False) -> CacheEntry | None:
+        """Return the entry of *key* if it is ours, whole, valid and not expired.
+
+        *is_used* records this as the time of last use, unless it is due for a refresh.
+        """
         try:
-            entry = self.read(self.path(key, suffix))
+            file = self._open(self.path(key, suffix))
         except (OSError, ValueError):
             return None
-        if not entry.is_valid_for(key) or monotonic_now_for(entry) >= entry.expires_at:
+        try:
+            entry = CacheEntry.decode(posix.read(file, LARGEST))
+            now = monotonic_now_for(entry)
+            if not entry.is_valid_for(key) or now >= entry.expires_at:
+                return None
+            if is_used and now < entry.refresh_at:
+                _mark_used(file, None)
+        except (OSError, ValueError):
             return None
+        finally:
+            posix.close(file)
         return entry
 
     def read(self, path: str) -> CacheEntry:
-        """Return the entry at *path*, expired or not; raise ``OSError`` or ``ValueError``.
+        """Return the entry at *path*, expired or not; raise ``OSError`` or ``ValueError``."""
+        file = self._open(path)
+        try:
+            return CacheEntry.decode(posix.read(file, LARGEST))
+        finally:
+            posix.close(file)
+
+    def _open(self, path: str) -> int:
+        """Return a descriptor of the entry at *path*; raise ``OSError`` or ``ValueError``.
 
         The folder and the file must belong to us alone: a token that another user could
         have put there would be handed to the kubelet.
         """
         self._check_folder()
         file = posix.open(path, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC)
-        try:
-            stat = posix.fstat(file)
-            if stat.st_uid != posix.geteuid() or stat.st_mode & OTHERS_READ_OR_WRITE or stat.st_size > LARGEST:
-                raise ValueError("the file is not ours alone")
-            return CacheEntry.decode(posix.read(file, LARGEST))
-        finally:
+        stat = posix.fstat(file)
+        if stat.st_uid != posix.geteuid() or stat.st_mode & OTHERS_READ_OR_WRITE or stat.st_size > LARGEST:
             posix.close(file)
+            raise ValueError("the file is not ours alone")
+        return file
 
     def put(self, entry: CacheEntry, suffix: str = "memo") -> None:
         """Put *entry* in place of the one before it; raise ``OSError`` when the disk is full or read-only.
@@ -215,34 +235,32 @@ class ResponseCache:
         """
         data = entry.encode()
         self._check_folder()
-        path = self.path(entry.key, suffix)
-        draft = f"{path}.{posix.urandom(8).hex()}"  # not the pid: containers that share the folder have the same ones
-        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
-        file = posix.open(draft, flags, 0o600)
-        try:
-            try:
-                if posix.write(file, data) != len(data):
-                    raise OSError("the disk is full")
-            finally:
-                posix.close(file)
-            posix.rename(draft, path)
-        except OSError:
-            posix.unlink(draft)
-            raise
+        name = f"{entry.key}.{suffix}"
+        with self._opened() as folder:
+            folder.put(name, data, draft=f"{name}.")
 
-    def mark_used(self, key: str, used_at: float | None = None) -> None:
-        """Record the time of last use, by default now; entries not used lately are not refreshed."""
+    def mark_used(self, key: str, used_at: float) -> None:
+        """Record *used_at* as the time of last use; entries not used lately are not refreshed."""
         try:
-            posix.utime(self.path(key), None if used_at is None else (used_at, used_at))
-        except OSError:
+            file = self._open(self.path(key))
+        except (OSError, ValueError):
             return
+        _mark_used(file, (used_at, used_at))
+        posix.close(file)
 
     def delete(self, key: str, suffix: str = "memo") -> None:
         """Remove the entry of *key*, if there is one."""
         try:
-            posix.unlink(self.path(key, suffix))
-        except OSError:
+            self._check_folder()
+            with self._opened() as folder:
+                folder.unlink(f"{key}.{suffix}")
+        except (OSError, ValueError):
             return
+
+    def _opened(self) -> "Folder":
+        from acr_credential_provider.changes.folder import opened  # noqa: PLC0415 - a hit changes no folder
+
+        return opened(self.folder)
 
     def _check_folder(self) -> None:
         # The one above too: a user who can write there can put another folder in this one's place.
@@ -250,6 +268,14 @@ class ResponseCache:
             folder = posix.lstat(path)
             if folder.st_uid != posix.geteuid() or folder.st_mode & TYPE_AND_OTHERS_WRITE != IS_FOLDER:
                 raise ValueError("the folder is not ours alone")
+
+
+def _mark_used(file: int, times: "tuple[float, float] | None") -> None:
+    """Give the open entry *file*, which is ours, *times* of last use, or now."""
+    try:
+        posix.utime(file, times)
+    except OSError:  # a read-only disk
+        return
 
 
 def uptime() -> float:

@@ -7,6 +7,8 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.changes.folder import opened
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -30,8 +32,5 @@ def _nameless() -> int:
     except OSError as error:
         if error.errno != errno.ENOSYS:
             raise
-    # Linux before 3.17 (CentOS 7): a file in memory that loses its name before it gets its content.
-    path = f"{MEMORY}/.{os.urandom(16).hex()}"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    os.unlink(path)
-    return descriptor
+    with opened(MEMORY) as folder:  # Linux before 3.17 (CentOS 7)
+        return folder.nameless_file()

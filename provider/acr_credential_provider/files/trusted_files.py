@@ -13,15 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
+from acr_credential_provider.changes import way
 from acr_credential_provider.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-MOST_LINKS = 40
-"""The number that the kernel follows in one path."""
-
-_OPEN = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _SHEBANG = 256
 """Bytes of a script's first line that the kernel reads."""
 
@@ -95,59 +92,18 @@ def judge(path: str, root: str = "/") -> None:
     os.close(_walk(path, root))
 
 
-def is_trusted(status: os.stat_result) -> bool:
-    """True if only root, or this user, can change the file of *status*.
-
-    In a sticky folder others can make files, but not replace those of root. An access list that lets others write
-    shows in the permissions of the group.
-    """
-    if status.st_uid not in (0, os.geteuid()):
-        return False
-    if stat.S_ISLNK(status.st_mode):
-        return True
-    is_sticky = stat.S_ISDIR(status.st_mode) and bool(status.st_mode & stat.S_ISVTX)
-    return is_sticky or not status.st_mode & 0o022
-
-
 def _walk(path: str, root: str) -> int:
     """Return a descriptor (O_PATH) of *path*; *root* is the / of symlinks too."""
-    opened = [os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
-    names: list[str] = []
-    ahead, links = path.split("/")[::-1], 0
     try:
-        _check(opened[0], names)
-        while ahead:
-            name = ahead.pop()
-            if name in ("", "."):
-                continue
-            if name == "..":
-                if names:
-                    os.close(opened.pop())
-                    names.pop()
-                continue
-            opened.append(os.open(name, _OPEN, dir_fd=opened[-1]))
-            names.append(name)
-            if not stat.S_ISLNK(_check(opened[-1], names).st_mode):
-                continue
-            links += 1
-            if links > MOST_LINKS:
-                _fail(errno.ELOOP, path)
-            target = os.readlink("", dir_fd=opened[-1])
-            ahead += target.split("/")[::-1]
-            for _ in range(len(names) if target.startswith("/") else 1):
-                os.close(opened.pop())
-                names.pop()
-        return opened.pop()
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
+        return way.walk(path, root, _judge)
+    except way.OthersCanChangeError as error:
+        problem = UntrustedFileError(error.filename)
+    raise problem
 
 
-def _check(descriptor: int, names: Sequence[str]) -> os.stat_result:
-    status = os.fstat(descriptor)
-    if not is_trusted(status):
-        raise UntrustedFileError("/" + "/".join(names))
-    return status
+def _judge(status: os.stat_result, names: Sequence[str]) -> None:
+    if not way.is_trusted(status):
+        raise way.OthersCanChangeError("/" + "/".join(names))
 
 
 def _interpreter(descriptor: int) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.cache.cache_dirs import ensure
 from acr_credential_provider.cache.cache_folder import CacheFolder
+from acr_credential_provider.changes.folder import TemporaryFolder
 from acr_credential_provider.model.deadline import Deadline, Deadlines
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.model.progress import Progress
@@ -61,7 +61,7 @@ def from_acr(settings: str, scopes: Sequence[str]) -> dict[str, BasicAuth]:
     scopes = scopes or [host for registry in load(settings).registries for host in registry.domains]
     if not scopes:
         raise ConfigurationError(f"{settings} names no domains", remedy="Say which hosts with --host HOST.")
-    with TemporaryDirectory() as folder:  # the tokens in it must not outlive this command
+    with TemporaryFolder() as folder:  # the tokens in it must not outlive this command
         cache = f"{folder}/cache"
         ensure(cache)
         return {scope: _token(settings, scope, cache) for scope in scopes}

@@ -8,10 +8,10 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 import threading
 import uuid
 
+from acr_credential_provider.changes.folder import TemporaryFolder
 from acr_credential_provider.console.arguments import duration, namespaced_name
 from acr_credential_provider.console.command_line import (
     CommandParser,
@@ -188,7 +188,7 @@ def _run(options: argparse.Namespace) -> int:
     service = ServiceReference(options.namespace, options.webhook_service, options.webhook_service_port)
     serving = Serving(service, options.address, options.webhook_port, options.health_port)
     identity = f"{os.uname().nodename}_{uuid.uuid4()}"
-    with tempfile.TemporaryDirectory(prefix="acr-pull-secrets-") as folder:
+    with TemporaryFolder() as folder:
         controller = Controller(api, _options(options), identity=identity, source=TokenFetcher(folder))
         servers = ReplicaServers(api, controller, reporter, serving)
         servers.start()
