@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("hostile.seats")
+pytest.register_assert_rewrite("hostile.seats", "cluster")
 
 from hostile import attacks  # noqa: E402
+from hostile.seats.cluster import Cluster  # noqa: E402
 from hostile.seats.host import Host  # noqa: E402
 from hostile.seats.node import Node  # noqa: E402 - its asserts are rewritten from here on
 from sandbox import AcrSandbox  # noqa: E402
@@ -72,3 +73,11 @@ def host(place, bundle, cloud):
     host = Host(place, bundle, cloud)
     yield host
     host.close()
+
+
+@pytest.fixture(scope="session")
+def cluster(grounds, cloud):
+    folder = grounds / "cluster"
+    folder.mkdir(mode=0o700)
+    with Cluster(folder, cloud) as cluster:
+        yield cluster
