@@ -1,5 +1,6 @@
 """What operators get of the chart, as Helm renders it."""
 
+import json
 import os
 import re
 import shlex
@@ -18,6 +19,7 @@ from support.workloads import containers_of, parsed, pods_of, unresolved
 from dist import archives
 
 GOLDEN = Path(__file__).parent / "golden"
+NAME = "aliyun-acr-credential-provider"
 VERSIONS = [f"1.{minor}" for minor in range(28, 38)]
 HOOKS = "mutatingwebhookconfigurations"
 NOT_KUBERNETES = {"PodMonitor"}
@@ -289,3 +291,42 @@ def test_the_guides_example_is_one_that_works(tmp_path):
     (tmp_path / "values.yaml").write_text(values)
     done = helm("template", "acr", str(CHART), f"--values={tmp_path}/values.yaml")
     assert done.returncode == 0, done.stderr
+
+
+MONITORING = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+
+
+def test_metrics_are_open_to_the_peers_that_are_named_and_the_webhook_to_every_address():
+    objects_ = objects(rendered(f"--set-json=metricsFrom={json.dumps([MONITORING])}", values="both"))
+    rules = [
+        (port["port"], rule.get("from"))
+        for (kind, _), document in objects_.items()
+        if kind == "NetworkPolicy"
+        for rule in document["spec"]["ingress"]
+        for port in rule["ports"]
+    ]
+    assert sorted(rules, key=lambda rule: rule[0]) == [(8080, [MONITORING]), (8443, None), (9808, [MONITORING])]
+
+
+def test_the_api_server_is_reached_at_its_own_port():
+    objects_ = objects(rendered("--set=apiServerPorts={16443}", values="both"))
+    for name, wanted in ((NAME, {53, 16443}), (f"{NAME}-pull-secrets", {53, 80, 443, 16443})):
+        policy = objects_["NetworkPolicy", name]
+        assert {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]} == wanted
+
+
+def test_a_policy_selects_the_pods_that_it_is_for():
+    """A Pod with the host's network would have no policy."""
+    objects_ = objects(rendered(values="both"))
+    for kind, name in (("DaemonSet", NAME), ("Deployment", f"{NAME}-pull-secrets")):
+        template = objects_[kind, name]["spec"]["template"]
+        selected = objects_["NetworkPolicy", name]["spec"]["podSelector"]["matchLabels"]
+        assert selected.items() <= template["metadata"]["labels"].items()
+        assert "hostNetwork" not in template["spec"]
+
+
+@pytest.mark.parametrize("peer", ['{"cidr": "192.0.2.0/24"}', '"monitoring"', "{}"])
+def test_a_peer_that_is_none_is_refused(peer):
+    done = helm("template", "acr", str(CHART), f"--values={VALUES}/both.yaml", f"--set-json=metricsFrom=[{peer}]")
+    assert done.returncode != 0
+    assert "metricsFrom" in done.stderr

@@ -16,12 +16,16 @@ KUBECTL = Path(sys.executable).parent / "kubectl"
 WRITTEN = dict(manifests.files(str(parts.find("helm"))))
 # Which overlay with which components says the same as the values of the chart's example "plugin" with these words.
 PAIRS = [
-    ("k3s", ["own-node-only"], []),
-    ("k3s", ["own-node-only", "without-privileged"], ["--set=plugin.privileged=false"]),
-    ("k3s", [], ["--set=platform=k3s", "--set=plugin.ownNodeOnly=false"]),
-    ("openshift", ["own-node-only"], ["--set=platform=openshift"]),
-    ("openshift", ["own-node-only", "uninstall"], ["--set=platform=openshift,plugin.uninstall=true"]),
-    ("ack", ["own-node-only", "service-account-tokens"], ["--set=platform=ack,plugin.serviceAccountTokens=true"]),
+    ("k3s", ["network-policy", "own-node-only"], []),
+    ("k3s", ["network-policy", "own-node-only", "without-privileged"], ["--set=plugin.privileged=false"]),
+    ("k3s", [], ["--set=platform=k3s", "--set=plugin.ownNodeOnly=false,plugin.networkPolicy=false"]),
+    ("openshift", ["network-policy", "own-node-only"], ["--set=platform=openshift"]),
+    ("openshift", ["network-policy", "own-node-only", "uninstall"], ["--set=platform=openshift,plugin.uninstall=true"]),
+    (
+        "ack",
+        ["network-policy", "own-node-only", "service-account-tokens"],
+        ["--set=platform=ack,plugin.serviceAccountTokens=true"],
+    ),
 ]
 
 

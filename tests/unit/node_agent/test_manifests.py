@@ -27,7 +27,7 @@ from dist import archives
 
 OVERLAYS = ["base", "overlays/ack", "overlays/openshift", "overlays/k3s", "overlays/example"]
 NEWER = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")  # in v1 since 1.30
-COMPONENTS = ["service-account-tokens", "own-node-only", "uninstall", "without-privileged"]
+COMPONENTS = ["service-account-tokens", "network-policy", "own-node-only", "uninstall", "without-privileged"]
 RELEASES = [f"1.{minor}" for minor in range(28, 38)]
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
 PULL_SECRETS = MANIFESTS.parents[1] / "packaging/manifests"

@@ -81,7 +81,7 @@ def test_it_runs_as_nobody_and_may_change_nothing_of_its_image():
 def test_ports_are_those_that_the_program_listens_at():
     ports = {each["name"]: each["containerPort"] for each in CONTAINER["ports"]}
     assert ports == {"webhook": WEBHOOK_PORT, "health": HEALTH_PORT}
-    allowed = {each["port"] for each in one("NetworkPolicy")["spec"]["ingress"][0]["ports"]}
+    allowed = {each["port"] for rule in one("NetworkPolicy")["spec"]["ingress"] for each in rule["ports"]}
     assert allowed == set(ports.values())
 
 
