@@ -24,6 +24,10 @@ help: ## list the targets
 check-system: ## say which system packages are missing, and the one line that installs them
 	@PYTHON=$(PYTHON) sh packaging/check/system_packages.sh
 
+.PHONY: check-python
+check-python:
+	@NEEDED_FOR=unit PYTHON=$(PYTHON) sh packaging/check/system_packages.sh
+
 .PHONY: check-build
 check-build:
 	@NEEDED_FOR=build PYTHON=$(PYTHON) sh packaging/check/system_packages.sh
@@ -31,7 +35,7 @@ check-build:
 .PHONY: venv
 venv: $(STAMP) ## make .venv from the locked requirements, the project in it
 
-$(STAMP): $(LOCKS)/build.txt $(LOCKS)/dev.txt pyproject.toml | check-system
+$(STAMP): $(LOCKS)/build.txt $(LOCKS)/dev.txt pyproject.toml | check-python
 	$(call install,$(VENV),$(LOCKS)/dev.txt)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	touch $@
@@ -120,11 +124,11 @@ WORKERS ?= 4
 SIDE_BY_SIDE = --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: demo
-demo: venv freeze ## show the main job: a kubelet's request in, a token out, an image pulled with it
+demo: check-system venv freeze ## show the main job: a kubelet's request in, a token out, an image pulled with it
 	PYTHONPATH=tests $(PY) tests/demo.py
 
 .PHONY: test
-test: venv freeze lint ## all tests that need no cluster, against the source and the frozen binary; WORKERS (4) at a time
+test: check-system venv freeze lint ## all tests that need no cluster, against the source and the frozen binary; WORKERS (4) at a time
 	$(PY) -m pytest -q $(SIDE_BY_SIDE)
 
 .PHONY: unit
@@ -151,6 +155,10 @@ hostile: venv freeze freeze-controller e2e-assets ## attack what is shipped, fro
 .PHONY: fuzz
 fuzz: $(FUZZ_STAMP) ## let a fuzzer look for bytes that break a parser's promise, FUZZ_SECONDS (60) for each
 	PYTHONPATH=provider:node-config:tests $(FUZZ_VENV)/bin/python tests/fuzz/run.py
+
+.PHONY: lint-workflows
+lint-workflows: ## judge .github/workflows by actionlint, which Go builds
+	go -C packaging/check/actionlint tool actionlint $(CURDIR)/.github/workflows/*.yml
 
 .PHONY: soak
 soak: venv freeze ## random kills for MINUTES (10), every way to refuse an identity, fuzzing for FUZZ_SECONDS (3600) a target

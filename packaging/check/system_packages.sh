@@ -1,7 +1,8 @@
 #!/bin/sh
 # Says which system packages the build and the tests need and this machine lacks, and the line that installs them.
 # Names are Debian's; elsewhere read them as hints. PYTHON: the interpreter to build with. NEEDED_FOR:
-# build, when nothing is tested; distros, when the bundles are run in other distributions and in a container too.
+# unit, for what runs from source alone; build, when nothing is tested; distros, when the bundles are run in other
+# distributions and in a container too.
 set -u
 python=${PYTHON:-/usr/bin/python3}
 missing=
@@ -15,6 +16,7 @@ has() { command -v "$1"; }
 
 need python3 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 need python3-venv "$python" -c 'import ensurepip, venv'
+if [ "${NEEDED_FOR-}" != unit ]; then
 # Without a Python its version is not known: the package for whichever it will be.
 library=$("$python" -c 'import sys; print("libpython%d.%d" % sys.version_info[:2])' 2>/dev/null || echo libpython3-dev)
 # PyInstaller ships the interpreter as a library; Debian's own binary is linked statically.
@@ -25,8 +27,9 @@ need binutils has objdump
 need gcc has gcc
 need libc6-dev test -e /usr/include/elf.h
 need make has make
+fi
 need git has git
-case ${NEEDED_FOR-} in build) ;; *)
+case ${NEEDED_FOR-} in unit | build) ;; *)
 need iproute2 has ip
 need util-linux has unshare
 need openssl has openssl

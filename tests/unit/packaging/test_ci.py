@@ -9,7 +9,7 @@ import pytest
 
 RUN = Path(__file__).parents[3] / ".ci/run"
 SUITES = {
-    *("lint", "demo", "distros", "test-image", "reproduce", "test", "test-systemd", "test-upgrade"),
+    *("lint", "lint-workflows", "demo", "distros", "test-image", "reproduce", "test", "test-systemd", "test-upgrade"),
     *("e2e", "test-controller", "hostile", "test-chart"),
 }
 MAKE = """#!/bin/sh
