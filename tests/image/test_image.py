@@ -33,7 +33,7 @@ def archive():
 def layout(archive, tmp_path_factory):
     folder = tmp_path_factory.mktemp("layout")
     with tarfile.open(archive) as tar:
-        tar.extractall(folder)
+        tar.extractall(folder, filter="tar")
     return folder
 
 
