@@ -33,7 +33,8 @@ def archive():
 def layout(archive, tmp_path_factory):
     folder = tmp_path_factory.mktemp("layout")
     with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="tar")
+        tar.extraction_filter = getattr(tarfile, "tar_filter", None)  # not in every Python 3.11
+        tar.extractall(folder)
     return folder
 
 
