@@ -10,6 +10,7 @@ from .yaml_repair import Repairer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_LONGEST_KEY = 40
 REGISTRIES = "acr-registry-info"
 RRSA = "rrsa"
 """The one key outside the registry list that decides the identity."""
@@ -72,8 +73,11 @@ _ACR_CONFIGURATION = re.compile(
 
 
 def documented_key(spelled: str, keys: Mapping[str, str] = DATA_KEYS) -> str | None:
-    """Return the key that *spelled* means, as documented, or None if it is not one of *keys*."""
-    return keys.get(re.sub(r"[-_\s]", "", spelled).lower())
+    """Return the key that *spelled* means, as documented, or None if it is not one of *keys*.
+
+    Signs that a message cannot show are part of no key.
+    """
+    return keys.get(re.sub("[-_ ]", "", spelled).lower()) if len(spelled) <= _LONGEST_KEY else None
 
 
 def is_one(text: str) -> bool:

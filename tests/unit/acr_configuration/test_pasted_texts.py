@@ -224,3 +224,16 @@ def test_whatever_the_lines_are_the_answer_is_settings_or_problems(lines):
     conversion = convert("\n".join(lines), place="controller")
     assert conversion.document is not None or conversion.problems
     assert all(problem.remedy and 1 <= problem.line <= len(lines) + 1 for problem in conversion.problems)
+
+
+@pytest.mark.parametrize("key", ["instance\tId", "instance\u2028Id", "instance\x85Id", "instance" + "-" * 60 + "Id"])
+def test_a_key_with_signs_that_no_message_can_show_is_not_known(key):
+    conversion = convert(json.dumps({"AcrInstanceInfo": [{key: "cri-shop"}]}))
+    assert conversion.document["registries"] == []
+    assert all(str(each).isprintable() for each in [*conversion.problems, *conversion.changes])
+
+
+def test_spaces_in_a_key_are_left_out():
+    assert (
+        registries(json.dumps({"AcrInstanceInfo": [{"Instance ID": "cri-shop", "Region ID": "cn-hangzhou"}]})) == READ
+    )
