@@ -7,6 +7,7 @@ import ssl
 from functools import lru_cache
 
 from acr_credential_provider.fastpath.response_cache import file_fingerprint
+from acr_credential_provider.files.root_reading import check_before_reading
 from acr_credential_provider.model.errors import ConfigurationError
 
 from .transport_errors import NO_OPENSSL, REPAIR_OPENSSL
@@ -33,13 +34,14 @@ def find_ca_bundle(
     """Return the path of the CA bundle: the settings' own, SSL_CERT_FILE, the distribution's, certifi's.
 
     A file that was named and is not there is an error: the next best one would verify
-    against something that nobody chose.
+    against something that nobody chose. Root takes a named one only if nobody else can change it.
     """
     environ = os.environ if environ is None else environ
     named = configured or environ.get("SSL_CERT_FILE")
     if named:
         if not os.path.isfile(named):  # pathlib costs an import on every miss
             raise ConfigurationError(f"there is no CA bundle at {named}", remedy=_INSTALL)
+        check_before_reading(named)
         return named
     for place in known_places:
         if os.path.isfile(place):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from acr_credential_provider.files.root_reading import check_before_reading
 from acr_credential_provider.model.errors import ConfigurationError
 
 from .runtime import ProviderSettings
@@ -16,7 +17,9 @@ LARGEST = 1 << 20
 
 def load(path: str) -> ProviderSettings:
     """Read and validate the settings file at *path*; raise `ConfigurationError`."""
-    return settings_in(read(path), path)
+    text = read(path)
+    check_before_reading(path)
+    return settings_in(text, path)
 
 
 def settings_in(text: str, path: str) -> ProviderSettings:

@@ -6,7 +6,8 @@ import os
 import re
 import stat
 
-from acr_credential_provider.model.errors import IdentityUnavailableError
+from acr_credential_provider.files.root_reading import check_before_reading
+from acr_credential_provider.model.errors import ConfigurationError, IdentityUnavailableError
 
 USUAL_SIZE = 4096
 """Bytes; a key or password has a hundredth of this."""
@@ -49,8 +50,8 @@ def read_secret(
 def _content(path: str, what: str, largest: int, forbidden: int) -> bytes | IdentityUnavailableError:
     """Return the content of *path*, or the reason why it must not be used.
 
-    Symlinks are followed, because a mounted Secret is made of them; the open file is the one that
-    is checked, so that it cannot be swapped in between.
+    Symlinks are followed, because a mounted Secret is made of them. The open file is the one whose owner and mode are
+    checked; where root reads, only root can swap what is on the way to it.
     """
     try:
         # Not blocking, or a FIFO would hold the pull until someone writes.
@@ -85,4 +86,8 @@ def _refusal(
         return IdentityUnavailableError(
             f"{path} is too large ({status.st_size} bytes)", remedy=f"Write {what} into {path}, and nothing else."
         )
+    try:
+        check_before_reading(path)
+    except ConfigurationError as error:
+        return IdentityUnavailableError(error.problem, remedy=error.remedy)
     return None
