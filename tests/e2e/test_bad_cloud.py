@@ -116,7 +116,10 @@ ANSWERS = {
     "expired session": (Failure(400, "InvalidSecurityToken.Expired", "no"), ("InvalidSecurityToken", "expired")),
     "an instance in arrears": (NotSuccess(), ("INSTANCE_STATUS_NOT_SUPPORT", "in arrears", "renew it")),
     "an account in arrears": (Failure(400, "Arrearage", "no"), ("Arrearage", "in arrears", "Expenses and Costs")),
-    "a service not activated": (Failure(403, "ServiceNotActivated", "no"), ("not activated", "activate it")),
+    "a service not activated": (
+        Failure(403, "ServiceNotActivated", "no"),
+        ("ServiceNotActivated", "about activation", "activate it"),
+    ),
     "an unknown code about a quota": (
         Failure(400, "InstanceQuotaExceeded", "no"),
         ("This is about quota", "Quota Center"),

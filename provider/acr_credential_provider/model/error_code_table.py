@@ -57,7 +57,6 @@ GROUPS: tuple[tuple[str, str, str, dict[str, str]], ...] = (  # kind, remedy, wh
         f"{INSTANCES} > Access Control",
         {
             "INSTANCE_ACCESS_NOT_EXIST": "the instance has no such network access",
-            "INSTANCE_ENDPOINT_NOT_EXIST": "the instance has no such endpoint",
         },
     ),
     (
@@ -86,17 +85,9 @@ GROUPS: tuple[tuple[str, str, str, dict[str, str]], ...] = (  # kind, remedy, wh
             "NoPermission": "RAM does not allow it",
             "Forbidden": "RAM does not allow it",
             "Forbidden.RAM": "RAM does not allow it, or the API knows no RAM users",
-            "Forbidden.Unauthorized": "RAM does not allow it",
-            "UnauthorizedOperation": "RAM does not allow it",
             "ActionUnauthorized": "RAM does not allow this call",
             "AccessDenied": "a policy denies it",
         },
-    ),
-    (
-        "activation",
-        "Open Container Registry's console once, and activate it.",
-        INSTANCES,
-        {"USER_NOT_ACTIVATED": "Container Registry is not activated for this account"},
     ),
     (
         "missing",
@@ -122,19 +113,11 @@ GROUPS: tuple[tuple[str, str, str, dict[str, str]], ...] = (  # kind, remedy, wh
         HEALTH,
         {
             "SLB_SERVICE_ERROR": "the instance's load balancer failed",
-            "SYSTEM_ERROR": "Container Registry failed",
             "ServiceUnavailable": "the service cannot answer for now",
             "InternalError": "the service failed",
-            "InternalFailure": "the service failed",
             "UnknownError": "the service failed",
             "D504TO": "the service behind the gateway did not answer in time",
         },
-    ),
-    (
-        "request",
-        "Correct instanceId in the settings.",
-        INSTANCES,
-        {"PARAMETER_ERROR": "a parameter is wrong"},
     ),
     (
         "permission",
@@ -183,12 +166,6 @@ GROUPS: tuple[tuple[str, str, str, dict[str, str]], ...] = (  # kind, remedy, wh
         _SECRET,
         USERS,
         {"InvalidAccessKeySecret": "the secret is not accepted"},
-    ),
-    (
-        "key",
-        _OURS,
-        NOWHERE,
-        {"MissingAccessKeyId": "the call names no access key"},
     ),
     (
         "signature",
@@ -259,12 +236,6 @@ GROUPS: tuple[tuple[str, str, str, dict[str, str]], ...] = (  # kind, remedy, wh
             "EntityNotExist.Role": "there is no such role",
             "EntityNotExist.RoleArn": "there is no such role",
         },
-    ),
-    (
-        "role",
-        "Switch RRSA on for this cluster, and name its provider (oidcProviderArn).",
-        RRSA,
-        {"EntityNotExist.OIDCProvider": "there is no such OIDC provider"},
     ),
     (
         "missing",
@@ -373,17 +344,13 @@ GROUPS: tuple[tuple[str, str, str, dict[str, str]], ...] = (  # kind, remedy, wh
         {
             "Arrearage": "the account is in arrears",
             "InsufficientBalance": "the account's balance is too low",
-            "NotEnoughBalance": "the account's balance is too low",
         },
     ),
     (
         "activation",
         "Open the service's console once, and activate it.",
         INSTANCES,
-        {
-            "ServiceNotActivated": "the service is not activated for this account",
-            "ServiceNotOpen": "the service is not activated for this account",
-        },
+        {},
     ),
     (
         "throttling",
