@@ -111,6 +111,9 @@ class StandinKubelet:
     def state(self) -> ServiceState:
         return self._service.state(UNIT)
 
+    def healthz_holder(self) -> str:
+        return ""
+
     def is_healthy(self) -> bool | None:
         return self._service.world.is_healthy and self._service.world.kept()["pid"] != 0
 

@@ -24,7 +24,7 @@ from acr_node_config.install.node import Node
 from acr_node_config.install.rollback_guard import Guard
 from acr_node_config.install.state import InstallerFolder
 from acr_node_config.install.system import HostSystem
-from acr_node_config.kubelet import probe
+from acr_node_config.kubelet import healthz
 from acr_node_config.kubelet.health_gate import BUDGET, STABLE_FOR, HealthGate
 from acr_node_config.kubelet.service_manager import (
     BUS_SOCKET,
@@ -227,7 +227,7 @@ def _uninstall(options: argparse.Namespace) -> int:
 
 
 def _healthz(_options: argparse.Namespace) -> int:
-    is_well = probe.answers()
+    is_well = healthz.answers()
     say("ok" if is_well else "no")  # see `probe.HEALTH`
     return 0 if is_well else 1
 

@@ -15,6 +15,7 @@ here=${0%/*}
 STABLE_FOR=${STABLE_FOR:-15}
 PATIENCE=${PATIENCE:-90}
 CRASHES=3
+PORT=2808 # 10248, as the kernel writes it
 
 say() { printf '%s\n' "aliyun-acr-credential-provider: $*"; }
 
@@ -22,9 +23,24 @@ property() { printf '%s\n' "$1" | sed -n "s/^$2=//p"; }
 
 look() { systemctl show --property=ActiveState,MainPID,NRestarts,Result "$UNIT"; }
 
-# Where nothing is there to ask with, a steady process has to do.
+# Fails if a socket that listens at the port of /healthz is not the kubelet's: any process can take it meanwhile.
+has_its_port() {
+    [ -r /proc/net/tcp ] || return 0
+    # shellcheck disable=SC2012 # the names are numbers
+    sockets=" $(ls -l "/proc/$1/fd" 2>/dev/null | sed -n 's/.* socket:\[\([0-9]*\)\]$/\1/p' | tr '\n' ' ') "
+    for table in /proc/net/tcp /proc/net/tcp6; do
+        [ -r "$table" ] || continue
+        while read -r _ address _ phase _ _ _ _ _ inode _; do
+            [ "${address#*:}" = "$PORT" ] && [ "$phase" = 0A ] || continue
+            case $sockets in *" $inode "*) ;; *) return 1 ;; esac
+        done <"$table"
+    done
+}
+
+# Where nothing is there to ask with, or others would answer, a steady process has to do.
 answers() {
     [ "$HEALTH" = yes ] || return 0
+    has_its_port "$(property "$(look)" MainPID)" || return 0
     if command -v curl >/dev/null; then
         curl --silent --fail --max-time 2 --noproxy '*' --output /dev/null http://127.0.0.1:10248/healthz
     elif command -v wget >/dev/null; then

@@ -103,6 +103,9 @@ def _kubelet_problems(kubelet: KubeletProbe) -> list[str]:
         problems.append("the kubelet does not run")
     elif kubelet.has_flags(state.pid) is False:
         problems.append("the kubelet runs without our flags")
-    if kubelet.is_healthy() is False:
+    holder = kubelet.healthz_holder()
+    if holder:
+        problems.append(f"{holder}: end that process, and the kubelet takes its port again")
+    elif kubelet.is_healthy() is False:
         problems.append("the kubelet's /healthz does not say ok")
     return problems

@@ -86,7 +86,7 @@ class HealthGate:
                     if problem:
                         since = now
                     elif now - since >= self.stable_for:
-                        return Verdict(True, "" if was_asked else "its /healthz could not be asked", now - began)
+                        return Verdict(True, "" if was_asked else _unasked(kubelet), now - began)
             if now - began >= self.budget:
                 return Verdict(False, problem or "it did not stay up for long enough", now - began)
             self.clock.sleep(PAUSE)
@@ -126,6 +126,12 @@ def _fault(kubelet: KubeletProbe, pid: int, criteria: HealthCriteria) -> tuple[s
     if health is False and criteria.needs_health:
         return "its /healthz says that it is not healthy, or does not answer", True
     return "", health is not None
+
+
+def _unasked(kubelet: KubeletProbe) -> str:
+    """Return why /healthz was not asked. An answer of others counts neither for the kubelet nor against it."""
+    holder = kubelet.healthz_holder()
+    return "its /healthz could not be asked" + (f": {holder}" if holder else "")
 
 
 def lost_by(kubelet: KubeletProbe, pid: int, before: RunningConfig | None) -> tuple[str, ...]:

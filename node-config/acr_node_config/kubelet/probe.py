@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import socket
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,13 +18,14 @@ from acr_node_config.kubelet_config.provider_entries import NAMES
 from acr_node_config.model.errors import ServiceError
 from acr_node_config.model.running_config import RunningConfig, is_kubelet
 
+from . import healthz
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .healthz import Listener
     from .service_manager import ServiceManager, ServiceState
 
-HEALTHZ_PORT = 10248
-SECONDS = 2.0
 HEALTH = {b"ok": True, b"no": False}
 """What ``node healthz`` prints for a healthy kubelet and for another one."""
 
@@ -46,6 +44,7 @@ class KubeletProbe:
     flags: Mapping[str, str] | None = None
     program: str = ""
     config: str = ""
+    port: int = healthz.PORT
 
     def state(self) -> ServiceState:
         """Return what systemd says of its unit; raise `ServiceError`."""
@@ -58,14 +57,30 @@ class KubeletProbe:
         return pid
 
     def is_healthy(self) -> bool | None:
-        """Return the result of its /healthz; None if that cannot be reached from here."""
+        """Return the result of its /healthz; None if that cannot be asked from here, or others may have answered."""
+        before = self._listeners()
+        if before is None or not self._owns(before):
+            return None
+        is_well = self.ask_healthz()
+        return is_well if self._listeners() == before else None
+
+    def healthz_holder(self) -> str:
+        """Return who listens at the address of its /healthz in its place, "" for nobody."""
+        found = self._listeners()
+        if not found or self._owns(found):
+            return ""
+        users = ", ".join(sorted({str(listener.user) for listener in found}))
+        return f"127.0.0.1:{self.port} belongs to a process of user {users} that is not the kubelet's"
+
+    def ask_healthz(self) -> bool | None:
+        """Return what is answered at its address, whoever does; None if that cannot be reached from here."""
         if host_exec.is_in("net", self.root):
-            return answers()
+            return healthz.answers(self.port)
         if not self.program:
             return None
         command = host_exec.Command([self.program, "node", "healthz"], ["--target", "1", "--net"])
         try:
-            ended = host_exec.run(command, root=self.root, seconds=SECONDS + 8.0)
+            ended = host_exec.run(command, root=self.root, seconds=healthz.SECONDS + 8.0)
         except ServiceError:
             return None
         return HEALTH.get(ended.stdout.strip())  # not by the exit code, which may be nsenter's own
@@ -128,6 +143,26 @@ class KubeletProbe:
             family += [child for child, parent in parents.items() if parent == member and child not in family]
         return [child for child in family[1:] if "kubepods" not in _read(f"{self._proc}/{child}/cgroup")]
 
+    def _listeners(self) -> frozenset[Listener] | None:
+        """Return the sockets at the address of its /healthz, None if they cannot be seen."""
+        try:
+            return healthz.listeners(self._proc, self.port)
+        except (OSError, ValueError):
+            return None
+
+    def _owns(self, listeners: frozenset[Listener]) -> bool:
+        """True if all *listeners* are of the unit's process, or of one that it started. A pod's processes are not."""
+        if not listeners:
+            return True
+        try:
+            pid = self.state().pid
+            sockets = healthz.sockets_of(self._proc, [pid]) if pid else frozenset()
+            if pid and not sockets.issuperset(listener.inode for listener in listeners):
+                sockets = healthz.sockets_of(self._proc, [pid, *self._descendants(pid)])
+        except (OSError, ServiceError):  # it has ended, or may not be looked into
+            return False
+        return sockets.issuperset(listener.inode for listener in listeners)
+
     def _stat_fields(self, pid: int) -> list[str]:
         """Return the fields of /proc/PID/stat from the state on: the program's name before may hold spaces."""
         return _read(f"{self._proc}/{pid}/stat").rpartition(")")[2].split()
@@ -135,27 +170,6 @@ class KubeletProbe:
     @property
     def _proc(self) -> str:
         return "/proc" if self.root == "/" else f"{self.root}/proc"
-
-
-def answers(port: int = HEALTHZ_PORT, *, seconds: float = SECONDS) -> bool:
-    """True if GET /healthz on the loopback address has status 200 within *seconds*.
-
-    Any process may listen there: no more than the status line is read, and no proxy is used, whatever the environment.
-    """
-    end = time.monotonic() + seconds
-    status = b""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
-            connection.sendall(b"GET /healthz HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
-            while len(status) < len(b"HTTP/1.1 200 ") and (left := end - time.monotonic()) > 0:
-                connection.settimeout(left)
-                piece = connection.recv(4096)
-                if not piece:
-                    break
-                status += piece
-    except OSError:  # the status may have come before
-        pass
-    return re.match(rb"HTTP/1\.[01] 200\b", status) is not None
 
 
 def _listed(path: str) -> list[str]:

@@ -16,6 +16,7 @@ class Kubelet:
         self._at = at
         self.now = now
         self.time = 0.0
+        self.holder = ""
 
     def state(self):
         state = self._at(self.time)[0]
@@ -25,6 +26,9 @@ class Kubelet:
 
     def is_healthy(self):
         return self._at(self.time)[1]
+
+    def healthz_holder(self):
+        return self.holder
 
     def has_flags(self, _pid):
         return self._at(self.time)[2]
@@ -92,6 +96,13 @@ def test_health_that_did_not_answer_before_either_is_not_asked_for():
 def test_health_that_cannot_be_asked_is_told():
     verdict = judged(lambda _now: (UP, None, None))
     assert (verdict.is_good, verdict.reason) == (True, "its /healthz could not be asked")
+
+
+def test_who_answers_in_the_kubelets_place_is_named_and_counts_for_nothing():
+    kubelet = Kubelet(lambda _now: (UP, None, True))
+    kubelet.holder = "127.0.0.1:10248 belongs to a process of user 65534 that is not the kubelet's"
+    verdict = HealthGate(kubelet.clock()).wait(kubelet, HealthCriteria())
+    assert (verdict.is_good, verdict.reason) == (True, f"its /healthz could not be asked: {kubelet.holder}")
 
 
 def test_the_process_from_before_the_restart_does_not_count():

@@ -15,7 +15,7 @@ from acr_node_config.model.errors import ServiceError
 ASK = """\
 import sys
 from acr_node_config.kubelet.probe import KubeletProbe
-print(KubeletProbe(None, "kubelet.service", sys.argv[1], program=sys.argv[2]).is_healthy())
+print(KubeletProbe(None, "kubelet.service", sys.argv[1], program=sys.argv[2]).ask_healthz())
 """
 
 

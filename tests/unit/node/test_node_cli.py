@@ -8,7 +8,7 @@ import stat
 import pytest
 from acr_node_config.commands import node_cli
 from acr_node_config.install.node import Node
-from acr_node_config.kubelet import probe
+from acr_node_config.kubelet import healthz, probe
 from acr_node_config.kubelet_config.provider_entries import NAME
 
 SAYS = {"matchImages": ["*.*.cr.aliyuncs.com"], "tokenMode": None}
@@ -49,7 +49,7 @@ def test_an_empty_node_has_nothing_installed_and_looking_leaves_no_trace(capfd, 
 
 @pytest.mark.parametrize(("is_well", "code"), [(True, 0), (False, 1)])
 def test_what_healthz_prints_is_what_a_pod_reads_from_it(capfd, monkeypatch, is_well, code):
-    monkeypatch.setattr(probe, "answers", lambda: is_well)
+    monkeypatch.setattr(healthz, "answers", lambda: is_well)
 
     ended, out, _ = ran(capfd, "healthz")
 

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from acr_node_config.kubelet import probe
+from acr_node_config.kubelet import healthz
 from acr_node_config.kubelet.probe import KubeletProbe
 from acr_node_config.kubelet.service_manager import ServiceState, SystemctlServiceManager, checked
 from acr_node_config.model.errors import ServiceError
@@ -74,12 +74,12 @@ def test_health_is_what_healthz_says(code, is_well, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        assert probe.answers(server.server_port) is is_well
+        assert healthz.answers(server.server_port) is is_well
         server.shutdown()
 
 
 def test_where_nobody_listens_it_is_not_well():
-    assert probe.answers(closed_port()) is False
+    assert healthz.answers(closed_port()) is False
 
 
 def test_a_healthz_that_drips_is_not_well_and_is_left_in_time():
@@ -95,7 +95,7 @@ def test_a_healthz_that_drips_is_not_well_and_is_left_in_time():
 
         dripping = threading.Thread(target=drip, daemon=True)
         dripping.start()
-        is_well = probe.answers(server.getsockname()[1], seconds=0.3)
+        is_well = healthz.answers(server.getsockname()[1], seconds=0.3)
         was_left = dripping.is_alive()
         gone.set()
         dripping.join()
@@ -113,7 +113,7 @@ def test_a_healthz_whose_answer_has_no_end_is_well_once_it_says_so():
 
         saying = threading.Thread(target=say, daemon=True)
         saying.start()
-        assert probe.answers(server.getsockname()[1])
+        assert healthz.answers(server.getsockname()[1])
         saying.join()
 
 
