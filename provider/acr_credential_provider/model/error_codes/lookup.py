@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .error_code_table import GROUPS, KINDS
+from .table import GROUPS, KINDS
 
 
 class ErrorCode(NamedTuple):

@@ -1,4 +1,4 @@
-"""The error codes of Alibaba Cloud that are known, and what each kind of failure asks for: data, for `error_codes`.
+"""The error codes of Alibaba Cloud that are known, and what each kind of failure asks for: data, for `lookup`.
 
 Sources: the error code pages of the API gateway, of STS and of RAM, the SDKs and the Terraform provider, and public
 reports about the Container Registry API, whose pages list few.
