@@ -23,7 +23,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ROOTS = ("provider/acr_credential_provider", "node-config/acr_node_config")
 # Chapters by the folder or file that an error is raised in; the first that matches.
 CHAPTERS = [
-    ("The settings and their files", r"/((settings|acr_configuration)/|tokens/settings_cache|model/config_problem)"),
+    (
+        "The settings and their files",
+        r"/((settings|acr_configuration)/|tokens/settings_cache|model/(config_problem|yaml_|acr_hosts|regions))",
+    ),
     ("Alibaba Cloud", r"/cloud/"),
     ("Identities", r"/sources/"),
     ("The controller", r"/pull_secrets/"),

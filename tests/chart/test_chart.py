@@ -12,8 +12,8 @@ import yaml
 from acr_credential_provider.kubelet.image_match import explain_mismatch
 from acr_credential_provider.settings import ProviderSettings
 from acr_credential_provider.settings.match_images import match_images
-from acr_credential_provider.settings.validation import validate
 from chart.helm import CHART, NAMESPACE, SETS, VALUES, helm, objects, rendered
+from support.judged import validate
 from support.workloads import containers_of, parsed, pods_of, unresolved
 
 from dist import archives

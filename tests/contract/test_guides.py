@@ -5,8 +5,8 @@ import shlex
 
 import pytest
 from acr_credential_provider.settings import ProviderSettings
-from acr_credential_provider.settings.validation import validate
 from support import harness
+from support.judged import validate
 
 GUIDES = sorted([*(harness.ROOT / "docs/install").glob("*.md"), harness.ROOT / "docs/release.md"])
 PLATFORMS = {"ack", "ack-edge", "ecs", "other-clouds", "openshift", "k3s"}

@@ -138,7 +138,7 @@ def test_a_mistake_in_the_settings_is_told_by_line_and_field(program):
     assert (ended.code, ended.stdout) == (1, b"")
     assert ended.stderr.decode() == (
         f"error: {program.settings}, line {line}: registries[0].regoin is not a known field\n"
-        "remedy: Correct its spelling or remove it.\n"
+        "remedy: Did you mean region? Correct its spelling or remove it.\n"
     )
 
 

@@ -14,8 +14,8 @@ from acr_credential_provider.fastpath.syslog import LEVELS
 from acr_credential_provider.kubelet.image_match import explain_mismatch
 from acr_credential_provider.settings import ProviderSettings
 from acr_credential_provider.settings.models import ProviderSettingsModel
-from acr_credential_provider.settings.validation import validate
 from acr_credential_provider.version import LOG_VARIABLE
+from support.judged import validate
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()

@@ -5,11 +5,11 @@ import os
 import pytest
 from acr_credential_provider.model.errors import CredentialProviderError, IdentityUnavailableError, ThrottledError
 from acr_credential_provider.pull_secrets.tokens.token_fetcher import TokenFetcher
-from acr_credential_provider.settings.validation import from_document
 from sandbox.faults import Failure, Throttle
 from sandbox.server import PROVIDER_ARN
 from sandbox.state import Instance, Role
 from support import guide
+from support.judged import from_document
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ import pytest
 import yaml
 from acr_credential_provider.model.errors import RegistryRefusedError, RoleRefusedError
 from acr_credential_provider.settings import ProviderSettings
-from acr_credential_provider.settings.validation import validate
 from conftest import write_settings
 from sandbox.pull import PullError, pull
 from sandbox.server import PROVIDER_ARN
 from sandbox.state import Instance, Principal, Role
 from support import guide, inprocess
 from support.harness import request
+from support.judged import validate
 
 POLICIES = guide.policies(ROLE_OF_A="kubernetesworkerrole-sandbox")
 ROLE = "pod-identity.alibabacloud.com/role-name"

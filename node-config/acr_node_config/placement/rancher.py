@@ -15,7 +15,7 @@ import yaml
 from acr_credential_provider.kubelet.go_yaml import write
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG, RANCHER
 from acr_credential_provider.model.errors import ConfigurationError
-from acr_credential_provider.model.yaml_depth import TooDeepError, refuse_depth
+from acr_credential_provider.model.yaml_syntax import TooDeepError, refuse_depth
 
 from acr_node_config.kubelet_config.document import Document
 from acr_node_config.kubelet_config.provider_entries import NAMES

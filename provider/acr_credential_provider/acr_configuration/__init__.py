@@ -8,6 +8,7 @@ edition. Key names and meanings: Alibaba Cloud's documentation of both editions.
 from .conversion import Conversion, Role
 from .convert import convert
 from .identity import KEY_MOVED
-from .keys import is_key, is_one
+from .keys import is_key, is_native, is_one
+from .node_access import hosts_in
 
-__all__ = ["KEY_MOVED", "Conversion", "Role", "convert", "is_key", "is_one"]
+__all__ = ["KEY_MOVED", "Conversion", "Role", "convert", "hosts_in", "is_key", "is_native", "is_one"]

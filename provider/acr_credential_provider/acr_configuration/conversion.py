@@ -57,20 +57,14 @@ class Conversion:
     changes: list[Change] = field(default_factory=list)
     notes: list[Change] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    entry_problems: list[ConfigProblem] = field(default_factory=list)
+    """Those of the problems that are of entries that are not in the document."""
     quarantined_hosts: set[str] = field(default_factory=set)
     """Hosts of the entries that are not in the document."""
     personal_quarantined: bool = False
     """True if one of those entries may be of the Personal Edition."""
-
-    def drop(self, index: int) -> None:
-        """Remove the registry *index* from the document, and the key files that no other registry uses."""
-        if self.document is not None:
-            dropped = self.document["registries"].pop(index)
-            self.origins.pop(index)
-            self.quarantined_hosts |= set(dropped.get("domains", ()))
-            self.personal_quarantined |= not dropped.get("instanceId")
-            used = {path for registry in self.document["registries"] for path in registry["identity"].values()}
-            self.secrets = {path: secret for path, secret in self.secrets.items() if path in used}
+    is_in_pieces: bool = False
+    """True if the text is not YAML as a whole, and was read key by key."""
 
     def change(self, node: LocatedNode, text: str) -> None:
         """Report that *node* was read in another way than it is written."""

@@ -96,7 +96,7 @@ class GlobalKeys:
     def _read_webhook(self, key: NamedNode) -> None:
         webhook: dict[str, Any] = {}
         for name, node in key.mapping(self._result).items():
-            pattern, value = _WEBHOOK.get(name), node.value
+            pattern, value = _WEBHOOK.get(name), NamedNode(f"{key.name}.{name}", node).readable().value
             if pattern is None or not isinstance(value, str) or not pattern.fullmatch(value):
                 raise NamedNode(f"{key.name}.{name}" if pattern else key.name, node).invalid(
                     "is not as documented",
@@ -119,7 +119,7 @@ class GlobalKeys:
                 if name != "enable":
                     remedy = "Write enable: true or enable: false, and nothing else."
                     raise NamedNode(key.name, node).invalid("holds another key than enable", remedy)
-            word = _switch_word(members["enable"].value if members else "")
+            word = _switch_word(NamedNode(key.name, members["enable"]).readable().value if members else "")
         if word is None:
             raise key.invalid("is neither on nor off", "Write enable: true or enable: false.")
         self.rrsa = "on" if word in _TRUE else "off" if word else "not set"

@@ -85,6 +85,11 @@ def is_one(text: str) -> bool:
     return _NATIVE.search(text) is None and _ACR_CONFIGURATION.search(text) is not None
 
 
+def is_native(text: str) -> bool:
+    """True if *text* is meant as our own settings."""
+    return _NATIVE.search(text) is not None
+
+
 def is_key(name: str) -> bool:
     """True if *name* is a key of an acr-configuration's data, in any of its spellings."""
     return documented_key(name) is not None

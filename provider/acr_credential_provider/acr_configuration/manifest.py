@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import yaml
 
 from acr_credential_provider.model.config_problem import ConfigProblem
+from acr_credential_provider.model.yaml_syntax import is_well_formed
 
 from .block_repair import repair_blocks
-from .keys import MANIFEST_KEYS, REGISTRIES, REPAIRER
-from .located_yaml import LocatedNode, UnreadableError, parse
+from .keys import MANIFEST_KEYS, REGISTRIES, REPAIRER, documented_key
+from .located_yaml import LocatedNode, UnreadableError, parse, parse_pieces
 from .node_access import NamedNode
 from .pasted_text import NAME, config_map_in, only_one
 from .yaml_repair import Change
@@ -31,7 +32,11 @@ def data_of(text: str, result: Conversion) -> dict[str, LocatedNode]:
         _refuse_template(text)
         text, changes = repair_blocks(text)
         result.changes += changes
-    root = parse(text, by_key=True, pick=lambda node: _item(node, result))
+    result.is_in_pieces = not is_well_formed(text)
+    if result.is_in_pieces:
+        root = parse_pieces(text, is_container=lambda key: key == "data" or documented_key(key) == REGISTRIES)
+    else:
+        root = parse(text, pick=lambda node: _item(node, result))
     members = root.value
     _refuse_api_objects(root)
     if isinstance(members, list):

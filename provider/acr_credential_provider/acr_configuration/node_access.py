@@ -6,14 +6,14 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from acr_credential_provider.fastpath.plain_text import key_name
-from acr_credential_provider.model.config_problem import ConfigProblem
+from acr_credential_provider.model.config_problem import ConfigProblem, did_you_mean
 
-from .keys import REPAIRER, documented_key
+from .keys import REGISTRIES, REPAIRER, documented_key
 from .located_yaml import LocatedNode, UnreadableError, parse
 from .yaml_repair import Change, flattened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from .conversion import Conversion
 
@@ -22,6 +22,10 @@ PLACEHOLDER = re.compile(
     r"|user\w*rolearn$|^acs:ram::[a-z]|^acs:ram::\d*x{3,}|\$\{|\{\{|^\$\w|%\w+%",
     re.IGNORECASE,
 )
+
+
+HOST = r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+(?::\d{1,5})?"
+_HOST_IN_TEXT = re.compile(rf"(?<![a-z0-9_-]){HOST}", re.ASCII)
 
 
 class NamedNode(NamedTuple):
@@ -54,7 +58,7 @@ class NamedNode(NamedTuple):
 
     def words(self) -> Iterator[tuple[NamedNode, str]]:
         """Yield each word of a text with commas, or of a list of such texts, with the item that it stands in."""
-        value = self.node.value
+        value = self.readable().value
         for item in value if isinstance(value, list) else [self.node]:
             named = NamedNode(self.name, item)
             for word in re.split("[,\uff0c]", named.text()):
@@ -101,9 +105,16 @@ def known_keys(
         key = documented_key(spelled, keys)
         if key is None:
             shown = key_name(spelled)
-            if spelled.isascii():
+            if node.broken is not None and spelled.startswith("?"):
+                error = UnreadableError(node.broken)
+                result.problems += (error.within(prefix.removesuffix(".")) if prefix else error).problems
+                continue
+            if documented_key(spelled) is not None:
+                problem = f"is not a key of an instance: it belongs beside {REGISTRIES}, not into it"
+                remedy = f"Indent the key as {REGISTRIES} itself is."
+            elif spelled.isascii():
                 problem = "is not a key of acr-configuration"
-                remedy = f"Correct its spelling or remove it: {', '.join(keys.values())}."
+                remedy = f"{did_you_mean(spelled, keys.values())}Correct its spelling or remove it."
             else:
                 problem = "is translated or holds characters that are not ASCII"
                 remedy = "Write the key as documented."
@@ -117,6 +128,12 @@ def known_keys(
                 result.change(node, f"{prefix}{spelled} was read as {key}")
             known[key] = NamedNode(prefix + key, node)
     return known
+
+
+def hosts_in(texts: Iterable[str]) -> tuple[set[str], bool]:
+    """Return the hosts that *texts* of a broken entry name, and whether it may be of the Personal Edition."""
+    text = " ".join(texts).lower()
+    return set(_HOST_IN_TEXT.findall(text)), "cri-" not in text
 
 
 def texts_in(node: LocatedNode) -> Iterator[str]:

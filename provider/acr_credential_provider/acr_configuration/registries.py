@@ -12,7 +12,7 @@ from .global_keys import DEFAULT_THRESHOLD
 from .identity import Identities
 from .keys import ENTRY_KEYS
 from .located_yaml import UnreadableError
-from .node_access import PLACEHOLDER, NamedNode, known_keys, texts_in
+from .node_access import HOST, PLACEHOLDER, NamedNode, hosts_in, known_keys, texts_in
 from .registry_info_entry import RegistryInfoEntry
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ _ARNS = {  # by key: the form that the settings accept, and its name and pattern
     "rrsaOIDCProviderRoleARN": (r"oidc-provider/[\w.-]{1,128}", "an OIDC provider", "oidc-provider/NAME"),
 }
 _INSTANCE = re.compile(r"cri-[a-z0-9]{1,60}", re.ASCII)
-_HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+(?::\d{1,5})?", re.ASCII)
-_HOST_IN_TEXT = re.compile(rf"(?<![a-z0-9_-]){_HOST.pattern}", re.ASCII)
+_HOST = re.compile(HOST, re.ASCII)
 _NATIVE_FIELDS = {
     "instanceId": "instanceId",
     "regionId": "region",
@@ -47,20 +46,23 @@ class Registries:
 
     def of_entry(self, entry: NamedNode) -> list[dict[str, Any]]:
         """Return the native registries of *entry*: one for each instance, none if the entry has a problem."""
+        problems_before = len(self._result.problems)
         try:
-            if not isinstance(entry.node.value, dict):
+            members = entry.readable().value
+            if not isinstance(members, dict):
                 remedy = "Write instanceId: ... with a space after the colon, the other keys below it."
-                raise entry.invalid("is not an instance but a plain word", remedy)
-            problems_before = len(self._result.problems)
-            keys = known_keys(entry.node.value, ENTRY_KEYS, f"{entry.name}.", self._result)
+                kind = "list" if isinstance(members, list) else "plain word"
+                raise entry.invalid(f"is not an instance but a {kind}", remedy)
+            keys = known_keys(members, ENTRY_KEYS, f"{entry.name}.", self._result)
             if len(self._result.problems) == problems_before:
                 return self._registries(RegistryInfoEntry.parse(entry, keys))
         except UnreadableError as error:
             self._result.problems += error.problems
         # No other entry may answer for the hosts of this one.
-        text = " ".join(texts_in(entry.node))
-        self._result.quarantined_hosts |= set(_HOST_IN_TEXT.findall(text.lower()))
-        self._result.personal_quarantined |= "cri-" not in text
+        self._result.entry_problems += self._result.problems[problems_before:]
+        hosts, is_personal = hosts_in(texts_in(entry.node))
+        self._result.quarantined_hosts |= hosts
+        self._result.personal_quarantined |= is_personal
         return []
 
     def _registries(self, entry: RegistryInfoEntry) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from .keys import ENTRY_REPAIRER, REGISTRIES, REPAIRER
-from .located_yaml import LocatedNode, UnreadableError, parse
+from .located_yaml import LocatedNode, UnreadableError, parse, parse_pieces
 from .node_access import NamedNode
 from .yaml_repair import Change, reindented
 
@@ -55,10 +55,10 @@ def _unfolded(name: str, text: str, first_line: int, result: Conversion) -> Loca
             return node
     flat = reindented(text, ENTRY_REPAIRER)
     if flat is not None:
-        node = parse(flat, first_line=first_line)
+        node = parse_pieces(flat, first_line=first_line)
         result.change(node, f"{name}: dashes and indentation were read as a list of instances")
     elif failure is not None:
-        raise failure
+        return parse_pieces(text, first_line=first_line)
     return node
 
 

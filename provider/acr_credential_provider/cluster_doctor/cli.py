@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider import acr_configuration
 from acr_credential_provider.console.checks import report
-from acr_credential_provider.pull_secrets.config.configuration import ParsedConfig, parse, text_of, unreadable
+from acr_credential_provider.pull_secrets.config.configuration import ParsedConfig, text_of, unreadable
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.connection import connect
 from acr_credential_provider.pull_secrets.model.content import Content, EntryLogins
@@ -25,6 +25,7 @@ from acr_credential_provider.pull_secrets.model.resources import (
 from acr_credential_provider.pull_secrets.model.selection import selects_account_named, system_namespaces
 from acr_credential_provider.settings.cluster_origin import ClusterOrigin
 from acr_credential_provider.settings.loader import read
+from acr_credential_provider.settings.verdict import judge
 
 from .checks import run_cluster_checks
 from .failing_pulls import is_relevant
@@ -94,14 +95,10 @@ def _configuration(
         annotations = annotations_of(document)
         problems = unreadable(document.get("binaryData") or ())
         content = text_of(data)
-    parsed = parse(content, role="nodeRole", keys_directory=_NOWHERE, origin=origin)
-    if problems:
-        parsed = ParsedConfig(None, problems)
-    changes = []
-    if acr_configuration.is_one(content):
-        conversion = acr_configuration.convert(content, place="controller", keys_directory=_NOWHERE)
-        # Keys stay where they are in the cluster; another check warns of them.
-        changes = [change for change in conversion.changes if change.what != acr_configuration.KEY_MOVED]
+    verdict = judge(content, place="controller", keys_directory=_NOWHERE, origin=origin)
+    parsed = ParsedConfig(None, problems) if problems else ParsedConfig(verdict.settings, verdict.problems)
+    # Keys stay where they are in the cluster; another check warns of them.
+    changes = [change for change in verdict.changes if change.what != acr_configuration.KEY_MOVED]
     return parsed, Configuration(parsed.settings, parsed.problems, changes, data, annotations)
 
 

@@ -22,18 +22,13 @@ from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.files.atomic_write import write_private_atomically
 from acr_credential_provider.files.credentials_folder import FOLDER
 from acr_credential_provider.model.errors import ConfigurationError
-from acr_credential_provider.settings import ProviderSettings
 from acr_credential_provider.settings.cluster_origin import ClusterOrigin
-from acr_credential_provider.settings.deployment_target import validate_for
 from acr_credential_provider.settings.loader import LARGEST, decoded, read, settings_in
-from acr_credential_provider.settings.validation import validate, validate_conversion
+from acr_credential_provider.settings.verdict import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from acr_credential_provider.acr_configuration import Conversion
     from acr_credential_provider.console.command_line import CommandParser
-    from acr_credential_provider.model.config_problem import ConfigProblem
+    from acr_credential_provider.settings.verdict import Verdict
 
 
 def add_to(commands: argparse._SubParsersAction[CommandParser]) -> None:
@@ -67,7 +62,7 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
     target = "where they will be used (default: node)"
-    parser.add_argument("--target", choices=("node", "controller"), default="node", help=target)
+    parser.add_argument("--target", choices=("node", "controller", "laptop"), default="node", help=target)
 
 
 def _add_origin(parser: argparse.ArgumentParser) -> None:
@@ -94,23 +89,15 @@ def _validate(options: argparse.Namespace) -> int:
     text, file = _read(options.file or options.settings or SETTINGS)
     is_limited = options.origin == "cluster"
     origin = ClusterOrigin(frozenset(options.allow_host), options.credentials_dir) if is_limited else None
-    if acr_configuration.is_one(text):
-        # A controller accepts keys in its ConfigMap, and writes them to memory; validation writes none.
-        keys = "/run/keys" if options.target == "controller" else ""
-        conversion = acr_configuration.convert(text, place=options.target, keys_directory=keys)
-        result = validate_conversion(conversion, origin)
-        _print_conversion(file, conversion)
-    else:
-        result = validate(text, origin)
-        if isinstance(result, ProviderSettings):
-            result = validate_for(options.target, result, text) or result
-        if not isinstance(result, ProviderSettings):
-            _print_problems(file, result)
-    if not isinstance(result, ProviderSettings):
+    # A controller accepts keys in its ConfigMap, and writes them to memory; validation writes none.
+    keys_directory = "/run/keys" if options.target == "controller" else ""
+    verdict = judge(text, place=options.target, origin=origin, keys_directory=keys_directory)
+    _print_verdict(file, verdict)
+    if verdict.settings is None:
         return 1
-    state = "partly usable" if result.skipped else "valid"
-    say(f"{file}: {state}, {len(result.registries)} registries")
-    return 1 if result.skipped else 0
+    state = "partly usable" if verdict.problems else "valid"
+    say(f"{file}: {state}, {len(verdict.settings.registries)} registries")
+    return 1 if verdict.problems else 0
 
 
 def _convert(options: argparse.Namespace) -> int:
@@ -120,16 +107,15 @@ def _convert(options: argparse.Namespace) -> int:
             f"{file} is not an acr-configuration",
             remedy="Native settings need no conversion: settings validate.",
         )
-    conversion = acr_configuration.convert(text, place=options.target, keys_directory=options.keys_directory or "")
-    settings = validate_conversion(conversion)
-    _print_conversion(file, conversion)
-    if not isinstance(settings, ProviderSettings):
+    verdict = judge(text, place=options.target, keys_directory=options.keys_directory or "")
+    _print_verdict(file, verdict)
+    if verdict.settings is None:
         return 1
-    for path, secret in conversion.secrets.items():
+    for path, secret in verdict.key_files.items():
         remedy = "Name a folder with --keys-directory that this user may write, on a disk with space."
         write_private_atomically(path, secret + "\n", remedy=remedy)
-    write_document(yaml.safe_dump(conversion.document, sort_keys=False, allow_unicode=True))
-    return 1 if conversion.problems else 0
+    write_document(yaml.safe_dump(verdict.document, sort_keys=False, allow_unicode=True))
+    return 1 if verdict.problems else 0
 
 
 def _match_images(options: argparse.Namespace) -> int:
@@ -148,13 +134,9 @@ def _match_images(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print_conversion(file: str, conversion: Conversion) -> None:
+def _print_verdict(file: str, verdict: Verdict) -> None:
     """Write changes, notes and problems to stderr."""
-    for label, changes in (("changed", conversion.changes), ("note", conversion.notes)):
+    for label, changes in (("changed", verdict.changes), ("note", verdict.notes)):
         warn_of_all(label, (f"{file}, {change}" for change in changes))
-    _print_problems(file, conversion.problems)
-
-
-def _print_problems(file: str, problems: Iterable[ConfigProblem]) -> None:
-    for problem in problems:
+    for problem in verdict.problems:
         warn("error", f"{file}, {problem}", remedy=problem.remedy)

@@ -38,11 +38,11 @@ def check_registry_entry(context: DoctorContext) -> str:
     if not context.host:
         context.known_registry = registries[0]
         context.host = context.scope = registries[0].domains[0] if registries[0].domains else ""
-        return f"registries[0] ({display_name(context.registry)}), because no IMAGE was given"
+        return f"{registries[0].source} ({display_name(context.registry)}), because no IMAGE was given"
     indexes = candidates(context.scope, registries)
     if not indexes:
         raise no_match(context.scope, registries)
     context.known_registry = registries[indexes[0]]
     if context.host in context.registry.domains:
-        return f"registries[{indexes[0]}] ({display_name(context.registry)}) has {context.host}"
-    return f"it may be {' or '.join(f'registries[{index}]' for index in indexes)}: no domains are set"
+        return f"{context.registry.source} ({display_name(context.registry)}) has {context.host}"
+    return f"it may be {' or '.join(registries[index].source for index in indexes)}: no domains are set"

@@ -9,22 +9,20 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from acr_credential_provider import acr_configuration
 from acr_credential_provider.console.command_line import CommandParser, path_argument
 from acr_credential_provider.console.output import warn, warn_of_all, write_document
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.files.atomic_write import write_private_atomically
 from acr_credential_provider.model.errors import ConfigurationError
-from acr_credential_provider.settings import ProviderSettings
 from acr_credential_provider.settings.loader import read
-from acr_credential_provider.settings.validation import validate, validate_conversion
+from acr_credential_provider.settings.verdict import judge
 from acr_credential_provider.sources.basic_auth import read_basic_auth
 from acr_credential_provider.version import NAME
 
 from .annotations import render
 
 if TYPE_CHECKING:
-    from acr_credential_provider.settings import Identity
+    from acr_credential_provider.settings import Identity, ProviderSettings
     from acr_credential_provider.sources.basic_auth import BasicAuth
 
 _ARN = re.compile(r"acs:ram::[0-9]{1,32}:role/[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -95,14 +93,9 @@ def _login(identity: Identity) -> BasicAuth:
 
 def _settings(path: str) -> ProviderSettings:
     """Return the settings at *path*; entries that cannot be used are reported on stderr."""
-    text = read(path)
-    if acr_configuration.is_one(text):
-        conversion = acr_configuration.convert(text, place="controller", keys_directory=_NOWHERE)
-        settings = validate_conversion(conversion)
-    else:
-        settings = validate(text)
-    if not isinstance(settings, ProviderSettings):
-        raise ConfigurationError(f"{path}, {settings[0]}", remedy=settings[0].remedy)
-    for problem, remedy in settings.skipped:
-        warn("error", f"{path}, {problem}", remedy=remedy)
-    return settings
+    verdict = judge(read(path), place="controller", keys_directory=_NOWHERE)
+    if verdict.settings is None:
+        raise ConfigurationError(f"{path}, {verdict.problems[0]}", remedy=verdict.problems[0].remedy)
+    for problem in verdict.problems:
+        warn("error", f"{path}, {problem}", remedy=problem.remedy)
+    return verdict.settings

@@ -31,9 +31,10 @@ from .dry_run import ReadOnlyStore, WouldCallError, offline_token_service
 from .no_match import no_match
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from acr_credential_provider.console.checks import Check, Outcome
+    from acr_credential_provider.settings import Registry
     from acr_credential_provider.tokens.token_service import TokenService
 
 NAME_HOSTS = "Name the hosts in domains and the region in region, and no pull has to ask for them."
@@ -83,18 +84,18 @@ def check_registry_entry(context: ExplainContext) -> str:
         registry = _token_service(context).match(context.scope, settings_path=context.settings_path).registry
     except WouldCallError as call:
         context.first_call = call.problem
-        raise _unknown_hosts(candidates(context.scope, registries)) from None
+        raise _unknown_hosts(registries, candidates(context.scope, registries)) from None
     except IdentityUnavailableError:
         indexes = [n for n in candidates(context.scope, registries) if is_for_pods_only(registries[n])]
         if not indexes:
             raise
         context.is_per_pod, context.first_call = True, "ListInstanceEndpoint, as the pod's ServiceAccount"
-        raise _unknown_hosts(indexes, ", and only a pod's ServiceAccount may ask ACR") from None
+        raise _unknown_hosts(registries, indexes, ", and only a pod's ServiceAccount may ask ACR") from None
     if registry is None:
         raise no_match(context.scope, registries)
     context.known_registry = registry
     context.is_per_pod = registry.identity.traits.is_of_pods
-    entry = f"registries[{registries.index(registry)}] ({display_name(registry)})"
+    entry = f"{registry.source} ({display_name(registry)})"
     if context.host in registry.domains:
         return f"{entry} has {context.host}"
     if isinstance(recognise(context.host), SharedHost):
@@ -218,8 +219,8 @@ def _failures(context: ExplainContext) -> FailureCache:
     return FailureCache(ResponseCache(f"{context.cache}/memo"), fingerprints, read_only=True)
 
 
-def _unknown_hosts(indexes: list[int], more: str = "") -> CheckSkippedError:
-    entries = ", ".join(f"registries[{index}]" for index in indexes)
+def _unknown_hosts(registries: Sequence[Registry], indexes: list[int], more: str = "") -> CheckSkippedError:
+    entries = ", ".join(registries[index].source for index in indexes)
     return CheckSkippedError(f"only ACR knows the hosts of {entries}: no domains are set{more}", remedy=NAME_HOSTS)
 
 

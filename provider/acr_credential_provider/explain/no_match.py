@@ -30,10 +30,11 @@ def no_match(scope: str, registries: Sequence[Registry]) -> NoMatchError:
     owner = {domain: index for index, registry in enumerate(registries) for domain in registry.domains}
     spelled = _spelled_otherwise(host, owner)
     if spelled:
+        source = registries[owner[spelled]].source
         return _error(
             f"{host} is not {spelled}, letter by letter (case, dot at the end, port)",
-            f"Write the image as {spelled}/..., or add {host.lower()} to domains of registries[{owner[spelled]}].",
-            f"registries[{owner[spelled]}]",
+            f"Write the image as {spelled}/..., or add {host.lower()} to domains of {source}.",
+            source,
         )
     system = recognise(host)
     if isinstance(system, EnterpriseHost):
@@ -44,18 +45,18 @@ def no_match(scope: str, registries: Sequence[Registry]) -> NoMatchError:
         return _error(
             f"{host} is a Personal Edition instance of its own, which grants no tokens, and no entry names it",
             f"Add an entry with domains: [{host}] and identity: kind: basicAuth, or move to the Enterprise Edition.",
-            _nearest(host, owner),
+            _nearest(host, owner, registries),
         )
     if host.rpartition(":")[0].lower().endswith(".aliyuncs.com") or host.lower().endswith(".aliyuncs.com"):
         return _error(
             f"{host} ends like a host of Alibaba Cloud, but has not the form of a registry of ACR",
             "Compare it with the domains in the console (Enterprise: NAME-registry[-vpc].REGION.cr.aliyuncs.com).",
-            _nearest(host, owner),
+            _nearest(host, owner, registries),
         )
     return _error(
         f"{host} is in no entry's domains, and only those and hosts that ACR has listed get tokens",
         f"If it is a custom domain of an instance, add it to that entry's domains. {_NOT_OURS}",
-        _nearest(host, owner),
+        _nearest(host, owner, registries),
     )
 
 
@@ -72,12 +73,12 @@ def _shared_reason(host: str, system: SharedHost, namespace: str, registries: Se
         return _error(
             f"the Personal Edition entries in {system.region} have other namespaces or domains than {host}/{namespace}",
             f"If {namespace} is this account's, add it to namespaces of that entry. {_NOT_OURS}",
-            ", ".join(f"registries[{index}]" for index in here),
+            ", ".join(registries[index].source for index in here),
         )
     return _error(
         f"no entry is for the Personal Edition in {system.region}, the region of {host}",
         f"Add an entry without instanceId and with region: {system.region}. {_NOT_OURS}",
-        ", ".join(f"registries[{index}]" for index, _ in personal),
+        ", ".join(registry.source for _, registry in personal),
     )
 
 
@@ -90,26 +91,26 @@ def _enterprise_reason(
     if not in_region:
         regions = sorted({registry.region for registry in registries if registry.region})
         same_name = [
-            f"registries[{index}] has {domain}"
+            f"{registries[index].source} has {domain}"
             for domain, index in owner.items()
             if (other := EnterpriseHost.recognise(domain)) and other.instance_name == enterprise.instance_name
         ]
         return _error(
             f"no entry is in {enterprise.region}, the region of {host}; there are entries in {', '.join(regions)}",
             "Correct region: in the entry of that instance, or add an entry for the one in this region.",
-            "; ".join(same_name) or _nearest(host, owner),
+            "; ".join(same_name) or _nearest(host, owner, registries),
         )
     if len(limited) == len(in_region):
-        listed = ", ".join(f"registries[{index}]" for index in limited)
+        listed = ", ".join(registries[index].source for index in limited)
         return _error(
             f"the entries in {enterprise.region} name their domains, and {host} is not among them ({listed})",
             f"Add {host} to domains of the entry of that instance.",
-            _nearest(host, owner) or f"registries[{limited[0]}]",
+            _nearest(host, owner, registries) or registries[limited[0]].source,
         )
     return _error(
         f"ACR does not list {host} as a host of any entry in {enterprise.region}, as an earlier pull has kept",
         "Check the instance's name and that this entrance (public or VPC) is on; to ask again: cache clear.",
-        _nearest(host, owner) or f"registries[{in_region[0]}]",
+        _nearest(host, owner, registries) or registries[in_region[0]].source,
     )
 
 
@@ -119,6 +120,6 @@ def _spelled_otherwise(host: str, owner: Mapping[str, int]) -> str:
     return next((domain for domain in owner if re.sub(r":[0-9]+$", "", domain) == bare), "")
 
 
-def _nearest(host: str, owner: Mapping[str, int]) -> str:
+def _nearest(host: str, owner: Mapping[str, int], registries: Sequence[Registry]) -> str:
     close = difflib.get_close_matches(host, list(owner)[:1000], n=1, cutoff=0.75)
-    return f"registries[{owner[close[0]]}] has {close[0]}" if close else ""
+    return f"{registries[owner[close[0]]].source} has {close[0]}" if close else ""

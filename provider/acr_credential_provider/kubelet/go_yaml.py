@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from acr_credential_provider.model.yaml_depth import TooDeepError, refuse_depth
+from acr_credential_provider.model.yaml_syntax import TooDeepError, refuse_depth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

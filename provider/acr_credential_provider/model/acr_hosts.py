@@ -135,6 +135,45 @@ class PersonalHost:
         return cls(match["instance"], match["region"], match["vpc"] is not None) if match else None
 
 
+_SERVICES = ("aliyuncs.com", "aliyun.com")
+_SYSTEM_IMAGES = re.compile(r"registry(?:-[a-z0-9-]+)?\.ack\.aliyuncs\.com", re.ASCII)
+_ALMOST = re.compile(  # hosts that lack a part of an instance's domain, or have one too many
+    rf"(?P<label>{_LABEL})\.(?:oss-)?(?P<region>{_REGION})(?P<cr>\.cr)?\.aliyun(?:cs)?\.com", re.ASCII
+)
+
+
+def is_of_alibaba_cloud(host: str) -> bool:
+    """True if *host* is below a domain of Alibaba Cloud's: such a host is no customer's own.
+
+    >>> is_of_alibaba_cloud("demo.oss-cn-hangzhou.aliyuncs.com"), is_of_alibaba_cloud("aliyuncs.com.example.com")
+    (True, False)
+    """
+    bare = host.partition(":")[0].rstrip(".")
+    return any(bare == domain or bare.endswith(f".{domain}") for domain in _SERVICES)
+
+
+def meant_host(host: str) -> str:
+    """Return what to do about a *host* of Alibaba Cloud's that is no registry's, by the form that it comes nearest to.
+
+    >>> meant_host("demo.cn-hangzhou.cr.aliyuncs.com")
+    'Write demo-registry.cn-hangzhou.cr.aliyuncs.com, if that is the instance.'
+    """
+    bare = host.partition(":")[0].rstrip(".")
+    if bare != host and recognise(bare) is not None:
+        return f"Write {bare}: that host has no port."
+    if _SYSTEM_IMAGES.fullmatch(bare):
+        return "Remove it: those are Alibaba Cloud's own public images, which need no login."
+    match = _ALMOST.fullmatch(bare)
+    if match and re.fullmatch("registry(-vpc|-internal|-intl|-intl-vpc)?", match["label"]):
+        return (
+            f"Write {match['label']}.{match['region']}.aliyuncs.com for the Personal Edition, or the instance's domain."
+        )
+    if match and match["label"] not in ("cr", "cr-vpc", "oss", "www"):
+        name, vpc = re.fullmatch("(.+?)(?:-(?:registry|chart))?(-vpc)?", match["label"]).groups()  # type: ignore[union-attr]  # matches any label
+        return f"Write {name}-registry{vpc or ''}.{match['region']}.cr.aliyuncs.com, if that is the instance."
+    return "Write the domain as the console shows it: NAME-registry[-vpc].REGION.cr.aliyuncs.com."
+
+
 AcrHost = EnterpriseHost | SharedHost | PersonalHost
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 from acr_credential_provider.fastpath.plain_text import plain_text
 
@@ -30,3 +35,14 @@ class ConfigProblem:
         """Return it as one line."""
         place = f"{self.file}, " if self.file else ""
         return f"{place}line {self.line}: {self.field + ' ' if self.field else ''}{self.problem}"
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """Return a question about the one of *words* that *word* looks like, "" if there is none.
+
+    >>> did_you_mean("regionID", ["regionId", "domains"]), did_you_mean("x", ["regionId"])
+    ('Did you mean regionId? ', '')
+    """
+    by_letters = {each.lower(): each for each in words}
+    close = difflib.get_close_matches(word.lower(), by_letters, n=1, cutoff=0.7)
+    return f"Did you mean {by_letters[close[0]]}? " if close else ""

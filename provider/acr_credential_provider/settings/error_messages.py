@@ -2,52 +2,102 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from acr_credential_provider.fastpath.plain_text import key_name
-from acr_credential_provider.model.config_problem import ConfigProblem
+from acr_credential_provider.model.config_problem import did_you_mean
 
-from .field_types import ContradictionError
+from .field_types import ContradictionError, Model
 from .identity_kinds import KINDS
-from .strict_yaml import line_of
 
 if TYPE_CHECKING:
-    import yaml
+    from collections.abc import Iterator
 
 _MESSAGES = {  # pydantic's error type: problem and remedy, where its own message quotes the value or is too short
     "missing": ("is missing", "Add it."),
-    "extra_forbidden": ("is not a known field", "Correct its spelling or remove it."),
-    "union_tag_invalid": ("has a kind that is not known", "Use kind: {expected_tags}."),
     "union_tag_not_found": ("has no kind", f"Add one of kind: {', '.join(KINDS)}."),
     "string_type": ("is not a string", "Put the value in quotes."),
     "string_pattern_mismatch": ("does not have the form it should", "Write it in the form {pattern}."),
     "literal_error": ("is none of the values it may have", "Use {expected}."),
     "model_type": ("is not a mapping", "Write it as key: value lines below the field."),
+    "model_attributes_type": ("is not a mapping", "Write it as key: value lines below the field."),
+    "dict_type": ("is not a mapping", "Write it as key: value lines below the field."),
     "tuple_type": ("is not a list", "Write each item on a line of its own, after a dash."),
     "too_short": ("has no item", "Add at least one."),
+    "too_long": ("has more than {max_length} items", "Leave out what this node does not use."),
+    "bool_type": ("is neither true nor false", "Write true or false, without quotes."),
+    "int_type": ("is not a whole number", "Write digits, without quotes."),
+}
+_NO_MAPPING = ("model_attributes_type", "model_type", "dict_type")
+_MISSING = {
+    "apiVersion": "Add the line apiVersion: aliyun-acr-credential-provider/v1.",
+    "kind": "Add the line kind: ProviderSettings.",
+    "identity": "Add identity: {{kind: nodeRole}}, or another kind: docs/identities.md lists them.",
 }
 
 
-def config_problem(error: Any, root: yaml.Node | None) -> ConfigProblem:
-    """Return the validation *error* of the document *root* as a problem of its line and field."""
-    words, steps = message_of(error)
-    names = (f"[{step}]" if isinstance(step, int) else f".{key_name(step)}" for step in steps)
-    field = "".join(names).lstrip(".")
-    return ConfigProblem(line_of(root, steps), field, *words)
-
-
-def message_of(error: Any) -> tuple[tuple[str, str], list[str | int]]:
-    """Return problem and remedy of a validation *error*, and the steps to its field."""
+def message_of(error: Any, model: type[Model], raw: Any) -> tuple[tuple[str, str], list[str | int]]:
+    """Return problem and remedy of a validation *error* of *raw* as a *model*, and the steps to its field."""
     # The kind that pydantic puts between an identity and its field is no level of the file.
     path = error["loc"]
     steps = [step for at, step in enumerate(path) if not (at and path[at - 1] == "identity" and step in KINDS)]
     kind = error["type"]
-    if kind in _MESSAGES:
-        problem, remedy = _MESSAGES[kind]
-        return (problem, remedy.format_map({key: str(value) for key, value in error.get("ctx", {}).items()})), steps
+    name = str(steps[-1]) if steps else ""
     if kind == "value_error":  # from our own validators
         ours = error["ctx"]["error"]
         if isinstance(ours, ContradictionError):
             return (str(ours), ours.remedy), [*steps, *ours.steps]
         return (str(ours), "Correct the value."), steps
-    return ("is not valid", f"{error['msg']}."), steps
+    if kind == "extra_forbidden":
+        return _unknown_field(name, _fields(model, path[:-1])), steps
+    values = {key: str(value) for key, value in error.get("ctx", {}).items()}
+    if kind == "union_tag_invalid":
+        kinds = ", ".join(KINDS)
+        return ("has a kind that is not known", f"{did_you_mean(values['tag'], KINDS)}Use kind: {kinds}."), steps
+    problem, remedy = _MESSAGES.get(kind, ("is not valid", "{msg}."))
+    if kind == "missing" and (name != "kind" or len(steps) == 1):
+        remedy = _MISSING.get(name, remedy)
+    if name == "identity" and kind in _NO_MAPPING:
+        written = raw.get("identity") if isinstance(raw, dict) else None
+        example = written if isinstance(written, str) and written in KINDS else "nodeRole"
+        remedy = f"Write identity: {{{{kind: {example}}}}}."
+    values["msg"] = error["msg"]
+    return (problem.format_map(values), remedy.format_map(values)), steps
+
+
+def _unknown_field(name: str, known: list[str]) -> tuple[str, str]:
+    file = f"{name}File"
+    if file in known:
+        return (
+            "is a secret in the settings themselves: keys and passwords are read from files",
+            f"Write it into a file that only root can read, and name that: {file}: /etc/.../{name}. Renew the secret.",
+        )
+    return "is not a known field", f"{did_you_mean(name, known)}Correct its spelling or remove it."
+
+
+def _fields(model: type[Model], path: tuple[str | int, ...]) -> list[str]:
+    """Return the names of the fields that *model* has at *path* in the file."""
+    models = [model]
+    for step in path:
+        if isinstance(step, int) or (step in KINDS and len(models) > 1):
+            models = [each for each in models if step not in KINDS or _is_kind(each, str(step))]
+            continue
+        models = [
+            inner
+            for each in models
+            for field in each.model_fields.values()
+            if step in (field.alias, field.serialization_alias)
+            for inner in _models_in(field.annotation)
+        ]
+    return [str(field.alias) for each in models for field in each.model_fields.values()]
+
+
+def _is_kind(model: type[Model], kind: str) -> bool:
+    field = model.model_fields.get("kind")
+    return field is not None and get_args(field.annotation) == (kind,)
+
+
+def _models_in(annotation: Any) -> Iterator[type[Model]]:
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)

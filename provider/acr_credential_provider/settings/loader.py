@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from acr_credential_provider.files.root_reading import check_before_reading
 from acr_credential_provider.model.errors import ConfigurationError
 
-from .runtime import ProviderSettings
-from .validation import validate
+from .verdict import judge
+
+if TYPE_CHECKING:
+    from .runtime import ProviderSettings
 
 LARGEST = 1 << 20
 """Bytes. A settings file with a thousand registries has a quarter of this."""
@@ -24,10 +27,10 @@ def load(path: str) -> ProviderSettings:
 
 def settings_in(text: str, path: str) -> ProviderSettings:
     """Return the settings in *text*, which was read from *path*; raise `ConfigurationError`."""
-    result = validate(text)
-    if isinstance(result, ProviderSettings):
-        return result
-    first, more = result[0], len(result) - 1
+    verdict = judge(text)
+    if verdict.settings is not None:
+        return verdict.settings
+    first, more = verdict.problems[0], len(verdict.problems) - 1
     others = f" (and {more} more: see `settings validate {path}`)" if more else ""
     raise ConfigurationError(f"{path}, {first}{others}", remedy=first.remedy)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import Field
 
-from acr_credential_provider.model.acr_hosts import EnterpriseHost, PersonalHost, SharedHost, recognise
+from acr_credential_provider.model.acr_hosts import recognise
 
 from .field_types import (
     AbsolutePath,
     AcrEndpoint,
-    ContradictionError,
     Host,
     LogLevel,
     MaxCacheDuration,
@@ -23,11 +22,8 @@ from .field_types import (
     Region,
     StsEndpoint,
     TokenDuration,
-    judge_of,
-    refuse_if,
 )
 from .identities import AnyIdentity, AssumedRoleModel
-from .identity_kinds import KINDS
 from .pull_secrets import PullSecrets
 from .runtime import ProviderSettings, from_dict
 
@@ -45,7 +41,7 @@ class RegistryModel(Model):
     instance_id: Annotated[str, Field(pattern=r"^(cri-[a-z0-9]{1,60})?$")] = ""
     """ID of the Enterprise Edition instance, ``cri-...`` (console: instance overview); empty: Personal Edition."""
     region: Region | None = None
-    """Region of the instance; without it the node's own."""
+    """Region of the instance; without it that of the domains, else the node's own."""
     domains: Annotated[tuple[Host, ...], Field(strict=False)] = ()
     """Hosts of the instance, custom ones too; without them ACR is asked which ones it has. The Personal Edition's hosts
     are known; a login needs them."""
@@ -66,60 +62,11 @@ class RegistryModel(Model):
     endpoints: RegistryEndpointsModel = RegistryEndpointsModel()
     """Other addresses of the APIs for this registry."""
 
-    @model_validator(mode="after")
-    def _is_of_one_piece(self, info: ValidationInfo) -> RegistryModel:
-        is_login = not KINDS[self.identity.kind].asks_cloud
-        if is_login and not self.domains:
-            raise ContradictionError(
-                "is missing: a login says nothing about hosts",
-                "Add domains: [HOST], the host of the images.",
-                "domains",
-            )
-        if is_login and self.assume_role:
-            raise ContradictionError(
-                "has no meaning for a login, which asks nothing of the cloud", "Remove it.", "assumeRole"
-            )
-        if not self.instance_id and not is_login and "token_duration" in self.model_fields_set:
-            raise ContradictionError(
-                "has no meaning for the Personal Edition, whose tokens have one life", "Remove it.", "tokenDuration"
-            )
-        if self.namespaces and self.instance_id:
-            raise ContradictionError("are for the Personal Edition's shared hosts only", "Remove them.", "namespaces")
-        for index, host in enumerate(self.domains):
-            self._check_domain(host, index, is_login=is_login)
-            if is_login and (judge := judge_of(info)):
-                refuse_if(judge.login_host(host), "domains", index)
-        return self
-
-    def _check_domain(self, host: str, index: int, *, is_login: bool) -> None:
-        system = recognise(host)
-        steps = ("domains", index)
-        if self.namespaces and not isinstance(system, SharedHost):
-            raise ContradictionError(
-                "is not a shared host, so that namespaces mean nothing there", "Remove it, or the namespaces.", *steps
-            )
-        if system is None and isinstance(recognise(host.partition(":")[0]), SharedHost):
-            raise ContradictionError("is a shared host with a port, and those have none", "Remove the port.", *steps)
-        if is_login or system is None:
-            return
-        if isinstance(system, PersonalHost):
-            raise ContradictionError(
-                "belongs to the new Personal Edition, which grants no temporary tokens",
-                "Give the registry identity: {kind: basicAuth, usernameFile: ..., passwordFile: ...}.",
-                *steps,
-            )
-        if isinstance(system, SharedHost) and self.instance_id:
-            raise ContradictionError(
-                "belongs to the Personal Edition", "Move it to a registry without instanceId.", *steps
-            )
-        if isinstance(system, EnterpriseHost) and not self.instance_id:
-            raise ContradictionError(
-                "belongs to an instance of the Enterprise Edition", "Add the instanceId of that instance.", *steps
-            )
-        if self.region is not None and system.region != self.region:
-            raise ContradictionError(
-                f"is in {system.region}, not in the registry's region", "Correct one of the two.", *steps
-            )
+    @property
+    def effective_region(self) -> str | None:
+        """The region: as written, else that of the domains, which their own form names."""
+        systems = (recognise(host) for host in self.domains)
+        return self.region or next((system.region for system in systems if system is not None), None)
 
 
 class ProxyModel(Model):
@@ -160,27 +107,12 @@ class ProviderSettingsModel(Model):
     pull_secrets: PullSecrets | None = None
     """What the pull-secrets controller keeps; without it the ServiceAccount default of the namespace default."""
 
-    @model_validator(mode="after")
-    def _each_host_has_one_registry(self) -> ProviderSettingsModel:
-        claimed: set[tuple[str, ...]] = set()
-        for index, registry in enumerate(self.registries):
-            for claim, steps in _claims(registry):
-                if claim in claimed:
-                    raise ContradictionError(
-                        "is claimed by a registry above too",
-                        "Keep one of the two; two accounts on the Personal Edition's shared hosts need namespaces.",
-                        "registries",
-                        index,
-                        *steps,
-                    )
-                claimed.add(claim)
-        return self
-
     def to_runtime(self) -> ProviderSettings:
         """Return the same settings as plain values."""
         fields = self.model_dump(exclude={"api_version", "kind", "proxy", "endpoints", "pull_secrets"})
-        for registry in fields["registries"]:
+        for registry, model in zip(fields["registries"], self.registries, strict=True):
             registry["acr_endpoint"] = registry.pop("endpoints")["acr"]
+            registry["region"] = model.effective_region
         fields |= {
             "https_proxy": None if self.proxy is None else self.proxy.https or "",
             "no_proxy": self.proxy.no_proxy if self.proxy else (),
@@ -189,19 +121,3 @@ class ProviderSettingsModel(Model):
             "pull_secrets": self.pull_secrets,
         }
         return from_dict({"skipped": (), "quarantined_hosts": (), **fields})
-
-
-def _claims(registry: RegistryModel) -> list[tuple[tuple[str, ...], tuple[str | int, ...]]]:
-    """Return what only one registry may have, and the steps to the field that claims it."""
-    namespaces = registry.namespaces or ("",)
-    claims: list[tuple[tuple[str, ...], tuple[str | int, ...]]] = [
-        ((host, namespace), ("domains", index))
-        for index, host in enumerate(registry.domains)
-        for namespace in namespaces
-    ]
-    region = registry.region or "own"
-    if registry.instance_id:
-        claims.append(((registry.instance_id, region, ""), ("instanceId",)))
-    elif not registry.domains:
-        claims += [(("personal", region, namespace), ()) for namespace in namespaces]
-    return claims

@@ -75,7 +75,7 @@ class Identity(NamedTuple):
 
 
 class Registry(NamedTuple):
-    """One registry entry; *acr_endpoint* is None unless the settings name one."""
+    """One registry entry; *acr_endpoint* is None unless the settings name one, *source* is its name in their text."""
 
     instance_id: str
     region: str | None
@@ -87,6 +87,7 @@ class Registry(NamedTuple):
     token_duration: float | None
     network: str
     acr_endpoint: str | None
+    source: str = ""
 
 
 class ProviderSettings(NamedTuple):

@@ -1,33 +1,111 @@
-"""Strict YAML, and the line of a field."""
+"""Strict YAML, read entry by entry, and the line of a field."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from acr_credential_provider.model.config_problem import ConfigProblem
-from acr_credential_provider.model.yaml_depth import TooDeepError, refuse_depth
+from acr_credential_provider.model.yaml_pieces import readable_pieces
+from acr_credential_provider.model.yaml_syntax import problem_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from acr_credential_provider.model.yaml_pieces import BrokenPiece
+
+REGISTRIES = "registries"
+START = "Start with apiVersion: aliyun-acr-credential-provider/v1."
 
 
-def parse(text: str) -> dict[Any, Any] | ConfigProblem:
-    """Return the mapping in *text*, or the problem with it."""
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A key of the settings, or an entry of the registries: its *value*, or the *problem* with reading it."""
+
+    line: int
+    value: Any = field(default=None, repr=False)
+    problem: ConfigProblem | None = None
+    text: str = field(default="", repr=False)
+    """The text of one that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Settings by their keys. *entries* are the items of the registries; None if they are no list (then a member)."""
+
+    root: yaml.Node
+    members: dict[str, Member]
+    entries: list[Member] | None
+
+
+def parse(text: str) -> Document | ConfigProblem:
+    """Return the mapping in *text*, or the problem with it as a whole."""
+    pieces = readable_pieces(text, is_container=REGISTRIES.__eq__)
+    if isinstance(pieces, ConfigProblem):
+        return pieces
+    loader = yaml.CSafeLoader(pieces.text)
     try:
-        refuse_depth(text)
-        document = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - it is a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        if isinstance(error, _RepeatedKeyError):
-            return ConfigProblem(line, "", "repeats a key of the same mapping", "Keep one of the two.")
-        return ConfigProblem(line, "", "is not YAML", "Check indentation, quotes, and the space after each colon.")
-    except TooDeepError as error:
-        return ConfigProblem(error.line + 1, "", "is nested too deep", "Check indentation, and close what is opened.")
-    except (yaml.YAMLError, RecursionError, ValueError):
-        return ConfigProblem(1, "", "is not YAML", "Save the file as plain UTF-8 text.")
-    if isinstance(document, dict):
-        return document
-    what = "the file is empty" if document is None else "the file is not a mapping"
-    return ConfigProblem(1, "", what, "Start with apiVersion: aliyun-acr-credential-provider/v1.")
+        root = loader.get_single_node()
+        if isinstance(root, yaml.MappingNode):
+            return _Reader(loader, pieces.text, pieces.broken).document(root)
+    finally:
+        loader.dispose()
+    return ConfigProblem(1, "", "the file is empty" if _is_null(root) else "the file is not a mapping", START)
+
+
+def _is_null(root: yaml.Node | None) -> bool:
+    return root is None or root.tag == "tag:yaml.org,2002:null"
+
+
+class _Reader:
+    """Makes members of nodes; *broken* are the pieces of *text* that are not YAML."""
+
+    def __init__(self, loader: yaml.CSafeLoader, text: str, broken: dict[int, BrokenPiece]) -> None:
+        self._loader = loader
+        self._text = text
+        self._broken = broken
+
+    def document(self, root: yaml.MappingNode) -> Document:
+        members: dict[str, Member] = {}
+        entries: list[Member] | None = None
+        for key, node in root.value:
+            name = str(key.value) if isinstance(key, yaml.ScalarNode) else "?"
+            line = key.start_mark.line + 1
+            if name in members or (name == REGISTRIES and entries is not None):
+                members[name] = Member(line, problem=_repeated(line))
+            elif name == REGISTRIES and isinstance(node, yaml.SequenceNode):
+                entries = [self._member(item, item.start_mark.line + 1) for item in node.value]
+            else:
+                members[name] = self._member(node, line)
+        for line, piece in self._broken.items():
+            if not piece.key and not piece.text.lstrip().startswith("-"):  # a line that belongs to nothing
+                members[f"? {line}"] = Member(line, problem=piece.problem)
+        return Document(root, members, entries)
+
+    def _member(self, node: yaml.Node, line: int) -> Member:
+        if (piece := self._broken.get(line)) is not None:
+            return Member(line, problem=piece.problem, text=piece.text)
+        text = self._text[node.start_mark.index : node.end_mark.index] if node.start_mark and node.end_mark else ""
+        repeated = next(_repeated_keys(node), None)
+        if repeated is not None:
+            return Member(line, problem=_repeated(repeated), text=text)
+        try:
+            return Member(line, self._loader.construct_document(node))
+        except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
+            problem = problem_of(error, "") if not isinstance(error, yaml.MarkedYAMLError) else None
+        return Member(
+            line,
+            problem=problem
+            or ConfigProblem(
+                line,
+                "",
+                "has a value of a type that settings do not have",
+                "Put the value in quotes, and remove tags of YAML (!).",
+            ),
+            text=text,
+        )
 
 
 def line_of(node: yaml.Node | None, steps: list[Any]) -> int:
@@ -45,17 +123,25 @@ def line_of(node: yaml.Node | None, steps: list[Any]) -> int:
     return line
 
 
-class _RepeatedKeyError(yaml.constructor.ConstructorError):
-    pass
+def _repeated(line: int) -> ConfigProblem:
+    return ConfigProblem(line, "", "repeats a key of the same mapping", "Keep one of the two.")
 
 
-class _StrictLoader(yaml.CSafeLoader):
-    """A SafeLoader that refuses a repeated key, where YAML takes the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in keys:
-                raise _RepeatedKeyError(None, None, "repeated key", key.start_mark)
-            keys.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
-        return super().construct_mapping(node, deep=deep)
+def _repeated_keys(node: yaml.Node) -> Iterator[int]:
+    """Yield the line of each key in *node* that stands twice in its mapping, where YAML takes the last one."""
+    seen: set[int] = set()
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            keys = set()
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in keys:
+                    yield key.start_mark.line + 1
+                keys.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+                waiting.append(value)

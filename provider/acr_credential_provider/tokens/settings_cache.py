@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from acr_credential_provider.settings import ProviderSettings
 
 SUFFIX = "settings"
-FORMAT = "settings 3"
+FORMAT = "settings 4"
 """Part of the cache key: another format of the stored values is another entry."""
 
 

@@ -9,7 +9,7 @@ from acr_credential_provider.acr_configuration import convert, is_one
 from acr_credential_provider.pull_secrets.config.configuration import parse, text_of
 from acr_credential_provider.settings import ProviderSettings
 from acr_credential_provider.settings.match_images import match_images
-from acr_credential_provider.settings.validation import validate, validate_conversion
+from support.judged import validate, validate_conversion
 
 SHOP = "- instanceId: cri-shop\n  regionId: cn-hangzhou\n  domains: images.example.com\n"
 ROLE = "  assumeRoleARN: acs:ram::1234567890123456:role/acr-pull\n"
@@ -199,8 +199,53 @@ def test_many_aliases_take_no_time():
     assert time.monotonic() - began < 30
 
 
-def test_what_the_outer_yaml_breaks_takes_all_and_says_where():
-    (problem,) = validate(
-        "kind: ConfigMap\ndata:\n  acr-registry-info: |\n    - instanceId: cri-shop\n  notify-email: [\n"
-    )
-    assert problem.line >= 5
+BREAKS_THE_MANIFEST = {
+    "an open bracket": "{key}: [\n",
+    "an open brace": "{key}: {{enable: true\n",
+    "an open quote": '{key}: "c*@example.com\n',
+    "a quote too many": "{key}: 'it's'\n",
+    "a second value": '{key}: "a" "b"\n',
+    "no space after the colon": "{key}:x\n",
+    "a tab": "{key}:\n\tenable: true\n",
+    "a percent sign": "{key}: %x\n",
+    "a sign of YAML's own": "{key}: @x\n",
+    "two colons": "{key}: a: b\n",
+    "a deeper line that belongs to nothing": "{key}: x\n      enable: true\n",
+    "an alias of nothing": "{key}: *nothing\n",
+    "the text of a block in the key's column": "{key}: |\n  enable: true\n",
+}
+"""What is not YAML at all, as it stands in a manifest."""
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+@pytest.mark.parametrize("how", BREAKS_THE_MANIFEST)
+@pytest.mark.parametrize("key", ["webhook-configuration", "watch-namespace", "notify-email", "expiring-threshold"])
+def test_neither_does_one_that_is_no_yaml_at_all(key, how, where):
+    broken = "  " + BREAKS_THE_MANIFEST[how].format(key=key)
+    good = "  acr-registry-info: |\n" + textwrap.indent(SHOP, "    ")
+    text = "kind: ConfigMap\ndata:\n" + (broken + good if where == "before" else good + broken)
+    judged = validate(text)
+    assert instances(judged) == ["cri-shop"], judged
+    assert "images.example.com" in match_images(judged).node
+    assert instances(parse(text, role="nodeRole", keys_directory="/keys", origin=None).settings) == ["cri-shop"]
+
+
+@pytest.mark.parametrize("how", BREAKS_THE_MANIFEST)
+@pytest.mark.parametrize("key", ["rrsa", "enableRRSA"])
+def test_but_an_rrsa_that_is_no_yaml_leaves_no_entry_to_another_identity(key, how):
+    text = "kind: ConfigMap\ndata:\n  acr-registry-info: |\n" + textwrap.indent(SHOP + ROLE, "    ")
+    text += "  " + BREAKS_THE_MANIFEST[how].format(key=key)
+    assert instances(validate(text)) == [], how
+
+
+def test_a_line_that_no_key_owns_may_be_rrsa():
+    text = 'data:\n  notify-email: "me\n  rrsa enable: true\n  acr-registry-info: |\n' + textwrap.indent(SHOP, "    ")
+    assert instances(validate(text)) == []
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_an_entry_that_cannot_be_read_costs_the_others_nothing(how):
+    lines = BROKEN[how].replace("\n", "\n  ")
+    text = text_of({"acr-registry-info": f"- instanceId: cri-other\n  regionId: {lines}\n{SHOP}"})
+    conversion = convert(text)
+    assert "cri-shop" in instances(validate_conversion(conversion)), conversion.problems

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from acr_credential_provider.acr_configuration import convert, is_one
 from acr_credential_provider.settings import ProviderSettings
-from acr_credential_provider.settings.validation import validate, validate_conversion
+from support.judged import validate, validate_conversion
 
 SAMPLES = Path(__file__).parent / "samples"
 PLACEHOLDER = "still holds the placeholder of a sample"

@@ -7,7 +7,7 @@ from acr_credential_provider import acr_configuration
 from acr_credential_provider.cluster_doctor.checks import run_cluster_checks
 from acr_credential_provider.cluster_doctor.snapshot import Cluster, Configuration
 from acr_credential_provider.settings import ProviderSettings
-from acr_credential_provider.settings.validation import from_document, validate_conversion
+from support.judged import from_document, validate_conversion
 
 HOST = "demo-registry.cn-hangzhou.cr.aliyuncs.com"
 IMAGE = f"{HOST}/team/app:1"

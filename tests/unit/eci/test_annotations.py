@@ -4,10 +4,10 @@ import pytest
 from acr_credential_provider.eci.annotations import render
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.model.eci_annotations import InstanceRequest, annotations_for, requests_of
-from acr_credential_provider.settings.validation import from_document
 from acr_credential_provider.sources.basic_auth import BasicAuth
 from hypothesis import given
 from hypothesis import strategies as st
+from support.judged import from_document
 
 PUBLIC = "demo-registry.cn-beijing.cr.aliyuncs.com"
 VPC = "demo-registry-vpc.cn-beijing.cr.aliyuncs.com"
@@ -54,6 +54,7 @@ def test_the_same_instance_in_two_regions_is_two_requests():
             {"instanceId": "cri-a", "domains": [PUBLIC]},
             {
                 "AcrRegistryInfo.1.InstanceId": "cri-a",
+                "AcrRegistryInfo.1.RegionId": "cn-beijing",
                 "AcrRegistryInfo.1.InstanceName": "demo",
                 "AcrRegistryInfo.1.Domain.1": PUBLIC,
             },

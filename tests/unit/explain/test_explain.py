@@ -8,7 +8,7 @@ from acr_credential_provider.explain.candidates import candidates
 from acr_credential_provider.explain.checks import explain
 from acr_credential_provider.explain.no_match import no_match
 from acr_credential_provider.settings import ProviderSettings
-from acr_credential_provider.settings.validation import validate
+from support.judged import validate
 
 HANGZHOU = "demo-registry.cn-hangzhou.cr.aliyuncs.com"
 

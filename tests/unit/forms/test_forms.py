@@ -20,7 +20,7 @@ from acr_credential_provider.pull_secrets.config.configuration import parse, tex
 from acr_credential_provider.settings import ProviderSettings
 from acr_credential_provider.settings.cluster_origin import ClusterOrigin
 from acr_credential_provider.settings.registry_matching import Hosts, match
-from acr_credential_provider.settings.validation import validate, validate_conversion
+from support.judged import validate, validate_conversion
 
 FOLDER = Path(__file__).parent / "samples"
 NODE_REGION = "cn-hangzhou"

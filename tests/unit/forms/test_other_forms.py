@@ -13,7 +13,7 @@ from acr_credential_provider.model.image_reference import registry_of, scope_of
 from acr_credential_provider.openshift import docker_config
 from acr_credential_provider.pull_secrets.model.eci_annotations import requests_of
 from acr_credential_provider.settings.registry_matching import Hosts, match
-from acr_credential_provider.settings.validation import validate
+from support.judged import validate
 
 FOLDER = Path(__file__).parent
 SETTINGS = validate(

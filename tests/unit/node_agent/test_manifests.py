@@ -13,12 +13,12 @@ import time
 import kubernetes_validate
 import pytest
 import yaml
-from acr_credential_provider.settings.validation import validate
 from acr_node_config.commands import reporter_cli
 from acr_node_config.reporter.restart_leases import slot_name
 from acr_node_config.rollout import agent_status, json_exchange
 from acr_node_config.rollout.agent_status import STATUS, AgentStatus
 from cluster.daemonset import MANIFESTS, rendered
+from support.judged import validate
 from support.workloads import checks_of, containers_of, parsed, pods_of, port_in, unresolved
 from unit.node_agent.fakes import Clock, FakeApi
 from unit.node_agent.machine import Machine

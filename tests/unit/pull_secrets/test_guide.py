@@ -2,9 +2,8 @@ import re
 
 import yaml
 from acr_credential_provider.settings import ProviderSettings
-from acr_credential_provider.settings.deployment_target import validate_for
-from acr_credential_provider.settings.validation import validate
 from support.harness import ROOT
+from support.judged import problems_of, validate
 
 
 def test_the_settings_in_the_guide_are_what_a_controller_takes():
@@ -13,5 +12,5 @@ def test_the_settings_in_the_guide_are_what_a_controller_takes():
     assert len(samples) == 1
     settings = validate(samples[0])
     assert isinstance(settings, ProviderSettings), settings
-    assert validate_for("controller", settings, samples[0]) == []
+    assert problems_of(samples[0], "controller") == []
     assert settings.pull_secrets.namespaces == tuple(yaml.safe_load(samples[0])["pullSecrets"]["namespaces"])

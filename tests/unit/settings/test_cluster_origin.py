@@ -10,10 +10,10 @@ from acr_credential_provider.files.credentials_folder import FOLDER
 from acr_credential_provider.settings import ProviderSettings
 from acr_credential_provider.settings.cluster_origin import ClusterOrigin
 from acr_credential_provider.settings.models import ProviderSettingsModel
-from acr_credential_provider.settings.validation import validate, validate_conversion
 from acr_credential_provider.sources.rrsa import USUAL_FILE
 from pydantic import BaseModel, ValidationError, create_model
 from pydantic.alias_generators import to_camel
+from support.judged import problems_of, validate, validate_conversion
 
 ACCESS_KEY = {"kind": "accessKey", "accessKeyIdFile": f"{FOLDER}/id", "accessKeySecretFile": f"{FOLDER}/secret"}
 LOGIN = {"kind": "basicAuth", "usernameFile": f"{FOLDER}/username", "passwordFile": f"{FOLDER}/password"}
@@ -33,8 +33,7 @@ def of(identity, **fields):
 def refused(text, origin=None):
     """Return the fields that are refused in *text* from a cluster; it is fine as root's own."""
     assert isinstance(validate(text), ProviderSettings)
-    judged = validate(text, origin or ClusterOrigin())
-    return [] if isinstance(judged, ProviderSettings) else [problem.field for problem in judged]
+    return [problem.field for problem in problems_of(text, "laptop", origin or ClusterOrigin())]
 
 
 def test_files_of_the_credentials_folder_and_hosts_of_alibaba_cloud_may_be_named():

@@ -14,9 +14,9 @@ from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.settings import ProviderSettings
 from acr_credential_provider.settings.match_images import match_images
 from acr_credential_provider.settings.registry_matching import candidates
-from acr_credential_provider.settings.validation import validate
 from hypothesis import given
 from hypothesis import strategies as st
+from support.judged import validate
 
 NODE = {"kind": "nodeRole"}
 ACCOUNT = {"kind": "serviceAccount", "oidcProviderArn": "acs:ram::1234567890123456:oidc-provider/ack-rrsa-c1"}

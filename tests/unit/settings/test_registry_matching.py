@@ -3,7 +3,7 @@
 import pytest
 from acr_credential_provider.model.errors import CloudUnreachableError, ConfigurationError, IdentityUnavailableError
 from acr_credential_provider.settings.registry_matching import Hosts, candidates, match
-from acr_credential_provider.settings.validation import from_document
+from support.judged import from_document
 
 SHARED = "registry.cn-hangzhou.aliyuncs.com"
 DEMO = "demo-registry.cn-hangzhou.cr.aliyuncs.com"

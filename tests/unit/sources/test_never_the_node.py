@@ -11,10 +11,10 @@ from acr_credential_provider.model.errors import (
     ThrottledError,
 )
 from acr_credential_provider.settings import AssumedRole
-from acr_credential_provider.settings.validation import from_document
 from acr_credential_provider.sources.factory import create_source
 from hypothesis import given
 from hypothesis import strategies as st
+from support.judged import from_document
 from unit.sources.stage import NODE, PROVIDER, FakeCloud, find, request, token
 
 FILES = {"accessKeyIdFile": "/nowhere/id", "accessKeySecretFile": "/nowhere/secret"}

@@ -21,16 +21,15 @@ from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.pull_secrets.model.content import Content, EntryLogins
 from acr_credential_provider.pull_secrets.model.namespace_requests import content_for
 from acr_credential_provider.pull_secrets.model.registry_names import entry_of
-from acr_credential_provider.settings import ProviderSettings
-from acr_credential_provider.settings.deployment_target import validate_for
 from acr_credential_provider.settings.pull_secrets import PullSecrets
-from acr_credential_provider.settings.validation import validate, validate_conversion
+from acr_credential_provider.settings.verdict import judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from acr_credential_provider.acr_configuration import Role
     from acr_credential_provider.pull_secrets.model.objects import Namespace
+    from acr_credential_provider.settings import ProviderSettings
     from acr_credential_provider.settings.cluster_origin import ClusterOrigin
 
 NATIVE_KEYS = ("settings.yaml", "settings.json")
@@ -195,18 +194,9 @@ def unreadable(hidden: Iterable[str]) -> tuple[ConfigProblem, ...]:
 
 def parse(text: str, *, role: Role, keys_directory: str, origin: ClusterOrigin | None) -> ParsedConfig:
     """Return *text* as the controller understands it; *origin* as in `next_config`."""
-    if acr_configuration.is_one(text):
-        conversion = acr_configuration.convert(text, place="controller", keys_directory=keys_directory, role=role)
-        parsed = validate_conversion(conversion, origin)
-        notes = tuple(map(str, [*conversion.changes, *conversion.notes]))
-        if not isinstance(parsed, ProviderSettings):
-            return ParsedConfig(None, tuple(parsed), notes)
-        return ParsedConfig(parsed, tuple(conversion.problems), notes, dict(conversion.secrets))
-    parsed = validate(text, origin)
-    if not isinstance(parsed, ProviderSettings):
-        return ParsedConfig(None, tuple(parsed))
-    problems = validate_for("controller", parsed, text)
-    return ParsedConfig(None if problems else parsed, tuple(problems))
+    verdict = judge(text, place="controller", origin=origin, role=role, keys_directory=keys_directory)
+    notes = tuple(map(str, [*verdict.changes, *verdict.notes]))
+    return ParsedConfig(verdict.settings, verdict.problems, notes, verdict.key_files)
 
 
 def text_of(data: Mapping[str, str] | None) -> str:

@@ -2,8 +2,7 @@
 
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.settings import loader
-from acr_credential_provider.settings.runtime import ProviderSettings
-from acr_credential_provider.settings.validation import validate
+from acr_credential_provider.settings.verdict import judge
 from fuzz.promises import check_error, check_problems, check_text
 
 
@@ -13,10 +12,8 @@ def fuzz(data):
     except ConfigurationError as error:
         check_error(error)
         return
-    found = validate(text)
-    if isinstance(found, ProviderSettings):
-        for problem, remedy in found.skipped:
-            check_text(problem, remedy)
-    else:
-        assert found
-        check_problems(found)
+    for place in ("node", "controller"):
+        verdict = judge(text, place=place)
+        assert verdict.settings or verdict.problems
+        check_problems(verdict.problems)
+        check_text(*map(str, [*verdict.changes, *verdict.notes]))

@@ -10,9 +10,9 @@ from acr_credential_provider.pull_secrets.model.dockerconfigjson import (
     has_logins,
     places,
 )
-from acr_credential_provider.settings.validation import from_document
 from hypothesis import given
 from hypothesis import strategies as st
+from support.judged import from_document
 
 ROLE = {"kind": "nodeRole"}
 

@@ -8,7 +8,7 @@ from acr_credential_provider.pull_secrets.model.reporter import Reporter
 from acr_credential_provider.pull_secrets.reconcile.conflicting_writers import HelperWatch
 from acr_credential_provider.pull_secrets.reconcile.desired_state_builder import DesiredStateBuilder
 from acr_credential_provider.pull_secrets.tokens.token_cache import Fetched, TokenCache
-from acr_credential_provider.settings.validation import from_document
+from support.judged import from_document
 
 SETTINGS = from_document(
     {

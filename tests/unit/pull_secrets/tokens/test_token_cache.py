@@ -7,8 +7,8 @@ from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import IdentityUnavailableError, RegistryRefusedError, ThrottledError
 from acr_credential_provider.pull_secrets.model.registry_names import entry_of
 from acr_credential_provider.pull_secrets.tokens.token_cache import Fetched, TokenCache
-from acr_credential_provider.settings.validation import from_document
 from acr_credential_provider.sources.basic_auth import BasicAuth
+from support.judged import from_document
 
 ONE, TWO = "cri-0000000000000001", "cri-0000000000000002"
 HOUR = 3600.0
