@@ -31,7 +31,7 @@ _OTHER_TEXTS = (  # pattern of a line, which lines are looked at (None: all), pr
 _SEPARATOR = re.compile(r"(?:---|\.\.\.)(?:\s.*)?|%YAML\s.*")
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _FENCE = re.compile(r"\s*(?:```|~~~)\s*\w*\s*")
-_KIND = re.compile(r"\s*[\"']?kind[\"']?\s*:\s*[\"']?(\w+)", re.MULTILINE)
+_KIND = re.compile(r"[\"']?kind[\"']?\s*:\s*[\"']?(\w+).*")
 _NAMED = re.compile(rf"\bname[\"']?\s*:\s*[\"']?{NAME}\b")
 _TOP_KEY = re.compile(r"^\s{0,8}[\"']?([\w-]+)[\"']?\s*:", re.MULTILINE)
 
@@ -98,7 +98,10 @@ def only_one(found: list[int], of: str, result: Conversion) -> int:
 
 
 def _is_map(text: str) -> bool:
-    kind = _KIND.search(text)
+    """True if the document *text* is of the kind ConfigMap, or of none; a kind further inside is another object's."""
+    lines = text.split("\n")
+    column = len(lines[0]) - len(lines[0].lstrip())
+    kind = next((match for line in lines if (match := _KIND.fullmatch(line[column:].rstrip()))), None)
     return kind is None or kind[1] in ("ConfigMap", "List")
 
 

@@ -35,6 +35,10 @@ def registries(text, place="controller"):
         f"{MAP}---\n{OTHER}",
         f"kind: Secret\nmetadata:\n  name: acr-configuration\n---\n{MAP}",
         f"broken: [\n---\n{MAP}",
+        f"{OTHER}---\n"
+        + MAP.replace("\ndata:", "\n  ownerReferences:\n  - kind: Deployment\n    name: x\ndata:").partition("\n")[2]
+        + "kind: ConfigMap\n",
+        f"{OTHER}---\n" + MAP.replace("build\n", "build\n  notify-email: |\n    kind: Secret\n"),
         f"{MAP}---\n\tbroken: '\n",
         MAP.replace("\n", "\r\n") + "---\r\n" + OTHER.replace("\n", "\r\n"),
     ],
