@@ -9,7 +9,7 @@ import posix
 import sys
 import time
 
-from .fastpath.lookup import exec_options, log_hit, lookup, read_request, write_all
+from .fastpath.lookup import exec_options, leave_trace, log_hit, lookup, read_request, write_all
 
 DEADLINE = 15
 """Seconds for the whole answer, far below the 60 after which the kubelet kills us."""
@@ -80,6 +80,7 @@ def _answer_or_operate(started: float, arguments: list[str]) -> int:
     except OSError:
         _say(NOT_WRITTEN)
         return 1
+    leave_trace(options["--cache"])
     log_hit(entry, started)
     return 0
 

@@ -13,9 +13,11 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.fastpath.lookup import CACHE
 from acr_credential_provider.kubelet.image_match import explain_mismatch, strip_tag
 from acr_credential_provider.model.errors import CredentialProviderError
 
+from acr_node_config.hostfs import plugin_calls
 from acr_node_config.rollout import agent_status
 from acr_node_config.rollout.agent_status import AgentStatus, RestartGrant, TokenStatus, short_digest
 
@@ -60,6 +62,8 @@ class AgentOptions:
     uninstall: bool = False
     needs_lease: bool = True
     own_image: str = ""
+    cache: str = CACHE
+    """The plugin's cache folder on the node."""
 
 
 @dataclass(slots=True)
@@ -112,6 +116,9 @@ class Agent:
 
     # Reasons to check early.
     def _look(self) -> None:
+        called_at = plugin_calls.first_call(self.host.root, self.options.cache)
+        if bool(called_at) != bool(self.status.first_call):
+            self.status = replace(self.status, first_call=called_at)
         has_drifted = self._stats() != self._baseline
         if has_drifted:
             self._baseline, self._has_drifted = self._stats(), True

@@ -62,6 +62,7 @@ def _agent(options: argparse.Namespace) -> Agent:
         uninstall=options.uninstall,
         needs_lease=bool(options.lease_dir),
         own_image="" if options.allow_own_image else options.own_image,
+        cache=options.plugin_cache,
     )
     own = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "acr_credential_provider"]
     plugin = ["--settings", options.plugin_settings, "--cache", options.plugin_cache]

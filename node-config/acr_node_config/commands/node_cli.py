@@ -34,7 +34,7 @@ from acr_node_config.kubelet.service_manager import (
     SystemctlServiceManager,
 )
 from acr_node_config.kubelet_config.provider_entries import NAME
-from acr_node_config.model import steps
+from acr_node_config.model import first_call, steps
 from acr_node_config.model.errors import NodeConfigError
 from acr_node_config.model.placement import MODES
 from acr_node_config.placement.profiles import PROFILES
@@ -196,6 +196,7 @@ def _status(options: argparse.Namespace) -> int:
         say(f"installed: {status.installed.version} in {status.installed.tree}")
         health = "healthy" if status.installed.confirmed else "not yet seen healthy"
         say(f"kubelet: {health} with this configuration")
+        say(f"calls: {first_call.in_words(status.first_call)}")
     for path in status.drifted:
         say(f"not as it was left: {path}")
     if status.interrupted:

@@ -51,6 +51,11 @@ class HostReader:
         file = self.read(path)
         return file.content.decode("utf-8", "replace") if file else ""
 
+    def status(self, path: str) -> os.stat_result | None:
+        """Return the status of what is at *path*, symlinks followed, None if it is absent."""
+        with self._opened(path) as descriptor:
+            return None if descriptor is None else os.fstat(descriptor)
+
     def listed(self, path: str) -> list[str]:
         """Return the names in the folder at *path*, in order."""
         with self._opened(path) as descriptor:

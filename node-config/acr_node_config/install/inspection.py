@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.fastpath.lookup import CACHE
+
+from acr_node_config.hostfs import plugin_calls
 from acr_node_config.kubelet_config.provider_entries import NAME
 from acr_node_config.model import steps
 from acr_node_config.model.errors import NodeConfigError
@@ -41,6 +44,7 @@ def status(host: HostFiles, state: InstallerFolder, guard: Guard, system: HostSy
         "armed" if guard.is_armed else "",
         state.rejected(),
         guard.acted,
+        plugin_calls.first_call(host.root, CACHE) if record else 0.0,
     )
 
 

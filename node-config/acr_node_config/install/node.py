@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.fastpath.lookup import CACHE, TRACE
+
 from acr_node_config.model import steps
 from acr_node_config.model.errors import BundleError, RefusedError, RejectedError
 
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from .rollback_guard import Guard
     from .state import InstallerFolder
     from .system import HostSystem
-
-CACHE = "/var/cache/aliyun-acr-credential-provider"
 
 
 @dataclass(slots=True)
@@ -209,8 +209,7 @@ class Node:
         folder, known = f"{placement.bin_dir}/{bundles.HIDDEN}", {change.path for change in rest}
         trees = [f"{folder}/{name}" for name in self.host.listed(folder)]
         rest = [*(Change.removal(path) for path in trees if path not in known), *rest]
-        if not installed.had_cache:
-            rest.append(Change.removal(CACHE))
+        rest.append(Change.removal(CACHE if not installed.had_cache else f"{CACHE}/{TRACE}"))
         change_set = ChangeSet(
             verb,
             tuple(self._inverse(placement, change) for change in first),

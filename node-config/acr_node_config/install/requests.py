@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from acr_node_config.kubelet_config.provider_entries import NAME
-from acr_node_config.model import steps
+from acr_node_config.model import first_call, steps
 
 from .journal import Installed, Rejected
 
@@ -73,6 +73,8 @@ class InstallStatus:
     guard: str = ""
     rejected: tuple[Rejected, ...] = ()
     guard_acted: str = ""
+    first_call: float = 0.0
+    """When the kubelet first called the plugin, in seconds since the epoch; 0 if it has not."""
 
     @property
     def is_good(self) -> bool:
@@ -90,6 +92,8 @@ class InstallStatus:
             "mode": installed.mode,
             "confirmed": installed.confirmed,
             "placement": installed.placement,
+            "firstCall": first_call.as_time(self.first_call),
+            "isCalled": bool(self.first_call),
             "watched": list(self.watched),
             "isGood": self.is_good,
             "drifted": list(self.drifted),

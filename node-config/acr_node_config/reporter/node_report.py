@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.version import NAME
 
+from acr_node_config.model import first_call
 from acr_node_config.rollout import agent_status as of
 from acr_node_config.rollout.agent_status import AgentStatus, plain_text
 
@@ -100,8 +101,10 @@ def condition(status: AgentStatus | None, now: float) -> Condition:
     words = [status.message, status.remedy]
     if status.settings.outcome == of.UNUSABLE:
         words += ["New settings are not usable, the last good ones stay: " + " ".join(status.settings.problems[:3])]
+    if status.is_serving:
+        words += ["The kubelet runs with the plugin.", first_call.in_words(status.first_call)]
     verdict = "Unknown" if status.state == of.STARTING else str(status.is_serving)
-    return Condition(verdict, _REASONS[status.state], _joined(words) or "The kubelet uses the plugin.")
+    return Condition(verdict, _REASONS[status.state], _joined(words) or "Nothing is known yet.")
 
 
 def events_between(before: AgentStatus | None, after: AgentStatus) -> Iterator[NodeEvent]:
@@ -109,7 +112,7 @@ def events_between(before: AgentStatus | None, after: AgentStatus) -> Iterator[N
     if after.state in _EVENT_STATES and (
         before is None or (before.state, before.message) != (after.state, after.message)
     ):
-        words = _joined([after.message, after.remedy]) or "The kubelet uses the plugin."
+        words = _joined([after.message, after.remedy]) or "The kubelet runs with the plugin."
         yield NodeEvent("ACR" + _REASONS[after.state], words, is_warning=after.state in _WARNINGS)
     if before is not None and after.counts.get("drift_repairs", 0) > before.counts.get("drift_repairs", 0):
         yield NodeEvent("ACRDriftRepaired", "Somebody changed what is installed on this node; it was put right again.")
@@ -157,6 +160,12 @@ def metrics(
     heartbeat = wall - max(now - status.beat, 0.0)
     metric("agent_last_heartbeat_timestamp_seconds", "gauge", "Time of its last sign of life.", ("", heartbeat))
     metric("ready", "gauge", "1 while the kubelet uses a plugin that was verified.", ("", float(status.is_serving)))
+    metric(
+        "plugin_first_call_timestamp_seconds",
+        "gauge",
+        "When the kubelet first called the plugin; 0: not yet.",
+        ("", status.first_call),
+    )
     metric(
         "state",
         "gauge",

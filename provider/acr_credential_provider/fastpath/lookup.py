@@ -23,6 +23,10 @@ MOST_BRACKETS = 100
 How deep a document may be nested depends on the stack of the moment. Far below that limit, both paths read the same.
 """
 OPTIONS = ("--settings", "--cache")
+TRACE = "locks/called-by-kubelet"
+"""The file in the cache folder that the kubelet's first call leaves; its time is that of the call."""
+KUBELETS = (b"kubelet", b"kubelite", b"hyperkube", b"k3s", b"rke2")
+"""How the names of processes begin that are a kubelet, or have one in them."""
 ROLE_ANNOTATION = "pod-identity.alibabacloud.com/role-name"
 """The one annotation of a ServiceAccount that an answer depends on."""
 
@@ -187,6 +191,31 @@ def _lookup(raw: bytes, options: dict[str, str]) -> tuple[bytes, CacheEntry] | N
     if now >= entry.refresh_at:
         return None
     return entry.response(api_version, now=now), entry
+
+
+def leave_trace(cache: str) -> None:
+    """Leave a trace in the folder *cache* if the kubelet called; all calls but the first cost one stat.
+
+    The kubelet runs this program itself, so it is the parent process. Our own commands, an agent and a shell are not.
+    """
+    path = f"{cache}/{TRACE}"
+    try:
+        posix.stat(path)
+    except OSError:
+        pass
+    else:
+        return
+    try:
+        file = posix.open(f"/proc/{posix.getppid()}/comm", posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            is_kubelet = posix.read(file, 64).startswith(KUBELETS)
+        finally:
+            posix.close(file)
+        if is_kubelet:
+            flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
+            posix.close(posix.open(path, flags, 0o600))
+    except OSError:  # no /proc, no cache folder, a full or read-only disk
+        return
 
 
 def log_hit(entry: CacheEntry, started: float) -> None:

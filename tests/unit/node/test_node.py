@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 
 import pytest
+from acr_credential_provider.fastpath.lookup import CACHE, TRACE
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG, flag
 from acr_node_config.hostfs.host_files import HostFiles
 from acr_node_config.install import bundle
@@ -534,3 +536,24 @@ def test_where_others_give_the_kubelet_its_flags_it_is_confirmed_once_it_has_the
 def test_the_unit_is_the_one_that_was_asked_for(site, service, first):
     installed(site, service, first)
     assert {word for word in service.asked if word.startswith("restart")} == {f"restart {UNIT}"}
+
+
+def test_status_tells_of_the_kubelets_first_call_and_an_uninstalled_plugin_has_none(site, service, first):
+    """Also where the cache was there before, and so stays."""
+    trace = site.world.at(f"{CACHE}/{TRACE}")
+    trace.parent.mkdir(parents=True)
+    for folder in (trace.parent, trace.parent.parent):
+        folder.chmod(0o700)
+    node = site.world.node(service)
+    node.install(request(first, site.placement))
+    assert node.status().to_dict()["firstCall"] == ""
+
+    trace.touch(0o600)
+    os.utime(trace, (1764583200, 1764583200))
+    told = node.status().to_dict()
+    assert (told["firstCall"], told["isCalled"]) == ("2025-12-01T10:00:00Z", True)
+
+    node.uninstall()
+    assert trace.parent.exists()
+    assert not trace.exists()
+    assert node.status().first_call == 0.0

@@ -7,7 +7,9 @@ import stat
 
 import pytest
 from acr_node_config.commands import node_cli
+from acr_node_config.install.journal import Installed
 from acr_node_config.install.node import Node
+from acr_node_config.install.requests import InstallStatus
 from acr_node_config.kubelet import healthz, probe
 from acr_node_config.kubelet_config.provider_entries import NAME
 
@@ -63,6 +65,17 @@ def test_the_exit_code_of_verify_says_whether_it_found_a_problem(capfd, monkeypa
     monkeypatch.setattr(Node, "verify", lambda _node: ["a file is gone"])
     code, out, _ = ran(capfd, *where, "--output", "json")
     assert (code, json.loads(out)) == (1, {"problems": ["a file is gone"]})
+
+
+@pytest.mark.parametrize(
+    ("called_at", "line"),
+    [(0.0, "calls: The kubelet has not called it yet."), (1764583200.0, "calls: In use since 2025-12-01T10:00:00Z.")],
+)
+def test_status_tells_installed_from_in_use(capfd, monkeypatch, tmp_path, called_at, line):
+    found = InstallStatus(Installed(version="1.0", tree="/opt/x", confirmed=True), first_call=called_at)
+    monkeypatch.setattr(Node, "status", lambda _node: found)
+    code, out, _ = ran(capfd, "status", "--host-root", str(tmp_path))
+    assert (code, out.splitlines()[-1]) == (0, line)
 
 
 def test_a_node_without_a_kubelet_is_refused_and_stays_untouched(capfd, tmp_path, bundle):

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from acr_credential_provider.model.connection_table import ClientFault
 from acr_node_config.reporter.node_report import condition, events_between, metrics
 from acr_node_config.rollout import agent_status
@@ -106,6 +107,27 @@ def test_a_host_cannot_break_out_of_its_label():
     status = AgentStatus("1.0", tokens=(TokenStatus('a"} 1\nevil{x="\\', 1.0, 2.0),))
 
     assert 'acr_node_token_due_seconds{registry="a\\"} 1 evil{x=\\"\\\\"} 1' in metrics(status, 0.0, 1.7e9).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("called_at", "words"),
+    [
+        (0.0, "The kubelet runs with the plugin. The kubelet has not called it yet."),
+        (1764583200.0, "The kubelet runs with the plugin. In use since 2025-12-01T10:00:00Z."),
+        (1.0, "The kubelet runs with the plugin. In use."),
+    ],
+)
+def test_installed_is_told_from_in_use(called_at, words):
+    status = AgentStatus("1.0", state=agent_status.READY, is_serving=True, first_call=called_at)
+    told = condition(status, 0.0)
+    assert (told.status, told.reason, told.message) == ("True", "Installed", words)
+    metric = f"acr_node_plugin_first_call_timestamp_seconds {called_at:.12g}"
+    assert metric in metrics(AgentStatus.from_dict(status.to_dict()), 0.0, 1.8e9).splitlines()
+
+
+def test_of_a_plugin_that_is_not_there_no_use_is_told():
+    status = AgentStatus("1.0", state=agent_status.FAILED, message="the disk is full", first_call=1764583200.0)
+    assert condition(status, 0.0).message == "the disk is full."
 
 
 def test_what_clients_did_wrong_is_told_by_its_kind_also_without_an_agent():
