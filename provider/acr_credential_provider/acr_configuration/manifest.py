@@ -37,6 +37,7 @@ def data_of(text: str, result: Conversion) -> dict[str, LocatedNode]:
         root = parse_pieces(text, is_container=lambda key: key == "data" or documented_key(key) == REGISTRIES)
     else:
         root = parse(text, pick=lambda node: _item(node, result))
+    root = _out_of_quotes(root, result)
     members = root.value
     _refuse_api_objects(root)
     if isinstance(members, list):
@@ -59,6 +60,14 @@ def data_of(text: str, result: Conversion) -> dict[str, LocatedNode]:
             result.changes.append(Change(data.node.line, "keys at the indentation of data: were read as its own"))
         return outside
     raise data.invalid("is not a mapping", "Indent its keys below data:.")
+
+
+def _out_of_quotes(root: LocatedNode, result: Conversion) -> LocatedNode:
+    """Return the JSON in *root*, if that is one text, as an API's answer or Terraform quotes it; else *root* itself."""
+    if not isinstance(root.value, str) or root.value.lstrip()[:1] not in ("{", "["):
+        return root
+    result.changes.append(Change(root.line, "the text in quotes was read as the JSON that it holds"))
+    return parse(root.value, first_line=root.line)
 
 
 def _item(root: yaml.Node, result: Conversion) -> yaml.Node:
@@ -86,7 +95,8 @@ def _refuse_api_objects(root: LocatedNode) -> None:
         if {"op", "path"} <= keys.keys():
             remedy = f"Give the ConfigMap that it makes: kubectl get configmap {NAME} -n kube-system -o yaml."
             raise UnreadableError(ConfigProblem(root.line, "", "is a JSON patch, not the ConfigMap", remedy))
-        if "config" in keys and keys.keys() & {"name", "component_name", "componentname"}:
+        named = keys.keys() & {"name", "component_name", "componentname"}
+        if "config" in keys and (named or len(keys) == 1):
             if isinstance(below, list) and "acr" not in str(keys.get("name", keys["config"])[1].value):
                 continue  # another add-on of the same cluster
             name, node = keys["config"]

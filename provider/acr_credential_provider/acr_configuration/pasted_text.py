@@ -28,7 +28,7 @@ _OTHER_TEXTS = (  # pattern of a line, which lines are looked at (None: all), pr
         "is the text of Terraform, not what it makes",
     ),
 )
-_SEPARATOR = re.compile(r"(?:---|\.\.\.)(?:\s.*)?|%YAML\s.*")
+_SEPARATOR = re.compile(r"(?:---|\.\.\.)(?P<rest>\s.*)?|%YAML\s.*")
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _FENCE = re.compile(r"\s*(?:```|~~~)\s*\w*\s*")
 _KIND = re.compile(r"[\"']?kind[\"']?\s*:\s*[\"']?(\w+).*")
@@ -65,8 +65,12 @@ def _one_document(lines: list[str], result: Conversion) -> list[str]:
     """Return *lines* with blank ones for all documents but the ConfigMap's, and for the signs between them."""
     documents: list[list[int]] = [[]]  # numbers of the lines
     for number, line in enumerate(lines):
-        if _SEPARATOR.fullmatch(line.rstrip()):
+        if separator := _SEPARATOR.fullmatch(line.rstrip()):
             documents.append([])
+            rest = (separator["rest"] or "").strip()
+            if rest and not rest.startswith("#"):  # the document starts on the same line
+                lines[number] = rest
+                documents[-1].append(number)
         elif line.strip() and not line.lstrip().startswith("#"):
             documents[-1].append(number)
     documents = [numbers for numbers in documents if numbers] or [[]]

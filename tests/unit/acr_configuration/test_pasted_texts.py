@@ -78,6 +78,7 @@ def test_none_and_several_are_told(text, line, problem):
     "text",
     [
         {"name": "x-acr", "Config": "{}"},
+        {"config": '{"AcrInstanceInfo": []}'},
         {"componentName": "aliyun-acr-credential-helper", "config": None},
         [{"name": "csi"}, {"name": "managed-aliyun-acr-credential-helper", "config": "{}"}],
         {"Addons": [{"Name": "managed-aliyun-acr-credential-helper", "Config": {"AcrInstanceInfo": []}}]},
@@ -241,3 +242,29 @@ def test_spaces_in_a_key_are_left_out():
     assert (
         registries(json.dumps({"AcrInstanceInfo": [{"Instance ID": "cri-shop", "Region ID": "cn-hangzhou"}]})) == READ
     )
+
+
+INFO = {"AcrInstanceInfo": [{"instanceId": "cri-shop", "regionId": "cn-hangzhou"}], "watchNamespace": "build"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(json.dumps(INFO)),
+        f"'{json.dumps(INFO)}'",
+        json.dumps(json.dumps({"data": {"acr-registry-info": SHOP, "watch-namespace": "build"}})),
+        f"--- {json.dumps(json.dumps(INFO))}\n",
+        f"|\n{textwrap.indent(json.dumps(INFO, indent=2), '  ')}\n",
+    ],
+)
+def test_json_in_quotes_is_read_as_what_it_holds(text):
+    conversion = convert(text, place="controller")
+    assert conversion.document["registries"] == READ
+    assert conversion.document["pullSecrets"]["namespaces"] == ["build"]
+    assert any("in quotes" in each.what for each in conversion.changes)
+
+
+@pytest.mark.parametrize("text", ['"AcrInstanceInfo"', '"[acr-registry-info"', "'{acr-configuration'"])
+def test_a_text_in_quotes_that_is_no_json_is_a_problem(text):
+    (problem,) = convert(text).problems
+    assert problem.line == 1
