@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Switch = Literal["on", "off", "not set", "unreadable"]
 DEFAULT_THRESHOLD = 900.0
+_HALF_OF_A_TOKEN = 1800.0
 _GO_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|s))+", re.ASCII)
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _TRUE, _FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off", ""})
@@ -131,12 +132,17 @@ class GlobalKeys:
             self._result.change(key.node, f"{key.name} in min was read as in m")
         if not text:
             return
+        if text == "0":  # as Go reads it
+            text = "0s"
         if not _GO_DURATION.fullmatch(text):
             raise key.invalid("is not a duration", "Write a duration with its unit: 15m, 900s or 1h30m.")
         seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)(h|ms|m|s)", text))
         if seconds > 12 * 3600:
             raise key.invalid("is longer than 12h", "Write 15m, as documented.")
         self.threshold = float(int(seconds))
+        if seconds > _HALF_OF_A_TOKEN:
+            what = "is more than half of a token's life of one hour: tokens are renewed at half their life"
+            self._result.note(key.node, f"{key.name} {what}")
 
 
 def _names(key: NamedNode) -> list[str]:

@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.model.acr_hosts import PersonalHost, is_region
+from acr_credential_provider.model.config_problem import did_you_mean
+from acr_credential_provider.model.regions import REGIONS, region_of_zone
 
 from .conversion import SourceLocation
 from .global_keys import DEFAULT_THRESHOLD
@@ -69,8 +71,10 @@ class Registries:
         common: dict[str, Any] = {}
         if region := entry.text("regionId"):
             if not is_region(region):
-                remedy = "Write the region's ID, for example cn-hangzhou."
+                remedy = f"{did_you_mean(region, REGIONS)}Write the region's ID, for example cn-hangzhou."
                 raise entry.keys["regionId"].invalid("is not the ID of a region", remedy)
+            if of_zone := region_of_zone(region):
+                raise entry.keys["regionId"].invalid("is a zone, not a region", f"Write {of_zone}.")
             common["region"] = region
         if domains := self._domains(entry.keys["domains"]) if "domains" in entry.keys else []:
             common["domains"] = domains
@@ -122,6 +126,8 @@ class Registries:
                 self._result.change(item.node, change)
             if not host:
                 continue
+            if host.startswith("*."):
+                raise item.invalid("holds a wildcard", "Write each host: a login is for hosts by name.")
             if PLACEHOLDER.search(host):
                 raise item.placeholder_error()
             if not _HOST.fullmatch(host):

@@ -47,6 +47,11 @@ class Proxy:
         >>> Proxy.parse("http://me:secret@proxy.example.com:3128")
         Proxy(host='proxy.example.com', port=3128)
         """
+        if url.lower().startswith("https://"):
+            raise ConfigurationError(
+                "the proxy address starts with https://, but proxies are spoken to in http (the tunnel is encrypted)",
+                remedy="Write http://host:port of the proxy, in the settings or in HTTPS_PROXY.",
+            )
         try:
             parts = urlsplit(url if _SCHEME.match(url) else f"http://{url}")
             host, port = parts.hostname or "", parts.port or 80
@@ -84,8 +89,8 @@ class ProxySettings:
         environ = os.environ if environ is None else environ
         no_proxy = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
         return cls(
-            https_proxy=environ.get("HTTPS_PROXY") or environ.get("https_proxy") or "",
-            no_proxy=tuple(no_proxy.replace(",", " ").split()),
+            https_proxy=_unquoted(environ.get("HTTPS_PROXY") or environ.get("https_proxy") or ""),
+            no_proxy=tuple(_unquoted(no_proxy).replace(",", " ").split()),
         )
 
     def proxy_for(self, host: str, port: int) -> Proxy | None:
@@ -95,6 +100,12 @@ class ProxySettings:
         if any(_covers(entry.strip().lower(), host.lower(), port) for entry in self.no_proxy):
             return None
         return Proxy.parse(self.https_proxy)
+
+
+def _unquoted(value: str) -> str:
+    """Return *value* without the quotes around it, which an environment file of a container runtime leaves there."""
+    value = value.strip()
+    return value[1:-1].strip() if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
 
 
 def _covers(entry: str, host: str, port: int) -> bool:

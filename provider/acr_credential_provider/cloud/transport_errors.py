@@ -11,7 +11,15 @@ import http.client
 import socket
 import ssl
 
+from acr_credential_provider.model.acr_hosts import (
+    EnterpriseHost,
+    PersonalHost,
+    SharedHost,
+    recognise,
+    region_in_service,
+)
 from acr_credential_provider.model.errors import CloudUnreachableError
+from acr_credential_provider.model.regions import about_region
 
 from .dial import NameLookupTimeoutError
 
@@ -82,8 +90,10 @@ def explain(  # noqa: PLR0911  # a table, from the particular to the general
             retryable=True,
         )
     if isinstance(error, socket.gaierror):
-        why = "DNS failed for now" if error.errno == socket.EAI_AGAIN else "DNS knows no address"
-        return TransportError(f"{why} for {peer}", remedy=CHECK_DNS, try_next_endpoint=True, retryable=True)
+        is_for_now = error.errno == socket.EAI_AGAIN
+        why = "DNS failed for now" if is_for_now else "DNS knows no address"
+        remedy = CHECK_DNS if is_for_now else no_address_remedy(peer.rpartition(":")[0] or peer)
+        return TransportError(f"{why} for {peer}", remedy=remedy, try_next_endpoint=True, retryable=True)
     if isinstance(error, ssl.SSLError) and error.reason in _OF_THIS_SIDE:
         return TransportError(NO_OPENSSL, remedy=REPAIR_OPENSSL)
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
@@ -101,6 +111,30 @@ def explain(  # noqa: PLR0911  # a table, from the particular to the general
     return TransportError(
         f"{doing} {peer} failed ({type(error).__name__})", remedy="Please report this with the versions."
     )
+
+
+def no_address_remedy(host: str) -> str:
+    """Return what to do if DNS works and knows no address of *host*: what its form says of the cause.
+
+    >>> no_address_remedy("demo-registry.cn-hangzhou.cr.aliyuncs.com").partition(":")[0]
+    "Check the instance's name and region, and in the console that its public entrance is on"
+    """
+    system = recognise(host.lower())
+    if isinstance(system, EnterpriseHost) and not system.vpc:
+        where = "Access Control, Internet"
+        return f"Check the instance's name and region, and in the console that its public entrance is on: {where}."
+    if isinstance(system, EnterpriseHost | PersonalHost) and system.vpc:
+        return (
+            "In the console, link this node's VPC to the instance (Access Control, VPC), and leave its PrivateZone "
+            f"record on; or use the public host {host.replace('-vpc.', '.', 1)}. Outside of a VPC only that one works."
+        )
+    if isinstance(system, SharedHost) and system.network in ("vpc", "internal", "intl-vpc"):
+        public = f"registry.{system.region}.aliyuncs.com"
+        return f"That host is for machines in a VPC of {system.region}; elsewhere use {public}."
+    region = region_in_service(host.lower())
+    if region and about_region(region):
+        return f"Check the region in the settings: {region} {about_region(region)}"
+    return CHECK_DNS
 
 
 def _connection(error: OSError, *, doing: str, peer: str) -> TransportError:

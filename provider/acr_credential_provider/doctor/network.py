@@ -11,7 +11,6 @@ from acr_credential_provider.cloud.responses import server_time
 from acr_credential_provider.cloud.transport import HttpRequest
 from acr_credential_provider.cloud.transport_errors import (
     CHECK_CLOCK,
-    CHECK_DNS,
     CHECK_MIDDLEBOX,
     TransportError,
     explain,
@@ -55,14 +54,16 @@ def check_dns(context: DoctorContext) -> str:
     names = [host.rpartition(":")[0] for host, proxy in _routes(context).items() if not proxy]
     if not names:
         raise CheckSkippedError("the proxy looks the names up")
-    failures = {}
+    failures: dict[str, str] = {}
+    remedy = ""
     for name in names:
         try:
             addresses(name, 443, Deadline(SECONDS))
         except OSError as error:
-            failures[name] = _problem(error, "the look-up of", name)
+            explained = explain(error, doing="the look-up of", peer=name, bundle="", seconds=SECONDS)
+            failures[name], remedy = explained.problem, remedy or explained.remedy
     if len(failures) == len(names):
-        raise CloudUnreachableError("; ".join(failures.values()), remedy=CHECK_DNS)
+        raise CloudUnreachableError("; ".join(failures.values()), remedy=remedy)
     return "; ".join([*(name for name in names if name not in failures), *failures.values()])
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.console.checks import NoMatchError
 from acr_credential_provider.model.acr_hosts import (
+    PUBLIC_NAMESPACES,
     SYSTEM_NAMESPACES,
     EnterpriseHost,
     PersonalHost,
@@ -65,8 +66,9 @@ def _error(problem: str, remedy: str, nearest: str = "") -> NoMatchError:
 
 
 def _shared_reason(host: str, system: SharedHost, namespace: str, registries: Sequence[Registry]) -> NoMatchError:
-    if namespace in SYSTEM_NAMESPACES:
-        return _error(f"the images in {namespace} on {host} are Alibaba Cloud's own, and public", _NOT_OURS)
+    if namespace in PUBLIC_NAMESPACES:
+        own = "" if namespace in SYSTEM_NAMESPACES else f"If {namespace} is this account's, add it to namespaces. "
+        return _error(f"the images in {namespace} on {host} are Alibaba Cloud's own, and public", own + _NOT_OURS)
     personal = [(index, registry) for index, registry in enumerate(registries) if not registry.instance_id]
     here = [index for index, registry in personal if registry.region in (None, system.region)]
     if here:

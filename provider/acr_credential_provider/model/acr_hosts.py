@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _LABEL = r"(?!xn--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 # Two letters and a name (cn-hangzhou, us-west-1, cn-shanghai-finance-1, cn-north-2-gov-1), or rus-west-1. Services with
@@ -20,6 +24,8 @@ P2P_PORT = "65001"
 """The one port of a system domain: that of the P2P agent on each node."""
 SYSTEM_NAMESPACES = frozenset({"acs"})
 """Namespaces of Alibaba Cloud's own public images, which share their hosts with the Personal Edition."""
+PUBLIC_NAMESPACES = SYSTEM_NAMESPACES | {"eci_open", "ehpc", "google_containers"}
+"""Those, and namespaces of public images that are Alibaba Cloud's in most regions. An entry may name them."""
 
 _ENTERPRISE = re.compile(
     rf"(?P<instance>{_LABEL})-registry(?P<vpc>-vpc)?\.(?P<region>{_REGION})\.cr\.aliyuncs\.com", re.ASCII
@@ -172,6 +178,29 @@ def meant_host(host: str) -> str:
         name, vpc = re.fullmatch("(.+?)(?:-(?:registry|chart))?(-vpc)?", match["label"]).groups()  # type: ignore[union-attr]  # matches any label
         return f"Write {name}-registry{vpc or ''}.{match['region']}.cr.aliyuncs.com, if that is the instance."
     return "Write the domain as the console shows it: NAME-registry[-vpc].REGION.cr.aliyuncs.com."
+
+
+def are_in_vpc(hosts: Iterable[str]) -> bool:
+    """True if *hosts* are some, and each is a system domain that only machines in a VPC reach.
+
+    >>> are_in_vpc(["demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com"]), are_in_vpc([])
+    (True, False)
+    """
+    systems = [recognise(host) for host in hosts]
+    return bool(systems) and all(
+        system is not None and (system.network not in ("", "intl") if isinstance(system, SharedHost) else system.vpc)
+        for system in systems
+    )
+
+
+def region_in_service(host: str) -> str:
+    """Return the region in the name of an endpoint of ACR or STS, "" for any other host.
+
+    >>> region_in_service("cr-vpc.cn-hangzou.aliyuncs.com")
+    'cn-hangzou'
+    """
+    match = re.fullmatch(rf"(?:cr|sts)(?:-vpc)?\.({_REGION})\.aliyuncs\.com", host, re.ASCII)
+    return match[1] if match else ""
 
 
 AcrHost = EnterpriseHost | SharedHost | PersonalHost

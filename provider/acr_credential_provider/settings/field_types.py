@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 from acr_credential_provider.model.acr_hosts import SYSTEM_NAMESPACES, is_region
 from acr_credential_provider.model.errors import InvalidImageError
 from acr_credential_provider.model.image_reference import registry_of
+from acr_credential_provider.model.regions import region_of_zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,8 @@ def _whole_hours(seconds: float) -> float:
 
 
 def _is_host(host: str) -> str:
+    if "*" in host:
+        raise ValueError("holds a wildcard; write each host, because a login is for hosts by name")
     try:
         registry_of(host + "/x")
     except InvalidImageError:
@@ -61,6 +64,8 @@ def _is_host(host: str) -> str:
 def _is_region(region: str) -> str:
     if not is_region(region):
         raise ValueError("is not the ID of a region; write it like cn-hangzhou")
+    if of_zone := region_of_zone(region):
+        raise ValueError(f"is a zone, not a region; write {of_zone}")
     return region
 
 
@@ -90,6 +95,8 @@ def _is_metadata_endpoint(url: str, info: ValidationInfo) -> str:
 
 
 def _is_proxy(url: str) -> str:
+    if url.lower().startswith("https://"):
+        raise ValueError("must start with http://: a proxy is spoken to in http, and the tunnel inside is encrypted")
     if not re.fullmatch(r"http://(?:[^@/\s]+@)?[A-Za-z0-9_.-]+(?::[0-9]{1,5})?/?", url):
         raise ValueError("must be http://[USER:PASSWORD@]HOST[:PORT]")
     return url

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from acr_credential_provider.fastpath.response_cache import FOREVER
 from acr_credential_provider.model.acr_hosts import (
+    PUBLIC_NAMESPACES,
     SYSTEM_NAMESPACES,
     EnterpriseHost,
     PersonalHost,
@@ -109,7 +110,7 @@ def _match_shared(
     """Match a host that accounts share: an entry that names the namespace goes before one that takes the rest."""
     for group in _groups(host, namespace, system, registries):
         matching = [r for r in group if r.domains or domains.region_of(r) == system.region]
-        if len(matching) > 1:
+        if len({(registry.identity, registry.assume_role) for registry in matching}) > 1:
             raise ConfigurationError(
                 f"two registries of the Personal Edition are for {host}/{namespace}",
                 remedy="Keep one of them, or give each its namespaces.",
@@ -133,8 +134,11 @@ def _groups(host: str, namespace: str, system: SharedHost, registries: Sequence[
     possible = [registry for registry in registries if may_have(registry)]
     if not namespace and any(registry.namespaces for registry in possible):
         return []
+    named = [registry for registry in possible if namespace in registry.namespaces]
+    if namespace in PUBLIC_NAMESPACES:
+        return [named]
     return [
-        [registry for registry in possible if namespace in registry.namespaces],
+        named,
         [registry for registry in possible if not registry.namespaces and registry.domains],
         [registry for registry in possible if not registry.namespaces and not registry.domains],
     ]

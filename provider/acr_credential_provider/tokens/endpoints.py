@@ -12,6 +12,7 @@ from acr_credential_provider.cloud.imds import Imds
 from acr_credential_provider.cloud.proxy import ProxySettings
 from acr_credential_provider.cloud.transport import Transport
 from acr_credential_provider.fastpath.cpython import hexdigest
+from acr_credential_provider.model.acr_hosts import are_in_vpc
 from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import (
     CloudUnreachableError,
@@ -75,7 +76,8 @@ class EndpointResolver:
             return acr_endpoints(region, vpc_first=True)[:1]
         own = self._node_region() if registry.network == "auto" else ""
         if registry.network == "auto" and not own:  # it could not be found out: the VPC's may still be the only way
-            return acr_endpoints(region, vpc_first=True)[::-1]
+            both = acr_endpoints(region, vpc_first=True)
+            return both if are_in_vpc(registry.domains) else both[::-1]
         return acr_endpoints(region, vpc_first=own == region)
 
     def metadata(self, seconds: float, *, allow_v1: bool) -> Imds:

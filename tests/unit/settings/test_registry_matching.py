@@ -46,6 +46,7 @@ class Cloud:
 
 
 HERE = {"region": "cn-hangzhou"}
+KEY = {"identity": {"kind": "accessKey", "accessKeyIdFile": "/id", "accessKeySecretFile": "/secret"}}
 
 
 @pytest.mark.parametrize(
@@ -70,8 +71,8 @@ def test_on_a_shared_host_who_names_the_namespace_goes_before_who_takes_the_rest
 
 def test_two_accounts_that_could_both_have_a_shared_host_are_refused_once_the_nodes_region_is_known():
     with pytest.raises(ConfigurationError, match="two registries of the Personal Edition"):
-        Cloud().cover(f"{SHARED}/team", settings({}, HERE))
-    assert Cloud(own="cn-beijing").cover(f"{SHARED}/team", settings({}, HERE))[0] == 1
+        Cloud().cover(f"{SHARED}/team", settings({}, HERE | KEY))
+    assert Cloud(own="cn-beijing").cover(f"{SHARED}/team", settings({}, HERE | KEY))[0] == 1
 
 
 def test_a_hung_look_up_hides_neither_a_known_list_nor_one_that_can_still_be_asked_for():
