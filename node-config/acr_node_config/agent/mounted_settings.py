@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import yaml
+from acr_credential_provider.files import regular_file
 from acr_credential_provider.files.credentials_folder import FOLDER as CREDENTIALS
 from acr_credential_provider.files.credentials_folder import KEY
 
@@ -183,8 +184,7 @@ def _files(mount: str) -> dict[str, bytes]:
         path = f"{mount}/{name}"
         # A key that was taken away leaves its link for a moment: it leads nowhere.
         if KEY.fullmatch(name) and os.path.isfile(path) and len(files) <= MOST_FILES:
-            with open(path, "rb") as file:
-                files[name] = file.read(LARGEST + 1)
+            files[name] = regular_file.read(path, LARGEST + 1)
     return files
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import selectors
-import subprocess
 import time
 from dataclasses import dataclass
+from subprocess import SubprocessError, TimeoutExpired
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.files.trusted_files import UntrustedFileError
@@ -68,32 +68,18 @@ def run(
     problem = "did not end in time"
     remedy = "See the node's load and disk; it is tried again. In a pod: privileged, with the host's / mounted."
     try:
-        with (
-            command.start(root, environment) as start,
-            subprocess.Popen(  # noqa: S603 - a list of words, no shell
-                start.words,
-                executable=start.executable,
-                pass_fds=start.passed,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=environment,
-                cwd="/",
-                preexec_fn=start.enter,  # noqa: PLW1509 - the agent has one thread, and these are calls into the kernel
-            ) as process,
-        ):
+        with host_exec.started(command, root, environment) as process:
             ran = _await(process, time.monotonic() + seconds, heartbeat)
             if ran is not None:
                 return ran
-            process.kill()
     except UntrustedFileError as error:
         problem, remedy = f"was not run: {error.problem}", error.remedy
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, SubprocessError) as error:
         problem = f"could not be started ({type(error).__name__})"
     raise ProgramError(f"{words[0]} {problem}", remedy=remedy)
 
 
-def _await(process: subprocess.Popen[bytes], end: float, heartbeat: Callable[[], None]) -> CompletedRun | None:
+def _await(process: host_exec.Process, end: float, heartbeat: Callable[[], None]) -> CompletedRun | None:
     """Collect the output of *process* until it ends, at most `LARGEST` of each; None when *end* comes first."""
     output: dict[int, bytearray] = {}
     next_beat = time.monotonic() + HEARTBEAT_EVERY
@@ -117,7 +103,7 @@ def _await(process: subprocess.Popen[bytes], end: float, heartbeat: Callable[[],
                     output[key.fd] += piece
     try:
         code = process.wait(max(end - time.monotonic(), 0.1))
-    except subprocess.TimeoutExpired:
+    except TimeoutExpired:
         return None
     out, err = output.values()
     return CompletedRun(code, bytes(out), bytes(err))

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import json
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.console.command_line import (
@@ -181,7 +182,7 @@ def _bake(options: argparse.Namespace) -> int:
     options.service, options.is_image = "none", True
     node = _node(options)
     outcome = node.install(install_request(options, node.host))
-    node.forget_cache()
+    outcome = replace(outcome, notes=(*outcome.notes, *node.forget_cache()))
     return _print_outcome(options, outcome)
 
 

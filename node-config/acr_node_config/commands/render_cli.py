@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.console.command_line import STDIN, CommandParser, file_or_stdin, path_argument
 from acr_credential_provider.console.output import write_document
 from acr_credential_provider.fastpath.lookup import SETTINGS
+from acr_credential_provider.files import regular_file
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.version import NAME
 
+from acr_node_config.hostfs import host_exec
+from acr_node_config.hostfs.host_reader import LARGEST
 from acr_node_config.placement import openshift
 
 if TYPE_CHECKING:
@@ -80,13 +83,9 @@ def _parser() -> argparse.ArgumentParser:
 def _covered(settings: str) -> dict[str, Any]:
     """Return the output of ``settings match-images`` for *settings*."""
     own = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "acr_credential_provider"]
-    ended = subprocess.run(  # noqa: S603 - ourselves
-        [*own, "settings", "match-images", settings, "--output", "json"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        timeout=SECONDS,
-        check=False,
-    )
+    words = [*own, "settings", "match-images", settings, "--output", "json"]
+    ended = host_exec.run(host_exec.Command(words, is_ours=True), seconds=SECONDS, environment=os.environ)
+    sys.stderr.write(ended.stderr.decode("utf-8", "replace"))
     if ended.returncode:
         raise ConfigurationError(
             "the settings cannot be used; the reason is above", remedy=f"Correct {settings}, then run this again."
@@ -98,8 +97,7 @@ def _covered(settings: str) -> dict[str, Any]:
 def _read(file: str) -> str:
     if file == STDIN:
         return sys.stdin.read()
-    with open(file, encoding="utf-8") as opened:
-        return opened.read()
+    return regular_file.read(file, LARGEST).decode()
 
 
 def _version(text: str) -> Version:

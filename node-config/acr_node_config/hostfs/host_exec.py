@@ -9,7 +9,8 @@ import os
 import subprocess
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from subprocess import SubprocessError, TimeoutExpired
+from typing import TYPE_CHECKING, TypeAlias
 
 from acr_credential_provider.files import trusted_files
 
@@ -18,6 +19,7 @@ from acr_node_config.model.errors import ServiceError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+Process: TypeAlias = subprocess.Popen[bytes]
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -139,6 +141,32 @@ def _found(name: str, root: str) -> Iterator[trusted_files.Program]:
         raise problem
 
 
+@contextmanager
+def started(command: Command, root: str, environment: Mapping[str, str]) -> Iterator[Process]:
+    """Yield *command* as a child process without stdin, whose output is in pipes; it is killed at the end.
+
+    Until then it was not waited for, so that its number is no other process's. Raises as `Command.start`.
+    """
+    with (
+        command.start(root, environment) as start,
+        subprocess.Popen(  # noqa: S603 - a list of words, no shell
+            start.words,
+            executable=start.executable,
+            pass_fds=start.passed,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            cwd="/",
+            preexec_fn=start.enter,  # noqa: PLW1509 - the agent has one thread, and these are calls into the kernel
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def run(
     command: Command | Sequence[str],
     *,
@@ -172,10 +200,10 @@ def run(
                 check=False,
                 preexec_fn=start.enter,
             )
-    except subprocess.TimeoutExpired:
+    except TimeoutExpired:
         pass
     except trusted_files.UntrustedFileError as error:
         outcome, remedy = f"was not run: {error.problem}", error.remedy
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, SubprocessError) as error:
         outcome = f"could not be started ({type(error).__name__})"
     raise ServiceError(f"{command.words[0]} {outcome} on this node", remedy=remedy)

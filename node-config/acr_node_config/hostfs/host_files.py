@@ -10,6 +10,8 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.files import cache_mark
+
 from acr_node_config.model import steps
 from acr_node_config.model.errors import UnsafePathError
 from acr_node_config.model.steps import NOTHING, PathState
@@ -72,6 +74,14 @@ class HostFiles:
                 return sorted(os.listdir(folder))
             finally:
                 os.close(folder)
+
+    def is_own_cache(self, path: str) -> bool:
+        """True if the folder at *path* is a cache of our plugin; root alone can change it and the way to it."""
+        try:
+            with safe_path.own_parent(self.root, path) as (above, name), above.folder(name) as folder:
+                return cache_mark.is_in(folder) or cache_mark.holds_nothing_but_ours(folder)
+        except (OSError, UnsafePathError):
+            return False
 
     def verify_parents(self, path: str) -> None:
         """Raise `UnsafePathError` if others than root could change a folder that *path* lies in."""

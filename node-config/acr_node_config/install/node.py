@@ -109,9 +109,20 @@ class Node:
             self.host.apply(steps.RemoveTree(self.state.folder))
         return replace(outcome, notes=(*recovered, *outcome.notes))
 
-    def forget_cache(self) -> None:
-        """Remove the plugin's cache: an image is used by many nodes, and a token is for one."""
+    def forget_cache(self) -> tuple[str, ...]:
+        """Remove the plugin's cache: an image is used by many nodes, and a token is for one.
+
+        Return a note if another program's folder is there, which stays.
+        """
+        if notes := self._foreign_cache():
+            return notes
         self.host.apply(steps.RemoveTree(CACHE))
+        return ()
+
+    def _foreign_cache(self) -> tuple[str, ...]:
+        if not self.host.is_there(CACHE) or self.host.is_own_cache(CACHE):
+            return ()
+        return (f"{CACHE} was not made by this program, or others can change it, and stays as it is",)
 
     # What is wanted.
     def _desired_state(self, request: InstallRequest) -> DesiredInstallation:
@@ -209,7 +220,9 @@ class Node:
         folder, known = f"{placement.bin_dir}/{bundles.HIDDEN}", {change.path for change in rest}
         trees = [f"{folder}/{name}" for name in self.host.listed(folder)]
         rest = [*(Change.removal(path) for path in trees if path not in known), *rest]
-        rest.append(Change.removal(CACHE if not installed.had_cache else f"{CACHE}/{TRACE}"))
+        notes = () if installed.had_cache else self._foreign_cache()
+        if not notes:
+            rest.append(Change.removal(CACHE if not installed.had_cache else f"{CACHE}/{TRACE}"))
         change_set = ChangeSet(
             verb,
             tuple(self._inverse(placement, change) for change in first),
@@ -218,7 +231,8 @@ class Node:
             restarts=bool(first),
             must_recover=_runs(transaction),
         )
-        return transaction.run(change_set)
+        outcome = transaction.run(change_set)
+        return replace(outcome, notes=(*outcome.notes, *notes))
 
     def _inverse(self, placement: Placement, change: Change) -> FileStep:
         """Return the step that takes *change* back; what others made of the file since is kept, without ours."""

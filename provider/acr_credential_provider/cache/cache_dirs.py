@@ -8,21 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 
 from acr_credential_provider.changes.folder import Folder, made, opened
 from acr_credential_provider.changes.way import OthersCanChangeError
-from acr_credential_provider.fastpath.lookup import TRACE
+from acr_credential_provider.files import cache_mark
+from acr_credential_provider.files.cache_mark import MARK, NAMES
 from acr_credential_provider.model.errors import CacheUnsafeError
-
-NAMES = ("memo", "locks", "store")
-MARK = ".aliyun-acr-credential-provider"
-"""The file that makes a folder ours. It is empty, so that a full disk cannot leave half of it."""
-SUFFIXES = (".memo", ".failed", ".settings", ".root")
-"""The ends of cache entries' names. Earlier builds wrote ".root"; a folder that they made is still ours."""
-LOCKS = ("sweep", "gate")
-"""The names of locks that belong to no question. Earlier builds had "gate"."""
-_HEX = frozenset("0123456789abcdef")
 
 
 def ensure(cache: str) -> None:
@@ -32,7 +23,7 @@ def ensure(cache: str) -> None:
     user's, or no folder, or can be written by others; ``OSError`` when the disk is full or read-only.
     """
     with _ours(cache) or _new(cache) as folder:
-        if not _has_mark(folder):
+        if not cache_mark.is_in(folder):
             _mark(folder)
         problem: OSError | None = None
         for name in ("", *NAMES):
@@ -114,14 +105,18 @@ def _above(path: str, cache: str, *, is_made: bool = False) -> Folder:
 
 def _judge(cache: str, folder: Folder) -> None:
     """Raise `CacheUnsafeError` unless the open *folder* is ours."""
-    if _has_mark(folder):
+    if cache_mark.is_in(folder):
         _is_open_to_readers(cache, folder)
         return
-    # One that others can read is never taken: no version of ours left one so, and we would have to change its mode.
-    status = folder.status()
-    is_private = status.st_uid == os.geteuid() and not status.st_mode & 0o077
+    try:
+        is_ours = cache_mark.holds_nothing_but_ours(folder)
+    except OSError as error:  # a broken disk: a folder that cannot be read is not ours
+        raise CacheUnsafeError(
+            f"the cache folder {cache} cannot be looked through: {os.strerror(error.errno or 0)}",
+            remedy="Look at that disk (dmesg), or name another folder with --cache. Nothing was changed.",
+        ) from None
     # The mark is looked for again, because another process may have made the folder since the first look.
-    if not (is_private and _holds_nothing_but_ours(cache, folder)) and not _has_mark(folder):
+    if not is_ours and not cache_mark.is_in(folder):
         raise _not_made_by_us(cache)
 
 
@@ -147,68 +142,9 @@ def _not_ours_alone(folder: str) -> CacheUnsafeError:
     )
 
 
-def _has_mark(folder: Folder) -> bool:
-    try:
-        status = folder.status(MARK)
-    except OSError:
-        return False
-    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
-
-
 def _mark(folder: Folder) -> None:
     """Put the mark into *folder*, unless another process has just done so."""
     os.close(folder.lock_file(MARK))
-
-
-def _holds_nothing_but_ours(cache: str, folder: Folder) -> bool:
-    """True if everything in *folder*, which is for this user alone, has a place and a name that only we give.
-
-    This is how a folder without a mark becomes ours: one of an earlier build, which made no marks; one whose maker
-    was killed before it could mark it; or an empty one that its owner made for us with mode 0700 (a mount,
-    ``install -d -m 0700``). No other program loses anything, because none has names of 64 hexadecimal digits in a
-    folder called ``memo``. With a single other entry, at any depth, the folder stays as it is.
-    """
-    try:
-        for name in folder.names():
-            if name not in NAMES or not stat.S_ISDIR(folder.status(name).st_mode):
-                return False
-            with folder.folder(name) as inner:
-                _is_open_to_readers(cache, inner)
-                if not all(_is_our_name(name, each) and _is_file(inner, each) for each in inner.names()):
-                    return False
-    except (CacheUnsafeError, OthersCanChangeError):
-        return False
-    except OSError as error:  # a broken disk: a folder that cannot be read is not ours
-        raise CacheUnsafeError(
-            f"the cache folder {cache} cannot be looked through: {os.strerror(error.errno or 0)}",
-            remedy="Look at that disk (dmesg), or name another folder with --cache. Nothing was changed.",
-        ) from None
-    return True
-
-
-def _is_file(folder: Folder, name: str) -> bool:
-    try:
-        return stat.S_ISREG(folder.status(name).st_mode)
-    except FileNotFoundError:  # removed meanwhile
-        return True
-
-
-def _is_our_name(folder: str, name: str) -> bool:
-    """True if this program gives *name* to a file in its folder *folder*.
-
-    >>> _is_our_name("memo", 64 * "a" + ".memo"), _is_our_name("memo", "shopping.memo"), _is_our_name("store", "a.db")
-    (True, False, False)
-    """
-    if folder == "store":
-        return name in ("cache.db", "cache.db-journal", "cache.db-wal", "cache.db-shm")
-    stem, _, rest = name.partition(".")
-    is_digest = len(stem) == 64 and _HEX.issuperset(stem)
-    if folder == "locks":
-        is_slot = stem.startswith("slot-") and stem[5:].isdigit() and not rest
-        return is_slot or f"locks/{name}" == TRACE or (rest == "lock" and (is_digest or stem in LOCKS))
-    suffix, dot, draft = rest.partition(".")
-    is_draft = len(draft) == 16 and _HEX.issuperset(draft)
-    return is_digest and f".{suffix}" in SUFFIXES and (is_draft or not dot)
 
 
 def _close_to_readers(cache: Folder, path: str, name: str) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import time
 
+from acr_credential_provider.files.cache_mark import SUFFIXES
 from acr_credential_provider.model.errors import CacheUnsafeError
 
-from .cache_dirs import SUFFIXES, part
+from .cache_dirs import part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

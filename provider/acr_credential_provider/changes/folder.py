@@ -234,12 +234,13 @@ class TemporaryFolder:
     """A new folder for this user alone, removed with all in it at the end of the context, which gets its path."""
 
     def __init__(self) -> None:
-        self._above = opened(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 - a new folder with a name that is a secret
+        self._folder = os.path.abspath(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 - a new folder of its own
         self._name = f"aliyun-acr-{os.urandom(8).hex()}"
+        self._above = opened(self._folder)
 
     def __enter__(self) -> str:
         self._above.make_folder(self._name, 0o700).close()
-        return f"{self._above.path}/{self._name}"
+        return f"{self._folder}/{self._name}"
 
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None

@@ -13,6 +13,7 @@ import time
 
 from acr_credential_provider.console.arguments import add_paths, namespaced_name
 from acr_credential_provider.console.command_line import (
+    STDIN,
     CommandParser,
     add_allowed_hosts,
     file_or_stdin,
@@ -22,6 +23,8 @@ from acr_credential_provider.console.command_line import (
 from acr_credential_provider.console.output import warn, write_document
 from acr_credential_provider.exec.watchdog import report
 from acr_credential_provider.fastpath.lookup import API_VERSIONS, LARGEST_REQUEST, SETTINGS
+from acr_credential_provider.files import regular_file
+from acr_credential_provider.files.regular_file import NotRegularFileError
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
 from acr_credential_provider.version import NAME, VERSION
 
@@ -222,13 +225,21 @@ def _doctor(options: argparse.Namespace) -> int:
 def _token(path: str) -> str:
     """Return the text in *path*; the doctor checks it as a pull does."""
     try:
-        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
-            return file.read(LARGEST_REQUEST).decode("utf-8", "replace").strip()
+        return _bytes(path).decode("utf-8", "replace").strip()
+    except NotRegularFileError:
+        problem = f"{path} is not a regular file"
     except OSError as error:
         problem = f"{path} cannot be read: {os.strerror(error.errno or 0)}"
     raise ConfigurationError(
         problem, remedy="Write a token there: kubectl create token NAME -n NAMESPACE --audience sts.aliyuncs.com"
     )
+
+
+def _bytes(path: str) -> bytes:
+    if path != STDIN:
+        return regular_file.read(path, LARGEST_REQUEST)
+    with open(0, "rb", closefd=False) as file:
+        return file.read(LARGEST_REQUEST)
 
 
 def _cluster_doctor(options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import codecs
 import os
 from importlib import import_module
 
+from acr_credential_provider.files import trusted_files
 from acr_credential_provider.model.errors import ConfigurationError
 
 _LOADED_LATE = (
@@ -35,8 +36,7 @@ def chroot(root: str) -> None:
         except ImportError:  # not part of this installation, so no check needs it
             continue
     try:
-        os.chroot(root)
-        os.chdir("/")
+        trusted_files.chroot(root)
     except OSError as error:
         problem = f"cannot enter {root}: {os.strerror(error.errno or 0)}"
     else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
+from subprocess import TimeoutExpired
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.cloud.transport_errors import CHECK_NETWORK
@@ -16,6 +16,8 @@ from acr_credential_provider.model.errors import ConfigurationError
 from .token_attributes import forwarded_annotations
 
 if TYPE_CHECKING:
+    from subprocess import CompletedProcess
+
     from .context import DoctorContext
 
 RUN_SECONDS = 60.0
@@ -36,20 +38,15 @@ def check_plugin_run(context: DoctorContext) -> str:
     remedy = CHECK_NETWORK
     try:
         with trusted_files.opened(words[0]) as program:
-            done = subprocess.run(  # noqa: S603 - the very program that the kubelet runs
+            done = program.run(
                 words,
-                executable=program.executable,
-                pass_fds=(program.descriptor,),
-                input=json.dumps(request).encode() + b"\n",
-                capture_output=True,
-                env=context.environment,
-                cwd="/",
-                timeout=RUN_SECONDS,
-                check=False,
+                stdin=json.dumps(request).encode() + b"\n",
+                seconds=RUN_SECONDS,
+                environment=context.environment,
             )
     except OSError as error:
         problem = f"it cannot be started: {os.strerror(error.errno or 0)}"
-    except subprocess.TimeoutExpired:
+    except TimeoutExpired:
         problem = f"no answer within {RUN_SECONDS:.0f} s"
     else:
         problem = _problem(done, provider.api_version, context.host)
@@ -59,7 +56,7 @@ def check_plugin_run(context: DoctorContext) -> str:
     return f"a login for {context.host} after {(time.monotonic() - start) * 1000:.0f} ms"
 
 
-def _problem(done: subprocess.CompletedProcess[bytes], api_version: str, host: str) -> str:
+def _problem(done: CompletedProcess[bytes], api_version: str, host: str) -> str:
     """Return the problem of a run, "" for none. Its stdout holds a password and is not quoted."""
     if done.returncode:
         return (_line(done.stderr, "error: ") or f"exit code {done.returncode}")[:500]

@@ -212,8 +212,11 @@ def leave_trace(cache: str) -> None:
         finally:
             posix.close(file)
         if is_kubelet:
-            flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
-            posix.close(posix.open(path, flags, 0o600))
+            from acr_credential_provider.changes.folder import opened  # noqa: PLC0415 - for the first call alone
+
+            above, _, name = path.rpartition("/")
+            with opened(above) as folder:
+                posix.close(folder.lock_file(name))
     except OSError:  # no /proc, no cache folder, a full or read-only disk
         return
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
@@ -49,6 +50,22 @@ class Program:
         """The path of exactly this file, for a process that inherits the descriptor."""
         return f"/proc/self/fd/{self.descriptor}"
 
+    def run(
+        self, words: Sequence[str], *, stdin: bytes, seconds: float, environment: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run it with *words* and the variables *environment*; raise ``OSError`` or `subprocess.TimeoutExpired`."""
+        return subprocess.run(  # noqa: S603 - a list of words, no shell
+            words,
+            executable=self.executable,
+            pass_fds=(self.descriptor,),
+            input=stdin,
+            capture_output=True,
+            env=environment,
+            cwd="/",
+            timeout=seconds,
+            check=False,
+        )
+
     def enter(self, words: Sequence[str], environment: Mapping[str, str]) -> Callable[[], None]:
         """Return the function with which a child process changes into *root* before it runs `executable`.
 
@@ -83,6 +100,16 @@ def opened(path: str, root: str = "/") -> Iterator[Program]:
             with opened(interpreter, root):
                 pass  # the kernel opens it by its path, which only root can change
         yield Program(path, root, descriptor, status, bool(interpreter))
+    finally:
+        os.close(descriptor)
+
+
+def chroot(root: str) -> None:
+    """Enter the folder *root* with this process; raise `UntrustedFileError` or ``OSError``."""
+    descriptor = _walk(root, "/")
+    try:
+        os.chdir(descriptor)
+        os.chroot(".")
     finally:
         os.close(descriptor)
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from acr_credential_provider.files import regular_file
 from acr_credential_provider.model.errors import ConfigurationError
 
 from .client import ApiServer
@@ -22,8 +23,7 @@ def read_kubeconfig(path: str) -> ApiServer:
     Raises `ConfigurationError`, also for what kubelets have no use for: other schemes, exec plugins.
     """
     try:
-        with open(path, "rb") as file:
-            document = yaml.load(file.read(LARGEST), Loader=yaml.CSafeLoader)
+        document = yaml.load(regular_file.read(path, LARGEST), Loader=yaml.CSafeLoader)
         context = _named(document, "contexts", document["current-context"])["context"]
         cluster = _named(document, "clusters", context["cluster"])["cluster"]
         user = _named(document, "users", context["user"])["user"]
@@ -64,13 +64,11 @@ def _content(entry: dict[str, Any], key: str, folder: str) -> bytes:
     path = entry.get(key)
     if not path:
         return b""
-    with open(os.path.join(folder, path), "rb") as file:
-        return file.read(LARGEST)
+    return regular_file.read(os.path.join(folder, path), LARGEST)
 
 
 def _bearer(user: dict[str, Any], folder: str) -> str:
     path = user.get("tokenFile")
     if not path:
         return str(user.get("token") or "")
-    with open(os.path.join(folder, path), encoding="ascii") as file:
-        return file.read(LARGEST).strip()
+    return regular_file.read(os.path.join(folder, path), LARGEST).decode("ascii").strip()

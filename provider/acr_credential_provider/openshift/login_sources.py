@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from acr_credential_provider.cache.cache_dirs import ensure
 from acr_credential_provider.cache.cache_folder import CacheFolder
 from acr_credential_provider.changes.folder import TemporaryFolder
+from acr_credential_provider.files import regular_file
 from acr_credential_provider.model.deadline import Deadline, Deadlines
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.model.progress import Progress
@@ -32,8 +33,7 @@ TOKEN_DEADLINE = 15.0
 def from_file(path: str) -> DockerConfig:
     """Return the logins in the docker or podman file at *path*; raise `ConfigurationError`."""
     try:
-        with open(path, "rb") as file:
-            content = file.read(docker_config.LARGEST + 1)
+        content = regular_file.read(path, docker_config.LARGEST + 1)
     except OSError as error:
         problem = f"cannot read {path}: {type(error).__name__}"
         raise ConfigurationError(problem, remedy="Name ~/.docker/config.json, or podman's auth.json.") from None

@@ -36,3 +36,12 @@ def test_what_is_no_file_is_left_in_its_place(tmp_path, target):
         write_private_atomically(str(path), "secret", remedy="Name a file.")
     assert (path.lstat().st_mode, path.lstat().st_ino) == (before.st_mode, before.st_ino)
     assert os.listdir(tmp_path) == ["target"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root is who could be misled")
+def test_root_writes_no_secret_below_a_folder_that_others_can_change(tmp_path):
+    (tmp_path / "theirs").mkdir()
+    os.chown(tmp_path / "theirs", 65534, 65534)
+    with pytest.raises(ConfigurationError, match=f"{tmp_path}/theirs can be changed by others than root"):
+        write_private_atomically(str(tmp_path / "theirs/keys/secret"), "x", remedy="Name another.")
+    assert os.listdir(tmp_path / "theirs") == []

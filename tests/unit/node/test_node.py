@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from acr_credential_provider.fastpath.lookup import CACHE, TRACE
+from acr_credential_provider.files.cache_mark import MARK
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG, flag
 from acr_node_config.hostfs.host_files import HostFiles
 from acr_node_config.install import bundle
@@ -160,13 +161,38 @@ def test_uninstalling_leaves_bytes_and_modes_as_they_were(site, service, first, 
     before = site.world.tree()
     node = installed(site, service, first, settings=b"apiVersion: x\n")
     node.install(request(second, site.placement, covered=MORE, settings=b"apiVersion: y\n"))
-    site.world.write("/var/cache/aliyun-acr-credential-provider/memo/x", "a token", 0o600)
+    site.world.write(f"{CACHE}/{MARK}", "", 0o600)
+    site.world.write(f"{CACHE}/memo/x", "a token", 0o600)
 
     outcome = node.uninstall()
 
     assert site.world.tree() == before
     assert outcome.restarted
     assert site.world.faults(site.world.kept()["words"]) == ""
+
+
+@pytest.mark.parametrize("what", ["another program's", "with our mark, but others can change it"])
+def test_a_cache_folder_that_is_not_ours_alone_is_neither_baked_away_nor_uninstalled(site, service, first, what):
+    node = installed(site, service, first)
+    site.world.write(f"{CACHE}/memo/x", "theirs", 0o600)
+    if what.startswith("with"):
+        site.world.write(f"{CACHE}/{MARK}", "", 0o600)
+        os.chmod(site.world.at(CACHE), 0o777)
+
+    assert f"{CACHE} was not made by this program" in node.forget_cache()[0]
+    outcome = node.uninstall()
+
+    assert any("stays as it is" in note for note in outcome.notes)
+    assert site.world.at(f"{CACHE}/memo/x").read_text() == "theirs"
+
+
+def test_a_cache_of_ours_is_baked_away_by_its_mark_or_because_nothing_else_is_in_it(site, service, first):
+    node = installed(site, service, first)
+    for ours in (MARK, f"memo/{64 * 'a'}.memo"):
+        site.world.write(f"{CACHE}/{ours}", "", 0o600)
+        os.chmod(site.world.at(CACHE), 0o700)
+        assert node.forget_cache() == ()
+        assert not site.world.at(CACHE).exists()
 
 
 def test_uninstalling_after_a_run_that_was_killed_says_what_became_of_that(site, service, first):
