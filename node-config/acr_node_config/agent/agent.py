@@ -49,6 +49,8 @@ REFRESH_REST = 60.0
 ROLLOUT_WINDOW = 300.0
 """Seconds over which the nodes of a cluster take new settings."""
 
+DROPPED = "The Secret with the credentials is gone, so its files were removed from this node."
+
 
 @dataclass(frozen=True, slots=True)
 class AgentOptions:
@@ -137,6 +139,8 @@ class Agent:
         if not self._has_started:
             self._watch_files()
             self._has_started = True
+        if self.rollout.drop_credentials():
+            self.log(DROPPED)
         settings = self.rollout.settings(at_once=not self._watched)
         self._update_settings_status()
         if self.rollout.is_unusable and not self._watched:
@@ -172,8 +176,9 @@ class Agent:
         self._update_settings_status()
         is_confirmed = self._watch_files().is_confirmed
         self._has_drifted, self._retry = False, RETRY_FIRST
-        message = "" if is_confirmed else "All files are in place; others have the kubelet use them."
-        self._become(agent_status.READY, message, serving=True)
+        messages = ["" if is_confirmed else "All files are in place; others have the kubelet use them."]
+        messages += [DROPPED] if self.rollout.has_dropped_credentials else []
+        self._become(agent_status.READY, " ".join(filter(None, messages)), serving=True)
 
     def _update_settings_status(self) -> None:
         if self.rollout.is_unusable and self.status.settings != self.rollout.status:

@@ -132,14 +132,14 @@ def put_credentials(host: HostFiles, credentials: Mapping[str, bytes], *, keep_o
     *keep_others* leaves those that go away, for the settings still in force may name them.
     """
     if not credentials:
-        return False  # a Secret that was deleted takes no node's registries away
+        return False  # `remove_credentials` takes them away, later: the Secret may be about to be made anew
     wanted = dict(credentials)
     if keep_others:
-        wanted = {name: host.stat(f"{CREDENTIALS}/{name}").content for name in host.listed(CREDENTIALS)} | wanted
-    name = "credentials-" + short_digest(*_parts(wanted))
-    folder = f"{os.path.dirname(CREDENTIALS)}/.{name}"
+        wanted = _contents(host, CREDENTIALS) | wanted
+    name = _folder_of(wanted)
+    folder = f"{os.path.dirname(CREDENTIALS)}/{name}"
     files = [steps.PutFile(f"{folder}/{key}", content, 0o600) for key, content in sorted(wanted.items())]
-    link = steps.PutLink(CREDENTIALS, f".{name}")
+    link = steps.PutLink(CREDENTIALS, name)
     if host.satisfies(link) and all(map(host.satisfies, files)):
         return False
     _make(host, os.path.dirname(CREDENTIALS), 0o755)
@@ -147,8 +147,35 @@ def put_credentials(host: HostFiles, credentials: Mapping[str, bytes], *, keep_o
     for file in files:
         host.apply(file)
     host.apply(link)
-    _sweep(host, keep=f".{name}")
+    _sweep(host, keep=name)
     return True
+
+
+def is_deleted(credentials_mount: str) -> bool:
+    """True if the kubelet knows that the mounted Secret does not exist, or that it has no keys.
+
+    It writes ``..data`` of an optional Secret once the API server has answered. A mount without that says nothing.
+    """
+    try:
+        return bool(credentials_mount) and not os.listdir(f"{credentials_mount}/..data")
+    except OSError:  # not mounted, no projection, or replaced at this moment
+        return False
+
+
+def remove_credentials(host: HostFiles) -> bool:
+    """Remove the credential files that `put_credentials` made; return True if there were any.
+
+    A folder of ours is named after its content. What an operator put there, or changed, stays.
+    """
+    parent, link = os.path.dirname(CREDENTIALS), host.stat(CREDENTIALS)
+    ours = [name for name in _folders(host) if name == _folder_of(_contents(host, f"{parent}/{name}"))]
+    if not link.is_absent:
+        if link.kind != steps.LINK or link.target not in ours:
+            return False
+        host.apply(steps.RemoveFile(CREDENTIALS))
+    for name in ours:
+        host.apply(steps.RemoveTree(f"{parent}/{name}"))
+    return bool(ours)
 
 
 def remove(host: HostFiles) -> None:
@@ -162,10 +189,21 @@ def remove(host: HostFiles) -> None:
 
 
 def _sweep(host: HostFiles, *, keep: str) -> None:
-    parent = os.path.dirname(CREDENTIALS)
-    for name in host.listed(parent):
-        if name.startswith(".credentials-") and name != keep:
-            host.apply(steps.RemoveTree(f"{parent}/{name}"))
+    for name in _folders(host):
+        if name != keep:
+            host.apply(steps.RemoveTree(f"{os.path.dirname(CREDENTIALS)}/{name}"))
+
+
+def _folders(host: HostFiles) -> list[str]:
+    return [name for name in host.listed(os.path.dirname(CREDENTIALS)) if name.startswith(".credentials-")]
+
+
+def _folder_of(credentials: Mapping[str, bytes]) -> str:
+    return ".credentials-" + short_digest(*_parts(credentials))
+
+
+def _contents(host: HostFiles, folder: str) -> dict[str, bytes]:
+    return {name: host.stat(f"{folder}/{name}").content for name in host.listed(folder)}
 
 
 def _make(host: HostFiles, path: str, mode: int) -> None:

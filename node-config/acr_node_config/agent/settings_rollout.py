@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from .plugin_runner import InstalledPlugin
 
+GONE_FOR = 600.0
+"""Seconds for which a Secret must be gone before its files are removed: one that is replaced costs no pull."""
+
 
 @dataclass(slots=True)
 class SettingsRollout:
@@ -36,6 +39,8 @@ class SettingsRollout:
     _validated: tuple[str, str] = ("", "")
     _problems: tuple[str, ...] = ()
     _waits: bool = False
+    _gone_since: float | None = None
+    has_dropped_credentials: bool = False
 
     def look(self) -> bool:
         """True if something else is mounted than at the last look."""
@@ -93,6 +98,18 @@ class SettingsRollout:
             mounted_settings.note_applied(self.host, Applied(mounted.digest, mounted.settings_digest))
         self.status = SettingsStatus(IN_FORCE, mounted.digest, mounted.digest)
         return is_news
+
+    def drop_credentials(self) -> bool:
+        """Remove the files of a Secret that has been gone for `GONE_FOR` seconds; return True if that is news."""
+        if not mounted_settings.is_deleted(self.credentials_mount):
+            self._gone_since, self.has_dropped_credentials = None, False
+            return False
+        if self._gone_since is None:
+            self._gone_since = self.clock()
+        if self.clock() < self._gone_since + GONE_FOR or not mounted_settings.remove_credentials(self.host):
+            return False
+        self.has_dropped_credentials = True
+        return True
 
     def content(self, path: str) -> str:
         """Return a digest of the settings that `settings` returned as *path*; the same on all nodes."""

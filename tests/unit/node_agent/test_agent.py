@@ -1,8 +1,11 @@
+import shutil
+
 import pytest
-from acr_node_config.agent.agent import CHECK_EVERY, LOOK_EVERY, RETRY_FIRST
+from acr_node_config.agent.agent import CHECK_EVERY, DROPPED, LOOK_EVERY, RETRY_FIRST
 from acr_node_config.agent.mounted_settings import CREDENTIALS, FOLDER
 from acr_node_config.agent.plugin_runner import BUSY, REFUSED, Plan
 from acr_node_config.agent.program_run import ProgramError
+from acr_node_config.agent.settings_rollout import GONE_FOR
 from acr_node_config.hostfs.host_files import HostFiles
 from acr_node_config.rollout import agent_status
 from unit.node_agent.fakes import CONFIG, PROGRAM, SETTINGS, Clock
@@ -229,14 +232,117 @@ def test_credentials_that_the_settings_in_force_name_stay_until_those_are_replac
     assert HostFiles(str(machine.node.root)).listed(CREDENTIALS) == ["new"]
 
 
-def test_a_deleted_secret_takes_nothing_away(machine):
+def delete_secret(machine):
+    for key in (machine.folder / "credentials").glob("[!.]*"):
+        key.unlink()
+    machine.push(GOOD)
+
+
+def keys(machine):
+    return HostFiles(str(machine.node.root)).listed(CREDENTIALS)
+
+
+def test_a_deleted_secret_takes_its_files_from_the_node_and_says_so(machine):
+    machine.push(GOOD, id="key-1", secret="canary-1")
+    machine.run(8)
+    delete_secret(machine)
+    machine.run(GONE_FOR - 20)
+    assert keys(machine) == ["id", "secret"], "it may be about to be made anew"
+    machine.run(CHECK_EVERY + 30)
+
+    assert keys(machine) == []
+    assert not list(machine.node.at(CREDENTIALS).parent.glob(".credentials*"))
+    assert DROPPED in machine.logged
+    assert DROPPED in machine.status["message"]
+    assert machine.status["state"] == "ready"
+    machine.push(GOOD, id="key-2")
+    machine.run(310)
+    assert keys(machine) == ["id"]
+    assert DROPPED not in machine.status["message"]
+
+
+def test_a_secret_that_is_made_anew_in_time_costs_nothing(machine):
     machine.push(GOOD, id="key-1")
     machine.run(8)
-    (machine.folder / "credentials" / "id").unlink()
-    machine.push(GOOD)
-    machine.run(310)
+    for number in range(4):
+        delete_secret(machine)
+        machine.run(GONE_FOR - 20)
+        machine.push(GOOD, id=f"key-{number}")
+        machine.run(310)
+        assert machine.node.text(f"{CREDENTIALS}/id") == f"key-{number}"
+    assert DROPPED not in machine.logged
 
-    assert machine.node.text(f"{CREDENTIALS}/id") == "key-1"
+
+def test_each_agent_waits_the_whole_time_after_its_start(machine):
+    machine.push(GOOD, id="key-1")
+    machine.run(8)
+    delete_secret(machine)
+    for _ in range(4):
+        machine.run(GONE_FOR / 2)
+        machine.start()
+    assert keys(machine) == ["id"]
+
+
+def unmount(mount):
+    for name in mount.iterdir():
+        shutil.rmtree(name) if name.is_dir() and not name.is_symlink() else name.unlink()
+
+
+UNKNOWN = {
+    "nothing is mounted yet": unmount,
+    "the mount is not there": shutil.rmtree,
+    "the link leads nowhere": lambda mount: (unmount(mount), (mount / "..data").symlink_to("..gone")),
+    "a file is in its place": lambda mount: (unmount(mount), (mount / "..data").write_text("")),
+}
+
+
+@pytest.mark.parametrize("case", UNKNOWN)
+def test_a_mount_that_says_nothing_of_the_secret_takes_nothing_away(machine, case):
+    machine.push(GOOD, id="key-1")
+    machine.run(8)
+    UNKNOWN[case](machine.folder / "credentials")
+    machine.start()
+    machine.run(4 * GONE_FOR)
+    assert keys(machine) == ["id"]
+
+
+FOREIGN = {
+    "a folder of an operator's": lambda parent: ((parent / "credentials").unlink(), make(parent / "credentials")),
+    "a link of an operator's": lambda parent: (
+        (parent / "credentials").unlink(),
+        make(parent / "keys"),
+        (parent / "credentials").symlink_to("keys"),
+    ),
+    "a file more in our folder": lambda parent: (parent / "credentials" / "more").write_text("by hand"),
+    "a file of ours that was changed": lambda parent: (parent / "credentials" / "id").write_text("by hand"),
+}
+
+
+def make(folder):
+    folder.mkdir(mode=0o700)
+    (folder / "id").write_text("by hand")
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_what_the_agent_did_not_write_stays(machine, case):
+    machine.push(GOOD, id="key-1")
+    machine.run(8)
+    delete_secret(machine)
+    machine.run(8)
+    FOREIGN[case](machine.node.at(CREDENTIALS).parent)
+    machine.run(4 * GONE_FOR)
+    assert "id" in keys(machine)
+    assert DROPPED not in machine.logged
+
+
+def test_an_agent_that_was_killed_while_it_removed_them_goes_on(machine):
+    machine.push(GOOD, id="key-1")
+    machine.run(8)
+    delete_secret(machine)
+    machine.node.at(CREDENTIALS).unlink()
+    machine.start()
+    machine.run(GONE_FOR + CHECK_EVERY + 30)
+    assert not list(machine.node.at(CREDENTIALS).parent.glob(".credentials*"))
 
 
 def test_a_mount_that_holds_too_much_is_told_of_and_nothing_of_it_is_taken(installed):
