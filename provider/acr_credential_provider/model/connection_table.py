@@ -6,8 +6,8 @@ newcomer is let in, and the connection that matters least is closed for it:
 
 1. of clients that are not known, first of one with more than a quarter of all connections
 2. of known clients with more than a quarter of all connections
-3. of known clients: first those that keep the server waiting, then idle ones, then new ones, and last those of the
-   client that is known for longest
+3. of known clients: first those that keep the server waiting, then idle or new ones, whichever are more, and last those
+   of the client that is known for longest
 
 While a request is worked on, its connection is closed only for a client that is known for longer; or, if its own client
 is not known, for a client with fewer connections.
@@ -90,6 +90,8 @@ class _Connection:
     client: str
     since: float
     turn: _Turn = _Turn.CLIENT
+    is_new: bool = True
+    """No request of it was answered yet."""
 
 
 class ConnectionTable(Generic[Key]):
@@ -127,7 +129,10 @@ class ConnectionTable(Generic[Key]):
     def least_of(self, others: Iterable[Key], key: Key, now: float) -> Key:
         """Return which of *others* is to be closed for *key*, or *key* if none may be."""
         held = [other for other in others if other in self._connections]
-        victim = min(held, key=lambda other: self._worth(self._connections[other], now), default=key)
+        # A crowd of new ones must not push out those that a client keeps, nor a hoard of kept ones those that come.
+        new = sum(self._connections[other].is_new for other in held)
+        idle = sum(self._connections[other].turn is _Turn.NOBODY for other in held)
+        victim = min(held, key=lambda other: self._worth(self._connections[other], now, idle > new), default=key)
         return victim if self._may_replace(self._connections[key].client, self._connections[victim]) else key
 
     def remove(self, key: Key) -> None:
@@ -149,6 +154,8 @@ class ConnectionTable(Generic[Key]):
     def idle(self, key: Key, now: float) -> None:
         """Note that the answer was taken."""
         self._turn(key, _Turn.NOBODY, now)
+        if key in self._connections:
+            self._connections[key].is_new = False
 
     def trust(self, key: Key, now: float) -> None:
         """Note that the client of *key* had a request that was right."""
@@ -177,14 +184,18 @@ class ConnectionTable(Generic[Key]):
             return own is not None or self._shares[victim.client] > self._shares[client]
         return own is not None and own < other
 
-    def _worth(self, held: _Connection, now: float) -> tuple[float, ...]:
+    def _worth(self, held: _Connection, now: float, idle_first: bool) -> tuple[float, ...]:
         """Return what orders connections: the least is closed first."""
         has_much = self._shares[held.client] > self._most / 4
         known_at = self._known.get(held.client)
-        if held.turn is _Turn.CLIENT:
-            state = 0 if now - held.since >= PATIENCE else 2
+        if held.turn is _Turn.SERVER:
+            state = 4
+        elif held.turn is _Turn.NOBODY:
+            state = 1 if idle_first else 2
+        elif now - held.since >= PATIENCE:
+            state = 0
         else:
-            state = 1 if held.turn is _Turn.NOBODY else 3
+            state = (2 if idle_first else 1) if held.is_new else 3
         if known_at is None:
             return (0 if has_much else 1, state, held.since)
         return (2, state, held.since) if has_much else (3, state, -known_at, held.since)

@@ -117,6 +117,23 @@ def test_with_an_address_that_strangers_share_a_probe_is_let_in_and_what_drips_g
     assert table.come("probe", API_SERVER) == "held 1"
 
 
+def test_what_the_api_server_keeps_outlives_a_crowd_of_its_own_address(table):
+    """A Pod with the host's network on its node opens connections without a request."""
+    table.come("kept", API_SERVER)
+    table.answer("kept")
+    for number in range(100):
+        table.come(f"stranger {number}", API_SERVER)
+    assert "kept" in table
+
+
+def test_connections_that_are_hoarded_make_room_for_those_that_come(table):
+    fill(table, [STRANGER] * 8)
+    for number in range(8):
+        table.answer(f"held {number}")
+    for number in range(3):
+        assert table.come(f"probe {number}", STRANGER) == f"held {number}"
+
+
 def test_what_is_worked_on_is_closed_for_nobody_of_the_same_kind(table):
     fill(table, [STRANGER] * 8)
     for number in range(8):
