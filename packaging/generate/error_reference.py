@@ -75,14 +75,14 @@ class Place:
         for block in blocks(self.scope):
             leaves = isinstance(block[-1], ast.Raise | ast.Return | ast.Continue | ast.Break)
             for node in block:
-                is_it = isinstance(node, ast.Assign) and any(ast.unparse(target) == name for target in node.targets)
+                is_it = isinstance(node, ast.Assign) and any(name in given_names(target) for target in node.targets)
                 # From a block that leaves, what it gave reaches no further than its own end.
                 if is_it and node.lineno <= self.line and (not leaves or self.line <= (block[-1].end_lineno or 0)):
                     before.append(node)
         before.sort(key=lambda node: node.lineno)
         same = [node for node in before if node.col_offset == self.indent]
         branches = [node for node in before if node.col_offset > self.indent]
-        return [node.value for node in (same[-1:] + branches) or before[-1:]]
+        return [of_a_limit(node.value) for node in (same[-1:] + branches) or before[-1:]]
 
 
 class Reader:
@@ -114,6 +114,8 @@ class Reader:
     def pairs(self, module: Module) -> Iterator[tuple[str, str]]:
         """Yield (error, remedy) for each place in *module* that gives one."""
         for place, call in calls(module.tree):
+            if called(call) == "explained":  # it hands on the remedy, or that of a limit, which is in its own table
+                continue
             given = {keyword.arg: keyword.value for keyword in call.keywords}
             position = self.takers.get(called(call), len(call.args))
             is_spread = any(isinstance(argument, ast.Starred) for argument in call.args)
@@ -192,6 +194,18 @@ class Reader:
             value_place = place if local else Place(owner.tree, 0, 0)
             texts += self.texts(value, owner, value_place, depth + 1)
         return texts
+
+
+def given_names(target: ast.expr) -> list[str]:
+    """Return the names that an assignment to *target* gives a value."""
+    return [ast.unparse(item) for item in target.elts] if isinstance(target, ast.Tuple) else [ast.unparse(target)]
+
+
+def of_a_limit(value: ast.expr) -> ast.expr:
+    """Return the remedy in ``explained(error, remedy=...)``, and any other *value* as it is."""
+    if isinstance(value, ast.Call) and called(value) == "explained":
+        return next(keyword.value for keyword in value.keywords if keyword.arg == "remedy")
+    return value
 
 
 def blocks(tree: ast.AST) -> Iterator[list[ast.stmt]]:

@@ -192,3 +192,11 @@ def test_what_is_an_error_cold_is_the_same_error_warm(program, sandbox):
         (ended.code, ended.stdout, ended.stderr) for ended in cold.values()
     ]
     assert sandbox.calls.counts() == {"GetAuthorizationToken": 1}
+
+
+def test_a_host_that_is_not_covered_leaves_no_lock_file(program):
+    for number in range(3):
+        ended = program.ask(f"host-{number}.example.com/team/app")
+        assert (ended.code, ended.document["auth"]) == (0, {})
+    assert [path.name for path in (program.cache / "locks").iterdir() if len(path.stem) == 64] == []
+    assert len(list((program.cache / "memo").glob("*.memo"))) == 3

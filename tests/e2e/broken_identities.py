@@ -63,7 +63,7 @@ def no_key_file(world):
     world.sandbox.key_secret_file.unlink()
 
 
-@breaks("identity", "chmod 0600")
+@breaks("identity", "new file of root's with mode 0600")
 def key_file_that_others_read(world):
     world.sandbox.key_secret_file.chmod(0o644)
 

@@ -59,7 +59,7 @@ def a_glob_in_the_path(world):
     world.node.provider["matchImages"] = [f"{world.sandbox.registry.address}/*"]
 
 
-@breaks("plugin file", "chmod 0755")
+@breaks("plugin file", "Install the program there again")
 def plugin_that_is_not_executable(world):
     world.node.plugin.unlink()
     world.node.plugin.write_bytes(b"\x7fELF")
@@ -72,7 +72,7 @@ def plugin_that_is_gone(world):
     world.node.plugin.symlink_to("/nowhere/aliyun-acr-credential-provider")
 
 
-@breaks("plugin file", "chmod go-w")
+@breaks("plugin file", "root alone can change")
 def bin_dir_that_others_write(world):
     world.node.bin_dir.chmod(0o777)
 
@@ -93,7 +93,7 @@ def misspelt_field(world):
     world.registry["regionId"] = "cn-hangzhou"
 
 
-@breaks("settings", "chmod 0600")
+@breaks("settings", "new file of root")
 def settings_that_others_write(world):
     world.arrange = lambda: world.settings.chmod(0o666)
 

@@ -132,7 +132,7 @@ def test_settings_that_were_half_written_are_told_or_hold_as_a_whole(frozen, san
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666], ids=oct)
 def test_settings_that_others_can_write_are_refused_until_they_are_not(frozen, sandbox, mode):
     frozen.settings.chmod(mode)
-    assert_told(frozen.ask(image_of(sandbox)), "can be changed by others", f"chmod 0600 {frozen.settings}")
+    assert_told(frozen.ask(image_of(sandbox)), "can be changed by others", f"Leave {frozen.settings} as it is")
     assert sandbox.calls.counts() == {}
     frozen.settings.chmod(0o600)
     frozen.settings.write_bytes(frozen.settings.read_bytes())

@@ -236,7 +236,7 @@ def test_where_no_thread_can_be_had_that_is_told(frozen, sandbox, tmp_path):
         if each.is_relative_to("/tmp") and str(each) != "/tmp":
             each.chmod(0o755)
     with unprivileged(frozen, sandbox, folder) as program:
-        assert_told(program.ask(image_of(sandbox), under=lonely), "limits")
+        assert_told(program.ask(image_of(sandbox), under=lonely), "processes or threads", "TasksMax")
 
 
 def _memory_group():
@@ -303,3 +303,12 @@ def test_three_hundred_kills_at_random_points_tear_nothing():
     sys.stdout.write(json.dumps(counts) + "\n")
     assert sum(counts.values()) == 300
     assert counts["killed before"] > 50
+
+
+@pytest.mark.parametrize("count", [5, 6, 7, 8, 9, 10])
+def test_too_few_open_files_are_told_as_such(frozen, sandbox, count):
+    ended = frozen.ask(image_of(sandbox), preexec_fn=limited(NOFILE=count))
+    if ended.code:
+        assert_told(ended, "open no more files", "LimitNOFILE")
+    else:
+        assert_whole(ended.stdout, sandbox)

@@ -10,6 +10,7 @@ from subprocess import SubprocessError, TimeoutExpired
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.files.trusted_files import UntrustedFileError
+from acr_credential_provider.model.resource_limits import limit_behind
 
 from acr_node_config.hostfs import host_exec
 from acr_node_config.model.errors import NodeConfigError
@@ -75,7 +76,9 @@ def run(
     except UntrustedFileError as error:
         problem, remedy = f"was not run: {error.problem}", error.remedy
     except (OSError, SubprocessError) as error:
-        problem = f"could not be started ({type(error).__name__})"
+        limit = limit_behind(error)
+        problem = f"could not be started ({limit.problem if limit else type(error).__name__})"
+        remedy = limit.remedy if limit else remedy
     raise ProgramError(f"{words[0]} {problem}", remedy=remedy)
 
 

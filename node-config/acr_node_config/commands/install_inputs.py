@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.console.command_line import STDIN, STDIN_NAME
 from acr_credential_provider.fastpath.lookup import SETTINGS
+from acr_credential_provider.model.own_places import is_ours
+from acr_credential_provider.model.resource_limits import explained
 
 from acr_node_config.hostfs import host_exec
 from acr_node_config.hostfs.host_reader import LARGEST
@@ -75,13 +77,17 @@ def settings_at(path: str) -> bytes:
             status = os.fstat(file.fileno())
             content = file.read(LARGEST + 1) if stat.S_ISREG(status.st_mode) else None
     except OSError as error:
-        problem = os.strerror(error.errno or 0)
+        problem, remedy = explained(error, remedy="Name the settings' file with --settings.")
     else:
         if content is None:
             raise RefusedError(f"{path} is not a regular file", remedy="Name the settings' file with --settings.")
         if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
             raise RefusedError(
-                f"{path} can be changed by others than root", remedy=f"Run: chown root:root {path}; chmod 0600 {path}"
+                f"{path} can be changed by others than root",
+                remedy=f"Run: chown root:root {path}; chmod 0600 {path}"
+                if is_ours(path)
+                else f"Put the settings into a new file of root's with mode 0600, and name that with --settings. "
+                f"Leave {path} as it is.",
             )
         return content
-    raise RefusedError(f"{path} cannot be read: {problem}", remedy="Name the settings' file with --settings.")
+    raise RefusedError(f"{path} cannot be read: {problem}", remedy=remedy)

@@ -13,6 +13,7 @@ from subprocess import SubprocessError, TimeoutExpired
 from typing import TYPE_CHECKING, TypeAlias
 
 from acr_credential_provider.files import trusted_files
+from acr_credential_provider.model.resource_limits import limit_behind
 
 from acr_node_config.model.errors import ServiceError
 
@@ -205,5 +206,7 @@ def run(
     except trusted_files.UntrustedFileError as error:
         outcome, remedy = f"was not run: {error.problem}", error.remedy
     except (OSError, SubprocessError) as error:
-        outcome = f"could not be started ({type(error).__name__})"
+        limit = limit_behind(error)
+        outcome = f"could not be started ({limit.problem if limit else type(error).__name__})"
+        remedy = limit.remedy if limit else remedy
     raise ServiceError(f"{command.words[0]} {outcome} on this node", remedy=remedy)

@@ -222,12 +222,13 @@ class HostFiles:
             present = _look(folder, name, step.path)
             if not present.is_absent and (present.kind != steps.FOLDER or not safe_path.is_trusted(present.owner)):
                 raise UnsafePathError(
-                    f"{step.path} is no folder of root's", remedy="Find out who made it; then remove it."
+                    f"{step.path} is no folder of root's",
+                    remedy="Find out who made it, and leave it as it is: choose another place (--bin-dir, --state).",
                 )
             if present.mode & 0o022:
                 raise UnsafePathError(
                     f"{step.path} can be changed by others than root",
-                    remedy=f"Find out why; then, on the node: chmod go-w {step.path}.",
+                    remedy="Choose a folder that root alone can change (--bin-dir, --state); leave this one as it is.",
                 )
             with folder.make_folder(name, step.mode) as made:
                 if step.is_ours:

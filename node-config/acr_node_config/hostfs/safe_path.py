@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from acr_credential_provider.changes import way
 from acr_credential_provider.changes.folder import Folder
+from acr_credential_provider.model.resource_limits import explained
 
 from acr_node_config.model.errors import DiskError, UnsafePathError
 
@@ -99,7 +100,8 @@ def _opened(root: str, path: str, judge: way.Judge) -> int:
 def _unsafe(name: str, path: str) -> UnsafePathError:
     return UnsafePathError(
         f"{name} in {path} can be changed by others than root",
-        remedy=f"Find out why; then, on the node: chown root:root and chmod go-w that {name}.",
+        remedy="Choose a place that root alone can change, with every folder above it (--bin-dir, --state), "
+        f"and leave {name} as it is: other programs or users may need it so.",
     )
 
 
@@ -115,16 +117,13 @@ def translate_os_errors(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         number = error.errno or 0
+        reason, remedy = explained(error, remedy="Look at that path on the node.")
     else:
         return
     remedies = {
-        errno.ENOSPC: "Free some space there.",
-        errno.EDQUOT: "Free some space there.",
         errno.EROFS: "It is read-only on this node: choose paths that can be written (--bin-dir, --state), or bake "
         "the plugin into the image.",
         errno.EACCES: "Run it as root; in a pod: privileged, with the host's / mounted.",
         errno.EPERM: "Run it as root; in a pod: privileged, with the host's / mounted.",
     }
-    raise DiskError(
-        f"cannot work on {path}: {os.strerror(number)}", remedy=remedies.get(number, "Look at that path on the node.")
-    )
+    raise DiskError(f"cannot work on {path}: {reason}", remedy=remedies.get(number, remedy))

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from acr_credential_provider.model.resource_limits import limit_behind
+
 from acr_node_config.discovery import unit_files
 from acr_node_config.discovery.unit_files import UnitText
 from acr_node_config.hostfs import host_exec
@@ -229,7 +231,8 @@ class DbusServiceManager:
             with open_dbus_connection(f"unix:path={self._socket}", auth_timeout=SECONDS) as connection:
                 return ask(_Call(connection))
         except (OSError, EOFError, ValueError, TimeoutError) as error:
-            kind = type(error).__name__
+            limit = limit_behind(error)
+            kind = limit.problem if limit else type(error).__name__
         except _RefusedError as error:
             kind = error.name
         raise ServiceError(

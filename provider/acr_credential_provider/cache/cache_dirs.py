@@ -98,8 +98,8 @@ def _above(path: str, cache: str, *, is_made: bool = False) -> Folder:
         unsafe = error.filename
     raise CacheUnsafeError(
         f"{unsafe} can be changed by others than root, and the cache folder {cache} is below it",
-        remedy=f"Run: chown root:root {unsafe}; chmod go-w {unsafe}. Or name another folder with --cache. "
-        f"Nothing in {cache} was used.",
+        remedy="Name a folder with --cache that is below folders which root alone can change, such as /var/cache. "
+        f"Leave {unsafe} as it is. Nothing in {cache} was used.",
     )
 
 
@@ -111,10 +111,12 @@ def _judge(cache: str, folder: Folder) -> None:
     try:
         is_ours = cache_mark.holds_nothing_but_ours(folder)
     except OSError as error:  # a broken disk: a folder that cannot be read is not ours
-        raise CacheUnsafeError(
-            f"the cache folder {cache} cannot be looked through: {os.strerror(error.errno or 0)}",
-            remedy="Look at that disk (dmesg), or name another folder with --cache. Nothing was changed.",
-        ) from None
+        from acr_credential_provider.model.resource_limits import explained  # noqa: PLC0415 - for this case alone
+
+        reason, remedy = explained(
+            error, remedy="Look at that disk (dmesg), or name another folder with --cache. Nothing was changed."
+        )
+        raise CacheUnsafeError(f"the cache folder {cache} cannot be looked through: {reason}", remedy=remedy) from None
     # The mark is looked for again, because another process may have made the folder since the first look.
     if not is_ours and not cache_mark.is_in(folder):
         raise _not_made_by_us(cache)
@@ -138,7 +140,7 @@ def _refusal(cache: str, error: OSError, name: str = "") -> Exception:
 def _not_ours_alone(folder: str) -> CacheUnsafeError:
     return CacheUnsafeError(
         f"the cache folder {folder} is not a folder that only this user can write",
-        remedy=f"Find out who made it, then remove it; or name another with --cache. Nothing in {folder} was used.",
+        remedy=f"Find out who changed it, and name another with --cache. Nothing in {folder} was used.",
     )
 
 

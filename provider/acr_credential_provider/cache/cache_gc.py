@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 
+from acr_credential_provider.fastpath.response_cache import NOT_COVERED
 from acr_credential_provider.files.cache_mark import SUFFIXES
 from acr_credential_provider.model.errors import CacheUnsafeError
 
@@ -28,6 +29,10 @@ AT_MOST = 500
 """Files that are looked at in one run: some 5 ms."""
 KEPT = 3 * 86400.0
 """Seconds since the last use. No token lives longer than 25 hours."""
+MOST_UNCOVERED = 1000
+"""Entries about hosts that no registry entry serves. A tenant can name any number of them; a node pulls from a few."""
+COUNTED_EVERY = 50
+"""Files: the entries are looked through as often as their number has grown by so many."""
 DRAFT_KEPT = 3600.0
 """Seconds; writing one takes less than a millisecond."""
 
@@ -43,6 +48,38 @@ def collect_garbage(cache: CacheFolder) -> None:
                 _sweep_locks(locks, cache, now)
     except (OSError, CacheUnsafeError):  # no folder, read-only, not ours
         return
+
+
+def bound_uncovered(cache: CacheFolder, key: str = "", most: int = MOST_UNCOVERED) -> None:
+    """After an answer about an uncovered host: remove the lock of its question *key*, which nobody needs.
+
+    If there are more than *most* such entries, those go that were not used for longest. Entries of covered hosts stay,
+    however many there are. Never raises.
+    """
+    try:
+        with part(cache.path, "locks") as locks:
+            _remove_lock(locks, cache, f"{key}.lock")
+        with part(cache.path, "memo") as memo:
+            names = memo.names()
+            if len(names) < most or len(names) % COUNTED_EVERY:
+                return
+            with cache.locks.try_acquire("sweep") as free:
+                if free:
+                    _remove_oldest_uncovered(memo, cache, names, most)
+    except (OSError, CacheUnsafeError):  # no folder, read-only, not ours
+        return
+
+
+def _remove_oldest_uncovered(memo: Folder, cache: CacheFolder, names: list[str], most: int) -> None:
+    uncovered: list[tuple[float, str]] = []
+    for name in names:
+        try:
+            if name.endswith(".memo") and cache.responses.read(f"{cache.path}/memo/{name}").kind == NOT_COVERED:
+                uncovered.append((memo.status(name).st_mtime, name))
+        except (OSError, ValueError):  # gone, torn, not ours: the hourly run's
+            continue
+    for _, name in sorted(uncovered)[: max(len(uncovered) - most + COUNTED_EVERY, 0)]:
+        _remove(memo, name)
 
 
 def _is_time(locks: Folder, now: float) -> bool:
@@ -63,9 +100,13 @@ def _sweep_entries(memo: Folder, now: float) -> None:
 def _sweep_locks(locks: Folder, cache: CacheFolder, now: float) -> None:
     for name, age in _some(locks, now):
         if age > KEPT and name.endswith(".lock"):
-            with cache.locks.try_acquire(name.removesuffix(".lock")) as free:  # only its holder may remove it
-                if free:
-                    _remove(locks, name)
+            _remove_lock(locks, cache, name)
+
+
+def _remove_lock(locks: Folder, cache: CacheFolder, name: str) -> None:
+    with cache.locks.try_acquire(name.removesuffix(".lock")) as free:  # only its holder may remove it
+        if free:
+            _remove(locks, name)
 
 
 def _remove(folder: Folder, name: str) -> None:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from acr_credential_provider.fastpath.response_cache import file_fingerprint
 from acr_credential_provider.files.root_reading import check_before_reading
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.resource_limits import limit_behind
 
 from .transport_errors import NO_OPENSSL, REPAIR_OPENSSL
 
@@ -71,9 +72,11 @@ def _context_of(bundle: str, _fingerprint: str) -> ssl.SSLContext:
         raise ConfigurationError(NO_OPENSSL, remedy=REPAIR_OPENSSL)
     try:
         context.load_verify_locations(cafile=bundle)
-        is_usable = True
-    except OSError:  # ssl.SSLError too
-        is_usable = False
+        limit, is_usable = None, True
+    except OSError as error:  # ssl.SSLError too
+        limit, is_usable = limit_behind(error), False
+    if limit:
+        raise ConfigurationError(f"the CA bundle {bundle} cannot be read: {limit.problem}", remedy=limit.remedy)
     if not is_usable:
         raise ConfigurationError(f"the CA bundle {bundle} holds no certificates that can be read", remedy=_INSTALL)
     return context

@@ -77,6 +77,11 @@ def _begin(target: tuple[Any, ...], failure: int) -> tuple[socket.socket | None,
     return None, code
 
 
+def _raise_limit() -> None:
+    """Raise ``OSError`` if a limit keeps this process from opening a socket: getaddrinfo would name another cause."""
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
+
+
 def addresses(
     host: str, port: int, deadline: Deadline, *, resolver: Resolver = socket.getaddrinfo
 ) -> list[tuple[Any, ...]]:
@@ -99,6 +104,7 @@ def addresses(
     if not results:
         raise NameLookupTimeoutError
     if isinstance(results[0], OSError):
+        _raise_limit()
         raise results[0]
     if not results[0]:
         raise socket.gaierror(socket.EAI_NONAME, "")

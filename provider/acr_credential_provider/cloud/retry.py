@@ -35,8 +35,9 @@ def call_with_retry(
     same endpoint, three times at most, with full jitter. A refusal is final. Each try signs anew.
 
     Raises `ThrottledError` at once if the wait that the cloud asks for does not fit into *time_left*, and
-    `CloudUnreachableError` with the cause at each endpoint.
+    `CloudUnreachableError` with the cause at each endpoint and the time of all tries.
     """
+    began = time_left()
     causes: dict[str, CloudUnreachableError] = {}
     tries = dict.fromkeys(endpoints, 0)
     at = 0
@@ -64,7 +65,10 @@ def call_with_retry(
             sleep(wait)
     if isinstance(outcome, ThrottledError):
         raise outcome
-    raise CloudUnreachableError("; ".join(cause.problem for cause in causes.values()), remedy=outcome.remedy)
+    problem = "; ".join(cause.problem for cause in causes.values())
+    count = sum(tries.values())
+    whole = f" ({count} tries in {began - time_left():.1f} s)" if count > len(causes) else ""
+    raise CloudUnreachableError(problem + whole, remedy=outcome.remedy)
 
 
 def _outcome(attempt: Callable[[str], _T], endpoint: str) -> _T | TransportError | ThrottledError:

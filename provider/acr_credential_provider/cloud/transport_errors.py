@@ -20,6 +20,7 @@ from acr_credential_provider.model.acr_hosts import (
 )
 from acr_credential_provider.model.errors import CloudUnreachableError
 from acr_credential_provider.model.regions import about_region
+from acr_credential_provider.model.resource_limits import limit_behind
 
 from .dial import NameLookupTimeoutError
 
@@ -34,7 +35,13 @@ CHECK_MIDDLEBOX = (
 _NOT_TRUSTED = {18, 19, 20, 21}  # X509_V_ERR_*: self-signed, self-signed in chain, no issuer, unverifiable leaf
 _NOT_IN_TIME = {9: "not valid yet", 10: "expired"}
 _WRONG_NAME = {62, 64}
-_UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL}
+_UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
+_OF_DNS = {
+    socket.EAI_AGAIN: "DNS failed for now",
+    socket.EAI_FAIL: "DNS refused to answer",
+    socket.EAI_MEMORY: "there is no memory left for DNS",
+}
+"""Any other number means that there is no address."""
 
 
 class TransportError(CloudUnreachableError):
@@ -66,13 +73,25 @@ _OF_THIS_SIDE = {
 """OpenSSL's reasons before a byte is sent: its configuration, or a provider, leaves nothing to use."""
 
 
-def explain(  # noqa: PLR0911  # a table, from the particular to the general
-    error: Exception, *, doing: str, peer: str, bundle: str, seconds: float
-) -> TransportError:
+def explain(error: Exception, *, doing: str, peer: str, bundle: str, seconds: float) -> TransportError:
     """Return *error*, of an action (*doing*) on a *peer*, in words for an operator.
 
     It was tried for *seconds*; *bundle* is the CA bundle in use.
     """
+    limit = limit_behind(error)
+    if limit is not None:
+        return TransportError(
+            f"{doing} {peer} failed: {limit.problem}",
+            remedy=limit.remedy,
+            try_next_endpoint=doing != "the call to",
+            retryable=True,
+        )
+    return _explained(error, doing=doing, peer=peer, bundle=bundle, seconds=seconds)
+
+
+def _explained(  # noqa: PLR0911  # a table, from the particular to the general
+    error: Exception, *, doing: str, peer: str, bundle: str, seconds: float
+) -> TransportError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _certificate(error.verify_code, peer=peer, bundle=bundle)
     if isinstance(error, NameLookupTimeoutError):
@@ -90,9 +109,9 @@ def explain(  # noqa: PLR0911  # a table, from the particular to the general
             retryable=True,
         )
     if isinstance(error, socket.gaierror):
-        is_for_now = error.errno == socket.EAI_AGAIN
-        why = "DNS failed for now" if is_for_now else "DNS knows no address"
-        remedy = CHECK_DNS if is_for_now else no_address_remedy(peer.rpartition(":")[0] or peer)
+        is_known = error.errno in _OF_DNS
+        why = _OF_DNS.get(error.errno or 0, "DNS knows no address")
+        remedy = CHECK_DNS if is_known else no_address_remedy(peer.rpartition(":")[0] or peer)
         return TransportError(f"{why} for {peer}", remedy=remedy, try_next_endpoint=True, retryable=True)
     if isinstance(error, ssl.SSLError) and error.reason in _OF_THIS_SIDE:
         return TransportError(NO_OPENSSL, remedy=REPAIR_OPENSSL)

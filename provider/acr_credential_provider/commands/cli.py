@@ -26,6 +26,7 @@ from acr_credential_provider.fastpath.lookup import API_VERSIONS, LARGEST_REQUES
 from acr_credential_provider.files import regular_file
 from acr_credential_provider.files.regular_file import NotRegularFileError
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
+from acr_credential_provider.model.resource_limits import explained
 from acr_credential_provider.version import NAME, VERSION
 
 from . import cache, settings
@@ -103,11 +104,8 @@ def _run_lazy(module: str, options: object, *, command: str) -> int:
 def _disk_error(error: OSError) -> CredentialProviderError:
     """Return *error* for operators, with its path and the system's message."""
     path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else "this command's output"
-    reason = os.strerror(error.errno) if error.errno else type(error).__name__
-    return ConfigurationError(
-        f"cannot work on {path}: {reason}",
-        remedy="Run it as the user whose file that is (root, on a node), on a disk that is writable and has space.",
-    )
+    reason, remedy = explained(error, remedy="Run it as the user whose file that is (root, on a node).")
+    return ConfigurationError(f"cannot work on {path}: {reason}", remedy=remedy)
 
 
 def _parser() -> CommandParser:
@@ -224,15 +222,15 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _token(path: str) -> str:
     """Return the text in *path*; the doctor checks it as a pull does."""
+    remedy = "Write a token there: kubectl create token NAME -n NAMESPACE --audience sts.aliyuncs.com"
     try:
         return _bytes(path).decode("utf-8", "replace").strip()
     except NotRegularFileError:
         problem = f"{path} is not a regular file"
     except OSError as error:
-        problem = f"{path} cannot be read: {os.strerror(error.errno or 0)}"
-    raise ConfigurationError(
-        problem, remedy="Write a token there: kubectl create token NAME -n NAMESPACE --audience sts.aliyuncs.com"
-    )
+        reason, remedy = explained(error, remedy=remedy)
+        problem = f"{path} cannot be read: {reason}"
+    raise ConfigurationError(problem, remedy=remedy)
 
 
 def _bytes(path: str) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from typing import TYPE_CHECKING
 
 import yaml
@@ -22,6 +21,7 @@ from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.files.atomic_write import write_private_atomically
 from acr_credential_provider.files.credentials_folder import FOLDER
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.resource_limits import explained
 from acr_credential_provider.settings.cluster_origin import ClusterOrigin
 from acr_credential_provider.settings.loader import LARGEST, decoded, read, settings_in
 from acr_credential_provider.settings.verdict import judge
@@ -81,8 +81,8 @@ def _read(file: str) -> tuple[str, str]:
         with open(0, "rb", closefd=False) as stdin:
             return decoded(stdin.read(LARGEST + 1), STDIN_NAME), STDIN_NAME
     except OSError as error:
-        problem = f"cannot read {STDIN_NAME}: {os.strerror(error.errno or 0)}"
-    raise ConfigurationError(problem, remedy="Write the settings to it, or name their file.")
+        reason, remedy = explained(error, remedy="Write the settings to it, or name their file.")
+    raise ConfigurationError(f"cannot read {STDIN_NAME}: {reason}", remedy=remedy)
 
 
 def _validate(options: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from acr_credential_provider.fastpath.plain_text import plain_text
 from acr_credential_provider.model.deadline import Deadline
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
+from acr_credential_provider.model.resource_limits import limit_behind
 
 from .output import write_document
 
@@ -102,7 +103,11 @@ def _results(check: Callable[[Subject], Outcome], subject: Subject) -> Iterator[
     except CredentialProviderError as error:
         yield failed(error.problem, remedy=error.remedy)
     except Exception as error:  # noqa: BLE001 - its text may hold a secret, so only its type is shown
-        yield failed(f"unforeseen {type(error).__name__}", remedy="Report it, with this version.")
+        limit = limit_behind(error)
+        if limit is None:
+            yield failed(f"unforeseen {type(error).__name__}", remedy="Report it, with this version.")
+        else:
+            yield failed(limit.problem, remedy=limit.remedy)
 
 
 def text(results: Iterable[CheckResult]) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import codecs
-import os
 from importlib import import_module
 
 from acr_credential_provider.files import trusted_files
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.resource_limits import explained
 
 _LOADED_LATE = (
     "acr_credential_provider.cloud.sts",
@@ -38,7 +38,7 @@ def chroot(root: str) -> None:
     try:
         trusted_files.chroot(root)
     except OSError as error:
-        problem = f"cannot enter {root}: {os.strerror(error.errno or 0)}"
+        reason, remedy = explained(error, remedy="Mount the host's / there, and run as root with CAP_SYS_CHROOT.")
     else:
         return
-    raise ConfigurationError(problem, remedy="Mount the host's / there, and run as root with CAP_SYS_CHROOT.")
+    raise ConfigurationError(f"cannot enter {root}: {reason}", remedy=remedy)

@@ -13,6 +13,7 @@ from acr_credential_provider.kubelet.credential_provider_config import read_prov
 from acr_credential_provider.kubelet.image_match import closest, explain_mismatch, strip_tag
 from acr_credential_provider.kubelet.process import ENVIRONMENT, find_kubelet
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.resource_limits import explained
 from acr_credential_provider.version import NAME
 
 if TYPE_CHECKING:
@@ -105,13 +106,16 @@ def check_plugin_file(context: DoctorContext) -> str:
     try:
         mode = os.stat(target).st_mode
         trusted_files.judge(path)
-    except OSError:
-        raise ConfigurationError(
-            f"{path} is not there" + (f" (it leads to {target})" if target != path else ""),
-            remedy="Install the program there again; the kubelet does not start without it.",
-        ) from None
+    except OSError as error:
+        where = f"{path} (it leads to {target})" if target != path else path
+        reason, remedy = explained(
+            error, remedy="Install the program there again; the kubelet does not start without it."
+        )
+        is_absent = isinstance(error, FileNotFoundError)
+        problem = f"{where} is not there" if is_absent else f"{where} cannot be used: {reason}"
+        raise ConfigurationError(problem, remedy=remedy) from None
     if not os.access(target, os.X_OK) or not mode & 0o111:
-        raise ConfigurationError(f"{target} is not executable", remedy=f"Run: chmod 0755 {target}")
+        raise ConfigurationError(f"{target} is not executable", remedy="Install the program there again.")
     return path if path == target else f"{path} -> {target}"
 
 

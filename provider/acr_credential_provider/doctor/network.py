@@ -18,6 +18,7 @@ from acr_credential_provider.cloud.transport_errors import (
 from acr_credential_provider.console.checks import CheckSkippedError
 from acr_credential_provider.model.deadline import Deadline
 from acr_credential_provider.model.errors import CloudUnreachableError, ConfigurationError
+from acr_credential_provider.model.resource_limits import limit_behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,9 +43,11 @@ def check_proxy(context: DoctorContext) -> str:
         try:
             dial(proxy.host, proxy.port, Deadline(SECONDS)).close()
         except OSError as error:
+            limit = limit_behind(error)
+            remedy = "Correct the proxy in the settings, or HTTPS_PROXY in the kubelet's environment, or start it."
             raise CloudUnreachableError(
                 _problem(error, "connect to the proxy", f"{proxy.host}:{proxy.port}"),
-                remedy="Correct the proxy in the settings, or HTTPS_PROXY in the kubelet's environment, or start it.",
+                remedy=limit.remedy if limit else remedy,
             ) from None
     return ", ".join(f"{host} by way of {proxy.host}:{proxy.port}" for host, proxy in proxies.items())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from subprocess import TimeoutExpired
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from acr_credential_provider.cloud.transport_errors import CHECK_NETWORK
 from acr_credential_provider.files import trusted_files
 from acr_credential_provider.kubelet.image_match import strip_tag
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.resource_limits import explained
 
 from .token_attributes import forwarded_annotations
 
@@ -45,7 +45,8 @@ def check_plugin_run(context: DoctorContext) -> str:
                 environment=context.environment,
             )
     except OSError as error:
-        problem = f"it cannot be started: {os.strerror(error.errno or 0)}"
+        reason, remedy = explained(error, remedy=remedy)
+        problem = f"it cannot be started: {reason}"
     except TimeoutExpired:
         problem = f"no answer within {RUN_SECONDS:.0f} s"
     else:

@@ -10,6 +10,7 @@ from acr_credential_provider.explain.candidates import candidates
 from acr_credential_provider.explain.no_match import no_match
 from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.resource_limits import explained
 
 if TYPE_CHECKING:
     from .context import DoctorContext
@@ -24,11 +25,9 @@ def check_cache_folder(context: DoctorContext) -> str:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise ConfigurationError(
-            f"nothing can be kept in {context.cache}: {os.strerror(error.errno or 0)}; each pull asks the cloud anew",
-            remedy=f"Make {context.cache} a folder on a disk that is writable and has space, or name another with "
-            "--cache.",
-        ) from None
+        reason, remedy = explained(error, remedy="Name a folder with --cache that this user may write.")
+        problem = f"nothing can be kept in {context.cache}: {reason}; each pull asks the cloud anew"
+        raise ConfigurationError(problem, remedy=remedy) from None
     return context.cache
 
 

@@ -15,7 +15,7 @@ from acr_credential_provider.cache.cache_folder import NOWHERE, CacheFolder
 from acr_credential_provider.cache.cached_answer import CachedAnswer
 from acr_credential_provider.cache.file_locks import SingleFlight
 from acr_credential_provider.fastpath.lookup import leave_trace
-from acr_credential_provider.fastpath.response_cache import CacheEntry, file_fingerprint, monotonic_now_for
+from acr_credential_provider.fastpath.response_cache import NOT_COVERED, CacheEntry, file_fingerprint, monotonic_now_for
 from acr_credential_provider.fastpath.syslog import Log
 from acr_credential_provider.model.deadline import Deadline, Deadlines
 from acr_credential_provider.model.errors import (
@@ -105,6 +105,7 @@ class PluginRun:
         self._writer = writer
         self._progress = progress
         self._log = progress.log
+        self._is_uncovered = False
         fingerprints = (file_fingerprint(question.settings_path),)
         self._cached = CachedAnswer(
             cache.responses, key=question.key, host=question.scope, fingerprints=fingerprints, log=self._log
@@ -127,9 +128,11 @@ class PluginRun:
             respond=self.respond,
         )
         if self._log.cache != "shared":  # a process that only waited leaves this to the one that called the cloud
-            from acr_credential_provider.cache.cache_gc import collect_garbage  # noqa: PLC0415
+            from acr_credential_provider.cache.cache_gc import bound_uncovered, collect_garbage  # noqa: PLC0415
 
             collect_garbage(self._cache)
+            if self._is_uncovered:
+                bound_uncovered(self._cache, self._question.key)
 
     def acquire(self) -> AbstractContextManager[CacheEntry]:
         """Get a new answer from the cloud."""
@@ -157,6 +160,7 @@ class PluginRun:
     def respond(self, entry: CacheEntry) -> None:
         """Write the response of *entry*, and a line about it to the log."""
         now = monotonic_now_for(entry)
+        self._is_uncovered = entry.kind == NOT_COVERED
         self._writer(entry.response(self._question.request.api_version, now=now))
         cache = self._log.cache if now < entry.refresh_at else "due"
         self._log.answered(host=entry.scope, kind=entry.kind, cache=cache, tag=entry.log)
@@ -189,6 +193,11 @@ def _unforeseen(error: BaseException) -> CredentialProviderError:
         from acr_credential_provider.cloud.transport_errors import NO_OPENSSL, REPAIR_OPENSSL  # noqa: PLC0415 - loads ssl, as what raised it did
 
         return ConfigurationError(NO_OPENSSL, remedy=REPAIR_OPENSSL)
+    from acr_credential_provider.model.resource_limits import limit_behind  # noqa: PLC0415 - for this case alone
+
+    limit = limit_behind(error)
+    if limit is not None:
+        return CredentialProviderError(f"no answer: {limit.problem}", remedy=limit.remedy)
     why = f" ({os.strerror(error.errno)})" if isinstance(error, OSError) and error.errno else ""
     return CredentialProviderError(
         f"unforeseen {type(error).__name__}{why}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from acr_credential_provider.model.acr_hosts import SharedHost, recognise
 from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import CacheUnsafeError, IdentityUnavailableError
 from acr_credential_provider.model.protocol import CredentialProviderRequest
+from acr_credential_provider.model.resource_limits import explained
 from acr_credential_provider.settings.identity_kinds import IMDS, OIDC
 from acr_credential_provider.tokens.local_state import FailureCache
 
@@ -72,7 +72,7 @@ def check_cache_folder(context: ExplainContext) -> Outcome:
         context.cache = NOWHERE
         return [warning(error.problem, remedy=error.remedy)]
     except OSError as error:
-        reason = f"cannot be read: {os.strerror(error.errno or 0)}"
+        reason = f"cannot be read: {explained(error, remedy='').problem}"
     folder, context.cache = context.cache, NOWHERE
     raise CheckSkippedError(f"{folder} {reason}")
 

@@ -8,6 +8,7 @@ import stat
 from acr_credential_provider.changes.folder import Folder, made
 from acr_credential_provider.changes.way import OthersCanChangeError
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.resource_limits import explained
 
 
 def draft_prefix(name: str) -> str:
@@ -31,7 +32,8 @@ def write_private_atomically(path: str, text: str, *, remedy: str) -> None:
     except OthersCanChangeError as error:
         problem = f"cannot write {path}: {error.filename} can be changed by others than root"
     except OSError as error:
-        problem = f"cannot write {path}: {os.strerror(error.errno or 0)}"
+        reason, remedy = explained(error, remedy=remedy)
+        problem = f"cannot write {path}: {reason}"
     raise ConfigurationError(problem, remedy=remedy)
 
 

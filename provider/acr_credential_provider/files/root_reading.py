@@ -8,6 +8,7 @@ import stat
 
 from acr_credential_provider.changes.way import OthersCanChangeError, judge_for_root, walk
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.own_places import is_ours
 
 from .credentials_folder import FOLDER
 
@@ -63,13 +64,9 @@ def _flaw_of_way(path: str) -> ConfigurationError | None:
 def _changeable(step: str, path: str) -> ConfigurationError:
     """Return the error of a *step* on the way to *path* that others than root can change."""
     problem = f"{path} is not safe to read as root: others than root can change {step}"
-    try:
-        is_file = stat.S_ISREG(os.lstat(step).st_mode)
-    except OSError:
-        is_file = False
-    if is_file:
-        return ConfigurationError(problem, remedy=f"Run, on the node: chown root:root {step}; chmod go-w {step}")
-    # A folder may be shared, and rightly so.
+    if step == path and is_ours(step):
+        return ConfigurationError(problem, remedy=f"Run: chown root:root {path}; chmod 0600 {path}")
+    # A folder or file of others may be shared, and rightly so.
     return ConfigurationError(
         problem,
         remedy="Move the file into a folder that only root can change, for example below /etc, and name it there.",

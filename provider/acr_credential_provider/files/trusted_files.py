@@ -30,7 +30,8 @@ class UntrustedFileError(ConfigurationError):
     def __init__(self, path: str) -> None:
         super().__init__(
             f"{path} can be changed by others than root, and would be run as root",
-            remedy=f"Find out why; then, on the node: chown root:root {path}; chmod go-w {path}",
+            remedy="Put the program into a folder that root alone can change, with every folder above it. "
+            f"Leave {path} as it is: other programs or users may need it so.",
         )
         self.path = path
 

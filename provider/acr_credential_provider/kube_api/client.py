@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import socket
 import ssl
 import threading
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from acr_credential_provider.files.memfd import memfd
 from acr_credential_provider.model.deadline import Deadline
 from acr_credential_provider.model.errors import CloudUnreachableError, CredentialProviderError
+from acr_credential_provider.model.resource_limits import explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,8 +169,7 @@ def _reason(error: Exception, deadline: Deadline, seconds: float) -> str:
         return f"no answer within {seconds:.0f} s"
     if isinstance(error, ssl.SSLError):  # its text may quote a certificate
         return f"TLS: {error.reason or type(error).__name__}"
-    number = error.errno if isinstance(error, OSError) else None
-    return os.strerror(number) if number and number > 0 else type(error).__name__
+    return explained(error, remedy="").problem if isinstance(error, OSError) else type(error).__name__
 
 
 def _decoded(content: bytes) -> tuple[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ import yaml
 
 from acr_credential_provider.files import regular_file
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.resource_limits import explained
 
 from .client import ApiServer
 
@@ -22,6 +23,7 @@ def read_kubeconfig(path: str) -> ApiServer:
 
     Raises `ConfigurationError`, also for what kubelets have no use for: other schemes, exec plugins.
     """
+    remedy = "Name the kubeconfig that the kubelet itself uses."
     try:
         document = yaml.load(regular_file.read(path, LARGEST), Loader=yaml.CSafeLoader)
         context = _named(document, "contexts", document["current-context"])["context"]
@@ -41,14 +43,15 @@ def read_kubeconfig(path: str) -> ApiServer:
         )
     except OSError as error:
         name = error.filename if isinstance(error.filename, str) else path
-        problem = f"{name} cannot be read: {os.strerror(error.errno or 0)}"
+        reason, remedy = explained(error, remedy=remedy)
+        problem = f"{name} cannot be read: {reason}"
     except (yaml.YAMLError, RecursionError, ValueError, KeyError, TypeError, AttributeError, LookupError):
         problem = f"{path} is not a kubeconfig as kubelets have it"
     else:
         if url.scheme == "https" and server.host and (server.certificate or server.token):
             return server
         problem = f"{path} names no https server, or neither a client certificate nor a token"
-    raise ConfigurationError(problem, remedy="Name the kubeconfig that the kubelet itself uses.")
+    raise ConfigurationError(problem, remedy=remedy)
 
 
 def _named(document: dict[str, Any], kind: str, name: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.files import trusted_files
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.resource_limits import explained
 
 from .config_validation import ANY_KUBELET, SUFFIXES, check
 from .go_yaml import LARGEST, read
@@ -103,12 +104,14 @@ def _read(file: str) -> bytes:
         trusted_files.judge(file)
         with open(file, "rb") as opened:
             return opened.read(LARGEST + 1)
-    except OSError:
-        raise ConfigurationError(f"{file} cannot be read", remedy=f"Write it, {_RESTART}") from None
+    except OSError as error:
+        reason, remedy = explained(error, remedy=f"Write it, {_RESTART}")
+        raise ConfigurationError(f"{file} cannot be read: {reason}", remedy=remedy) from None
     except trusted_files.UntrustedFileError as error:
         raise ConfigurationError(
             f"{error.path} can be changed by others than root, who could have the kubelet run anything",
-            remedy=f"Run: chown root:root {error.path}; chmod go-w {error.path}",
+            remedy=f"Put it into a folder that root alone can change, with every folder above it, {_RESTART} "
+            f"Leave {error.path} as it is if others need it so.",
         ) from None
 
 

@@ -14,6 +14,7 @@ from acr_credential_provider.model.deadline import Deadline, Deadlines
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.model.progress import Progress
 from acr_credential_provider.model.question import Question
+from acr_credential_provider.model.resource_limits import explained
 from acr_credential_provider.settings.loader import load
 from acr_credential_provider.sources.basic_auth import BasicAuth
 from acr_credential_provider.tokens.acquire import acquire_response
@@ -35,8 +36,8 @@ def from_file(path: str) -> DockerConfig:
     try:
         content = regular_file.read(path, docker_config.LARGEST + 1)
     except OSError as error:
-        problem = f"cannot read {path}: {type(error).__name__}"
-        raise ConfigurationError(problem, remedy="Name ~/.docker/config.json, or podman's auth.json.") from None
+        reason, remedy = explained(error, remedy="Name ~/.docker/config.json, or podman's auth.json.")
+        raise ConfigurationError(f"cannot read {path}: {reason}", remedy=remedy) from None
     return docker_config.parse(content, source=path)
 
 

@@ -6,8 +6,11 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.files.root_reading import check_before_reading
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.own_places import is_ours
+from acr_credential_provider.model.resource_limits import explained
 
 from .verdict import judge
 
@@ -43,12 +46,17 @@ def read(path: str) -> str:
             status = os.fstat(file.fileno())
             data = file.read(LARGEST + 1) if stat.S_ISREG(status.st_mode) else None
     except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {os.strerror(error.errno or 0)}", remedy=remedy) from None
+        reason, advice = explained(error, remedy=remedy)
+        raise ConfigurationError(f"cannot read {path}: {reason}", remedy=advice) from None
     if data is None:
         raise ConfigurationError(f"{path} is not a regular file", remedy=remedy)
     if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
         raise ConfigurationError(
-            f"{path} can be changed by others than root", remedy=f"Run: chown root:root {path}; chmod 0600 {path}"
+            f"{path} can be changed by others than root",
+            remedy=f"Run: chown root:root {path}; chmod 0600 {path}"
+            if is_ours(path)
+            else "Put the settings into a new file of root's with mode 0600, such as "
+            f"{SETTINGS}, and name that with --settings. Leave {path} as it is.",
         )
     return decoded(data, path)
 

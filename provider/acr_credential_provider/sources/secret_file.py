@@ -8,6 +8,8 @@ import stat
 
 from acr_credential_provider.files.root_reading import check_before_reading
 from acr_credential_provider.model.errors import ConfigurationError, IdentityUnavailableError
+from acr_credential_provider.model.own_places import CONFIGURATION, is_ours
+from acr_credential_provider.model.resource_limits import explained
 
 USUAL_SIZE = 4096
 """Bytes; a key or password has a hundredth of this."""
@@ -58,12 +60,16 @@ def _content(path: str, what: str, largest: int, forbidden: int) -> bytes | Iden
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except FileNotFoundError:
         return IdentityUnavailableError(f"{path} does not exist", remedy=f"Write {what} into {path}.")
-    except (OSError, ValueError):
-        return IdentityUnavailableError(f"{path} cannot be opened", remedy=f"Make {path} a file that root can read.")
+    except OSError as error:
+        reason, remedy = explained(error, remedy=f"Make {path} a file that root can read.")
+        return IdentityUnavailableError(f"{path} cannot be opened: {reason}", remedy=remedy)
+    except ValueError:  # a NUL byte
+        return IdentityUnavailableError(f"{path} is not a path", remedy="Correct it in the settings.")
     try:
         return _refusal(path, os.fstat(descriptor), what, largest, forbidden) or os.read(descriptor, largest)
-    except OSError:
-        return IdentityUnavailableError(f"{path} cannot be read", remedy=f"Make {path} a file that root can read.")
+    except OSError as error:
+        reason, remedy = explained(error, remedy=f"Make {path} a file that root can read.")
+        return IdentityUnavailableError(f"{path} cannot be read: {reason}", remedy=remedy)
     finally:
         os.close(descriptor)
 
@@ -75,12 +81,19 @@ def _refusal(
         return IdentityUnavailableError(f"{path} is not a regular file", remedy=f"Make {path} a regular file.")
     if status.st_uid not in {0, os.geteuid()}:
         return IdentityUnavailableError(
-            f"{path} belongs to user {status.st_uid}, who could put another one there", remedy=f"chown root {path}"
+            f"{path} belongs to user {status.st_uid}, who could put another one there",
+            remedy=f"Run: chown root:root {path}; chmod 0600 {path}"
+            if is_ours(path)
+            else f"Write {what} into a new file of root's with mode 0600, such as {CONFIGURATION}/credentials/NAME, "
+            f"and name that in the settings. Leave {path} as it is.",
         )
     if stat.S_IMODE(status.st_mode) & forbidden:
         return IdentityUnavailableError(
             f"{path} can be used by others than its owner (mode {stat.S_IMODE(status.st_mode):04o})",
-            remedy=f"chmod 0600 {path} (a mounted Secret: defaultMode: 0400)",
+            remedy=f"Run: chown root:root {path}; chmod 0600 {path}"
+            if is_ours(path)
+            else f"Write {what} into a new file of root's with mode 0600, such as {CONFIGURATION}/credentials/NAME, "
+            "and name that in the settings (a mounted Secret: defaultMode: 0400).",
         )
     if status.st_size > largest:
         return IdentityUnavailableError(

@@ -81,7 +81,7 @@ def test_below_a_folder_that_others_can_change_root_makes_and_uses_no_cache(tmp_
     for do in (ensure, is_there):
         with pytest.raises(CacheUnsafeError, match="can be changed by others than root") as refused:
             do(cache)
-        assert f"chmod go-w {above}" in refused.value.remedy
+        assert f"Leave {above} as it is" in refused.value.remedy
     assert os.listdir(above) == []
 
 

@@ -2,16 +2,27 @@
 
 import os
 import time
+from collections import Counter
 
 import pytest
 from acr_credential_provider.cache.cache_dirs import ensure
 from acr_credential_provider.cache.cache_folder import CacheFolder
-from acr_credential_provider.cache.cache_gc import AT_MOST, DRAFT_KEPT, EVERY, KEPT, collect_garbage
+from acr_credential_provider.cache.cache_gc import (
+    AT_MOST,
+    COUNTED_EVERY,
+    DRAFT_KEPT,
+    EVERY,
+    KEPT,
+    bound_uncovered,
+    collect_garbage,
+)
 from acr_credential_provider.cache.file_locks import FileLocks
+from acr_credential_provider.fastpath.response_cache import NOT_COVERED, TOKEN, CacheEntry, ResponseCache
 from acr_credential_provider.model.deadline import Deadline
 
 DIGEST = "d" * 64
 HOUR = 3600.0
+MOST = 100
 
 
 @pytest.fixture
@@ -96,3 +107,57 @@ def test_what_is_no_file_stays_and_stops_nothing(cache):
 def test_without_a_cache_there_is_nothing_to_do(tmp_path):
     _sweep(tmp_path / "absent")
     assert list(tmp_path.iterdir()) == []
+
+
+def _entry(cache, number, kind, *, age=0.0):
+    key = f"{number:064x}"
+    now = time.time()
+    entry = CacheEntry(
+        key=key,
+        kind=kind,
+        scope=f"host-{number}.example.com",
+        refresh_at=now + HOUR,
+        expires_at=now + HOUR,
+        fingerprints=(),
+        answer="{}",
+    )
+    ResponseCache(str(cache / "memo")).put(entry)
+    path = cache / f"memo/{key}.memo"
+    os.utime(path, (now - age, now - age))
+    return path
+
+
+def _kinds(cache):
+    responses = ResponseCache(str(cache / "memo"))
+    return Counter(responses.read(str(path)).kind for path in (cache / "memo").glob("*.memo"))
+
+
+def test_uncovered_hosts_are_bounded_and_covered_ones_stay(cache):
+    """However many hosts a tenant names, no covered host's answer goes for them."""
+    covered = [_entry(cache, number, TOKEN, age=2 * HOUR) for number in range(30)]
+    for number in range(100, 100 + MOST + 3 * COUNTED_EVERY):
+        _entry(cache, number, NOT_COVERED)
+        bound_uncovered(CacheFolder(str(cache)), most=MOST)
+    kinds = _kinds(cache)
+    assert kinds[NOT_COVERED] <= MOST + COUNTED_EVERY
+    assert kinds[NOT_COVERED] >= MOST // 2
+    assert all(path.exists() for path in covered)
+
+
+def test_of_uncovered_hosts_those_that_are_used_stay(cache):
+    """What a node pulls from each day is not looked up anew."""
+    used = [_entry(cache, number, NOT_COVERED) for number in range(20)]
+    total = MOST + COUNTED_EVERY
+    for number in range(100, 100 + total - len(used)):
+        _entry(cache, number, NOT_COVERED, age=HOUR)
+    bound_uncovered(CacheFolder(str(cache)), most=MOST)
+    assert all(path.exists() for path in used)
+    assert _kinds(cache)[NOT_COVERED] < MOST
+
+
+def test_covered_hosts_alone_are_never_removed(cache):
+    """Each is a login that costs a call."""
+    for number in range(MOST + COUNTED_EVERY):
+        _entry(cache, number, TOKEN)
+    bound_uncovered(CacheFolder(str(cache)), most=MOST)
+    assert _kinds(cache) == {TOKEN: MOST + COUNTED_EVERY}

@@ -79,7 +79,7 @@ def test_what_others_can_change_is_named_and_not_given(root, spoiled):
     with pytest.raises(UntrustedFileError) as refused, trusted_files.opened("/bin/program", str(root)):
         pass
     assert refused.value.path == named
-    assert f"chmod go-w {named}" in refused.value.remedy
+    assert f"Leave {named} as it is" in refused.value.remedy
 
 
 def test_a_symlink_by_way_of_a_users_folder_is_not_followed_to_where_it_leads_now(root):

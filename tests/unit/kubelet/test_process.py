@@ -359,7 +359,7 @@ def test_a_config_that_others_can_change_is_named(tmp_path):
     (tmp_path / "config.yaml").chmod(0o666)
     with pytest.raises(ConfigurationError) as caught:
         read_providers(path)
-    assert f"chmod go-w {path}" in caught.value.remedy
+    assert f"Leave {path} as it is" in caught.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_a_mounted_secret_is_read_through_its_symlinks(pair, tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "remedy"),
     [
-        (lambda path: Path(path).chmod(0o644), "chmod 0600"),
+        (lambda path: Path(path).chmod(0o644), "new file of root's with mode 0600"),
         (lambda path: os.truncate(path, 0), "Write one half"),
         (os.unlink, "Write one half"),
     ],
