@@ -99,8 +99,15 @@ def test_uninstall_leaves_no_entry_no_secret_and_nothing_of_the_controllers_own(
         assert refused.returncode == 1
         assert "a controller is at work" in refused.stderr
         assert team.secret(app) is not None
+    shown = ran(command("uninstall", "--dry-run"))
+    assert shown.returncode == 0, shown.stderr
+    assert team.secret(app) is not None
+    assert team.pull_secrets(app, "build") == ["theirs", team.name]
+    assert team.shared() is not None
     done = ran(command("uninstall"))
     assert done.returncode == 0, done.stderr
+    assert done.stdout == shown.stdout
+    assert ran(command("uninstall", "--dry-run")).stdout == "nothing of ours is there\n"
     assert team.secret(app) is None
     assert team.pull_secrets(app) == []
     assert team.pull_secrets(app, "build") == ["theirs"]

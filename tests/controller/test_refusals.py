@@ -293,3 +293,24 @@ def test_a_new_account_does_not_wait_for_hundreds_of_new_namespaces(team, api):
         last = sum(bool(team.pull_secrets(namespace)) for namespace in many[-50:])
         assert last < 50, "it was served before the namespaces that were there first"
         eventually(lambda: all(team.pull_secrets(namespace) for namespace in many))
+
+
+def test_a_full_quota_is_no_reason_against_an_account_whose_secret_is_there(team, api):
+    """The API server judges the quota first, and answers 403 where the Secret exists."""
+    from acr_credential_provider.pull_secrets.commands.servers import ensure_secret
+    from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
+    from acr_credential_provider.pull_secrets.kube.client import KubeClient
+    from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
+
+    served, empty = team.open("served"), team.open("empty")
+    kube = KubeClient.find(kubeconfig=str(api.kubeconfig("admin", group="system:masters")), reporter=Record())
+    secret = PullSecret("acr-credential-aliyun", b'{"auths":{}}')
+    ensure_secret(kube, served, secret, 10.0)
+    for namespace in (served, empty):
+        with_quota(team, namespace)
+        refused(api, "POST", f"/api/v1/namespaces/{namespace}/secrets", {"metadata": {"name": "any"}})
+    ensure_secret(kube, served, secret, 10.0)
+    with pytest.raises(ClusterError, match="exceeded quota"):
+        ensure_secret(kube, empty, secret, 10.0)
+    assert kube.reporter.writes == {("Secret", "create", "ok"): 1, ("Secret", "create", "quota"): 1}
+    kube.close()

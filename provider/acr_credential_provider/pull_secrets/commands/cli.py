@@ -36,7 +36,7 @@ from acr_credential_provider.version import NAME
 
 from .dry_run import dry_run, line, to_dict
 from .servers import ADDRESS, HEALTH_PORT, WEBHOOK_PORT, ReplicaServers, Serving
-from .uninstall import Undone, uninstall
+from .uninstall import Undone, planned, uninstall
 
 LOG = logging.getLogger(__name__)
 COMMAND = f"{NAME} pull-secrets"
@@ -106,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_cluster(undo)
     undo.add_argument("--secret-name", action="append", default=[], metavar="NAME", help="names used beside the known")
     undo.add_argument("--force", action="store_true", help="even while a controller seems to be at work")
+    undo.add_argument("--dry-run", action="store_true", help="say what would be taken away; writes nothing")
     undo.set_defaults(run=_uninstall)
     return parser
 
@@ -220,7 +221,12 @@ def _uninstall(options: argparse.Namespace) -> int:
     own = Options(namespace=options.namespace)
     undone = Undone()
     is_anything = False
-    for removed in uninstall(api, own, names=names, force=options.force, undone=undone):
+    lines = (
+        planned(api, own, names=names)
+        if options.dry_run
+        else uninstall(api, own, names=names, force=options.force, undone=undone)
+    )
+    for removed in lines:
         is_anything = True
         say(removed)
     error = undone.error(own)

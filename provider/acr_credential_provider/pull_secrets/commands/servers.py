@@ -51,7 +51,6 @@ class ReplicaServers:
 
     def __init__(self, api: KubeClient, replica: Replica, reporter: DefaultReporter, serving: Serving) -> None:
         self._api = api
-        self._reporter = reporter
         self._is_ending = threading.Event()
         self._events = reporter.events = EventRecorder(api, reporter)
         self.webhook = WebhookReconciler(api, replica, serving.service, reporter, serving.times)
@@ -95,11 +94,24 @@ class ReplicaServers:
         self._loop.close()
 
     def _ensure(self, namespace: str, secret: PullSecret, seconds: float) -> None:
-        try:
-            self._api.create(SECRETS.path(namespace), secret.manifest(namespace), timeout=seconds)
-        except ClusterError as error:
-            if error.status == 409:  # it is there; whether it is right the controller knows
-                return
-            self._reporter.wrote("Secret", "create", "failed")
-            raise
-        self._reporter.wrote("Secret", "create", "ok")
+        ensure_secret(self._api, namespace, secret, seconds)
+
+
+def ensure_secret(api: KubeClient, namespace: str, secret: PullSecret, seconds: float) -> None:
+    """Create *secret* in *namespace* within *seconds* unless one of its name is there; raise `ClusterError`.
+
+    A full quota and a policy are judged before the API server looks whether the Secret is there, so a refusal does not
+    mean that it is not. Whether what is there is right the controller knows.
+    """
+    began = time.monotonic()
+    try:
+        api.create(SECRETS.path(namespace), secret.manifest(namespace), timeout=seconds)
+    except ClusterError as error:
+        if error.status == 409:
+            return
+        left = began + seconds - time.monotonic()
+        if not error.cause.passes and left > 0 and api.get(SECRETS.path(namespace, secret.name), timeout=left):
+            return
+        api.reporter.wrote("Secret", "create", str(error.cause))
+        raise
+    api.reporter.wrote("Secret", "create", "ok")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
@@ -16,7 +16,7 @@ from acr_credential_provider.pull_secrets.model.resources import LEASES, SECRETS
 from acr_credential_provider.pull_secrets.reconcile.apply import Applier
 from acr_credential_provider.pull_secrets.tokens.state_secret import ReplicaState
 from acr_credential_provider.pull_secrets.webhook.registration import NAME as WEBHOOK_NAME
-from acr_credential_provider.pull_secrets.webhook.registration import OURS
+from acr_credential_provider.pull_secrets.webhook.registration import is_ours as is_own
 from acr_credential_provider.pull_secrets.webhook.serving_certificates import SECRET as CERTIFICATE_SECRET
 
 from .dry_run import line
@@ -34,6 +34,12 @@ PAUSE = 0.1
 """Seconds before the second look; each later one waits that much longer."""
 UNUSABLE = (0, 401)
 """Statuses after which every other call would fail too."""
+OWN_OBJECTS = (
+    ("Secret", SECRETS, CERTIFICATE_SECRET),
+    ("Secret", SECRETS, TOKENS_NAME),
+    ("Lease", LEASES, LEASE_NAME),
+)
+"""What the controller has in its own namespace: kind, resource and name."""
 MOST_NAMED = 20
 """Objects that are left and named."""
 RECENT = 60.0
@@ -77,13 +83,25 @@ def uninstall(
     undone.names = frozenset(name for name in (*names, *shared.names) if is_name(name))
     yield from _one(undone, f"MutatingWebhookConfiguration {WEBHOOK_NAME}", lambda: _withdraw(api))
     yield from _free_namespaces(api, options, undone)
-    for kind, resource, name in (
-        ("Secret", SECRETS, CERTIFICATE_SECRET),
-        ("Secret", SECRETS, TOKENS_NAME),
-        ("Lease", LEASES, LEASE_NAME),
-    ):
+    for kind, resource, name in OWN_OBJECTS:
         path = resource.path(options.namespace, name)
         yield from _one(undone, f"{kind} {options.namespace}/{name}", partial(api.delete, path))
+
+
+def planned(api: KubeClient, options: Options, *, names: Iterable[str] = ()) -> Iterator[str]:
+    """Yield the lines that `uninstall` would yield if nothing were refused; nothing is written."""
+    kept = api.get(SECRETS.path(options.namespace, TOKENS_NAME))
+    shared = ReplicaState.decode(kept.get("data") if kept else None)
+    undone = Undone()
+    undone.names = frozenset(name for name in (*names, *shared.names) if is_name(name))
+    if _own_webhook(api) is not None:
+        yield f"delete MutatingWebhookConfiguration {WEBHOOK_NAME}"
+    cluster = _loaded(api, options, undone)
+    for namespace in sorted(cluster.namespaces.namespaces()):
+        yield from map(line, _undoing(cluster, namespace, undone.names))
+    for kind, resource, name in OWN_OBJECTS:
+        if api.get(resource.path(options.namespace, name)) is not None:
+            yield f"delete {kind} {options.namespace}/{name}"
 
 
 def _one(undone: Undone, label: str, delete: Callable[[], bool]) -> Iterator[str]:
@@ -99,10 +117,13 @@ def _one(undone: Undone, label: str, delete: Callable[[], bool]) -> Iterator[str
 
 def _withdraw(api: KubeClient) -> bool:
     """Delete the webhook's configuration; True if it was there and ours."""
+    webhook = _own_webhook(api)
+    return webhook is not None and api.delete(WEBHOOKS.path(name=WEBHOOK_NAME), uid=webhook["metadata"]["uid"])
+
+
+def _own_webhook(api: KubeClient) -> dict[str, Any] | None:
     webhook = api.get(WEBHOOKS.path(name=WEBHOOK_NAME))
-    if webhook is None or not OURS.items() <= (webhook["metadata"].get("labels") or {}).items():
-        return False
-    return api.delete(WEBHOOKS.path(name=WEBHOOK_NAME), uid=webhook["metadata"]["uid"])
+    return webhook if webhook is not None and is_own(webhook) else None
 
 
 def _free_namespaces(api: KubeClient, options: Options, undone: Undone) -> Iterator[str]:

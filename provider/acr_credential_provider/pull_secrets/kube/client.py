@@ -125,10 +125,10 @@ class KubeClient:
         """Return the time by the API server's clock at its last answer; seconds since the epoch."""
         return time.time() + self._clock_offset
 
-    def get(self, path: str) -> dict[str, Any] | None:
-        """Return the object at *path*, None if there is none."""
+    def get(self, path: str, *, timeout: float = 0.0) -> dict[str, Any] | None:
+        """Return the object at *path*, None if there is none; within *timeout* seconds if given."""
         try:
-            return self._object(_Call("GET", path))
+            return self._object(_Call("GET", path, timeout=timeout))
         except ClusterError as error:
             if error.status == 404:
                 return None
