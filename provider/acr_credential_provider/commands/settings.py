@@ -20,14 +20,16 @@ from acr_credential_provider.console.output import say, warn, warn_of_all, write
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.files.atomic_write import write_private_atomically
 from acr_credential_provider.files.credentials_folder import FOLDER
-from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
 from acr_credential_provider.model.resource_limits import explained
 from acr_credential_provider.settings.cluster_origin import ClusterOrigin
 from acr_credential_provider.settings.loader import LARGEST, decoded, read, settings_in
 from acr_credential_provider.settings.verdict import judge
+from acr_credential_provider.sources.secret_file import read_secret
 
 if TYPE_CHECKING:
     from acr_credential_provider.console.command_line import CommandParser
+    from acr_credential_provider.settings import ProviderSettings
     from acr_credential_provider.settings.verdict import Verdict
 
 
@@ -95,9 +97,25 @@ def _validate(options: argparse.Namespace) -> int:
     _print_verdict(file, verdict)
     if verdict.settings is None:
         return 1
-    state = "partly usable" if verdict.problems else "valid"
-    say(f"{file}: {state}, {len(verdict.settings.registries)} registries")
-    return 1 if verdict.problems else 0
+    # Key files are looked at where they must be: on the node whose settings these are, or on this laptop.
+    is_here = options.target == "laptop" or (options.target == "node" and file == SETTINGS)
+    wrong_files = _wrong_files(verdict.settings) if is_here else []
+    for error in wrong_files:
+        warn("error", f"{file}, {error}", remedy=error.remedy)
+    is_right = not verdict.problems and not wrong_files
+    say(f"{file}: {'valid' if is_right else 'partly usable'}, {len(verdict.settings.registries)} registries")
+    return 0 if is_right else 1
+
+
+def _wrong_files(settings: ProviderSettings) -> list[CredentialProviderError]:
+    """Return what is wrong with the key files that *settings* name, each file once."""
+    errors = []
+    for path in dict.fromkeys(path for registry in settings.registries for path in registry.identity.key_files):
+        try:
+            read_secret(path, what="the key or password")
+        except CredentialProviderError as error:
+            errors.append(error)
+    return errors
 
 
 def _convert(options: argparse.Namespace) -> int:

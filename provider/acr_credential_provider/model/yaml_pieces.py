@@ -84,7 +84,8 @@ def readable_pieces(
     broken: dict[int, BrokenPiece] = {}
     _contain(lines, pieces, first_line, is_container, broken)
     whole = "\n".join(lines)
-    if len(broken) == len(pieces) or not broken or syntax_problem(whole, first_line) is not None:
+    is_nothing_left = all(start + first_line in broken for start, _ in pieces)
+    if is_nothing_left or syntax_problem(whole, first_line) is not None:
         return problem
     return Pieces(whole, broken)
 

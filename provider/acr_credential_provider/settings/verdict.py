@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 Place = Literal["node", "controller", "laptop"]
 _HAVE_DEFAULTS = frozenset({"maxCacheDuration", "log", "pullSecrets"})
 """Keys of native settings that have their default if they are wrong. The others say to whom credentials are sent."""
+_KEYS = frozenset(each.alias for each in ProviderSettingsModel.model_fields.values())
 NO_REGISTRY = ("names no registry", "Add an entry for each instance.")
 
 
@@ -179,7 +180,8 @@ class _Draft:
         """Take note of a key that cannot be read."""
         self.unreadable.add(name)
         shown = "" if name.startswith("?") else key_name(name)
-        self._of_key(name, ConfigProblem(problem.line, shown, problem.problem, problem.remedy))
+        told = ConfigProblem(problem.line, shown, problem.problem, problem.remedy)
+        self._of_key(name, told, is_known=name in _KEYS)
 
     def verdict(self, locate: Locate) -> Verdict:
         """Return the verdict; *locate* finds a field that is shared by the entries."""
@@ -268,7 +270,7 @@ class _Draft:
             return
         self.problems.append(problem)
         is_optional = name in _HAVE_DEFAULTS - ({"pullSecrets"} if self.place == "controller" else set())
-        self.is_closed |= is_known and not is_optional and not name.startswith("?")
+        self.is_closed |= is_known and not is_optional
 
 
 def _checked(

@@ -86,6 +86,8 @@ def test_a_broken_entry_of_native_settings_costs_itself_alone(how, where):
         "log: loud",
         'log: "info',
         "notes: x",
+        'notes: "x',
+        "notes: [",
         "pullSecrets: {namespaces: 5}",
         "pullSecrets: [",
         "a line of nothing",
@@ -434,3 +436,23 @@ def test_public_namespaces_get_a_login_only_from_an_entry_that_names_them(namesp
     scope = f"registry.cn-hangzhou.aliyuncs.com/{namespace}"
     assert instance_for(native({"region": "cn-hangzhou"}), scope) is None
     assert instance_for(native({"namespaces": [namespace]}), scope) == ("personal", None)
+
+
+@pytest.mark.parametrize(
+    ("mode", "content", "problem"),
+    [(0o644, "x", "mode 0644"), (0o600, "", "is empty"), (None, "", "does not exist"), (0o600, "x", "")],
+)
+def test_key_files_are_looked_at_where_the_place_is_this_machine(mode, content, problem, tmp_path, capfd):
+    (tmp_path / "id").write_text("id")
+    (tmp_path / "id").chmod(0o600)
+    if mode is not None:
+        (tmp_path / "secret").write_text(content)
+        (tmp_path / "secret").chmod(mode)
+    files = {"accessKeyIdFile": f"{tmp_path}/id", "accessKeySecretFile": f"{tmp_path}/secret"}
+    path = tmp_path / "settings.yaml"
+    path.write_text(native({"instanceId": "cri-a", "identity": {"kind": "accessKey", **files}}))
+    assert main(["settings", "validate", str(path)]) == 0, "a file that is for some node"
+    assert main(["settings", "validate", "--target", "laptop", str(path)]) == (1 if problem else 0)
+    written = capfd.readouterr()
+    assert problem in written.err
+    assert (f"{tmp_path}/secret" in written.err) == bool(problem)
