@@ -13,12 +13,13 @@ import time
 import kubernetes_validate
 import pytest
 import yaml
+from acr_credential_provider.settings.cluster_origin import ClusterOrigin
 from acr_node_config.commands import reporter_cli
 from acr_node_config.reporter.restart_leases import slot_name
 from acr_node_config.rollout import agent_status, json_exchange
 from acr_node_config.rollout.agent_status import STATUS, AgentStatus
 from cluster.daemonset import MANIFESTS, rendered
-from support.judged import validate
+from support.judged import problems_of
 from support.workloads import checks_of, containers_of, parsed, pods_of, port_in, unresolved
 from unit.node_agent.fakes import Clock, FakeApi
 from unit.node_agent.machine import Machine
@@ -177,7 +178,7 @@ def test_the_examples_settings_are_mounted_where_the_agent_looks_and_are_valid()
 
     assert volume["configMap"]["name"] == found["metadata"]["name"]
     assert volume["configMap"]["optional"] is True
-    assert validate(found["data"]["settings.yaml"]).registries
+    assert problems_of(found["data"]["settings.yaml"], origin=ClusterOrigin()) == []
 
 
 def test_only_the_unprivileged_container_has_a_token_and_only_the_other_one_has_the_host(base):
