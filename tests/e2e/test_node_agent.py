@@ -201,6 +201,23 @@ def test_new_settings_are_judged_by_the_installed_plugin_and_only_good_ones_arri
     installed.wait(lambda: installed.status()["settings"]["outcome"] == "in-force", "the status")
 
 
+FOREIGN = {
+    "credentials folder": {"caBundle": "/etc/shadow"},
+    "Alibaba Cloud's": {"proxy": {"https": "http://proxy.example.com:3128"}},
+}
+
+
+@pytest.mark.parametrize("told", FOREIGN)
+def test_settings_that_lead_root_elsewhere_never_arrive(installed, told):
+    good = installed.at(SETTINGS).read_bytes()
+    installed.push_text(json.dumps({**json.loads(good), **FOREIGN[told]}))
+    installed.wait(lambda: installed.status()["settings"]["outcome"] == "unusable", "the verdict")
+    (problem,) = installed.status()["settings"]["problems"]
+    assert told in problem
+    assert installed.at(SETTINGS).read_bytes() == good
+    assert json.loads(installed.pull())["auth"]
+
+
 def test_a_rotated_key_reaches_the_plugin(installed):
     installed.pull()
     state = installed.sandbox.state

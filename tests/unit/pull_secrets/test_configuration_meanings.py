@@ -4,6 +4,7 @@ import json
 
 import pytest
 from acr_credential_provider.pull_secrets.config.configuration import ABSENT, next_config, parse, role_of, text_of
+from acr_credential_provider.pull_secrets.config.options import Options
 from acr_credential_provider.pull_secrets.model.objects import Namespace, ServiceAccount
 from acr_credential_provider.pull_secrets.model.selection import selects_account, selects_namespace, system_namespaces
 from acr_credential_provider.settings.pull_secrets import PullSecrets
@@ -243,3 +244,25 @@ def test_namespaces_that_ask_for_an_instance_themselves_are_meant_too():
     text = f"{HEAD}registries: [{ENTRY}]\npullSecrets: "
     held = follow(ABSENT, text + '{namespaces: ["team-*"]}\n', namespaces=[asking])
     assert follow(held, text + '{namespaces: ["none"]}\n', namespaces=[asking]).outcome == "loaded"
+
+
+LOGIN = (
+    "{domains: [crpi-a1b2.cn-hangzhou.personal.cr.aliyuncs.com], identity: {kind: basicAuth, "
+    "usernameFile: /etc/hostname, passwordFile: /var/run/secrets/kubernetes.io/serviceaccount/token}}"
+)
+
+
+def test_a_config_map_has_no_file_of_the_pods_handed_out_and_keeps_what_is_in_force():
+    def edit(held, text, options):
+        return next_config(held, text, role="nodeRole", keys_directory="/keys", origin=options.origin)
+
+    text = text_of({"settings.yaml": f"{HEAD}registries: [{LOGIN}]\n"})
+    good = text_of({"settings.yaml": f"{HEAD}registries: [{ENTRY}]\n"})
+    config_map = Options("kube-system")
+    held = edit(ABSENT, good, config_map)
+    refused = edit(held, text, config_map)
+    assert (refused.outcome, refused.settings) == ("last_good", held.settings)
+    assert all("credentials folder" in str(problem) for problem in refused.problems)
+    assert edit(ABSENT, text, config_map).settings is None
+    from_file = edit(ABSENT, text, Options("kube-system", settings_file="/settings.yaml"))
+    assert from_file.settings is not None
