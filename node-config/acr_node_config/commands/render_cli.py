@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.console.command_line import STDIN, CommandParser, file_or_stdin, path_argument
-from acr_credential_provider.console.output import write_document
+from acr_credential_provider.console.output import pass_on, write_document
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.files import regular_file
 from acr_credential_provider.model.errors import ConfigurationError
@@ -85,7 +85,7 @@ def _covered(settings: str) -> dict[str, Any]:
     own = [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "acr_credential_provider"]
     words = [*own, "settings", "match-images", settings, "--output", "json"]
     ended = host_exec.run(host_exec.Command(words, is_ours=True), seconds=SECONDS, environment=os.environ)
-    sys.stderr.write(ended.stderr.decode("utf-8", "replace"))
+    pass_on(ended.stderr)
     if ended.returncode:
         raise ConfigurationError(
             "the settings cannot be used; the reason is above", remedy=f"Correct {settings}, then run this again."

@@ -31,6 +31,12 @@ def warn_of_all(label: str, texts: Iterable[str]) -> None:
         warn(label, text)
 
 
+def pass_on(lines: bytes) -> None:
+    """Write to stderr what a program that was run wrote there."""
+    for line in lines.decode("utf-8", "surrogateescape").split("\n"):
+        sys.stderr.write(plain_text(line) + "\n" if line else "")
+
+
 def write_document(text: str) -> None:
     """Write JSON, YAML or a report of `checks` to stdout; its writer has made what is in it printable."""
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
