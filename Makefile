@@ -161,9 +161,10 @@ lint-workflows: ## judge .github/workflows by actionlint, which Go builds
 	go -C packaging/check/actionlint tool actionlint $(CURDIR)/.github/workflows/*.yml
 
 .PHONY: soak
-soak: venv freeze ## random kills for MINUTES (10), every way to refuse an identity, fuzzing for FUZZ_SECONDS (3600) a target
+soak: venv freeze ## random kills for MINUTES (10), 5,000 random UNITS, fuzzing for FUZZ_SECONDS (3600) a target
 	$(PY) -m pytest -q -s tests/soak
 	REFUSED_FULL=1 $(PY) -m pytest -q tests/e2e/test_refused_identities.py
+	UNITS=$${UNITS:-5000} $(PY) -m pytest -q -o faulthandler_timeout=7200 tests/systemd/test_random_units.py
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-3600} $(MAKE) fuzz
 
 .PHONY: bench

@@ -9,7 +9,7 @@ from acr_credential_provider.model.errors import CredentialProviderError
 
 from acr_node_config.model.facts import ABSENT, EnvironmentSource, KubeletUnit
 
-from . import unit_files
+from . import unit_files, unit_folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,15 +30,15 @@ def kubelet_unit(
     """Return the unit of the kubelet, or of k3s or RKE2; None if there is none."""
     if rancher is not None:
         ask_unit = ask_unit if unit_file(tree, rancher.unit) else None
-        return _read_unit(tree, rancher.unit, ask_unit) or KubeletUnit(rancher.unit)
+        return read_unit(tree, rancher.unit, ask_unit) or KubeletUnit(rancher.unit)
     # A kubelet with --kubelet-cgroups leaves its unit's cgroup; that it has no unit shows at its restart.
     name = (process.unit if process is not None else "") or KUBELET_UNIT
     if not (unit_file(tree, name) or (ask_unit and process and process.unit)):
         return None
-    return _read_unit(tree, name, ask_unit)
+    return read_unit(tree, name, ask_unit)
 
 
-def _read_unit(tree: HostReader, name: str, ask_unit: AskUnit | None) -> KubeletUnit | None:
+def read_unit(tree: HostReader, name: str, ask_unit: AskUnit | None) -> KubeletUnit | None:
     """Return the unit *name* as systemd has it, or if it does not answer, as its files say; None if nothing does."""
     try:
         text = ask_unit(name) if ask_unit is not None else _unit_text(tree, name)
@@ -49,7 +49,18 @@ def _read_unit(tree: HostReader, name: str, ask_unit: AskUnit | None) -> Kubelet
     sources = tuple(source for path, is_optional in text.files for source in _sources(tree, path, is_optional))
     environment = dict(pair.split("=", 1) for pair in text.environment if "=" in pair)
     scripts = tuple(word for word in text.command if _names_providers(tree, word))
-    return KubeletUnit(name, tuple(text.command), environment, sources, text.passed, text.unset, scripts)
+    return KubeletUnit(
+        name,
+        tuple(text.command),
+        environment,
+        sources,
+        text.passed,
+        text.unset,
+        scripts,
+        is_literal=text.is_literal,
+        inherited=dict(pair.split("=", 1) for pair in text.inherited or () if "=" in pair),
+        problem=text.problem,
+    )
 
 
 def _sources(tree: HostReader, path: str, is_optional: bool) -> list[EnvironmentSource]:
@@ -79,16 +90,11 @@ def _names_providers(tree: HostReader, word: str) -> bool:
 
 
 def unit_file(tree: HostReader, name: str) -> HostFile | None:
-    """Return the main file of the unit *name*, from the first folder that has it."""
-    files = (tree.read(f"{folder}/{name}") for folder in unit_files.FOLDERS)
-    return next(filter(None, files), None)
+    """Return the main file of the unit *name*, None without one or if it is masked."""
+    found = unit_folders.find(tree, name)
+    return found.file if found else None
 
 
 def _unit_text(tree: HostReader, name: str) -> unit_files.UnitText:
-    main = unit_file(tree, name)
-    if main is None:
-        return unit_files.UnitText()
-    folders = [f"{folder}/{name}.d" for folder in unit_files.FOLDERS]
-    drop_ins = unit_files.ordered((folder, file) for folder in folders for file in tree.listed(folder))
-    files = (tree.read(f"{folder}/{file}") for folder, file in drop_ins)
-    return unit_files.parse([main.content, *(file.content for file in files if file)], name)
+    found = unit_folders.find(tree, name)
+    return unit_files.parse(found.texts, found.name) if found else unit_files.UnitText()

@@ -1,6 +1,7 @@
 """Parses unit files, for where systemd cannot be asked: while an image is made, without D-Bus. Pure.
 
-Only the settings that decide where the kubelet's flags come from. Rules: systemd.unit(5), .service(5), .exec(5).
+Only the settings that decide where the kubelet's flags come from. Rules: systemd.unit(5), .service(5), .exec(5), and
+what systemd's load-fragment.c does with what those leave open.
 """
 
 from __future__ import annotations
@@ -9,17 +10,16 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from acr_node_config.model.command_line import UNKNOWN
 
-FOLDERS = (
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-)
-"""Where units are, what overrides first."""
+from .unit_syntax import BLANKS, BrokenFileError, expanded, extract, is_text, next_word, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SEVERAL = "starts several commands (ExecStart=)"
+NO_UNIT = "has a line that systemd does not load it with"
+NEWER_PREFIX = "has a command with a prefix (|) that only new releases of systemd know"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class UnitText:
     """``ExecStart=``, ``Environment=`` (NAME=VALUE each), ``EnvironmentFile=`` (path, and whether it may be absent).
 
     *passed* are the names of ``PassEnvironment=``, *unset* those of ``UnsetEnvironment=``, or NAME=VALUE there.
+    *is_literal* is a command with the prefix ``:``, whose variables are not replaced. *inherited* are the variables
+    (NAME=VALUE) of systemd itself, None where it was not asked. *problem* says why it can't be told what is started.
     """
 
     command: tuple[str, ...] = field(default=(), repr=False)
@@ -34,41 +36,55 @@ class UnitText:
     files: tuple[tuple[str, bool], ...] = ()
     passed: tuple[str, ...] = ()
     unset: tuple[str, ...] = field(default=(), repr=False)
+    is_literal: bool = False
+    inherited: tuple[str, ...] | None = field(default=None, repr=False)
+    problem: str = ""
 
 
-_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=", re.ASCII)
-_LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "s": " "} | {
-    letter: letter for letter in "\\\"'"
-}
-_ESCAPE = re.compile(
-    r"[abfnrtvs\\\"']|x(?!00)[0-9a-fA-F]{2}|u(?!0000)[0-9a-fA-F]{4}|U000(?!00000)[0-9a-fA-F]{5}"
-    r"|[0-3](?!00)[0-7]{2}|[1-3]00"
-)
-_SPECIFIERS = {
-    "%": "%",
-    "t": "/run",
-    "S": "/var/lib",
-    "C": "/var/cache",
-    "L": "/var/log",
-    "E": "/etc",
-    "h": "/root",
-    "u": "root",
-    "U": "0",
-}
-"""Those of the system's own manager that are the same everywhere."""
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_PREFIX = re.compile(r"[@:+!-]*")
+_MOST_PATH = 4095
 
 
-def ordered(names: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the drop-ins (folder, name) in the order they are read: by name, of two of one name the first folder's.
+@dataclass(slots=True)
+class _Unit:
+    """What a unit's files came to so far."""
 
-    >>> ordered([("/etc/x.d", "20.conf"), ("/usr/x.d", "10.conf"), ("/usr/x.d", "20.conf"), ("/etc/x.d", "note")])
-    [('/usr/x.d', '10.conf'), ('/etc/x.d', '20.conf')]
-    """
-    drop_ins: dict[str, tuple[str, str]] = {}
-    for folder, name in names:
-        if name.endswith(".conf"):
-            drop_ins.setdefault(name, (folder, name))
-    return [drop_ins[name] for name in sorted(drop_ins)]
+    name: str
+    commands: list[tuple[list[str], str]] = field(default_factory=list)
+    """The words of each, and its prefixes."""
+    environment: list[str] = field(default_factory=list)
+    files: list[tuple[str, bool]] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
+    unset: list[str] = field(default_factory=list)
+
+    def read(self, data: bytes) -> None:
+        """Take in one file; raise `BrokenFileError` where systemd reads it no further."""
+        for key, value in settings(data):
+            if key == "ExecStart":
+                self.commands = [*self.commands, *_commands(value, self.name)] if value else []
+            elif key == "Environment":
+                words = self._expanded(extract(value, keeps_unknown=False)[0])
+                self.environment = [*self.environment, *filter(_is_assignment, words)] if value else []
+            elif key == "EnvironmentFile":
+                self.files = [*self.files, *self._file(value)] if value else []
+            elif key == "PassEnvironment":
+                words = self._expanded(_unquoted(value))
+                self.passed = [*self.passed, *filter(_NAME.fullmatch, words)] if value else []
+            elif key == "UnsetEnvironment":
+                words = self._expanded(extract(value, keeps_unknown=False)[0])
+                kept = [word for word in words if _NAME.fullmatch(word) or _is_assignment(word)]
+                self.unset = [*self.unset, *kept] if value else []
+
+    def _expanded(self, words: list[str]) -> list[str]:
+        return [expanded(word, self.name) for word in words]
+
+    def _file(self, value: str) -> list[tuple[str, bool]]:
+        path = expanded(value, self.name)
+        is_optional, path = path.startswith("-"), path.removeprefix("-")
+        if not path.startswith(("/", UNKNOWN)) or not is_text(path) or len(path.encode()) > _MOST_PATH:
+            return []
+        return [(_simple(path).replace(UNKNOWN, "%"), is_optional)]
 
 
 def parse(texts: Sequence[bytes], name: str = "") -> UnitText:
@@ -79,26 +95,25 @@ def parse(texts: Sequence[bytes], name: str = "") -> UnitText:
     >>> unit.command, unit.files
     (('/b', '$Y'), (('/e/k', True),))
     """
-    lists: dict[str, list[str]] = {key: [] for key in ("Environment", "PassEnvironment", "UnsetEnvironment")}
-    command: list[str] = []
-    files: list[tuple[str, bool]] = []
-    for text in texts:
-        for key, value in _settings(text.decode("utf-8", "surrogateescape")):
-            if key == "ExecStart":
-                command = _command(value, name)
-            elif key in lists:
-                words = [expanded(word, name) for word in extract(value)[0]]
-                lists[key] = [*lists[key], *words] if value else []
-            elif key == "EnvironmentFile":
-                path = _simple(expanded(value.removeprefix("-"), name))
-                known = files if value else []
-                files = [*known, (path, value.startswith("-"))] if path.startswith(("/", "%")) else known
+    unit, problem = _Unit(name), ""
+    for at, text in enumerate(texts):
+        try:
+            unit.read(text)
+        except BrokenFileError:
+            problem = problem if at else NO_UNIT
+    command, prefixes = unit.commands[0] if unit.commands else ([], "")
+    if not problem and len(unit.commands) > 1:
+        problem = SEVERAL
+    if not problem and "|" in prefixes:
+        problem = NEWER_PREFIX
     return UnitText(
         tuple(command),
-        tuple(word for word in lists["Environment"] if _ASSIGNMENT.match(word)),
-        tuple(files),
-        tuple(lists["PassEnvironment"]),
-        tuple(lists["UnsetEnvironment"]),
+        tuple(unit.environment),
+        tuple(unit.files),
+        tuple(unit.passed),
+        tuple(unit.unset),
+        is_literal=":" in prefixes,
+        problem=problem,
     )
 
 
@@ -107,118 +122,69 @@ def parted(text: str) -> list[bytes]:
     return [part.encode("utf-8", "surrogateescape") for part in re.split(r"^# /\S.*$", text, flags=re.MULTILINE)]
 
 
-def extract(text: str, escaped: str = "") -> tuple[list[str], bool]:
-    r"""Return the words of *text* as systemd takes a setting apart, and whether it takes all of it.
-
-    *escaped* are letters that may stand after a backslash besides those of C.
-
-    >>> extract(r"a 'b c'd e\tf\x20g")
-    (['a', 'b cd', 'e\tf g'], True)
-    >>> extract("a 'b")
-    (['a'], False)
-    """
-    words, is_whole = _extract(text, escaped)
-    return [word for _, word in words], is_whole
-
-
-def _extract(text: str, escaped: str = "") -> tuple[list[tuple[int, str]], bool]:
-    """Return the same, each word with where it begins."""
-    words: list[tuple[int, str]] = []
-    word: str | None = None
-    quote, at, start = "", 0, 0
-    while at < len(text):
-        letter, at = text[at], at + 1
-        start = at - 1 if word is None else start
-        if letter == "\\":
-            piece, at = _escape(text, at, escaped)
-            if not piece:
-                return words, False
-            word = (word or "") + piece
-        elif letter == quote:
-            quote = ""
-        elif quote or letter not in "'\" \t\n\r":
-            word = (word or "") + letter
-        elif letter in "'\"":
-            word, quote = word or "", letter
-        elif word is not None:
-            words.append((start, _as_utf8(word)))
-            word = None
-    if quote:
-        return words, False
-    return words if word is None else [*words, (start, _as_utf8(word))], True
+def _commands(value: str, name: str) -> list[tuple[list[str], str]]:
+    """Return the commands of an ``ExecStart=``, with their prefixes; raise `BrokenFileError` if no unit may have it."""
+    commands: list[tuple[list[str], str]] = []
+    at = 0
+    while at < len(value):
+        first, at = next_word(value, at)
+        if first is None:  # a quote without an end: systemd says so in its log, and goes on
+            return commands
+        if first == ";":
+            continue
+        prefixes = _PREFIX.match(first)[0]  # type: ignore[index]  # it matches always
+        words, at, is_whole = _words(value, at, name)
+        path = expanded(first[len(prefixes) :], name)
+        path, prefixes = (path[1:], prefixes + "|") if path.startswith("|") else (path, prefixes)
+        words = words if "@" in prefixes else [path, *words]
+        if not (is_whole and words and _is_program(path)):
+            if "-" in prefixes:
+                return commands
+            raise BrokenFileError
+        commands.append((words, prefixes))
+    return commands
 
 
-def expanded(text: str, name: str) -> str:
-    """Return *text* with the specifiers of the unit *name* replaced, those aside that only systemd knows.
+def _words(value: str, at: int, name: str) -> tuple[list[str], int, bool]:
+    """Return the words of *value* from *at* to the end of the command, where that is, and whether all are words."""
+    words: list[str] = []
+    while at < len(value):
+        is_last = value[at + 1 : at + 2] in ("", *BLANKS)
+        if value[at] == ";" and is_last:
+            return words, at + 1 + len(value[at + 1 :]) - len(value[at + 1 :].lstrip(BLANKS)), True
+        if value[at : at + 2] == "\\;" and value[at + 2 : at + 3] in ("", *BLANKS):
+            words.append(";")
+            at = len(value) - len(value[at + 2 :].lstrip(BLANKS))
+            continue
+        word, at = next_word(value, at)
+        if word is None:
+            return words, at, at == len(value)
+        words.append(expanded(word, name))
+    return words, at, True
 
-    >>> expanded("/etc/default/%p-%i%%%H", "kubelet@a.service")
-    '/etc/default/kubelet-a%%H'
-    """
-    whole = name.rpartition(".")[0]
-    prefix, _, instance = whole.partition("@")
-    values = _SPECIFIERS | ({"n": name, "N": whole, "p": prefix, "i": instance} if name else {})
-    if not set(prefix) & set("-\\"):
-        values |= {"P": prefix, "j": prefix} if name else {}
-    if not set(instance) & set("-\\"):
-        values |= {"I": instance} if name else {}
-    return re.sub("%(.)", lambda match: values.get(match[1], match[0]), text)
+
+def _is_program(path: str) -> bool:
+    """True if systemd takes *path* for that of a program: an absolute one, or a name alone."""
+    if not path or path.endswith("/") or any(ord(letter) < 32 or letter in "\x7f\\\"'" for letter in _known(path)):
+        return False
+    return path.startswith(("/", UNKNOWN)) or ("/" not in path and path not in (".", ".."))
 
 
-def _command(value: str, name: str) -> list[str]:
-    """Return the words of the first command in an ``ExecStart=``, as a process has them: the path is its first word."""
-    words = []
-    for start, word in _extract(value)[0]:
-        if word == ";" and value[start] == ";":  # another command follows
-            break
-        words.append(";" if word == value[start : start + 2] == "\\;" else expanded(word, name))
-    if not words:
-        return []
-    prefix = words[0][: len(words[0]) - len(words[0].lstrip("@-:+!|"))]
-    words[0] = words[0][len(prefix) :]
-    return words[1:] if "@" in prefix else words
+def _known(path: str) -> str:
+    return path.replace(UNKNOWN, "%")
+
+
+def _is_assignment(word: str) -> bool:
+    name, equals, value = word.partition("=")
+    return bool(equals) and _NAME.fullmatch(name) is not None and is_text(value)
+
+
+def _unquoted(value: str) -> list[str]:
+    """Return the words of a setting in which a backslash stands only for what follows it."""
+    text = re.sub(r"\\(.)", lambda match: f"\\{match[1]}" if match[1] in "\\\"'" else match[1], value, flags=re.DOTALL)
+    return extract(text, keeps_unknown=False)[0]
 
 
 def _simple(path: str) -> str:
-    return re.sub(r"/(?:\.?/)+", "/", path)
-
-
-def _as_utf8(word: str) -> str:
-    """Return *word* with the bytes that were escaped one by one put together."""
-    return word.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
-
-
-def _escape(text: str, at: int, escaped: str) -> tuple[str, int]:
-    """Return what a backslash before *at* means, and where that ends; nothing at the end of *text*."""
-    match = _ESCAPE.match(text, at)
-    if match:
-        return _unescaped(match), match.end()
-    if text[at : at + 1] and text[at] in escaped:
-        return text[at], at + 1
-    return ("\\" if at < len(text) else ""), at  # systemd says so in its log, and leaves it as it is
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    text = match[0]
-    if text[0] in _LETTERS:
-        return _LETTERS[text[0]]
-    code = int(text, 8) if text[0].isdigit() else int(text[1:], 16)
-    if text[0] in "uU":
-        return chr(code)
-    return bytes([code]).decode("utf-8", "surrogateescape")
-
-
-def _settings(text: str) -> Iterable[tuple[str, str]]:
-    section, pending = "", ""
-    for line in text.split("\n"):
-        stripped = line.lstrip()
-        if stripped.startswith(("#", ";")):  # also between the lines of one setting
-            continue
-        if (len(stripped) - len(stripped.rstrip("\\"))) % 2:  # two of them are one that is meant
-            pending += stripped[:-1] + " "
-            continue
-        whole, pending = (pending + stripped).strip(), ""
-        if whole.startswith("["):
-            section = whole
-        elif section == "[Service]" and "=" in whole:
-            key, _, value = whole.partition("=")
-            yield key.strip(), value.strip()
+    """Return *path* without doubled slashes and parts that are a dot."""
+    return "/" * path.startswith("/") + "/".join(part for part in path.split("/") if part not in ("", "."))

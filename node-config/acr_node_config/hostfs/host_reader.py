@@ -66,6 +66,15 @@ class HostReader:
             except OSError:
                 return []
 
+    def link(self, path: str) -> str:
+        """Return what the symlink at *path* names, "" if there is none; symlinks on the way are followed."""
+        folder, _, name = path.rpartition("/")
+        with self._opened(folder or "/") as descriptor:
+            try:
+                return os.readlink(name, dir_fd=descriptor) if descriptor is not None else ""
+            except (OSError, ValueError):
+                return ""
+
     def matching(self, pattern: str) -> list[str]:
         """Return the paths that *pattern* of glob(7) matches, in order; a leading dot must be matched explicitly."""
         paths = [""]
@@ -111,7 +120,7 @@ class HostReader:
         """Yield an O_PATH descriptor of *path*, or None."""
         try:
             descriptor = self._open(path)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a NUL byte, which no path has
             yield None
             return
         try:

@@ -14,6 +14,7 @@ from acr_credential_provider.model.resource_limits import limit_behind
 
 from acr_node_config.discovery import unit_files
 from acr_node_config.discovery.unit_files import UnitText
+from acr_node_config.discovery.unit_syntax import extract
 from acr_node_config.hostfs import host_exec
 from acr_node_config.model.errors import ServiceError
 
@@ -27,7 +28,7 @@ Answer = TypeVar("Answer")
 WAYS = ("auto", "dbus", "systemctl", "none")
 
 _UNIT = re.compile(r"[A-Za-z0-9_@.:\\][A-Za-z0-9_@.:\\-]*\.(service|target)")
-_MANAGER = "org.freedesktop.systemd1.Manager"
+_MANAGER, _ROOT = "org.freedesktop.systemd1.Manager", "/org/freedesktop/systemd1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class SystemctlServiceManager:
         """
         read = unit_files.parse(unit_files.parted(self._output("cat", checked(unit))), unit)
         command = self._property(unit, "ExecStart")
-        environment, is_whole = unit_files.extract(self._property(unit, "Environment"), "`$")
+        environment, is_whole = extract(self._property(unit, "Environment"), "`$")
         shown = command.partition(" ; argv[]=")[2]
         if not shown.startswith(f"{' '.join(read.command)} ; ignore_errors=") and (shown or read.command):
             raise _ambiguous(unit, "ExecStart=")
@@ -117,8 +118,11 @@ class SystemctlServiceManager:
             read.command,
             tuple(f"{name}={value}" for name, value in _variables(read.environment).items()),
             tuple((path, ignored == "yes") for path, ignored in files),
-            tuple(unit_files.extract(self._property(unit, "PassEnvironment"), "`$")[0]),
-            tuple(unit_files.extract(self._property(unit, "UnsetEnvironment"), "`$")[0]),
+            tuple(extract(self._property(unit, "PassEnvironment"), "`$")[0]),
+            tuple(extract(self._property(unit, "UnsetEnvironment"), "`$")[0]),
+            is_literal=read.is_literal,
+            inherited=tuple(extract(_shown(self._output("show", "--property=Environment"), "Environment"), "`$")[0]),
+            problem=read.problem,
         )
 
     def restart(self, unit: str) -> None:
@@ -140,7 +144,7 @@ class SystemctlServiceManager:
 
     def _property(self, unit: str, name: str) -> str:
         """Return the value of one property; it may have several lines."""
-        return self._output("show", f"--property={name}", checked(unit)).removeprefix(f"{name}=").removesuffix("\n")
+        return _shown(self._output("show", f"--property={name}", checked(unit)), name)
 
     def _show(self, unit: str, *names: str) -> dict[str, str]:
         output = self._output("show", f"--property={','.join(names)}", checked(unit))
@@ -188,14 +192,21 @@ class DbusServiceManager:
 
         def ask(call: _Call) -> UnitText:
             path = call(_MANAGER, "LoadUnit", "s", (checked(unit),))
+            state = call.one("org.freedesktop.systemd1.Unit", "LoadState", path)
+            if state in ("not-found", "masked"):
+                return UnitText()
             service = call.all_of("org.freedesktop.systemd1.Service", path)
-            commands = service.get("ExecStart", [])
+            commands = service.get("ExecStartEx") or service.get("ExecStart", [])
+            problem = unit_files.SEVERAL if len(commands) > 1 else ""
             return UnitText(
                 tuple(commands[0][1]) if commands else (),
                 tuple(f"{name}={value}" for name, value in _variables(service.get("Environment", [])).items()),
                 tuple((path, bool(is_optional)) for path, is_optional in service.get("EnvironmentFiles", [])),
                 tuple(service.get("PassEnvironment", [])),
                 tuple(service.get("UnsetEnvironment", [])),
+                is_literal=bool(commands) and "no-env-expand" in (commands[0][2] or ()),
+                inherited=tuple(call.one(_MANAGER, "Environment", _ROOT)),
+                problem=problem if state == "loaded" else unit_files.NO_UNIT,
             )
 
         return self._talk(ask)
@@ -261,7 +272,7 @@ class _Call:
     ) -> Any:
         from jeepney import DBusAddress, MessageType, new_method_call  # noqa: PLC0415
 
-        address = DBusAddress(path or "/org/freedesktop/systemd1", "org.freedesktop.systemd1", interface)
+        address = DBusAddress(path or _ROOT, "org.freedesktop.systemd1", interface)
         reply = self._connection.send_and_get_reply(new_method_call(address, method, signature, body), timeout=SECONDS)
         if reply.header.message_type is MessageType.error:
             from jeepney import HeaderFields  # noqa: PLC0415
@@ -273,6 +284,16 @@ class _Call:
         """Return the properties of *interface* of the object at *path*."""
         properties = self("org.freedesktop.DBus.Properties", "GetAll", "s", (interface,), path)
         return {name: value for name, (_signature, value) in properties.items()}
+
+    def one(self, interface: str, name: str, path: str) -> Any:
+        """Return the property *name* of *interface* of the object at *path*."""
+        _signature, value = self("org.freedesktop.DBus.Properties", "Get", "ss", (interface, name), path)
+        return value
+
+
+def _shown(output: str, name: str) -> str:
+    """Return the value of the property *name* that ``systemctl show`` put out; it may have several lines."""
+    return output.removeprefix(f"{name}=").removesuffix("\n")
 
 
 def _variables(assignments: Iterable[str]) -> dict[str, str]:

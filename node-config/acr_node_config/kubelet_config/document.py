@@ -107,10 +107,10 @@ class Document:
         for text in (edited, _written(wanted, self.text)):
             if text is None:
                 continue
-            data = text.encode()
             try:
+                data = text.encode()
                 document = Document(self.name, data, read(data))
-            except ParseError:
+            except (ParseError, UnicodeEncodeError):  # JSON may escape halves of characters
                 continue
             if document.text.value == wanted:
                 return document

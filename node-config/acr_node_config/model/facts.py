@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG, flag
 from acr_credential_provider.model.errors import ConfigurationError
 
-from .environment_file import EnvironmentFile, split
+from .command_line import UNKNOWN, may_be, shown, words_of
+from .environment_file import EnvironmentFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,6 +95,17 @@ class EnvironmentSource:
     file: HostFile | None
     problem: str = ""
 
+    def values(self) -> dict[str, str] | None:
+        """Return the variables that it sets, those with a name for one; None if that cannot be told."""
+        if self.file is None:
+            return None if self.problem not in ("", ABSENT) else {}
+        try:
+            items = EnvironmentFile.parse(self.file.content, self.path).assignments
+        except ConfigurationError:
+            return None
+        names = ((item.key.decode(), item.value.decode()) for item in items)
+        return {name: value for name, value in names if name.isascii() and name.isidentifier()}
+
 
 @dataclass(frozen=True, slots=True)
 class KubeletUnit:
@@ -112,26 +124,36 @@ class KubeletUnit:
     """``UnsetEnvironment=``: what is taken away after all others, by NAME or NAME=VALUE."""
     scripts: tuple[str, ...] = ()
     """Scripts in its command that name credential providers themselves."""
+    is_literal: bool = False
+    """Whether the command has the prefix ``:``, so that no variable in it is replaced."""
+    inherited: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The variables of systemd itself (``systemctl set-environment``); empty where it was not asked."""
+    problem: str = ""
+    """Why it cannot be told what systemd starts, "" if it can."""
 
     def value(self, variable: str) -> str:
-        """Return what systemd sets *variable* to, "" if nothing; files that it cannot read are skipped."""
-        known = self.environment.get(variable, "")
+        """Return what systemd sets *variable* to, "" if nothing, or if only systemd knows."""
+        return self.variables().get(variable) or ""
+
+    def variables(self) -> dict[str, str | None]:
+        """Return the variables that systemd sets; None is a value that only systemd knows."""
+        known: dict[str, str | None] = {**self.inherited, **dict.fromkeys(self.passed), **self.environment}
+        known |= {name: None for name, value in self.environment.items() if UNKNOWN in value}
         for source in self.environment_files:
-            try:
-                value = EnvironmentFile.parse(source.file.content).value(variable) if source.file else None
-            except ConfigurationError:
-                continue
-            known = known if value is None else value
+            values = source.values()
+            known = dict.fromkeys(known) if values is None else {**known, **values}
+        for entry in self.unset:
+            name, equals, value = entry.partition("=")
+            if name in known and (not equals or known[name] == value):
+                del known[name]
         return known
 
     def words(self) -> list[str]:
-        """Return the command line of the kubelet's next start."""
-        words: list[str] = []
-        for word in self.command:
-            name = word.removeprefix("$")
-            is_variable = word.startswith("$") and name.isidentifier()
-            words += (split(self.value(name)) or []) if is_variable else [word]
-        return words
+        """Return the command line of the kubelet's next start; `UNKNOWN` marks what only systemd knows in it."""
+        if self.is_literal:
+            return list(self.command)
+        is_complete = all(source.values() is not None for source in self.environment_files)
+        return words_of(self.command, self.variables(), is_complete=is_complete)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +224,15 @@ class NodeFacts:
             return self.kubelet.config, self.kubelet.bin_dir
         words = self.unit.words() if self.unit else []
         return flag(words, CONFIG_FLAG), flag(words, BIN_DIR_FLAG)
+
+    @property
+    def doubt(self) -> str:
+        """Why it cannot be told which CredentialProviderConfig the kubelet is started with, "" if it can."""
+        if self.kubelet is not None or self.unit is None:
+            return ""
+        odd = next((word for word in self.unit.words() if may_be(word, (CONFIG_FLAG, BIN_DIR_FLAG))), "")
+        in_command = f"has {shown(odd)} in its command, which only systemd knows" if odd else ""
+        return self.unit.problem or in_command
 
     @property
     def lone_flag(self) -> str:

@@ -60,7 +60,8 @@ def _of_unit(unit: KubeletUnit | None) -> EnvironmentFlags:
         raise PlacementRefusedError(
             "nothing says where the kubelet's flags come from", "Name the profile, or " + _ELSEWHERE
         )
-    variable = next((name for name in (EXTRA_ARGUMENTS, ACK_VARIABLE) if f"${name}" in unit.command), "")
+    used = () if unit.is_literal else unit.command
+    variable = next((name for name in (EXTRA_ARGUMENTS, ACK_VARIABLE) if f"${name}" in used), "")
     if not variable:
         raise PlacementRefusedError(
             f"{unit.name} takes flags from no variable that is left to the operator", _ELSEWHERE
@@ -83,7 +84,7 @@ def _check_effect(unit: KubeletUnit, target: EnvironmentFlags, *, is_certain: bo
     ACK may read its file itself (not *is_certain*); whether that worked shows after the restart.
     """
     is_read = any(source.path == target.path for source in unit.environment_files)
-    is_used = f"${target.variable}" in unit.command
+    is_used = f"${target.variable}" in unit.command and not unit.is_literal
     if not (is_read and is_used):
         if not is_certain:
             return

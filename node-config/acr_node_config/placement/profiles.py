@@ -68,6 +68,11 @@ def _refuse_what_never_works(facts: NodeFacts, mode: Mode, wanted: Wanted) -> No
     name = facts.system.name
     if wanted.profile and wanted.profile not in PROFILES:
         raise PlacementRefusedError(f"there is no profile {wanted.profile}", f"Name one of: {', '.join(PROFILES)}.")
+    if facts.doubt and mode != "files-only":
+        raise PlacementRefusedError(
+            f"it cannot be told which credential providers the kubelet starts with: its unit {facts.doubt}",
+            f"Start the kubelet first, then run this again; or {FALLBACK}.",
+        )
     for path in filter(None, (wanted.bin_dir, wanted.config, *facts.given)):
         if not _PLAIN.fullmatch(path) or {"..", "."} & set(path.split("/")):
             raise PlacementRefusedError(

@@ -87,6 +87,7 @@ def load(content: bytes | str, *, source: str) -> dict[str, Any]:
         raise ConfigurationError(f"{source} is larger than 1 MiB", remedy=remedy)
     try:
         document = json.loads(content, object_pairs_hook=_without_repeats)
+        json.dumps(document, ensure_ascii=False).encode()  # JSON may escape halves of characters, which are no text
     except _RepeatedKeyError as error:
         problem, remedy = f"{source} has {key_name(error.key)} twice", "Keep one of the two."
     except (ValueError, RecursionError):

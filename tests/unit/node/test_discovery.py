@@ -1,11 +1,11 @@
 """A node is found as it is: against a folder that looks like one, with a /proc of its own."""
 
 import os
-from types import SimpleNamespace
 
 import pytest
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_node_config.discovery.discovery import _runner, discover
+from acr_node_config.discovery.unit_files import UnitText
 from acr_node_config.hostfs.host_reader import HostReader
 from acr_node_config.model.facts import ACK_ARGUMENTS, Folder
 from acr_node_config.placement.profiles import EnvironmentFlags, Placement, Refusal, Wanted, place
@@ -125,12 +125,10 @@ def test_systemd_is_believed_before_its_files(debian):
 
     def ask(unit):
         asked.append(unit)
-        return SimpleNamespace(
+        return UnitText(
             command=("/usr/bin/kubelet", "$KUBELET_EXTRA_ARGS"),
             environment=("A=b=c",),
             files=(("/etc/sysconfig/kubelet", False),),
-            passed=(),
-            unset=(),
         )
 
     facts = debian.look(ask_unit=ask)

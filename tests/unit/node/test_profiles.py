@@ -330,4 +330,4 @@ def test_the_words_of_a_unit_are_those_that_systemd_makes():
     facts = nodes.kubeadm(nodes.DEBIAN, "KUBELET_EXTRA_ARGS='--a=\"b c\" --d'\n")
     assert facts.unit.words() == ["/usr/bin/kubelet", "--pod-infra-container-image=x", "--a=b c", "--d"]
     assert split("") == []
-    assert KubeletUnit("u", ("k", "$X", "${X}"), {"X": "--a --b"}).words() == ["k", "--a", "--b", "${X}"]
+    assert KubeletUnit("u", ("k", "$X", "${X}"), {"X": "--a --b"}).words() == ["k", "--a", "--b", "--a --b"]

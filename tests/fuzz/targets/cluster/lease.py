@@ -2,19 +2,22 @@
 
 import json
 from types import SimpleNamespace
+from typing import Annotated
 
 import msgspec
 from acr_credential_provider.pull_secrets.kube.leader_election import LeaderElector
 from acr_node_config.reporter.restart_leases import RestartSemaphore
 from fuzz.promises import check_text
 
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]
+
 
 class Spec(msgspec.Struct):
     """The types of the API server, which it checks."""
 
     holderIdentity: str | None = None  # noqa: N815 - its name in JSON
-    leaseDurationSeconds: int | None = None  # noqa: N815 - its name in JSON
-    leaseTransitions: int | None = None  # noqa: N815 - its name in JSON
+    leaseDurationSeconds: Int32 | None = None  # noqa: N815 - its name in JSON
+    leaseTransitions: Int32 | None = None  # noqa: N815 - its name in JSON
     acquireTime: str | None = None  # noqa: N815 - its name in JSON
 
 
