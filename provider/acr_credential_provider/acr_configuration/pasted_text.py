@@ -30,7 +30,7 @@ _OTHER_TEXTS = (  # pattern of a line, which lines are looked at (None: all), pr
 )
 _SEPARATOR = re.compile(r"(?:---|\.\.\.)(?P<rest>\s.*)?|%YAML\s.*")
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
-_FENCE = re.compile(r"\s*(?:```|~~~)\s*\w*\s*")
+_FENCE = re.compile(r"(?:```|~~~)\s*\w*")
 _KIND = re.compile(r"[\"']?kind[\"']?\s*:\s*[\"']?(\w+).*")
 _NAMED = re.compile(rf"\bname[\"']?\s*:\s*[\"']?{NAME}\b")
 _TOP_KEY = re.compile(r"^\s{0,8}[\"']?([\w-]+)[\"']?\s*:", re.MULTILINE)
@@ -45,10 +45,11 @@ def config_map_in(text: str, result: Conversion) -> str:
         text = _BREAK.sub("\n", text)
         result.changes.append(Change(1, "line breaks of HTML were read as line breaks"))
     lines = text.split("\n")
-    fences = [number for number, line in enumerate(lines) if _FENCE.fullmatch(line)]
-    if fences:
-        result.changes.append(Change(fences[0] + 1, "the fence of Markdown was left out"))
-        lines = ["" if number in fences else line for number, line in enumerate(lines)]
+    without_fences = ["" if _FENCE.fullmatch(line.strip()) else line for line in lines]
+    first = next((number for number, line in enumerate(lines, 1) if line != without_fences[number - 1]), 0)
+    if first:
+        result.changes.append(Change(first, "the fence of Markdown was left out"))
+    lines = without_fences
     _refuse_other_texts(lines)
     return "\n".join(_one_document(lines, result))
 

@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+import time
 
 import pytest
 from acr_credential_provider.acr_configuration import convert
@@ -268,3 +269,35 @@ def test_json_in_quotes_is_read_as_what_it_holds(text):
 def test_a_text_in_quotes_that_is_no_json_is_a_problem(text):
     (problem,) = convert(text).problems
     assert problem.line == 1
+
+
+MOST = 1 << 18
+LONG = {
+    "fences": "```\n",
+    "separators": "---\n",
+    "documents": "---\nrrsa: |\n x\n",
+    "keys": "rrsa:\n  watch-namespace: x\n",
+    "blocks on their own column": "rrsa: |\nenable: true\n",
+    "breaks of HTML": "<br>",
+    "JSON": "  [\n",
+    "comments": "# x\n",
+    "templates": "{{",
+}
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("how", LONG)
+def test_a_long_text_takes_no_longer_than_its_length(how):
+    text = "acr-registry-info: |\n" + LONG[how] * (MOST // len(LONG[how]))
+    began = time.process_time()
+    convert(text, place="controller")
+    assert time.process_time() - began < 4.0
+
+
+@pytest.mark.parametrize(
+    "line", ["```" + " " * MOST + "!", " " * MOST + "x: y", "rrsa" + " " * MOST + "!", "a" * MOST + " = "]
+)
+def test_a_long_line_takes_no_longer_than_its_length(line):
+    began = time.process_time()
+    convert(f"# acr-configuration\n{line}", place="controller")
+    assert time.process_time() - began < 2.0
