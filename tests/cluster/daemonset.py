@@ -109,6 +109,14 @@ class DaemonSet:
                 self._cluster.api.create(collection(document), {"apiVersion": "v1", **document})
             else:
                 self._cluster.api.patch(path, content)
+        self._look()
+
+    def delete_secret(self) -> None:
+        """Delete the Secret, and have the kubelet look at once."""
+        self._cluster.api.delete(f"/api/v1/namespaces/{NAMESPACE}/secrets/{PLUGIN}-credentials")
+        self._look()
+
+    def _look(self) -> None:
         for pod in self.pods():
             mark = {"metadata": {"annotations": {"e2e.invalid/pushed": str(self._cluster.next_number())}}}
             self._cluster.api.patch(f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}", mark)

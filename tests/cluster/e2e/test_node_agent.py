@@ -96,3 +96,22 @@ def test_a_node_is_given_the_plugin_kept_right_upgraded_and_given_back(cluster, 
 def linked(cluster):
     target = cluster.node.output(["readlink", f"{BIN}/{PLUGIN}"]).decode()
     return target.split("/")[1]
+
+
+def projected(cluster):
+    """Return the keys in the agent's mount of the Secret, None while there is no projection."""
+    data = f"{cluster.kubelet.root}/pods/*/volumes/kubernetes.io~secret/credentials/..data"
+    lines = listed(cluster, f"-d {data} && ls -A {data}/")
+    return lines[1:] if lines else None
+
+
+def test_the_kubelet_says_by_an_empty_projection_that_a_secret_is_gone(cluster, daemonset):
+    """By that the agent knows it: a mount that is only late looks otherwise."""
+    daemonset.load("gone")
+    daemonset.delete_secret()
+    daemonset.apply("gone")
+    until(daemonset, lambda: projected(cluster) == [], "the mount of a Secret that never was")
+    daemonset.push("{}", {"id": "LTAIexample"})
+    until(daemonset, lambda: projected(cluster) == ["id"], "the Secret")
+    daemonset.delete_secret()
+    until(daemonset, lambda: projected(cluster) == [], "the end of the Secret")
