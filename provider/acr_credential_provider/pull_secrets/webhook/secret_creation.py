@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 WORKERS = 16
 """Secrets that are created at the same time; others wait, within their budget."""
-CREATED_FOR = 5.0
+CREATED_FOR = 2.0
 """Seconds for which a Secret that was created counts as there, until the watch shows it."""
 FAILED_FOR = 1.0
 """Seconds for which a failure counts for other reviews of its namespace."""
