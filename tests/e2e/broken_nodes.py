@@ -98,7 +98,7 @@ def settings_that_others_write(world):
     world.arrange = lambda: world.settings.chmod(0o666)
 
 
-@breaks("cache folder", "remove it")
+@breaks("cache folder", "name another with --cache")
 def cache_that_others_write(world):
     world.cache.mkdir()
     world.cache.chmod(0o777)
