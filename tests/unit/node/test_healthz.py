@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -43,11 +44,12 @@ class Service:
 
 @contextmanager
 def process(words, **options):
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, **options) as started:
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True, **options) as started:
         try:
             yield started
         finally:
-            started.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(started.pid, signal.SIGKILL)  # what it started too
 
 
 @contextmanager
