@@ -70,14 +70,22 @@ def sockets_of(proc: str, pids: Iterable[int]) -> frozenset[int]:
     """Return the inodes of the sockets that the processes *pids* have open; raise ``OSError`` if one cannot be seen."""
     found = set()
     for pid in pids:
-        for entry in os.listdir(f"{proc}/{pid}/fd"):
+        for path in _files_of(proc, pid):
             try:
-                match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"{proc}/{pid}/fd/{entry}"))
+                match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(path))
             except OSError:  # closed meanwhile
                 continue
             if match:
                 found.add(int(match[1]))
     return frozenset(found)
+
+
+def _files_of(proc: str, pid: int) -> list[str]:
+    folder = f"{proc}/{pid}/fd"
+    try:
+        return [f"{folder}/{name}" for name in os.listdir(folder)]
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
+        return []
 
 
 def answers(port: int = PORT, *, seconds: float = SECONDS) -> bool:

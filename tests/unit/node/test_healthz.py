@@ -87,9 +87,12 @@ def test_a_kubelet_that_its_script_started_is_the_kubelet():
         assert probe(script.pid, port).is_healthy() is True
 
 
-def test_a_process_that_the_kubelet_did_not_start_is_a_stranger_though_it_has_its_user():
-    with server() as (_stranger, port):
-        assert probe(1, port).is_healthy() is None or os.getpid() == 1
+def test_a_process_that_has_ended_has_no_socket():
+    """A kubelet starts short-lived processes all the time."""
+    with process(SLEEP) as ended, server() as (kubelet, _port):
+        ended.kill()
+        ended.wait()
+        assert healthz.sockets_of("/proc", [ended.pid, kubelet.pid]) == healthz.sockets_of("/proc", [kubelet.pid])
 
 
 def test_where_nobody_listens_the_kubelet_does_not_answer():
