@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from .cluster_origin import ClusterJudge, Refusal
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
-_DURATION = re.compile(r"(?:[0-9]+[hms])+", re.ASCII)
+_DURATION = re.compile(r"(?:[0-9]{1,9}[hms]){1,9}", re.ASCII)
+"""So many digits fit into a float, whatever they are multiplied with."""
 
 
 def parse_duration(text: object) -> float:
@@ -161,7 +162,7 @@ def _policy(policy: object) -> str:
 
 
 _LARGEST_POLICY = 2048
-_DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": "^([0-9]+[hms])+$"})
+_DURATION_SCHEMA = WithJsonSchema({"type": "string", "pattern": "^([0-9]{1,9}[hms]){1,9}$"})
 _Duration = Annotated[float, BeforeValidator(parse_duration), _DURATION_SCHEMA]
 MaxCacheDuration = Annotated[_Duration, _between(0, 24 * 3600, "at most 24h")]
 RefreshBefore = Annotated[_Duration, _between(0, 12 * 3600, "at most 12h")]

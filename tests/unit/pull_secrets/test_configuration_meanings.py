@@ -266,3 +266,33 @@ def test_a_config_map_has_no_file_of_the_pods_handed_out_and_keeps_what_is_in_fo
     assert edit(ABSENT, text, config_map).settings is None
     from_file = edit(ABSENT, text, Options("kube-system", settings_file="/settings.yaml"))
     assert from_file.settings is not None
+
+
+class Broken:
+    """An origin whose judge fails, as a mistake of the program's own would."""
+
+    def judge(self, *_words):
+        raise OverflowError
+
+
+@pytest.mark.parametrize("good", [GOOD, f"{HEAD}registries: [{ENTRY}]\n"], ids=["acr-configuration", "native"])
+def test_a_text_that_this_program_fails_to_read_leaves_what_was_before(good):
+    held = follow(ABSENT, good)
+    after = next_config(held, good, role="nodeRole", keys_directory="/keys", origin=Broken())
+    assert (after.outcome, after.settings) == ("last_good", held.settings)
+    assert "OverflowError" in str(after.problems[0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEAD + "registries: [" + "x," * 60_000 + "]\n",
+        HEAD + "".join(f"key-{number}: 1\n" for number in range(60_000)),
+        text_of({"acr-registry-info": "- x\n" * 60_000}),
+    ],
+    ids=["items", "keys", "entries"],
+)
+def test_a_text_with_more_values_than_settings_need_is_refused_as_a_whole(text):
+    after = follow(follow(ABSENT, GOOD), text)
+    assert after.outcome == "last_good"
+    assert [each.problem for each in after.problems] == ["has more values than any settings need"]

@@ -193,6 +193,14 @@ def test_durations_read_as_they_are_written(seconds):
     assert parse_duration(f"{hours}h{rest // 60}m{rest % 60}s") == seconds
 
 
+@pytest.mark.parametrize(
+    "text", ["1" * 400 + "m", "1" * 5000 + "h", "1h" * 5000, "9" * 10 + "s"], ids=lambda text: text[:3]
+)
+def test_a_duration_with_more_digits_than_a_number_has_is_none(text):
+    with pytest.raises(ValueError, match="is not a duration"):
+        parse_duration(text)
+
+
 def settings_file(tmp_path, content=GOOD, mode=0o600):
     path = tmp_path / "settings.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())

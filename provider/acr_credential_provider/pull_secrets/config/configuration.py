@@ -7,9 +7,11 @@ configuration active.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import yaml
@@ -32,8 +34,11 @@ if TYPE_CHECKING:
     from acr_credential_provider.settings import ProviderSettings
     from acr_credential_provider.settings.cluster_origin import ClusterOrigin
 
+LOG = logging.getLogger(__name__)
 NATIVE_KEYS = ("settings.yaml", "settings.json")
 """Keys of a ConfigMap that hold native settings."""
+MOST_VALUES = 50_000
+"""Of a text, in lines, and in keys and values. A thousand registries have some 30,000."""
 UNDO = "To take all logins away, run pull-secrets uninstall."
 MOST_NAMED = 5
 NO_CONTENT = Content.of(b"")
@@ -193,10 +198,32 @@ def unreadable(hidden: Iterable[str]) -> tuple[ConfigProblem, ...]:
 
 
 def parse(text: str, *, role: Role, keys_directory: str, origin: ClusterOrigin | None) -> ParsedConfig:
-    """Return *text* as the controller understands it; *origin* as in `next_config`."""
-    verdict = judge(text, place="controller", origin=origin, role=role, keys_directory=keys_directory)
+    """Return *text* as the controller understands it; *origin* as in `next_config`. Never raises.
+
+    A round that an odd text ends renews no token, so a mistake of this program in reading it is a problem of the text.
+    """
+    if _has_too_many_values(text):
+        remedy = f"Write at most {MOST_VALUES} lines, and as many keys and values."
+        return ParsedConfig(None, (ConfigProblem(1, "", "has more values than any settings need", remedy),))
+    try:
+        verdict = judge(text, place="controller", origin=origin, role=role, keys_directory=keys_directory)
+    except Exception as error:
+        LOG.exception("the configuration could not be read")
+        problem = f"cannot be read: {type(error).__name__} in this program"
+        return ParsedConfig(None, (ConfigProblem(1, "", problem, "Undo the last edit, and report this with the log."),))
     notes = tuple(map(str, [*verdict.changes, *verdict.notes]))
     return ParsedConfig(verdict.settings, verdict.problems, notes, verdict.key_files)
+
+
+def _has_too_many_values(text: str) -> bool:
+    """True if *text* has more lines, or more keys and values, than `MOST_VALUES`: each problem with one takes time."""
+    if text.count("\n") > MOST_VALUES:
+        return True
+    try:
+        events = islice(yaml.parse(text, Loader=yaml.CSafeLoader), MOST_VALUES + 1)
+        return sum(1 for _ in events) > MOST_VALUES
+    except (yaml.YAMLError, ValueError):  # told of by who reads it
+        return False
 
 
 def text_of(data: Mapping[str, str] | None) -> str:
