@@ -47,7 +47,7 @@ WATCHED = (
     "/apis/certificates.k8s.io/v1/certificatesigningrequests", f"/api/v1/namespaces/{OWN}/configmaps",
 )  # fmt: skip
 """What no attack may change."""
-SECONDS = 60.0
+SECONDS = 20.0
 NUMBERS = itertools.count(1)
 
 
@@ -202,6 +202,21 @@ class Cluster:
     def mine(self) -> str:
         """Create a namespace of the attacker's own; its name is selected by the settings."""
         return self.api.namespace(f"team-mine-{next(NUMBERS)}")
+
+    def writer(self) -> None:
+        """Make the ServiceAccount "writer", who may write ConfigMaps and Secrets of our namespace and nothing else."""
+        where = f"/api/v1/namespaces/{OWN}/serviceaccounts"
+        if self.find(f"{where}/writer"):
+            return
+        verbs = ["get", "create", "update", "patch"]
+        rules = [{"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": verbs}]
+        role = {"kind": "Role", "name": "writer", "apiGroup": "rbac.authorization.k8s.io"}
+        subject = {"kind": "ServiceAccount", "name": "writer", "namespace": OWN}
+        self.api.create(where, {"metadata": {"name": "writer"}})
+        self.api.create(f"{RBAC}/namespaces/{OWN}/roles", {"metadata": {"name": "writer"}, "rules": rules})
+        binding = {"metadata": {"name": "writer"}, "roleRef": role, "subjects": [subject]}
+        self.api.create(f"{RBAC}/namespaces/{OWN}/rolebindings", binding)
+        self.before = self._state()
 
     # What must be so.
     def prove(self) -> None:
