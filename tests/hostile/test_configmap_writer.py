@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import socket
 
 import pytest
@@ -11,10 +12,9 @@ from hostile.attacks import Attacks
 from hostile.seats.cluster import MERGE, NAME, OWN, Caller
 
 ATTACKS = Attacks("Writer of the settings ConfigMap")
-BREAK, FILES = (
-    "break pulls with bad settings",
-    "have a file of root's handed out as a login, or credentials sent to an endpoint of their own",
-)
+BREAK = "break pulls with bad settings"
+FILES = "have a file of root's handed out as a login"
+HOSTS = "have a session, an OIDC token or a password sent to a host of their own"
 LAST_GOOD = "what held before stays in force; nothing of it is run, read or sent"
 PATH = f"/api/v1/namespaces/{OWN}/configmaps/{NAME}-settings"
 HEAD = "apiVersion: aliyun-acr-credential-provider/v1\nkind: ProviderSettings\n"
@@ -175,7 +175,12 @@ def a_text_that_is_none(writer, text):
     return told(writer)
 
 
-@ATTACKS.tries(FILES, "the ConfigMap names {}", must=LAST_GOOD, each=POISONED)
+SENT = {name: make for name, make in POISONED.items() if re.search("endpoint|proxy|service|host", name)}
+READ = {name: make for name, make in POISONED.items() if name not in SENT}
+
+
+@ATTACKS.tries(HOSTS, "the ConfigMap names {}", must=LAST_GOOD, each=SENT)
+@ATTACKS.tries(FILES, "the ConfigMap names {}", must=LAST_GOOD, each=READ)
 def settings_that_name_what_they_must_not(writer, make):
     keys = writer.cluster.keys
     text = (

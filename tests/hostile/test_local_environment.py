@@ -14,7 +14,7 @@ from hostile.seats.node import NAME, tree
 from support import harness
 
 ATTACKS = Attacks("Local unprivileged user")
-ATTEMPT = "load a library into the plugin"
+ATTEMPT = "load a library into the plugin, send its calls elsewhere"
 MUST = "nothing of his is loaded, written to or asked, and the pull is answered"
 OPENSSL = """\
 openssl_conf = all
