@@ -66,7 +66,7 @@ def test_a_failure_is_a_line_for_the_one_who_asked_and_those_told_of_it(program,
         assert re.match(
             HEAD.format(priority=27) + rf"failed host={sandbox.registry.address} "
             r"entry=cri-sandbox000000001 source=accessKey ms=\d+ error: GetAuthorizationToken for \S+ was refused "
-            r"\(NoPermission, HTTP 403, request id [^)]*\) remedy: Attach",
+            r"\(NoPermission, HTTP 403, request id [^)]*\): [^:]+ remedy: Attach",
             line,
         )
         assert "CANARY" not in line
