@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from acr_node_config.model.command_line import UNKNOWN
 
-from .unit_syntax import BLANKS, BrokenFileError, expanded, extract, is_text, next_word, settings
+from .unit_syntax import BLANKS, BrokenFileError, after_blanks, expanded, extract, is_text, next_word, settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,20 +61,31 @@ class _Unit:
     def read(self, data: bytes) -> None:
         """Take in one file; raise `BrokenFileError` where systemd reads it no further."""
         for key, value in settings(data):
-            if key == "ExecStart":
-                self.commands = [*self.commands, *_commands(value, self.name)] if value else []
+            kept = self._list_of(key)
+            if not value:
+                kept.clear()
+            elif key == "ExecStart":
+                self.commands += _commands(value, self.name)
             elif key == "Environment":
-                words = self._expanded(extract(value, keeps_unknown=False)[0])
-                self.environment = [*self.environment, *filter(_is_assignment, words)] if value else []
+                self.environment += filter(_is_assignment, self._expanded(extract(value, keeps_unknown=False)[0]))
             elif key == "EnvironmentFile":
-                self.files = [*self.files, *self._file(value)] if value else []
+                self.files += self._file(value)
             elif key == "PassEnvironment":
-                words = self._expanded(_unquoted(value))
-                self.passed = [*self.passed, *filter(_NAME.fullmatch, words)] if value else []
+                self.passed += filter(_NAME.fullmatch, self._expanded(_unquoted(value)))
             elif key == "UnsetEnvironment":
                 words = self._expanded(extract(value, keeps_unknown=False)[0])
-                kept = [word for word in words if _NAME.fullmatch(word) or _is_assignment(word)]
-                self.unset = [*self.unset, *kept] if value else []
+                self.unset += [word for word in words if _NAME.fullmatch(word) or _is_assignment(word)]
+
+    def _list_of(self, key: str) -> list[Any]:
+        """Return what *key* adds to, and what an empty one empties."""
+        lists: dict[str, list[Any]] = {
+            "ExecStart": self.commands,
+            "Environment": self.environment,
+            "EnvironmentFile": self.files,
+            "PassEnvironment": self.passed,
+            "UnsetEnvironment": self.unset,
+        }
+        return lists.get(key, [])
 
     def _expanded(self, words: list[str]) -> list[str]:
         return [expanded(word, self.name) for word in words]
@@ -151,10 +162,10 @@ def _words(value: str, at: int, name: str) -> tuple[list[str], int, bool]:
     while at < len(value):
         is_last = value[at + 1 : at + 2] in ("", *BLANKS)
         if value[at] == ";" and is_last:
-            return words, at + 1 + len(value[at + 1 :]) - len(value[at + 1 :].lstrip(BLANKS)), True
+            return words, after_blanks(value, at + 1), True
         if value[at : at + 2] == "\\;" and value[at + 2 : at + 3] in ("", *BLANKS):
             words.append(";")
-            at = len(value) - len(value[at + 2 :].lstrip(BLANKS))
+            at = after_blanks(value, at + 2)
             continue
         word, at = next_word(value, at)
         if word is None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BLANKS = " \t\n\r"
+_BLANK = frozenset(BLANKS)
 
 _LINE_END = re.compile(rb"\n\r?\0?|\r\n?\0?|\0")
 _LAST_TWO = "".join(chr((plane << 16) + 0xFFFE + at) for plane in range(17) for at in (0, 1))
@@ -67,7 +68,7 @@ def settings(data: bytes) -> Iterator[tuple[str, str]]:
 
 def _joined_lines(data: bytes) -> Iterator[str]:
     """Yield the lines, comments aside; one that ends with a backslash goes on in the next line that is no comment."""
-    pending: str | None = None
+    pending: list[str] = []
     has_mark = False
     lines = _LINE_END.split(data)
     for line in lines[:-1] if not lines[-1] else lines:
@@ -76,14 +77,12 @@ def _joined_lines(data: bytes) -> Iterator[str]:
             continue
         if not has_mark and text.startswith("\ufeff"):
             text, has_mark = text[1:], True
-        text = (pending or "") + text
         if (len(text) - len(text.rstrip("\\"))) % 2:  # two of them are one that is meant
-            pending = text[:-1] + " "
+            pending.append(text[:-1] + " ")
             continue
-        pending = None
-        yield text
-    if pending is not None:
-        yield pending
+        yield "".join([*pending, text])
+        pending = []
+    yield "".join(pending)
 
 
 def extract(text: str, escaped: str = "", *, keeps_unknown: bool = True) -> tuple[list[str], bool]:
@@ -127,14 +126,17 @@ def next_word(text: str, at: int, escaped: str = "", *, keeps_unknown: bool = Tr
         elif letter in "'\"":
             word, quote = word or "", letter
         elif word is not None:
-            return _as_utf8(word), _after_blanks(text, at)
+            return _as_utf8(word), after_blanks(text, at)
     if quote:
         return None, min(start, len(text) - 1)
     return (None if word is None else _as_utf8(word)), len(text)
 
 
-def _after_blanks(text: str, at: int) -> int:
-    return len(text) - len(text[at:].lstrip(BLANKS))
+def after_blanks(text: str, at: int) -> int:
+    """Return where the white space of *text* at *at* ends."""
+    while text[at : at + 1] in _BLANK:
+        at += 1
+    return at
 
 
 def _as_utf8(word: str) -> str:

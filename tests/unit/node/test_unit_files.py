@@ -1,11 +1,12 @@
 """Units as systemd reads them: the forms in which we and it once differed. `tests/systemd` asks systemd itself."""
 
 import os
+import time
 
 import pytest
 from acr_node_config.discovery import unit_files, unit_folders
 from acr_node_config.discovery.kubelet_unit import read_unit
-from acr_node_config.hostfs.host_reader import HostReader
+from acr_node_config.hostfs.host_reader import LARGEST, HostReader
 from acr_node_config.model.command_line import UNKNOWN, words_of
 from acr_node_config.model.facts import KubeletUnit, NodeFacts
 from acr_node_config.placement.profiles import Wanted, place
@@ -224,6 +225,14 @@ def test_files_and_drop_ins_are_found_as_systemd_finds_them(tree, files, name, e
 def test_a_path_that_only_systemd_knows_is_no_file(tree):
     command = f"/k /etc/{UNKNOWN}H/x".split()
     assert tree({f"{LIB}/kubelet.service": "ExecStart=/k /etc/%H/x"}) == (command, {})
+
+
+@pytest.mark.parametrize("piece", ["a ", "Environment=A=1\n", "\\\n", "\\; "])
+def test_a_large_file_is_read_in_time(piece):
+    began = time.process_time()
+    text = "[Service]\nExecStart=/k " + piece * (LARGEST // 4 // len(piece))
+    KubeletUnit("k", parsed(text).command).words()
+    assert time.process_time() - began < 20
 
 
 def test_an_alias_of_itself_has_an_end(tmp_path):
