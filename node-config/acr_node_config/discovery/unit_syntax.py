@@ -114,7 +114,9 @@ def next_word(text: str, at: int, escaped: str = "", *, keeps_unknown: bool = Tr
     quote, start = "", at
     while at < len(text):
         letter, at = text[at], at + 1
-        if letter == "\\":
+        if letter == "\\" and at == len(text) and not quote and keeps_unknown:
+            word = (word or "") + letter  # the last one of all stands for itself
+        elif letter == "\\":
             piece, at = _escape(text, at, escaped, keeps_unknown=keeps_unknown)
             if not piece:
                 return None, min(start, len(text) - 1)
@@ -176,7 +178,7 @@ def expanded(text: str, name: str) -> str:
         letter = match[1]
         if letter in values:
             return values[letter]
-        return UNKNOWN + letter if letter.isascii() and letter.isalpha() else match[0]
+        return UNKNOWN + letter if letter.isascii() and letter.isalnum() else match[0]
 
     return re.sub("%(.)", replaced, text, flags=re.DOTALL)
 

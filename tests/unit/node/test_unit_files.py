@@ -63,6 +63,8 @@ def test_a_name_that_a_file_which_cannot_be_read_may_set_is_unknown():
         ("ExecStart=-@/k zero", ["zero"]),
         ("ExecStart=//k/./l", ["//k/./l"]),
         ("ExecStart=k", ["k"]),
+        ("ExecStart=/k a \\ \\\n\nb", ["/k", "a", "\\"]),
+        ("ExecStart=/k %1 %%1", ["/k", f"{UNKNOWN}1", "%1"]),
         ("ExecStart=/k %n %i%%n %J", ["/k", "kubelet.service", "%n", "kubelet"]),
         ("ExecStart=/k %H %%H", ["/k", f"{UNKNOWN}H", "%H"]),
         ("\ufeff[Service]\nExecStart=/l", ["/k"]),
