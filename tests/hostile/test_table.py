@@ -12,9 +12,7 @@ AT_LEAST = 100
 OTHER_ACTORS = {
     "Release, image and namespace": "a user who decides what runs here is root by right; the builds are compared in CI",
     "Writer of Secrets in the release's namespace": "unit/node_agent and unit/pull_secrets",
-    "Webhook's serving key": "controller/test_webhook*.py; a holder's answers have no limit",
     "Root on a node": "root is root; what its token can do on other nodes is under Reporter",
-    "Any Pod": "unit/pull_secrets/serving and controller/test_webhook*.py",
 }
 """Actors without attacks here, and where their attempts are tried instead."""
 OTHER_ATTEMPTS = {
@@ -38,6 +36,8 @@ OTHER_ATTEMPTS = {
     "forge lines in a log, a status or on a terminal by an odd name or key": "unit/console and unit/fastpath",
     "have root's commands repeat a file that was named by mistake": "unit/console",
     "answer for the kubelet's `/healthz` while it restarts": "takes a kubelet that restarts: systemd/",
+    "fill the log": "unit/pull_secrets/serving",
+    "ask the metadata service itself": "not ours",
     "answer as the API server": "unit/kube_api/test_client.py",
     "hang, drip, flood": "among the attacks on traffic and as the metadata service; e2e/test_deadline.py",
 }
