@@ -286,8 +286,9 @@ def a_key_of_his(node, case):
             path.chmod(0o644)
     document = json.loads(node.settings.read_text())
     document["registries"][0]["identity"]["accessKeySecretFile"] = str(path)
-    settings = node.give(node.home / "of-root.yaml", json.dumps(document), 0o600)
-    os.chown(settings, 0, 0)
+    settings = node.folder / "of-root.yaml"
+    settings.write_text(json.dumps(document))
+    settings.chmod(0o600)
     calls = node.sandbox.calls.count("GetAuthorizationToken")
     ended = node.ask(node.plugin_with(node.roots / "var/cache/second", settings), timeout=40)
     path.unlink()
