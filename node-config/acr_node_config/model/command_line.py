@@ -44,7 +44,7 @@ def words_of(command: Iterable[str], variables: Mapping[str, str | None], *, is_
         return variables.get(name, None if is_unknown else "")
 
     for word in command:
-        if word.startswith("$") and word[1:2] not in ("$", "{"):
+        if word.startswith("$") and word[1:2] not in ("$", "{") and UNKNOWN not in word:
             words += _several(word[1:], value(word[1:]))
         else:
             words.append(_VARIABLE.sub(lambda match: _one(match, value), word))

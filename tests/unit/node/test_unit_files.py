@@ -38,6 +38,7 @@ def parsed(*texts, name="kubelet.service"):
         ("a${HOME}", [f"a{UNKNOWN}{{HOME}}"]),
         ("$OPEN", [f"{UNKNOWN}OPEN"]),
         ("$C", [f"{UNKNOWN}C"]),
+        (f"$A{UNKNOWN}1", [f"$A{UNKNOWN}1"]),
     ],
 )
 def test_a_word_becomes_what_systemd_makes_of_it(word, words):
@@ -64,6 +65,7 @@ def test_a_name_that_a_file_which_cannot_be_read_may_set_is_unknown():
         ("ExecStart=//k/./l", ["//k/./l"]),
         ("ExecStart=k", ["k"]),
         ("ExecStart=/k a \\ \\\n\nb", ["/k", "a", "\\"]),
+        ("ExecStart=/k $e%1 %%1", ["/k", f"$e{UNKNOWN}1", "%1"]),
         ("ExecStart=/k %1 %%1", ["/k", f"{UNKNOWN}1", "%1"]),
         ("ExecStart=/k %n %i%%n %J", ["/k", "kubelet.service", "%n", "kubelet"]),
         ("ExecStart=/k %H %%H", ["/k", f"{UNKNOWN}H", "%H"]),
