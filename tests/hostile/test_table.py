@@ -11,7 +11,6 @@ from hostile import attacks
 AT_LEAST = 100
 OTHER_ACTORS = {
     "Release, image and namespace": "a user who decides what runs here is root by right; the builds are compared in CI",
-    "Writer of Secrets in the release's namespace": "unit/node_agent and unit/pull_secrets",
     "Root on a node": "root is root; what its token can do on other nodes is under Reporter",
 }
 """Actors without attacks here, and where their attempts are tried instead."""
@@ -23,6 +22,9 @@ OTHER_ATTEMPTS = {
     "put logins into a namespace of their own": "nothing stops it: that is what namespaces are for",
     "name a file of the folder that leads elsewhere": "unit/settings/test_cluster_origin.py",
     "have an AccessKey's secret handed out as a login": "among the files of the row above it",
+    "fill the node's disk through the Secret": "unit/node_agent/test_agent.py",
+    "replace an AccessKey by one of another account": "nothing stops it: that is what the Secret is for",
+    "delete the credentials Secret, or delete it for a moment": "unit/node_agent/test_agent.py",
     "read or delete the logins it keeps": "nothing stops it",
     "get a cached token by a request that would be refused without the cache": "e2e and unit tests of the fast path",
     "have a folder of the system emptied or its mode changed": "e2e/test_foreign_folders.py",

@@ -1,0 +1,155 @@
+"""Who may write Secrets of our namespace damages those of the controller, and the webhook's."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+import trustme
+from cluster.kube import KubeError
+from hostile.attacks import Attacks
+from hostile.seats.cluster import BYSTANDER, MERGE, NAME, NUMBERS, OWN, SECRET, Caller, names
+
+ATTACKS = Attacks("Writer of Secrets in the release's namespace")
+SECRETS = f"/api/v1/namespaces/{OWN}/secrets"
+STATE, CERTIFICATES = f"{SECRETS}/{NAME}-tokens", f"{SECRETS}/{NAME}-webhook"
+CONFIGURATION = f"/api/v1/namespaces/{OWN}/configmaps/{NAME}-settings"
+MUST = "it counts as absent, or is put right; the controller goes on"
+
+
+@pytest.fixture
+def writer(cluster):
+    cluster.writer()
+    return Caller(cluster, OWN, "writer")
+
+
+def encoded(content):
+    return base64.b64encode(content if isinstance(content, bytes) else content.encode()).decode()
+
+
+@ATTACKS.tries(
+    "change the state Secret `aliyun-acr-credential-provider-tokens`",
+    "its tokens become {}",
+    must=MUST,
+    each={
+        "no JSON": "{",
+        "a list": "[]",
+        "a number without end": "1e999",
+        "nested a hundred thousand deep": "[" * 100_000,
+        "tokens that are no text": '{"tokens": {"x": {"password": [1], "expires_at": "soon"}}}',
+        "tokens for odd hosts": '{"x": {"hosts": ["../../x", "a\\nb", "*"], "password": "p", "expires_at": 9e15}}',
+        "no UTF-8": b"\xff\xfe",
+        "nine hundred kilobytes": "x" * 900_000,
+    },
+)
+def tokens_of_the_state(writer, content):
+    return changed(writer, STATE, {"data": {"tokens.json": encoded(content), "names.json": encoded("[1, {}, null]")}})
+
+
+@ATTACKS.tries(
+    "change the state Secret `aliyun-acr-credential-provider-tokens`",
+    "it {}",
+    must=MUST,
+    each={
+        "is emptied": {"data": None},
+        "names Secrets of others as ours": {
+            "data": {"names.json": encoded(json.dumps(["../x", "bootstrap-token-abcdef", "default-token"]))}
+        },
+        "has a configuration of his": {
+            "data": {"configuration": encoded("registries: !!python/object/apply:os.system ['true']")}
+        },
+        "has a finalizer": {"metadata": {"finalizers": ["example.com/stays"]}},
+        "has keys by the hundred": {"data": {f"key-{number}": "eA==" for number in range(500)}},
+    },
+)
+def the_state_itself(writer, patch):
+    told = changed(writer, STATE, patch)
+    writer.cluster.api.request("PATCH", STATE, {"metadata": {"finalizers": None}}, MERGE)
+    return told
+
+
+def changed(writer, path, patch):
+    """Change it as he does, and have the controller read it: it writes a Secret anew that was taken away."""
+    cluster = writer.cluster
+    cluster.until(lambda: cluster.find(path), "the Secret")
+    writer.request("PATCH", path, patch, MERGE)
+    cluster.heard.clear()
+    cluster.api.request("DELETE", f"/api/v1/namespaces/{BYSTANDER}/secrets/{SECRET}")
+    cluster.until(cluster._passwords, "team-b's login")
+    cluster.before = cluster._state()
+    return "team-b got its login again"
+
+
+def certificate(name):
+    leaf = trustme.CA().issue_cert(name)
+    return leaf.cert_chain_pems[0].bytes(), leaf.private_key_pem.bytes()
+
+
+@ATTACKS.tries(
+    "change the Secret of the webhook's certificates",
+    "he puts {} there",
+    must="certificates are made anew, and the API server is answered",
+    each={
+        "nothing": None,
+        "text in the place of each key and certificate": "x",
+        "ten kilobytes of NULs in the place of each": bytes(10_000),
+        "another's key to the certificate": "key",
+        "a certificate of another authority": "authority",
+    },
+)
+def certificates_of_his(writer, content):
+    cluster = writer.cluster
+    found = cluster.api.get(CERTIFICATES)["data"]
+    if content is None:
+        data = dict.fromkeys(found)
+    elif content in ("key", "authority"):
+        leaf, key = certificate("x.example")
+        data = {
+            name: encoded(key if "key" in name else leaf) for name in found if content == "authority" or "key" in name
+        }
+    else:
+        data = {name: encoded(content) for name in found}
+    writer.request("PATCH", CERTIFICATES, {"data": data}, MERGE)
+    cluster.heard.clear()
+    settings = cluster.settings()  # others than before, so that the controller looks now, and not within 18 seconds
+    settings["pullSecrets"]["serviceAccounts"] += [f"none-{next(NUMBERS)}"]
+    cluster.api.request("PATCH", CONFIGURATION, {"data": {"settings.yaml": json.dumps(settings)}}, MERGE)
+
+    def is_put_right():
+        now = cluster.api.get(CERTIFICATES).get("data") or {}
+        return now.keys() == found.keys() and all(now[name] != text for name, text in data.items())
+
+    cluster.until(is_put_right, "new certificates")
+    cluster.until(lambda: names(cluster.new_account()) == [SECRET], "the webhook")
+    cluster.before = cluster._state()
+    return "they were made anew"
+
+
+@ATTACKS.tries(
+    "name a key of the credentials Secret so that its file lands elsewhere on the node",
+    "a key called {}",
+    must="the API server refuses it, or no such file is used",
+    each=[
+        "../../etc/cron.d/x",
+        "..",
+        ".",
+        "..data",
+        "a/b",
+        "a\\b",
+        "x" * 254,
+        "a\n",
+        "",
+    ],
+)
+def a_key_that_is_a_path(writer, name):
+    body = {"metadata": {"name": f"{NAME}-credentials"}, "data": {name: "eA=="}}
+    with pytest.raises(KubeError) as caught:
+        writer.request("POST", f"{SECRETS}?dryRun=All", body)
+    assert caught.value.status == 422
+    return "422 by the API server"
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=str)
+def test_a_writer_of_secrets_damages_nothing_that_stays(attack, writer):
+    attack.carry_out(writer)
