@@ -191,7 +191,7 @@ def test_the_helper_of_docker_takes_relative_paths(program, folder):
 
 
 BROKEN = {
-    "webhook-configuration": "enable: true\n  failure-policy: Ignore\n  timeout-seconds: 10",
+    "webhook-configuration": "enable: [true\nfailure-policy: Ignore\ntimeout-seconds: 10",
     "expiring-threshold": "[15m",
     "service-account": "\tdefault: [",
 }
@@ -226,7 +226,7 @@ def test_a_broken_key_beside_good_registries_costs_a_node_nothing(program, folde
         assert f": {key} ".encode() in controlled.stderr
 
 
-@pytest.mark.parametrize("text", ["enable: true\n  enable: x", "enable: [", "\tenable: true"])
+@pytest.mark.parametrize("text", ["enable: true\n  enable: x", "enable: [", "enable: {true"])
 def test_an_rrsa_that_cannot_be_read_closes_and_says_so(program, folder, text):
     entry = "- instanceId: cri-0123456789abcdef\n  regionId: cn-hangzhou\n  domains: images.example.com\n"
     document = {"kind": "ConfigMap", "data": {"rrsa": text, "acr-registry-info": entry}}

@@ -14,12 +14,42 @@ from .way import OthersCanChangeError, judge_for_root, mount_of, walk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
-    from typing import Self
+    from typing import Concatenate, ParamSpec, Self, TypeVar
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+def _says_where(method: Callable[Concatenate[Folder, P], R]) -> Callable[Concatenate[Folder, P], R]:
+    """Let each ``OSError`` of *method* name the whole path: the call itself sees only a name in the folder."""
+
+    def call(folder: Folder, /, *args: P.args, **more: P.kwargs) -> R:
+        try:
+            return method(folder, *args, **more)
+        except OSError as error:
+            _complete(error, folder.descriptor)
+            raise
+
+    return call
+
+
+def _complete(error: OSError, descriptor: int) -> None:
+    """Put the path of the open folder *descriptor* before the name in *error*."""
+    if isinstance(error.filename, str) and not error.filename.startswith("/"):
+        error.filename = f"{_path_of(descriptor)}/{error.filename}"
+
+
+def _path_of(descriptor: int) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:  # no /proc
+        return "a folder"
 
 
 class Folder:
@@ -43,10 +73,7 @@ class Folder:
     @property
     def path(self) -> str:
         """Its path, for messages."""
-        try:
-            return os.readlink(f"/proc/self/fd/{self.descriptor}")
-        except OSError:  # no /proc
-            return "a folder"
+        return _path_of(self.descriptor)
 
     def __enter__(self) -> Self:
         return self
@@ -60,6 +87,7 @@ class Folder:
         """Close it."""
         os.close(self.descriptor)
 
+    @_says_where
     def status(self, name: str = "") -> os.stat_result:
         """Return the status of *name*, no symlink followed, or its own."""
         if not name:
@@ -70,10 +98,12 @@ class Folder:
         """Return the names in it, sorted."""
         return sorted(os.listdir(self.descriptor))
 
+    @_says_where
     def folder(self, name: str) -> Folder:
         """Open the folder *name* in it, as proof for changes there."""
         return Folder(os.open(_checked(name), _FOLDER, dir_fd=self.descriptor))
 
+    @_says_where
     def make_folder(self, name: str, mode: int) -> Folder:
         """Open the folder *name* in it; make it with *mode*, whatever the umask, if it is not there."""
         try:
@@ -96,6 +126,7 @@ class Folder:
         """Wait until its entries are on the disk."""
         os.fsync(self.descriptor)
 
+    @_says_where
     def new_file(self, name: str, mode: int = 0o600) -> int:
         """Return a descriptor (read and write) of a file *name* that is made now; raise if anything is there."""
         return os.open(_checked(name), os.O_RDWR | _NEW, mode, dir_fd=self.descriptor)
@@ -107,11 +138,13 @@ class Folder:
         self.unlink(name)
         return file
 
+    @_says_where
     def lock_file(self, name: str) -> int:
         """Return a descriptor of the file *name* to lock, made if it is not there; its content is not touched."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         return _regular(os.open(_checked(name), flags, 0o600, dir_fd=self.descriptor))
 
+    @_says_where
     def touch(self, name: str) -> None:
         """Give the file *name* the present as its time of change."""
         file = _regular(os.open(_checked(name), _READ, dir_fd=self.descriptor))
@@ -120,6 +153,7 @@ class Folder:
         finally:
             os.close(file)
 
+    @_says_where
     def put(self, name: str, content: bytes, *, mode: int = 0o600, draft: str) -> None:
         """Put a new file with *content* in place of *name*; the name of its draft begins with *draft*.
 
@@ -148,15 +182,18 @@ class Folder:
         if owner not in (0, os.geteuid()):
             raise OthersCanChangeError(f"{self.path}/{name}")
 
+    @_says_where
     def rename(self, old: str, new: str) -> None:
         """Rename *old* to *new* in the same folder, in place of what was there."""
         self._refuse_others(new)
         os.rename(_checked(old), _checked(new), src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
+    @_says_where
     def symlink(self, target: str, name: str) -> None:
         """Make the symlink *name*, which leads to *target*."""
         os.symlink(target, _checked(name), dir_fd=self.descriptor)
 
+    @_says_where
     def unlink(self, name: str) -> None:
         """Remove the file or symlink *name*, if it is there."""
         self._refuse_others(name)
@@ -165,11 +202,13 @@ class Folder:
         except FileNotFoundError:
             return
 
+    @_says_where
     def rmdir(self, name: str) -> None:
         """Remove the empty folder *name*."""
         self._refuse_others(name)
         os.rmdir(_checked(name), dir_fd=self.descriptor)
 
+    @_says_where
     def remove_all(self, name: str, *, keeps_mount: bool = False) -> None:
         """Remove *name*, if it is there, whatever it is. No symlink is followed.
 
@@ -289,17 +328,25 @@ def _empty(descriptor: int) -> None:
     try:
         here = _mounted(descriptor)
         for name in os.listdir(descriptor):
-            if not stat.S_ISDIR(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
-                os.unlink(name, dir_fd=descriptor)
-                continue
-            inner = os.open(name, _FOLDER, dir_fd=descriptor)
-            if _mounted(inner) != here:
-                os.close(inner)
-                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), name)
-            _empty(inner)
-            os.rmdir(name, dir_fd=descriptor)
+            _remove(name, descriptor, here)
+    except OSError as error:
+        _complete(error, descriptor)
+        raise
     finally:
         os.close(descriptor)
+
+
+def _remove(name: str, above: int, mount: tuple[int, str]) -> None:
+    """Remove *name* in the open folder *above*, and all in it that is in the same *mount*."""
+    if not stat.S_ISDIR(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode):
+        os.unlink(name, dir_fd=above)
+        return
+    inner = os.open(name, _FOLDER, dir_fd=above)
+    if _mounted(inner) != mount:
+        os.close(inner)
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), name)
+    _empty(inner)
+    os.rmdir(name, dir_fd=above)
 
 
 def _mounted(descriptor: int) -> tuple[int, str]:

@@ -96,7 +96,11 @@ class _Way:
 
     def _enter(self, name: str) -> None:
         above = self.opened[-1]
-        here = os.open(name, _HOP, dir_fd=above)
+        try:
+            here = os.open(name, _HOP, dir_fd=above)
+        except OSError as error:
+            error.filename = "/" + "/".join([*self._names, name])  # not the name alone
+            raise
         self.opened.append(here)
         self._names.append(name)
         status = os.fstat(here)
