@@ -88,7 +88,7 @@ def test_what_is_baked_is_what_was_judged_whichever_file_of_that_name_lies_below
     ("spoil", "words"),
     [
         (lambda path: path.chmod(0o666), b"can be changed by others than root"),
-        (lambda path: path.write_text("a: b\n"), b"settings.yaml, line 1: apiVersion is missing"),
+        (lambda path: path.write_text("a: b\n"), b"settings.yaml, line 1: registries is missing (and 3 more"),
         (lambda path: (path.unlink(), os.mkfifo(path, 0o600)), b"is not a regular file"),
         (lambda path: path.write_text("#" * (1 << 20) + "\n"), b"settings.yaml is larger than 1 MiB"),
         (lambda path: path.unlink(), b"settings.yaml cannot be read: No such file or directory"),
