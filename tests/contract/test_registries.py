@@ -301,7 +301,7 @@ data:
         assert (ended.code, ended.stdout) == (1, b"")
         assert ended.stderr.decode() == (
             f"error: {path}, line 4: acr-registry-info[0].regionId is not the ID of a region\n"
-            "remedy: Write the region's ID, for example cn-hangzhou.\n"
+            "remedy: Did you mean cn-hangzhou? Write the region's ID, for example cn-hangzhou.\n"
         )
 
     def test_native_settings_are_not_converted(self, program):
