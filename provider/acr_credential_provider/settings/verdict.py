@@ -172,9 +172,17 @@ class _Draft:
             self._refuse(entry, [ConfigProblem(problem.line, entry.name, problem.problem, problem.remedy)], text)
             return
         entry.model, errors = _checked(entry.raw, self.limits)
-        if entry.model is not None and not errors:
-            errors = [((*error.steps,), str(error), error.remedy) for error in wrong_place(self.place, entry.model)]
         self._refuse(entry, [_located(entry, *error) for error in errors])
+        if entry.model is not None:
+            self._check_place(entry, entry.model)
+
+    def _check_place(self, entry: _Entry, model: RegistryModel) -> None:
+        found = [_located(entry, error.steps, str(error), error.remedy) for error in wrong_place(self.place, model)]
+        if self.place == "node":
+            # The node may have what it lacks as a rule: variables of the kubelet, a file. If not, the pull says so.
+            self.problems += found
+        else:
+            self._refuse(entry, found)
 
     def broken_key(self, name: str, problem: ConfigProblem) -> None:
         """Take note of a key that cannot be read."""

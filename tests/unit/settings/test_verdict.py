@@ -288,6 +288,25 @@ def test_the_nodes_own_region_by_name_and_in_silence_are_one_personal_edition(re
     assert instance_for(text, host)[0] == "personal"
 
 
+# The place.
+LACKING = [{"kind": "rrsa"}, {"kind": "managedRole"}, {"kind": "addonSecret", "directory": "/run/keys"}]
+
+
+@pytest.mark.parametrize("identity", LACKING, ids=lambda identity: identity["kind"])
+def test_what_a_node_lacks_as_a_rule_is_a_problem_and_a_pull_tries_it_all_the_same(identity):
+    text = native({"instanceId": "cri-shop", "identity": identity}, {"instanceId": "cri-other"})
+    assert {field.partition(".")[0] for field, _, _ in problems(text)} == {"registries[0]"}
+    assert entries(text) == ["registries[0]", "registries[1]"]
+    assert problems(text, place="controller") == []
+
+
+def test_an_identity_that_the_controller_cannot_hold_is_left_out_there_and_never_becomes_its_node():
+    pods = {"kind": "serviceAccount", "oidcProviderArn": "acs:ram::1234:oidc-provider/p", "staticPods": "nodeRole"}
+    text = native({"instanceId": "cri-shop", "identity": pods}, {"instanceId": "cri-other"})
+    assert entries(text, place="controller") == ["registries[1]"]
+    assert problems(text) == []
+
+
 # All mistakes at once, in the user's words.
 FOUR = (
     HEAD
