@@ -6,6 +6,7 @@ belongs to the node's operator is edited.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from acr_node_config.model.environment_file import EnvironmentFile, split
@@ -128,10 +129,18 @@ def _check_sources(
                 f"{source.path}, which may set {variable} for {unit.name}, {source.problem}",
                 f"Correct its EnvironmentFile=, so that it can be told what the kubelet has there. {_ELSEWHERE}",
             )
-    if holder is None and variable in unit.passed and not unit.environment.get(variable):
+    if holder is not None or unit.environment.get(variable):
+        return
+    if variable in unit.passed:
         raise PlacementRefusedError(
             f"{unit.name} takes {variable} from systemd itself (PassEnvironment=), and a file would override that",
             f"Move its value to {target.path}, and take it out of PassEnvironment=.",
+        )
+    if flags := _flags_of(unit.inherited.get(variable, "")):
+        raise PlacementRefusedError(
+            f"systemd itself sets {variable} (systemctl set-environment), and a file would override that: "
+            f"{', '.join(flags)}",
+            f"Move its value to {target.path}, then run systemctl unset-environment {variable}.",
         )
 
 
@@ -139,15 +148,20 @@ def _check_running(facts: NodeFacts, variable: str, file: HostFile | None) -> No
     """Raise if the kubelet runs with flags in *variable* that no file here sets: they would be lost."""
     running = facts.kubelet.environment.get(variable, "") if facts.kubelet else ""
     known = EnvironmentFile.parse(file.content).value(variable) if file else None
-    known = facts.unit.value(variable) if known is None and facts.unit else known
-    now = RunningConfig.of(["", *(split(running) or [])], None)
-    lost = now.lost(RunningConfig.of(["", *(split(known or "") or [])], None))
-    if lost:
+    if known is None and facts.unit:
+        known = replace(facts.unit, inherited={}).value(variable)  # a file would override what systemd itself sets
+    if lost := _flags_of(running, known or ""):
         raise PlacementRefusedError(
             f"the kubelet runs with flags in {variable} that no file of its unit gives it: {', '.join(lost)}",
             "If they were taken out on purpose, restart the kubelet first. If not, move them to the unit's environment "
             "file: what sets them now (a script, systemctl set-environment) would be overridden.",
         )
+
+
+def _flags_of(value: str, known: str = "") -> tuple[str, ...]:
+    """Return the flags in *value* that *known* does not have too."""
+    now, others = (RunningConfig.of(["", *(split(text) or [])], None) for text in (value, known))
+    return now.lost(others)
 
 
 def _holder(unit: KubeletUnit, variable: str) -> EnvironmentSource | None:

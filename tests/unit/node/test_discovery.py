@@ -1,6 +1,7 @@
 """A node is found as it is: against a folder that looks like one, with a /proc of its own."""
 
 import os
+from dataclasses import replace
 
 import pytest
 from acr_credential_provider.model.errors import ConfigurationError
@@ -458,6 +459,44 @@ def test_flags_that_the_kubelet_has_from_nowhere_are_not_overridden(debian):
 
     debian.write("/etc/default/kubelet", 'KUBELET_EXTRA_ARGS="--v=2 --token=CANARY"\n')
     assert isinstance(place(debian.look(), "auto", Wanted()), Placement)
+
+
+def with_variable_of_systemd(debian, value):
+    facts = debian.look()
+    return replace(facts, unit=replace(facts.unit, inherited={"A": "--a", "KUBELET_EXTRA_ARGS": value}))
+
+
+@pytest.mark.parametrize("environment", ["", "KUBELET_EXTRA_ARGS=--token=CANARY --v=2\0", None])
+def test_flags_that_systemd_has_of_its_own_are_not_overridden(debian, environment):
+    """Whether the kubelet runs with them already, gets them at its next start, or is stopped."""
+    debian.write(DROP_IN_PATH, DROP_IN)
+    if environment is not None:
+        debian.process(70, "/usr/bin/kubelet", "--token=CANARY", "--v=2").write("/proc/70/environ", environment)
+    refusal = place(with_variable_of_systemd(debian, "--token=CANARY --v=2"), "auto", Wanted())
+    assert isinstance(refusal, Refusal), refusal
+    assert "set-environment" in refusal.reason
+    assert "--token, --v" in refusal.reason
+    assert "CANARY" not in str(refusal)
+
+
+def test_a_variable_of_systemd_without_flags_or_that_a_file_sets_does_not_matter(debian):
+    debian.write(DROP_IN_PATH, DROP_IN).process(70, "/usr/bin/kubelet")
+    assert isinstance(place(with_variable_of_systemd(debian, ""), "auto", Wanted()), Placement)
+    debian.write("/etc/default/kubelet", "KUBELET_EXTRA_ARGS=--v=3\n")
+    assert isinstance(place(with_variable_of_systemd(debian, "--v=2"), "auto", Wanted()), Placement)
+
+
+@pytest.mark.parametrize("profile", ["", "ack"])
+def test_a_running_kubelets_flags_of_systemds_own_are_not_taken_for_the_units(debian, profile):
+    """Also where ACK's file may be read by something else than the unit."""
+    variable = "KUBELET_CUSTOMIZED_ARGS" if profile else "KUBELET_EXTRA_ARGS"
+    debian.write(DROP_IN_PATH, DROP_IN).process(70, "/usr/bin/kubelet", "--v=2")
+    debian.write("/proc/70/environ", f"{variable}=--v=2\0")
+    facts = debian.look()
+    facts = replace(facts, unit=replace(facts.unit, inherited={variable: "--v=2"}))
+    refusal = place(facts, "auto", Wanted(profile=profile))
+    assert isinstance(refusal, Refusal), refusal
+    assert "--v" in refusal.reason
 
 
 JOINED = "/x/c.yaml", "/x/bin"
