@@ -220,9 +220,33 @@ def test_while_both_are_at_work_each_serves_new_accounts_and_nothing_is_written_
     assert sandbox.calls.count("GetAuthorizationToken") == 1
 
 
-def test_a_configuration_in_words_that_the_new_version_does_not_know_takes_nothing_away(release, old, present):
-    """As when the image is upgraded first. The state Secret's last good configuration is in those words too."""
+def with_an_unknown_key(_document, _sandbox):
+    """It costs that key alone."""
+    return "kubeletCache", []
+
+
+def with_an_unknown_kind(document, sandbox):
+    """It costs the entry, and there is no other."""
+    del document["maxCacheDuration"]
+    identity = {"kind": "basicAuth"}
+    for field, content in (("username", "ci-robot"), ("password", "a password")):
+        file = sandbox.directory / field
+        file.write_text(content)
+        identity[f"{field}File"] = str(file)
+    document["registries"] = [{"domains": [sandbox.registry.address], "identity": identity}]
+    return "has a kind that is not known", [CONFIGURATION]
+
+
+@pytest.mark.parametrize("set_up", [with_an_unknown_key, with_an_unknown_kind])
+def test_a_configuration_in_words_that_the_new_version_does_not_know_takes_nothing_away(
+    release, old, present, sandbox, set_up
+):
+    """As when the image is upgraded first. The state Secret's last good configuration is in those words too.
+
+    A webhook without usable settings might hold up ServiceAccounts: it is withdrawn until there are some.
+    """
     team = release.team
+    named, withdrawn = set_up(release.document, sandbox)
     app = team.open("app")
     release.configure(old)
     with release.controller(old):
@@ -231,9 +255,8 @@ def test_a_configuration_in_words_that_the_new_version_does_not_know_takes_nothi
     with release.controller(present):
         stays(lambda: team.passwords(app) == passwords and team.name in team.pull_secrets(app), seconds=6)
         events = team.api.get(f"/api/v1/namespaces/{team.own}/events")["items"]
-        assert any("kubeletCache" in event["message"] for event in events), "the operator is told which word it is"
-        # A webhook without known settings might hold up ServiceAccounts: it is withdrawn until they are known.
-        assert [path for path, document in release.objects().items() if document is None] == [CONFIGURATION]
+        assert any(named in event["message"] for event in events), "the operator is told what it is"
+        assert [path for path, document in release.objects().items() if document is None] == withdrawn
         release.configure(present)
         eventually(release.is_complete)
         before[CONFIGURATION] = release.objects()[CONFIGURATION]

@@ -21,7 +21,8 @@ from upgrade.upgraded_machine import DOCUMENT
 
 LEASES = ROOT / "node-config/manifests/base/leases.yaml"
 SLOT = f"{NAME}-slot-0"
-FOLDERS = {"pushed": "/run/acr/pushed", "status": "/run/acr/status", "grants": "/run/acr/grants"}
+FOLDERS = {"pushed": "/var/lib/acr/pushed", "status": "/var/lib/acr/status", "grants": "/var/lib/acr/grants"}
+"""On the machine's root, which has a path outside of it too, as a mount in the reporter's container has."""
 
 
 class DaemonSet:
@@ -84,7 +85,7 @@ class DaemonSet:
 
     def _reporter(self, version, port):
         option = lambda *names: version.option(*names, command="node reporter")  # noqa: E731
-        folders = {name: f"{self.machine.inside}{path}" for name, path in FOLDERS.items()}
+        folders = {name: f"{self.machine.root}{path}" for name, path in FOLDERS.items()}
         words = [version.plugin, "node", "reporter", f"--node={self.node}", f"--namespace={self._namespace}"]
         words += [option("--status-dir", "--status"), folders["status"], option("--lease-dir", "--grants")]
         return [*words, folders["grants"], "--host=127.0.0.1", f"--port={port}", f"--service-account={self._folder}"]
