@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 
 import pytest
 import trustme
 from cluster.kube import KubeError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hostile.attacks import Attacks
 from hostile.seats.cluster import BYSTANDER, MERGE, NAME, NUMBERS, OWN, SECRET, Caller, names
 
@@ -69,6 +74,31 @@ def the_state_itself(writer, patch):
     return told
 
 
+@ATTACKS.tries(
+    "change the state Secret `aliyun-acr-credential-provider-tokens`",
+    "between two leaders he puts {} there, which the next one starts with",
+    must="it counts as absent, and the next leader goes on",
+    each={
+        "names nested a hundred thousand deep": {"names.json": "[" * 100_000},
+        "the name of a Secret that it may not watch": {"names.json": '["login-of-others"]'},
+        "ten thousand names": {"names.json": json.dumps([f"login-{number}" for number in range(10_000)])},
+        "tokens nested a hundred thousand deep": {"tokens.json": "[" * 100_000},
+        "a configuration of his": {"configuration": "registries: !!python/object/apply:os.system ['true']"},
+    },
+)
+def a_state_for_the_next_leader(writer, data):
+    cluster = writer.cluster
+    cluster.until(lambda: cluster.find(STATE), "the Secret")
+    cluster.stop()
+    writer.request("PATCH", STATE, {"data": {name: encoded(text) for name, text in data.items()}}, MERGE)
+    cluster.heard.clear()
+    cluster.api.request("DELETE", f"/api/v1/namespaces/{BYSTANDER}/secrets/{SECRET}")
+    cluster.start()
+    cluster.until(cluster._passwords, "team-b's login")
+    cluster.before = cluster._state()
+    return "team-b got its login again"
+
+
 def changed(writer, path, patch):
     """Change it as he does, and have the controller read it: it writes a Secret anew that was taken away."""
     cluster = writer.cluster
@@ -86,6 +116,17 @@ def certificate(name):
     return leaf.cert_chain_pems[0].bytes(), leaf.private_key_pem.bytes()
 
 
+def nameless():
+    """Return an authority and a certificate of it that fit together, without the extensions that ours have."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 7, now, now + dt.timedelta(days=90))
+    certificate = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    plain = serialization.NoEncryption()
+    text = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    return {"tls.crt": certificate, "ca.crt": certificate, "tls.key": text, "ca.key": text}
+
+
 @ATTACKS.tries(
     "change the Secret of the webhook's certificates",
     "he puts {} there",
@@ -95,6 +136,8 @@ def certificate(name):
         "text in the place of each key and certificate": "x",
         "ten kilobytes of NULs in the place of each": bytes(10_000),
         "another's key to the certificate": "key",
+        "a pair that names no host": "nameless",
+        "a time that is no number": "nan",
         "a certificate of another authority": "authority",
     },
 )
@@ -103,6 +146,10 @@ def certificates_of_his(writer, content):
     found = cluster.api.get(CERTIFICATES)["data"]
     if content is None:
         data = dict.fromkeys(found)
+    elif content == "nameless":
+        data = {name: encoded(text) for name, text in nameless().items()}
+    elif content == "nan":
+        data = {"since": encoded(content)}
     elif content in ("key", "authority"):
         leaf, key = certificate("x.example")
         data = {

@@ -67,7 +67,9 @@ class Cluster:
         for document in self._rendered():
             self.apply(document)
         self.service = Service(self.api, OWN, f"{NAME}-webhook").__enter__()
-        self._start()
+        self.webhook_port, self.health_port = free_ports(2)
+        self.service.ports.append(self.webhook_port)
+        self.start()
         self.bystander = self._bystander()
         self.before = self._state()
         return self
@@ -121,9 +123,14 @@ class Cluster:
         query = "?fieldManager=helm&force=true"
         self.api.request("PATCH", path_of(document) + query, document, "application/apply-patch+yaml")
 
-    def _start(self) -> None:
+    def stop(self) -> None:
+        """End the controller as a node does that is drained: it gives its Lease back."""
+        self.process.terminate()
+        assert self.process.wait(SECONDS) == 0, self.log[-3000:]
+
+    def start(self) -> None:
+        """Start the controller, and wait until it is ready."""
         kubeconfig = self.api.kubeconfig_of(OWN, CONTROLLER)
-        self.webhook_port, self.health_port = free_ports(2)
         words = ["pull-secrets", "run", "--kubeconfig", str(kubeconfig), "--namespace", OWN, "--owner", CONTROLLER]
         words += ["--config-map", f"{OWN}/{NAME}-settings", "--address", "127.0.0.1", "--allow-host", "127.0.0.1"]
         words += ["--webhook-service", f"{NAME}-webhook", "--webhook-service-port", str(self.service.port)]
@@ -132,7 +139,6 @@ class Cluster:
         with (self.folder / "controller.log").open("ab") as log:
             command = ["setpriv", "--pdeathsig", "KILL", str(harness.CONTROLLER), *words]
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.service.ports.append(self.webhook_port)
         self.until(lambda: self.page("/readyz")[0] == 200, "the controller")
 
     def _bystander(self) -> dict[str, Any]:

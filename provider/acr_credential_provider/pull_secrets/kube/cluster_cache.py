@@ -83,6 +83,7 @@ class ClusterCache:
         self.state_secret = self._one(SECRETS, own_namespace, TOKENS_NAME)
         self.config_map = self._one(CONFIG_MAPS, *config_map) if config_map else None
         self._secrets: dict[str, Informer[Secret]] = {}
+        self._needed: set[str] = set()
 
     def _informer(self, kind: Kind[T], on_change: Callable[[T], None]) -> Informer[T]:
         return Informer(self._api, kind, on_change=on_change, on_listed=self._listener.on_input, times=self._times)
@@ -112,10 +113,15 @@ class ClusterCache:
             if informer is not None:
                 informer.stop()
 
-    def watch_secrets(self, names: Iterable[str]) -> None:
-        """Watch the Secrets with these *names*, and no others any more."""
-        wanted = set(names)
+    def watch_secrets(self, names: Iterable[str], *, retired: Iterable[str] = ()) -> None:
+        """Watch the Secrets with these *names*, and no others any more.
+
+        Those of *retired* names too, unless that is refused: the ClusterRole may have the present name alone.
+        """
+        needed = set(names)
+        wanted = needed | set(retired)
         with self._lock:
+            self._needed = needed
             for name in wanted - set(self._secrets):
                 self._secrets[name] = self._secret_informer(name)
                 self._secrets[name].start()
@@ -144,10 +150,16 @@ class ClusterCache:
             informer.update(secret)
 
     def is_synced(self) -> bool:
-        """True if all that is watched was listed."""
-        return all(informer.synced.is_set() for informer in self._secret_informers()) and (
-            self.namespaces.synced.is_set() and self.accounts.synced.is_set()
-        )
+        """True if all that is watched was listed, or is of a retired name and refused."""
+        with self._lock:
+            left = {name for name, informer in self._secrets.items() if not informer.synced.is_set()}
+            waits = any(name in self._needed or not self._secrets[name].is_refused for name in left)
+        return not waits and self.namespaces.synced.is_set() and self.accounts.synced.is_set()
+
+    def listed_secrets(self) -> frozenset[str]:
+        """Return the names of which all Secrets are known: of another one nothing can be said to be ours."""
+        with self._lock:
+            return frozenset(name for name, informer in self._secrets.items() if informer.synced.is_set())
 
     def has_inputs(self) -> bool:
         """True if the configuration and the state Secret were listed."""

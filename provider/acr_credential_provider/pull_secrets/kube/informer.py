@@ -74,6 +74,8 @@ class Informer(Generic[T]):
     ) -> None:
         self.kind = kind
         self.synced = threading.Event()
+        self.is_refused = False
+        """True if the API server last answered that there is no right to list or watch them."""
         self._api = api
         self._on_change = on_change
         self._on_listed = on_listed
@@ -172,6 +174,7 @@ class Informer(Generic[T]):
 
     def _report(self, error: ClusterError) -> None:
         """Log an error that somebody has to do something about, once."""
+        self.is_refused = error.is_forbidden
         if error.status in (400, 401, 403) and error.problem != self._reported:
             self._reported = error.problem
             LOG.warning("%s", error.problem, extra={"remedy": error.remedy})
@@ -196,6 +199,7 @@ class Informer(Generic[T]):
                 self._remove(item.key)
         self._listed_at = time.monotonic()
         self.synced.set()
+        self.is_refused = False
         self._reported = ""
         self._on_listed()
         return since

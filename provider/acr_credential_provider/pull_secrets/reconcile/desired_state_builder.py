@@ -63,7 +63,8 @@ class DesiredStateBuilder:
             if before is None:
                 return False
             content = before.content
-        self._cluster.watch_secrets({spec.secret_name, *names, *(HELPER_SECRETS if self._helper.take_over else ())})
+        needed = {spec.secret_name, *(HELPER_SECRETS if self._helper.take_over else ())}
+        self._cluster.watch_secrets(needed, retired=names)
         state = DesiredState(
             spec=spec,
             content=content,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.model.errors import CredentialProviderError
@@ -133,6 +134,7 @@ class Workers:
         if not self._cluster.is_synced():
             self._queue.add(name, requeue_after=NOT_LISTED)
             return ApplyResult()
+        state = replace(state, retired=state.retired & self._cluster.listed_secrets())
         namespace = self._cluster.namespaces.get(name, name)
         if namespace is None or namespace.terminating:
             return ApplyResult()

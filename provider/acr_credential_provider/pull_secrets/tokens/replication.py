@@ -69,5 +69,7 @@ class StateReplication:
             return
         for name in self.names:
             informer = self._cluster.secrets_named(name)
-            if name != current and informer is not None and not any(secret.is_ours for secret in informer.all()):
+            if name == current or informer is None or not informer.synced.is_set():
+                continue
+            if not any(secret.is_ours for secret in informer.all()):
                 self.names = tuple(kept for kept in self.names if kept != name)

@@ -26,6 +26,8 @@ _MANAGED = "app.kubernetes.io/managed-by"
 _TOKENS, _CONFIGURATION, _NAMES = "tokens.json", "configuration", "names.json"
 LARGEST = 1 << 20
 """Bytes that the API server takes as a Secret's data."""
+MOST_NAMES = 20
+"""Each name costs a watch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ class ReplicaState:
             listed = json.loads(texts.get(_NAMES) or "[]")
             names = listed if isinstance(listed, list) else []
             names = [name for name in names if isinstance(name, str) and is_name(name)]
-            return cls(texts.get(_TOKENS, ""), texts.get(_CONFIGURATION, ""), tuple(names))
-        except (ValueError, TypeError):
+            return cls(texts.get(_TOKENS, ""), texts.get(_CONFIGURATION, ""), tuple(dict.fromkeys(names))[:MOST_NAMES])
+        except (ValueError, TypeError, RecursionError):
             return cls()
 
     def encode(self) -> dict[str, str]:

@@ -13,6 +13,7 @@ certificate. Times are the API server's, from its answers, because it validates 
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from base64 import b64decode, b64encode
 from dataclasses import dataclass, field, replace
@@ -111,17 +112,23 @@ class Certificates:
                 since=since,
             )
             _check(certificates)
-        except (KeyError, ValueError, TypeError, x509.ExtensionNotFound):
+        except Exception:  # noqa: BLE001 - cryptography has a kind of its own for each flaw of a certificate
             return None
         return certificates
 
 
 def _check(certificates: Certificates) -> None:
-    """Raise ``ValueError`` unless keys and certificates belong together."""
+    """Raise an error unless keys and certificates belong together, and have what `step` reads of them."""
+    if not math.isfinite(certificates.since):
+        raise ValueError("no time")
+    names_of(certificates.serving)
     for pair in (certificates.serving, certificates.authority, *([certificates.next] if certificates.next else [])):
         certificate = x509.load_pem_x509_certificate(pair.certificate)
         if _key(pair).public_key() != certificate.public_key():
             raise ValueError("key and certificate differ")
+        _ = pair.expiry
+        if pair is not certificates.serving:
+            certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     leaf = x509.load_pem_x509_certificate(certificates.serving.certificate)
     issuers = [x509.load_pem_x509_certificate(pem) for pem in _PEM.findall(certificates.trusted)]
     if not any(_is_issued_by(leaf, issuer) for issuer in issuers):

@@ -47,8 +47,8 @@ class Configured:
 
 
 class Watched:
-    def watch_secrets(self, names):
-        self.names = names
+    def watch_secrets(self, names, *, retired):
+        self.names = {*names, *retired}
 
 
 def composer(*answers, take_over=False):

@@ -62,6 +62,9 @@ class Watched:
     def update_secret(self, secret):
         pass
 
+    def listed_secrets(self):
+        return frozenset()
+
     def observed(self, namespace):
         return Observed(namespace, {}, [ServiceAccount(namespace, "default", resource_version="1")])
 
@@ -121,6 +124,9 @@ class Asking:
     def patch(self, _path, operations):
         self.document["data"] = next(each["value"] for each in operations if each["path"] == "/data")
         return self.document
+
+    def listed_secrets(self):
+        return frozenset()
 
     def is_synced(self):
         return True

@@ -1,7 +1,9 @@
 """The webhook's certificate changes without a moment at which what is served is not trusted."""
 
+import datetime as dt
 import ssl
 import time
+from base64 import b64encode
 from dataclasses import replace
 from itertools import pairwise
 
@@ -16,6 +18,9 @@ from acr_credential_provider.pull_secrets.webhook.serving_certificates import (
     step,
 )
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -152,10 +157,38 @@ def edited(**changes):
 OTHER = first(HOST, now=NOW, lives=LIVES).data()
 
 
+def pair(*extensions):
+    """Return the Secret's data with one certificate that has these *extensions* alone, and its key, in both places."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
+    begin = dt.datetime.fromtimestamp(NOW, dt.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 7, begin, begin + dt.timedelta(days=90))
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    certificate = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    plain = serialization.NoEncryption()
+    text = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    certificate, text = (b64encode(each).decode() for each in (certificate, text))
+    return edited(tls_crt=certificate, ca_crt=certificate, tls_key=text, ca_key=text)
+
+
+SUBJECT = x509.SubjectAlternativeName([x509.DNSName(HOST)])
+IDENTIFIER = x509.SubjectKeyIdentifier(b"x")
+
+
+def test_a_pair_with_what_ours_have_holds_together():
+    assert Certificates.read(pair(SUBJECT, IDENTIFIER))
+
+
 @pytest.mark.parametrize(
     "data",
     [
         {},
+        pair(),
+        pair(SUBJECT),
+        pair(IDENTIFIER),
+        pair(IDENTIFIER, x509.UnrecognizedExtension(SUBJECT.oid, b"not DER")),
+        edited(since="bmFu"),
+        edited(since="aW5m"),
         edited(since=None),
         edited(since="!"),
         edited(tls_crt="bm90aGluZw=="),
