@@ -33,7 +33,7 @@ RIGHTS = {
     "SYS_ADMIN": (without("SYS_ADMIN"), "true", "reassociate to namespace"),
     "SYS_PTRACE": (without("SYS_PTRACE"), "true", "cannot open /proc/1/ns/net"),
     "uid 0": ({"security": {**ENOUGH, "runAsUser": 65532, "runAsGroup": 65532}}, "true", "error: "),
-    "a host mount that can be written": ({"host": {"readOnly": True}}, f"rm {LINK}", "Read-only file system"),
+    "a host mount that can be written": ({"host": {"readOnly": True}}, f"rm {LINK}", "the file system is read-only"),
 }
 """A right: the pod without it, what is to be repaired on the node, and what the agent says then."""
 
