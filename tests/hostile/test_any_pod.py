@@ -231,6 +231,30 @@ def an_odd_handshake(pod, data):
 
 
 @ATTACKS.tries(
+    STARVE,
+    "three hundred connections {}",
+    must="team-b's new ServiceAccount has its entry, and health is answered",
+    each=[
+        "to the webhook that say nothing",
+        "to the webhook with half a request each",
+        "to the pages that say nothing",
+        "to the pages with half a request each",
+    ],
+)
+def a_crowd(pod, case):
+    port = pod.cluster.webhook_port if "webhook" in case else pod.cluster.health_port
+    for _ in range(300):
+        with contextlib.suppress(OSError):
+            connection = pod.connect(port, tls="half" in case and "webhook" in case)
+            if "half" in case:
+                connection.sendall(OK + b"Content-Length: 1000\r\n\r\n{")
+    began = time.monotonic()
+    assert names(pod.cluster.new_account()) == [SECRET]
+    assert pod.cluster.page("/healthz")[0] == 200
+    return f"answered in {time.monotonic() - began:.1f} s beside {len(pod.sockets)} of them"
+
+
+@ATTACKS.tries(
     "learn from metrics",
     "he reads {}",
     must="no secret is in it",

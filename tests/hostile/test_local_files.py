@@ -367,6 +367,50 @@ def test_the_forged_login_would_be_given_out_if_its_files_were_root_s(node):
     assert FORGED in node.ask(node.plugin_with(forged)).stdout.decode()
 
 
+@ATTACKS.tries(
+    "have a folder of the system emptied or its mode changed",
+    "he exchanges root's cache with a symlink to a folder of root's while root runs cache clear",
+    must="nothing in that folder is removed, added, or given another mode",
+)
+def a_folder_to_clear_that_changes_under_root(node):
+    stand_in = node.roots / "etc"
+    for name in ("memo", "locks", "store"):
+        (stand_in / name).mkdir(parents=True)
+        (stand_in / name / "precious").write_text("x")
+        (stand_in / name / f"{'a' * 64}.memo").write_text("x")
+    node.before = node.of_root()
+    cache = node.home / "cache"
+    shutil.copytree(node.cache, cache)
+    link = node.home / "link"
+    link.symlink_to(stand_in)
+    node.swap(cache, link)
+    codes = [
+        node.root("cache", "clear", "--cache", str(cache), "--settings", str(node.settings)).code for _ in range(8)
+    ]
+    assert node.of_root() == node.before
+    return f"exit codes {sorted(set(codes))}; all of the folder is there"
+
+
+@ATTACKS.tries(
+    TOKENS, "root's cache is below his folder; he exchanges it with a forged one as fast as he can", must=WHOLE
+)
+def a_cache_folder_that_changes_under_root(node):
+    theirs, his = node.home / "cache", forge(node, node.home / "forged")
+    shutil.copytree(node.cache, theirs)
+    (his / "store/cache.db").touch()
+    (his / "store/cache.db").chmod(0o666)
+    for each in (his, *his.rglob("*")):
+        os.chown(each, NOBODY, NOBODY)
+    node.swap(theirs, his)
+    told = set()
+    for _ in range(15):
+        ended = node.ask(node.plugin_with(theirs), timeout=40)
+        assert ended.code == 0, ended
+        assert_whole(ended.stdout, node.sandbox)
+        told.add(ended.stderr.decode()[:60])
+    return f"15 pulls were answered right; told: {sorted(told)}"
+
+
 @pytest.mark.parametrize("attack", ATTACKS, ids=str)
 def test_a_local_user_gets_nothing_of_root_s(attack, node):
     attack.carry_out(node)

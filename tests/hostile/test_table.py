@@ -27,7 +27,6 @@ OTHER_ATTEMPTS = {
     "delete the credentials Secret, or delete it for a moment": "unit/node_agent/test_agent.py",
     "read or delete the logins it keeps": "nothing stops it",
     "get a cached token by a request that would be refused without the cache": "e2e and unit tests of the fast path",
-    "have a folder of the system emptied or its mode changed": "e2e/test_foreign_folders.py",
     "find a change that was written without a proof": "a test of the code",
     "have root break the node by a remedy that is followed to the letter": "unit tests of the remedies",
     "swap a folder or a file while root works on it": "unit tests of the proofs, and the swaps above",
