@@ -98,7 +98,7 @@ def test_settings_that_are_no_file_are_named(frozen, sandbox, what, tmp_path):
         (b"&a {*a : 1}", ""),
         (b"!!python/object/apply:os.system ['echo CANARY']", ""),
         (b"%YAML 9.9\n---\na: 1", ""),
-        (b"--- a\n--- b\n", "not YAML"),
+        (b"--- a\n--- b\n", "is the second document"),
         (b"? {a: b}\n: c", ""),
         (b"2026-13-45: 1", ""),
         (b"apiVersion: " + b"9" * 5000, ""),

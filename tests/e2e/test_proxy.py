@@ -121,12 +121,22 @@ def test_a_proxy_that_is_not_there_is_named(program, sandbox, proxied):
     assert_no_login(program, ended.stderr)
 
 
+FORM = "http://[user:password@]host:port"
+
+
 @pytest.mark.parametrize(
-    "url", ["https://{}127.0.0.1:1", "socks5://{}127.0.0.1:1", "http://{}", "http://{}127.0.0.1:1/\n", "http://{}[::1"]
+    ("url", "form"),
+    [
+        ("https://{}127.0.0.1:1", "http://host:port"),
+        ("socks5://{}127.0.0.1:1", FORM),
+        ("http://{}", FORM),
+        ("http://{}127.0.0.1:1/\nx", FORM),
+        ("http://{}[::1", FORM),
+    ],
 )
-def test_a_proxy_address_that_is_none_is_refused_and_not_shown(program, sandbox, url):
+def test_a_proxy_address_that_is_none_is_refused_and_not_shown(program, sandbox, url, form):
     ended = _ask(program, sandbox, HTTPS_PROXY=url.format(LOGIN + "@"))
-    assert_told(ended, "http://[user:password@]host:port", "HTTPS_PROXY")
+    assert_told(ended, form, "HTTPS_PROXY")
     assert_no_login(program, ended.stderr)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from acr_credential_provider.model.yaml_pieces import BrokenPiece
 
 REGISTRIES = "registries"
+MOST_VALUES = 200_000
+"""Keys and values of settings with all aliases written out. A file of the largest size has half of this without any."""
 START = "Start with apiVersion: aliyun-acr-credential-provider/v1."
 
 
@@ -66,6 +69,8 @@ class _Reader:
         self._loader = loader
         self._text = text
         self._broken = broken
+        self._sizes: dict[int, float] = {}
+        self._values = 0.0
 
     def document(self, root: yaml.MappingNode) -> Document:
         members: dict[str, Member] = {}
@@ -92,6 +97,10 @@ class _Reader:
         if repeated is not None:
             return Member(line, problem=_repeated(repeated), text=text)
         try:
+            self._values += _size(node, self._sizes)
+            if self._values > MOST_VALUES:
+                told = "has aliases that stand for more values than settings may have"
+                return Member(line, problem=ConfigProblem(line, "", told, "Write the values out."), text=text)
             return Member(line, self._loader.construct_document(node))
         except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
             problem = problem_of(error, "") if not isinstance(error, yaml.MarkedYAMLError) else None
@@ -125,6 +134,19 @@ def line_of(node: yaml.Node | None, steps: list[Any]) -> int:
 
 def _repeated(line: int) -> ConfigProblem:
     return ConfigProblem(line, "", "repeats a key of the same mapping", "Keep one of the two.")
+
+
+def _size(node: yaml.Node, sizes: dict[int, float]) -> float:
+    """Return the number of values in *node* with all aliases written out; *sizes* are those known by `id`."""
+    if id(node) not in sizes:
+        sizes[id(node)] = math.inf  # what an alias to a node within that node stands for
+        children: list[yaml.Node] = []
+        if isinstance(node, yaml.SequenceNode):
+            children = node.value
+        elif isinstance(node, yaml.MappingNode):
+            children = [each for pair in node.value for each in pair]
+        sizes[id(node)] = 1 + sum(_size(child, sizes) for child in children)
+    return sizes[id(node)]
 
 
 def _repeated_keys(node: yaml.Node) -> Iterator[int]:

@@ -1,6 +1,7 @@
 """One judgement: a slip costs the part that it is in, hosts speak where settings are silent, all mistakes at once."""
 
 import json
+import time
 
 import pytest
 from acr_credential_provider.commands.cli import main
@@ -286,6 +287,34 @@ def test_the_nodes_own_region_by_name_and_in_silence_are_one_personal_edition(re
     text = config_map('- instanceId: ""', '- instanceId: ""', f"  regionId: {region}")
     host = "registry.cn-hangzhou.aliyuncs.com/team"
     assert instance_for(text, host)[0] == "personal"
+
+
+# Aliases.
+MULTIPLIED = "\n".join(
+    ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    + [""]
+)
+ALIASED = {
+    "registries": "registries: *a11\n",
+    "an entry": "registries: [*a11]\n",
+    "a field that nobody knows": "registries:\n- instanceId: cri-shop\n  more: *a11\n",
+    "a policy": "registries:\n- assumeRole: [{roleArn: 'acs:ram::1:role/r', policy: {Statement: *a11}}]\n",
+    "many entries": "registries:\n" + "- {more: *a4}\n" * 5000,
+    "itself": "registries: &r [*r, *r, *r, {more: *r}]\n",
+}
+
+
+@pytest.mark.parametrize("where", ALIASED)
+def test_aliases_that_multiply_are_refused_at_once(where):
+    began = time.process_time()
+    assert judge(HEAD + MULTIPLIED + ALIASED[where]).settings is None
+    assert time.process_time() - began < 6.0
+
+
+def test_aliases_that_do_not_multiply_are_read():
+    text = HEAD + f"registries:\n{SHOP.replace('{kind', '&who {kind')}{OTHER.replace('{kind: nodeRole}', '*who')}"
+    assert (entries(text), problems(text)) == (["registries[0]", "registries[1]"], [])
 
 
 # The place.
