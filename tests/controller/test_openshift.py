@@ -109,8 +109,8 @@ def test_a_name_that_none_can_have_is_told_at_once(openshift, tmp_path):
     (tmp_path / "auth.json").write_text(json.dumps({"auths": {ACR: auth()}}))
     ended = openshift("pull-secret", "Not_A_Name", "--from-file", str(tmp_path / "auth.json"))
     assert ended.code == 1
-    assert b"not valid" in ended.stderr
-    assert b"Correct the name" in ended.stderr
+    assert b"metadata.name" in ended.stderr
+    assert b"Correct what it names. Names have lower case letters" in ended.stderr
 
 
 def test_links_from_many_at_once_are_all_there_in_the_end(api, namespace, openshift):

@@ -98,7 +98,8 @@ def test_nor_where_the_folder_is_somebody_elses(host):
 
 
 def test_a_folder_of_ours_that_somebody_made_for_all_to_read_is_tightened_and_given_back(host):
-    os.mkdir(below(host, "/etc/ours"), 0o755)
+    os.mkdir(below(host, "/etc/ours"))
+    os.chmod(below(host, "/etc/ours"), 0o755)  # whatever the umask
     before = host.stat("/etc/ours")
 
     host.apply(MakeFolder("/etc/ours", 0o700, is_ours=True))

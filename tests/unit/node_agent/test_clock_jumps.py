@@ -23,6 +23,8 @@ FOR_PEOPLE = {
     "restart_leases.py": "the times in a Lease, which nobody counts from",
     "reporter_cli.py": "the times in conditions and Events",
     "node_report.py": "how those are written",
+    "plugin_calls.py": "since when the kubelet calls the plugin; a time to come counts as now",
+    "first_call.py": "how that is written",
 }
 WALL_CLOCKS = {
     "time": {"time", "time_ns", "localtime", "gmtime", "ctime", "CLOCK_REALTIME"},
