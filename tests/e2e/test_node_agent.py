@@ -62,7 +62,7 @@ class NodeTree:
         (self.folder / f".{name}").write_bytes(content)
         (self.folder / f".{name}").rename(self.folder / mount / name)
 
-    def start(self, *options, status="status"):
+    def start(self, *options, status="status", under=()):
         json_exchange.drop(str(self.folder / status), STATUS)  # what one says that was killed is no news of this one
         words = ["node", "agent", "--host-root", str(self.root), "--status-dir", str(self.folder / status)]
         words += ["--settings-from", str(self.folder / "settings"), "--credentials-from"]
@@ -70,7 +70,7 @@ class NodeTree:
         words += [*options, "--", *INSTALLER]
         with (self.folder / "agent.log").open("ab") as log:
             agent = subprocess.Popen(
-                [*((sys.executable, old_kernel.__file__) if self.is_old else ()), str(harness.FROZEN), *words],
+                [*under, *((sys.executable, old_kernel.__file__) if self.is_old else ()), str(harness.FROZEN), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
