@@ -284,7 +284,7 @@ def test_garbage_leaves_what_held_before_in_force_and_says_what_is_wrong_and_whe
         team.configure("registries: [\n")
         eventually(lambda: record.outcomes[-1] == "last_good")
         problem = next(message for _, reason, message in record.events if reason == "ConfigurationProblem")
-        assert "line 2" in problem
+        assert "line 1" in problem
         assert "what held before stays in force" in problem
         late = team.open("late")
         eventually(lambda: has_both(team, late))
