@@ -51,7 +51,7 @@ def key_name(key: object) -> str:
 
     A file that was named by mistake, or a value in the wrong place, must not be repeated: it may be a secret.
 
-    >>> key_name("matchImages"), key_name("admin s3cr3t"), key_name("wJalrXUtnFEMI7K7MDENGbPx")
+    >>> key_name("matchImages"), key_name("admin s3cr3t"), key_name("wJalr4XUtnFEMI7K7MDEN6bPx")
     ('matchImages', 'a key', 'a key')
     """
     if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or not _IN_KEYS.issuperset(key):

@@ -3,6 +3,7 @@
 import json
 import tempfile
 from typing import ClassVar
+from unittest import mock
 
 from acr_credential_provider.fastpath import lookup
 from acr_credential_provider.fastpath.cpython import parse_json
@@ -22,16 +23,15 @@ class EmptyCache:
     def __init__(self, _folder):
         self.asked.clear()
 
-    def get(self, key):
+    def get(self, key, *, is_used):
+        assert is_used
         self.asked.append(key)
-
-
-lookup.ResponseCache = EmptyCache  # the one object that the fast path makes itself
 
 
 def fuzz(data):
     EmptyCache.asked.clear()
-    assert lookup.lookup(data, OPTIONS) is None
+    with mock.patch.object(lookup, "ResponseCache", EmptyCache):  # the one object that the fast path makes itself
+        assert lookup.lookup(data, OPTIONS) is None
     check_json(data)
     try:
         question = Question(CredentialProviderRequest.decode(data), OPTIONS["--settings"])
