@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 import time
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 WATCH = 290.0
 """Seconds after which the API server ends a watch, so that watches wander to new API servers."""
 LOG = logging.getLogger(__name__)
+REMEMBERED = 10_000
+"""Objects that went and whose version is remembered; an answer comes within seconds."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 """Seconds to wait after a failure; doubled each time, jittered."""
 
@@ -85,6 +88,8 @@ class Informer(Generic[T]):
         self._since = ""
         self._lock = threading.Lock()
         self._items: dict[str, dict[str, T]] = {}
+        self._gone: OrderedDict[tuple[str, str], int] = OrderedDict()
+        """The version at which objects went, so that an answer to a call of ours that comes late brings none back."""
         self._stop = threading.Event()
 
     def start(self) -> None:
@@ -130,11 +135,17 @@ class Informer(Generic[T]):
             kept = self._items.get(group, {}).get(name)
             if kept is not None and _number(kept) >= _number(item):
                 return False
+            if kept is None and 0 < _number(item) <= self._gone.get(item.key, 0):
+                return False
+            self._gone.pop(item.key, None)
             self._items.setdefault(group, {})[name] = item
             return True
 
-    def _drop(self, group: str, name: str) -> T | None:
+    def _drop(self, group: str, name: str, version: int) -> T | None:
         with self._lock:
+            self._gone[group, name] = version
+            while len(self._gone) > REMEMBERED:
+                self._gone.popitem(last=False)
             items = self._items.get(group, {})
             gone = items.pop(name, None)
             if not items:
@@ -196,7 +207,7 @@ class Informer(Generic[T]):
         for item in self.all():
             # One that a call of ours made after the list was begun is not gone.
             if item.key not in present and _number(item) <= int(since or 0):
-                self._remove(item.key)
+                self._remove(item.key, int(since or 0))
         self._listed_at = time.monotonic()
         self.synced.set()
         self.is_refused = False
@@ -227,12 +238,12 @@ class Informer(Generic[T]):
         if event.type == "DELETED":
             kept = self.get(*item.key)
             if kept is None or _number(kept) <= _number(item):
-                self._remove(item.key)
+                self._remove(item.key, _number(item))
         elif self._put(item):
             self._on_change(item)
 
-    def _remove(self, key: tuple[str, str]) -> None:
-        gone = self._drop(*key)
+    def _remove(self, key: tuple[str, str], version: int) -> None:
+        gone = self._drop(*key, version)
         if gone is not None:
             self._on_change(gone)
 

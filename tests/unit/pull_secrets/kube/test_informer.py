@@ -6,9 +6,10 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from acr_credential_provider.pull_secrets.kube import informer as informers
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.informer import Informer, Times
-from acr_credential_provider.pull_secrets.model.decoding import namespaces, secrets, service_accounts
+from acr_credential_provider.pull_secrets.model.decoding import decode, namespaces, secrets, service_accounts
 from acr_credential_provider.pull_secrets.model.objects import ServiceAccount
 from acr_credential_provider.pull_secrets.model.reporter import Reporter
 
@@ -94,6 +95,31 @@ def test_what_is_there_is_listed_in_pages_and_then_followed(follow):
     assert informer.get("team", "c").pull_secrets is None
     assert [each.name for each in changes] == ["a", "b", "c", "b", "a"]
     assert api.since[:2] == ["10", "13"]
+
+
+def test_an_answer_that_comes_after_the_end_of_its_object_brings_it_not_back(follow):
+    """A call changes an object, somebody deletes it, and the watch is quicker than the call's answer."""
+    kind = service_accounts()
+    informer, _, changes = follow([(10, [account("a", 1)])], [[event("DELETED", account("a", 13))]])
+    informer.update(decode(account("a", 12, "x"), kind.keep))
+    assert names(informer) == []
+    informer.update(decode(account("a", 14, "x"), kind.keep))
+    assert names(informer) == ["a"], "one that was made anew"
+    assert [each.name for each in changes] == ["a", "a"]
+
+
+def test_nor_does_it_where_a_list_said_that_it_is_gone(follow):
+    gone = event("ERROR", {"kind": "Status", "code": 410, "reason": "Expired"})
+    informer, _, _ = follow([(10, [account("a", 1)]), (50, [])], [[gone]])
+    informer.update(decode(account("a", 12, "x"), service_accounts().keep))
+    assert names(informer) == []
+
+
+def test_what_is_remembered_of_objects_that_went_has_an_end(follow, monkeypatch):
+    monkeypatch.setattr(informers, "REMEMBERED", 5)
+    events = [event("DELETED", account(f"a{number}", 20 + number)) for number in range(20)]
+    informer, _, _ = follow([(10, [])], [events])
+    assert list(informer._gone.values()) == [35, 36, 37, 38, 39]
 
 
 def test_a_bookmark_moves_the_place_to_go_on_from(follow):
