@@ -39,6 +39,7 @@ class Given:
     webhook: Webhook = field(default_factory=lambda: Webhook(enabled=True))
     content: bytes = b'{"auths": {}}'
     is_known: bool = True
+    namespaces: tuple[str, ...] = ("*",)
 
     def pull_secret_for(self, namespace: str, service_account: str, **_: Any) -> PullSecret | None:
         return None if service_account == "other" else PullSecret(SECRET, self.content)
@@ -50,7 +51,8 @@ class Given:
         return False
 
     def spec(self) -> PullSecrets | None:
-        return PullSecrets(webhook=self.webhook) if self.is_known else None
+        selected = {"namespaces": self.namespaces, "serviceAccounts": ("*",)}
+        return PullSecrets.model_validate({**selected, "webhook": self.webhook}) if self.is_known else None
 
     def is_ready(self) -> bool:
         return self.is_known

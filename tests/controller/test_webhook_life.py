@@ -57,6 +57,15 @@ def test_with_fail_a_service_account_is_refused_while_no_replica_can_be_reached(
             create(api, own_team(api))
 
 
+def test_with_fail_an_account_that_the_settings_do_not_select_is_created_all_the_same(api, own):
+    given = Given(Webhook(enabled=True, failurePolicy="Fail", timeoutSeconds=2), namespaces=("another-*",))
+    with Replicas(api, own, given) as replicas:
+        replicas.started(1)
+        replicas.service.ports.clear()
+        replicas.service.drop()
+        create(api, own_team(api))
+
+
 def test_with_fail_who_cannot_have_a_secret_is_refused_with_the_reason(api, own):
     team = own_team(api)
     quota = {"metadata": {"name": "none"}, "spec": {"hard": {"count/secrets": "0"}}}
