@@ -76,15 +76,20 @@ class Watchdog:
         self._seconds = max(seconds, 0.0)
         self._act = act
         self._over = allocate_lock()
+        self._begun = allocate_lock()
 
     def __enter__(self) -> None:
         self._over.acquire()
+        self._begun.acquire()
         start_new_thread(self._wait, ())
+        # Python crashes at its end if a thread has not begun by then, which a busy machine can delay for long.
+        self._begun.acquire(timeout=max(self._seconds, 1.0))
 
     def __exit__(self, *_: object) -> None:
         self._over.release()
 
     def _wait(self) -> None:
+        self._begun.release()
         if self._over.acquire(timeout=self._seconds):
             return
         code = 1

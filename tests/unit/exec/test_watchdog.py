@@ -85,3 +85,15 @@ def test_words_that_nobody_reads_are_left_unsaid(pipe):
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+
+
+def test_the_watchdogs_thread_runs_before_anything_else_does(monkeypatch):
+    """A process that ends before its thread begins crashes in Python's own end; a busy machine can delay the thread."""
+    begun = []
+
+    def start_late(wait, words):
+        threading.Timer(0.3, lambda: (begun.append(True), wait(*words))).start()
+
+    monkeypatch.setattr(watchdog, "start_new_thread", start_late)
+    with watchdog.Watchdog(20.0, lambda: 1):
+        assert begun
