@@ -172,7 +172,7 @@ class KubeClient:
         while True:
             call = _Call("GET", path, accept=accept, parameters=dict(parameters))
             content = self._send(call).content
-            parameters["continue"] = _decode(call, content, _Page).metadata.continue_
+            parameters["continue"] = _decode(call, content, _PAGES).metadata.continue_
             yield content
             if not parameters["continue"]:
                 return
@@ -218,7 +218,7 @@ class KubeClient:
             raise outcome
 
     def _object(self, call: _Call) -> dict[str, Any]:
-        return _decode(call, self._send(call).content, dict)
+        return _decode(call, self._send(call).content, _OBJECTS)
 
     def _send(self, call: _Call) -> httpx2.Response:
         headers = {"Accept": call.accept}
@@ -296,10 +296,15 @@ def _options(*, dry_run: bool = False) -> dict[str, str]:
     return {"fieldManager": FIELD_MANAGER, **({"dryRun": "All"} if dry_run else {})}
 
 
-def _decode(call: _Call, content: bytes, kind: type[_Decoded]) -> _Decoded:
-    """Return *content* as *kind*; raise `ClusterError` for a page of HTML, which a proxy answers in our way."""
+# Made once, before there are threads: see `informer`.
+_OBJECTS = msgspec.json.Decoder(dict[str, Any])
+_PAGES = msgspec.json.Decoder(_Page)
+
+
+def _decode(call: _Call, content: bytes, decoder: msgspec.json.Decoder[_Decoded]) -> _Decoded:
+    """Return *content* decoded; raise `ClusterError` for a page of HTML, which a proxy answers in our way."""
     try:
-        return msgspec.json.decode(content, type=kind)
+        return decoder.decode(content)
     except UNDECODABLE:
         outcome = unreachable(call.verb, call.path)
     raise outcome

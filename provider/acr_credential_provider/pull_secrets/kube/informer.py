@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic
 
 import msgspec
 
-from acr_credential_provider.pull_secrets.model.decoding import UNDECODABLE, Item, PartialObject, T
+from acr_credential_provider.pull_secrets.model.decoding import OBJECTS, UNDECODABLE, Item, PartialObject, T
 
 from .api_errors import ClusterError
 from .client import JSON, METADATA_LIST, SILENCE
@@ -49,6 +49,13 @@ class _ListMeta(msgspec.Struct, rename="camel"):
 class _List(msgspec.Struct):
     metadata: _ListMeta
     items: list[PartialObject] | None = None
+
+
+# Made once, in the thread that imports: msgspec fills in what it knows of a type at first use, and a second thread that
+# uses the type meanwhile crashes the process.
+_EVENTS = msgspec.json.Decoder(_Event)
+_STATUSES = msgspec.json.Decoder(_Status)
+_LISTS = msgspec.json.Decoder(_List)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +204,7 @@ class Informer(Generic[T]):
         present: set[tuple[str, str]] = set()
         since = ""
         for page in self._api.pages(self.kind.path, selector=self.kind.selector, accept=accept):
-            decoded = msgspec.json.decode(page, type=_List)
+            decoded = _LISTS.decode(page)
             since = since or decoded.metadata.resource_version
             for wire in decoded.items or ():
                 item = self.kind.keep(wire)
@@ -220,16 +227,16 @@ class Informer(Generic[T]):
         seconds = self._times.watch * random.uniform(0.8, 1.0)  # noqa: S311 - spreads load
         with self._api.watch(self.kind, since=since, seconds=seconds, silence=self._times.silence) as lines:
             for line in lines:
-                self._apply(msgspec.json.decode(line, type=_Event))
+                self._apply(_EVENTS.decode(line))
                 if self._stop.is_set():
                     break
         return self._since
 
     def _apply(self, event: _Event) -> None:
         if event.type == "ERROR":
-            code = msgspec.json.decode(event.object, type=_Status).code
+            code = _STATUSES.decode(event.object).code
             raise ClusterError("the API server ended a watch", remedy="Nothing: it begins anew.", status=code)
-        wire = msgspec.json.decode(event.object, type=PartialObject)
+        wire = OBJECTS.decode(event.object)
         if event.type == "BOOKMARK":
             self._since = wire.metadata.resource_version
             return

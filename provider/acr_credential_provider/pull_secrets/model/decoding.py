@@ -70,6 +70,10 @@ class PartialObject(msgspec.Struct, rename="camel"):
     binary_data: dict[str, msgspec.Raw] | None = None
 
 
+OBJECTS = msgspec.json.Decoder(PartialObject)
+"""Made here, once: the first use of a type by two threads at the same time crashes msgspec."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
     """The path of a kind, the *selector* (API parameters) of its objects, and *keep*, which decodes one."""

@@ -81,6 +81,9 @@ class _Shared(msgspec.Struct):
     remembers_from: float = 0.0
 
 
+_SHARED = msgspec.json.Decoder(_Shared)  # made once, before there are threads: see `kube.informer`
+
+
 class TokenCache:
     """Safe for use by many threads. *clock* is local time, *draw* spreads what would come together."""
 
@@ -252,7 +255,7 @@ class TokenCache:
     def merge(self, text: str) -> bool:
         """Take in what another replica wrote, where it is newer; True if anything was. Other formats are ignored."""
         try:
-            shared = msgspec.json.decode(text, type=_Shared)
+            shared = _SHARED.decode(text)
         except UNDECODABLE:
             return False
         if shared.format != FORMAT:
