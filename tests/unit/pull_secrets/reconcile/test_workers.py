@@ -3,6 +3,7 @@
 import json
 import threading
 from base64 import b64decode, b64encode
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -187,3 +188,45 @@ def test_a_look_at_a_secret_takes_its_turn_like_a_write():
     applier = Applier(world, world, may_go_on=takes_a_turn)
     assert applier.read_secret("team", "acr-credential-aliyun") == {"key": "value"}
     assert turns == [0], "before it asked"
+
+
+class Listing:
+    """A namespace whose account refers to a Secret; *listed* are the names of which all Secrets are known."""
+
+    def __init__(self, *listed):
+        self.listed_secrets = lambda: frozenset(listed)
+        self.namespaces = SimpleNamespace(get=lambda _group, name: Namespace(name))
+        self.accounts = SimpleNamespace(update=lambda _account: None)
+        self.reporter = Reporter()
+        self.written = []
+
+    def is_synced(self):
+        return True
+
+    def observed(self, space):
+        account = ServiceAccount(space, "default", "uid-1", "1", pull_secrets=("acr-credential-old",))
+        return Observed(space, {}, [account])
+
+    def patch(self, path, operations):
+        self.written.append((path, [each["op"] for each in operations]))
+        return {"metadata": {"name": "default", "namespace": "default", "resourceVersion": "2"}}
+
+
+@pytest.mark.parametrize(
+    ("listed", "written"),
+    [
+        ((), []),
+        (("acr-credential-aliyun",), []),
+        (
+            ("acr-credential-aliyun", "acr-credential-old"),
+            [("/api/v1/namespaces/elsewhere/serviceaccounts/default", ["test", "test", "remove"])],
+        ),
+    ],
+)
+def test_an_entry_with_an_earlier_name_goes_only_if_the_secrets_of_that_name_are_known(listed, written):
+    """The name stands in a Secret that others may write, and what is not listed may be somebody else's."""
+    world = Listing(*listed)
+    state = replace(STATE, retired=frozenset({"acr-credential-old"}))
+    workers = Workers(world, world, SimpleNamespace(state=state), Gate(), Options("own", workers=1))
+    workers.reconcile("elsewhere")
+    assert world.written == written
