@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from acr_credential_provider.fastpath.plain_text import plain_text
 from acr_credential_provider.model.yaml_syntax import TooDeepError, refuse_depth
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ class ParseError(Exception):
     """The file cannot be read: *problem* at *line* (counted from 1)."""
 
     def __init__(self, line: int, problem: str) -> None:
-        super().__init__(problem)
         self.line = line
-        self.problem = problem
+        self.problem = plain_text(problem)  # it may quote a key of the file
+        super().__init__(self.problem)
 
 
 @dataclass(frozen=True, slots=True)
