@@ -149,6 +149,13 @@ class ClusterCache:
         if informer is not None:
             informer.update(secret)
 
+    def forget_secret(self, namespace: str, name: str, uid: str) -> None:
+        """Drop a Secret that a call of ours deleted, before the watch tells of it: nothing may refer to it any more."""
+        informer = self.secrets_named(name)
+        kept = informer.get(namespace, name) if informer is not None else None
+        if informer is not None and kept is not None and kept.uid == uid:
+            informer.forget(kept)
+
     def is_synced(self) -> bool:
         """True if all that is watched was listed, or is of a retired name and refused."""
         with self._lock:

@@ -135,6 +135,12 @@ class Informer(Generic[T]):
         """Take in *item*, which a call of ours returned, before the watch tells of it."""
         self._put(item)
 
+    def forget(self, item: T) -> None:
+        """Drop *item*, which a call of ours deleted, before the watch tells of it; a newer one stays."""
+        kept = self.get(*item.key)
+        if kept is not None and _number(kept) <= _number(item):
+            self._drop(*item.key, _number(item))
+
     def _put(self, item: T) -> bool:
         """Keep *item* unless a newer one is kept; True if it was kept."""
         group, name = item.key

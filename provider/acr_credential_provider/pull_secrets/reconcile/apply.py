@@ -115,6 +115,7 @@ class Applier:
             self._observe(action, self._api.patch(path, _update(action)))
         elif isinstance(action, DeleteSecret):
             self._api.delete(path, uid=action.uid, resource_version=action.resource_version)
+            self._cluster.forget_secret(action.namespace, action.name, action.uid)
         else:
             self._observe(action, self._api.patch(path, action.patch()))
 

@@ -183,6 +183,18 @@ def test_an_answer_to_our_own_write_counts_before_the_watch_tells_and_old_news_d
     assert len(changes) == 1
 
 
+def test_what_a_call_of_ours_deleted_is_gone_before_the_watch_tells_and_old_news_bring_it_not_back(follow):
+    informer, _, _ = follow([(5, [account("app", 3), account("new", 4)])], [[event("MODIFIED", account("app", 3))]])
+    app, new = informer.get("team", "app"), informer.get("team", "new")
+    informer.forget(app)
+    informer.update(app)  # an answer that comes late
+    informer.update(decode(account("new", 7), service_accounts().keep))
+    informer.forget(new)  # it was changed meanwhile
+    assert [item.key for item in informer.all()] == [("team", "new")]
+    informer.update(decode(account("app", 8), service_accounts().keep))  # made anew, or kept by a finalizer
+    assert informer.get("team", "app").resource_version == "8"
+
+
 def test_a_list_is_taken_anew_from_time_to_time(follow):
     _, api, _ = follow([(10, []), (20, []), (30, [])], [[], []], resync=0.0)
     assert api.listed == 3
