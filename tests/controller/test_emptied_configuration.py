@@ -114,5 +114,51 @@ def test_instances_that_take_the_place_of_all_others_are_taken_up_and_the_loss_i
         document["registries"] = [{**document["registries"][0], "instanceId": other}]
         team.configure(json.dumps(document))
         eventually(lambda: set(team.passwords(app)) == {f"{other}-registry.cn-hangzhou.cr.aliyuncs.com"})
-        eventually(lambda: "EntriesReplaced" in record.reasons())
-    assert any(ONE in message and TWO in message for _, reason, message in record.events if reason == "EntriesReplaced")
+        eventually(lambda: "LoginsRemoved" in record.reasons())
+    (message,) = [message for _, reason, message in record.events if reason == "LoginsRemoved"]
+    assert "nothing is left" in message
+    assert ONE in message
+    assert TWO in message
+    assert f"in 1 namespaces ({app})" in message
+    assert record.edits == {("taken", "all"): 1}
+
+
+def test_service_accounts_that_are_misspelt_lose_nothing(team, record):
+    app = team.open("app")
+    team.account(app, "build")
+    team.configure()
+    with replica(team.api, team.own, fetch=Bank(), record=record):
+        eventually(lambda: has_both(team, app) and team.pull_secrets(app, "build") == [team.name])
+        team.configure(serviceAccounts=["defualt"])
+        eventually(lambda: record.outcomes[-1] == "last_good")
+        stays(lambda: has_both(team, app) and team.pull_secrets(app, "build") == [team.name], seconds=2)
+        assert any(
+            f"{app}/build" in message for _, reason, message in record.events if reason == "ConfigurationProblem"
+        )
+        team.configure(serviceAccounts=["default"])
+        eventually(lambda: team.pull_secrets(app, "build") == [])
+        assert has_both(team, app)
+        eventually(lambda: "LoginsRemoved" in record.reasons())
+    assert any(f"({app}/build)" in message for _, reason, message in record.events if reason == "LoginsRemoved")
+    assert record.edits == {("refused", "all"): 1, ("taken", "some"): 1}
+
+
+def test_a_replica_that_starts_with_such_an_edit_judges_it_by_the_accounts_that_are_there(team, record):
+    app = team.open("app")
+    team.configure()
+    with replica(team.api, team.own, fetch=Bank()):
+        eventually(lambda: has_both(team, app))
+    team.configure(serviceAccounts=["defualt"])
+    with replica(team.api, team.own, fetch=Bank(), record=record, name="two"):
+        eventually(lambda: "last_good" in record.outcomes)
+        stays(lambda: has_both(team, app), seconds=2)
+
+
+def test_a_deleted_configuration_is_told_and_takes_nothing_away(team, record):
+    app = team.open("app")
+    team.configure()
+    with replica(team.api, team.own, fetch=Bank(), record=record):
+        eventually(lambda: has_both(team, app))
+        team.api.request("DELETE", f"/api/v1/namespaces/{team.own}/configmaps/acr-configuration")
+        eventually(lambda: "ConfigurationAbsent" in record.reasons())
+        stays(lambda: has_both(team, app), seconds=1)

@@ -89,6 +89,46 @@ def test_the_plan_says_what_will_be_done_and_then_that_nothing_is_left(team, com
     assert ran(command("plan", "--config-map", f"{team.own}/absent")).returncode == 1
 
 
+def test_the_plan_of_an_edit_says_what_it_takes_away_from_whom_and_whether_it_is_refused(team, command, tmp_path):
+    app, other = team.open("app"), team.open("other")
+    team.account(app, "build")
+    team.configure()
+    with replica(team.api, team.own, fetch=Bank()):
+        eventually(lambda: team.name in team.pull_secrets(other) and team.name in team.pull_secrets(app, "build"))
+
+    def planned(*words, **edit):
+        instances = edit.pop("instances", tuple(HOSTS))
+        path = tmp_path / "edited.yaml"
+        path.write_text(json.dumps(settings(f"{team.prefix}-*", instances=instances, secretName=team.name, **edit)))
+        return ran(command("plan", "--settings", str(path), "--from", "cluster", *words))
+
+    one, two = HOSTS
+    fewer = planned(instances=(one,), excludedNamespaces=["*-controller", other])
+    assert fewer.returncode == 0, fewer.stderr
+    lines = fewer.stdout.splitlines()
+    assert lines[:3] == [
+        f"lose in {app}: the login of {two} in cn-hangzhou",
+        f"lose in {other}: the login of {two} in cn-hangzhou",
+        f"lose in {other}: logins that the settings keep for others",
+    ]
+    assert f"change ServiceAccount {other}/default: -{team.name}" in lines
+    assert f"delete Secret {other}/{team.name}" in lines
+    assert f"update Secret {app}/{team.name}" in lines
+    accounts = json.loads(planned("--output", "json", serviceAccounts=["default"]).stdout)
+    assert accounts["loss"] == {
+        "extent": "some",
+        "logins": [],
+        "namespaces": [],
+        "serviceAccounts": [f"{app}/build"],
+        "isRefused": False,
+    }
+    refused = planned(serviceAccounts=["defualt"])
+    assert refused.returncode == 1
+    assert f"would lose, but is refused: in {app}: the entry of ServiceAccount build" in refused.stdout.splitlines()
+    assert "stays in force" in refused.stderr
+    assert team.pull_secrets(app, "build") == [team.name], "a plan writes nothing"
+
+
 def test_uninstall_leaves_no_entry_no_secret_and_nothing_of_the_controllers_own(team, command):
     app = team.open("app")
     team.account(app, "build", "theirs")

@@ -71,6 +71,7 @@ class Record(Reporter):
         self.calls: Counter[tuple[str, str]] = Counter()
         self.ends: Counter[tuple[str, str]] = Counter()
         self.outcomes: list[str] = []
+        self.edits: Counter[tuple[str, str]] = Counter()
         self.looks = 0
         """How many rounds came as far as to tell of the tokens."""
         self.renewals: Counter[str] = Counter()
@@ -99,6 +100,9 @@ class Record(Reporter):
 
     def configuration(self, outcome, *, problems):
         self.outcomes.append(outcome)
+
+    def edited(self, outcome, loss):
+        self.edits[outcome, loss] += 1
 
     def reasons(self) -> set[str]:
         return {reason for _, reason, _ in self.events}

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from acr_credential_provider.pull_secrets.config.configuration import ABSENT, next_config, parse, role_of, text_of
+from acr_credential_provider.pull_secrets.config.loss import InCluster
 from acr_credential_provider.pull_secrets.config.options import Options
 from acr_credential_provider.pull_secrets.model.objects import Namespace, ServiceAccount
 from acr_credential_provider.pull_secrets.model.selection import selects_account, selects_namespace, system_namespaces
@@ -182,7 +183,7 @@ def test_an_empty_list_means_the_personal_edition_at_a_first_start_and_stays_so(
 def test_the_personal_edition_is_taken_in_the_place_of_instances_where_its_region_is_named():
     after = follow(follow(ABSENT, GOOD), text_of({"acr-registry-info": '- instanceId: ""\n  regionId: cn-beijing\n'}))
     assert after.outcome == "loaded"
-    assert after.replaced == ("cri-shop in cn-hangzhou",)
+    assert after.loss.is_all
 
 
 def test_an_edit_is_judged_by_the_working_entries_that_it_breaks_not_by_how_many_problems_it_has():
@@ -229,21 +230,21 @@ def test_a_key_of_ours_that_is_no_text_is_told_and_leaves_what_held(key, is_kept
 def test_an_edit_that_means_no_namespace_any_more_leaves_what_held_until_there_is_one(section):
     here = [Namespace("team-a"), Namespace("team-b", labels={"pull": "acr"})]
     text = f"{HEAD}registries: [{ENTRY}]\npullSecrets: "
-    held = follow(ABSENT, text + '{namespaces: ["team-*"]}\n', namespaces=here)
-    after = follow(held, text + section, namespaces=here)
+    held = follow(ABSENT, text + '{namespaces: ["team-*"]}\n', cluster=InCluster(here, []))
+    after = follow(held, text + section, cluster=InCluster(here, []))
     assert (after.outcome, after.settings) == ("last_good", held.settings)
     assert "team-a, team-b" in after.problems[-1].problem
     assert after.may_pass
     later = [*here, Namespace("tema-c"), Namespace("default"), Namespace("team-d", labels={"pull": "arc"})]
     if "excluded" not in section:
-        assert follow(after, text + section, namespaces=later).outcome == "loaded"
+        assert follow(after, text + section, cluster=InCluster(later, [])).outcome == "loaded"
 
 
 def test_namespaces_that_ask_for_an_instance_themselves_are_meant_too():
     asking = Namespace("team-a", annotations={"k8s.aliyun.com/acr-instance-ids": "cn-hangzhou:cri-shop"})
     text = f"{HEAD}registries: [{ENTRY}]\npullSecrets: "
-    held = follow(ABSENT, text + '{namespaces: ["team-*"]}\n', namespaces=[asking])
-    assert follow(held, text + '{namespaces: ["none"]}\n', namespaces=[asking]).outcome == "loaded"
+    held = follow(ABSENT, text + '{namespaces: ["team-*"]}\n', cluster=InCluster([asking], []))
+    assert follow(held, text + '{namespaces: ["none"]}\n', cluster=InCluster([asking], [])).outcome == "loaded"
 
 
 LOGIN = (

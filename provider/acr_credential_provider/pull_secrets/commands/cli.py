@@ -45,6 +45,7 @@ KEYS = "/run/aliyun-acr-credential-provider/keys"
 _EXAMPLES = f"""examples:
   {COMMAND} plan                                 # what it would do in the cluster of the current context
   {COMMAND} plan --settings settings.yaml --output json
+  {COMMAND} plan --settings edited.yaml --from cluster   # what an edit of the ConfigMap would change and take away
   {COMMAND} run --namespace kube-system          # in its Deployment
   {COMMAND} uninstall --namespace kube-system    # after the Deployment was deleted
 """
@@ -98,8 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--health-port", type=int, default=HEALTH_PORT, metavar="PORT", help="default: %(default)s")
     start.add_argument("--log", choices=("debug", "info", "warning", "error"), default="info")
     start.set_defaults(run=_run)
-    plan = commands.add_parser("plan", help="say what it would do in the live cluster; writes nothing")
+    plan = commands.add_parser("plan", help="say what it would do and take away in the live cluster; writes nothing")
     _add_common(plan)
+    limits = "cluster: judge --settings under the limits of a ConfigMap, for one that is about to be edited"
+    plan.add_argument("--from", dest="origin", choices=("root", "cluster"), default="root", help=limits)
     plan.add_argument("--output", choices=("text", "json"), default="text")
     plan.set_defaults(run=_plan)
     undo = commands.add_parser("uninstall", help="take away all Secrets, entries and the webhook configuration")
@@ -174,6 +177,7 @@ def _options(options: argparse.Namespace) -> Options:
         watch=Times(resync=getattr(options, "resync", 600.0)),
         lease=_lease(getattr(options, "lease_duration", 15.0)),
         owner=getattr(options, "owner", ""),
+        is_from_cluster=getattr(options, "origin", "root") == "cluster",
     )
 
 
@@ -207,8 +211,12 @@ def _plan(options: argparse.Namespace) -> int:
     warn_of_all("note", result.remarks)
     if options.output == "json":
         actions = [to_dict(action) for action in result.actions]
-        write_document(json.dumps({"actions": actions, "remarks": result.remarks}, indent=2))
+        loss = {**result.loss.to_dict(), "isRefused": result.is_refused}
+        write_document(json.dumps({"loss": loss, "actions": actions, "remarks": result.remarks}, indent=2))
     else:
+        verb = "would lose, but is refused:" if result.is_refused else "lose"
+        for lost in result.loss.lines():
+            say(f"{verb} {lost}")
         for action in result.actions:
             say(line(action))
         say(f"{len(result.actions)} writes" if result.actions else "nothing to do")

@@ -10,12 +10,12 @@ from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.config.configuration import (
     ABSENT,
     ActiveConfig,
-    ParsedConfig,
     next_config,
     parse,
     role_of,
     text_of,
 )
+from acr_credential_provider.pull_secrets.config.loss import InCluster
 from acr_credential_provider.pull_secrets.kube.cluster_cache import ClusterCache, ClusterListener
 from acr_credential_provider.pull_secrets.model.content import Content
 from acr_credential_provider.pull_secrets.model.desired_state import DesiredState, desired
@@ -28,22 +28,28 @@ from acr_credential_provider.pull_secrets.tokens.state_secret import ReplicaStat
 from acr_credential_provider.pull_secrets.tokens.token_cache import TokenCache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from acr_credential_provider.acr_configuration import Role
+    from acr_credential_provider.pull_secrets.config.configuration import ParsedConfig
+    from acr_credential_provider.pull_secrets.config.loss import Loss
     from acr_credential_provider.pull_secrets.config.options import Options
     from acr_credential_provider.pull_secrets.kube.client import KubeClient
-    from acr_credential_provider.pull_secrets.model.objects import Namespace
     from acr_credential_provider.pull_secrets.model.plan import Action
 
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """The actions that would be done, and remarks for the operator of one line each."""
+    """The actions that would be done, and remarks for the operator of one line each.
+
+    *loss* is what the configuration takes away from the one in force; nothing of it if it *is_refused*.
+    """
 
     actions: tuple[Action, ...]
     remarks: tuple[str, ...]
     parsed: ParsedConfig
+    loss: Loss
+    is_refused: bool
 
 
 def dry_run(api: KubeClient, options: Options, *, read_settings: Callable[[], str]) -> DryRun:
@@ -55,10 +61,10 @@ def dry_run(api: KubeClient, options: Options, *, read_settings: Callable[[], st
     secret = api.get(SECRETS.path(options.namespace, TOKENS_NAME))
     shared = ReplicaState.decode(secret.get("data") if secret else None)
     cluster = ClusterCache(api, ClusterListener(), own_namespace=options.namespace, config_map=None)
-    cluster.namespaces.load()
-    parsed = _parse_as_controller(
-        api, options, read_settings, held=shared.configuration, namespaces=cluster.namespaces.all()
-    )
+    cluster.load(())
+    everybody = InCluster(cluster.namespaces.all(), cluster.accounts.all())
+    active = _active_in_controller(api, options, read_settings, held=shared.configuration, cluster=everybody)
+    parsed = active.parsed
     if parsed.settings is None:
         first = parsed.problems[0]
         raise ConfigurationError(f"the configuration can't be used: {first}", remedy=first.remedy)
@@ -87,7 +93,7 @@ def dry_run(api: KubeClient, options: Options, *, read_settings: Callable[[], st
         replaced=replaced,
         is_blocked=False,
     )
-    cluster.load(names | replaced)
+    cluster.load_secrets(names | replaced)
     actions = []
     for namespace in sorted(cluster.namespaces.all(), key=lambda namespace: namespace.name):
         observed = cluster.observed(namespace.name)
@@ -95,7 +101,7 @@ def dry_run(api: KubeClient, options: Options, *, read_settings: Callable[[], st
             remarks.append(f"Secret {namespace.name}/{parsed.spec.secret_name} is not ours, and would be left alone")
         if not namespace.terminating:
             actions += plan(observed, desired(state, state.content_for(namespace), observed))
-    return DryRun(tuple(actions), tuple(remarks), parsed)
+    return DryRun(tuple(actions), tuple(remarks), parsed, active.loss, is_refused=active.outcome == "last_good")
 
 
 def _unread(_username_file: str, _password_file: str) -> Any:
@@ -103,9 +109,9 @@ def _unread(_username_file: str, _password_file: str) -> Any:
     raise ConfigurationError("the files of a login are in the controller's Pod", remedy="See them in that Pod.")
 
 
-def _parse_as_controller(
-    api: KubeClient, options: Options, read_settings: Callable[[], str], *, held: str, namespaces: Sequence[Namespace]
-) -> ParsedConfig:
+def _active_in_controller(
+    api: KubeClient, options: Options, read_settings: Callable[[], str], *, held: str, cluster: InCluster
+) -> ActiveConfig:
     """Return the configuration that would be active in a controller in which *held* is active now."""
     hidden: tuple[str, ...] = ()
     if options.settings_file:
@@ -125,14 +131,12 @@ def _parse_as_controller(
     before = ABSENT
     if held:
         before = ActiveConfig(parse(held, role=role, keys_directory=directory, origin=origin), held)
-    now = next_config(
-        before, text, role=role, keys_directory=directory, origin=origin, hidden=hidden, namespaces=namespaces
-    )
+    now = next_config(before, text, role=role, keys_directory=directory, origin=origin, hidden=hidden, cluster=cluster)
     parsed = parse(text, role=role, keys_directory=directory, origin=origin)
     if now.outcome != "last_good" or parsed.settings is None:
-        return parsed
+        return replace(now, parsed=parsed)
     kept = () if now.settings is None else ("what held before the last edit of the configuration stays in force",)
-    return replace(now.parsed, problems=now.problems, notes=(*parsed.notes, *kept))
+    return replace(now, parsed=replace(now.parsed, problems=now.problems, notes=(*parsed.notes, *kept)))
 
 
 def _role(api: KubeClient, options: Options) -> Role:

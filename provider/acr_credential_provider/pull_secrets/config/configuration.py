@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -19,18 +18,16 @@ import yaml
 from acr_credential_provider import acr_configuration
 from acr_credential_provider.files.atomic_write import write_private_atomically
 from acr_credential_provider.model.config_problem import ConfigProblem
-from acr_credential_provider.model.display_name import display_name
-from acr_credential_provider.pull_secrets.model.content import Content, EntryLogins
-from acr_credential_provider.pull_secrets.model.namespace_requests import content_for
-from acr_credential_provider.pull_secrets.model.registry_names import entry_of
+from acr_credential_provider.settings.edits import UNDO, mistakes
 from acr_credential_provider.settings.pull_secrets import PullSecrets
 from acr_credential_provider.settings.verdict import judge
 
+from .loss import NO_LOSS, InCluster, Loss, loss_of
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from acr_credential_provider.acr_configuration import Role
-    from acr_credential_provider.pull_secrets.model.objects import Namespace
     from acr_credential_provider.settings import ProviderSettings
     from acr_credential_provider.settings.cluster_origin import ClusterOrigin
 
@@ -39,9 +36,6 @@ NATIVE_KEYS = ("settings.yaml", "settings.json")
 """Keys of a ConfigMap that hold native settings."""
 MOST_VALUES = 50_000
 """Of a text, in lines, and in keys and values. A thousand registries have some 30,000."""
-UNDO = "To take all logins away, run pull-secrets uninstall."
-MOST_NAMED = 5
-NO_CONTENT = Content.of(b"")
 _SURROGATES = re.compile(r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}")
 ROLES_CHANGED = "2023-04-03T00:00:00Z"
 """Clusters created from then on have the managed role (tokenMode auto)."""
@@ -70,8 +64,8 @@ class ActiveConfig:
     text: str = field(repr=False)
     outcome: str = "absent"
     problems: tuple[ConfigProblem, ...] = ()
-    replaced: tuple[str, ...] = ()
-    """Names of the entries that were active before, if none of them is any more."""
+    loss: Loss = NO_LOSS
+    """What the last edit took away, or would have if it were not refused."""
     may_pass: bool = False
     """Whether an edit was refused because of what is in the cluster now, and may be taken later."""
 
@@ -92,95 +86,42 @@ def next_config(  # noqa: PLR0913 - what an edit is parsed by
     keys_directory: str,
     origin: ClusterOrigin | None,
     hidden: Iterable[str] = (),
-    namespaces: Sequence[Namespace] | None = None,
+    cluster: InCluster | None = None,
 ) -> ActiveConfig:
     """Return the active configuration after *text* (None: it was deleted), given the one that *held* before.
 
     *origin* limits what a ConfigMap may name; None is for a file. *hidden* are the keys of the ConfigMap that are not
-    text, *namespaces* those of the cluster (None: unknown). A deleted configuration leaves the last one active, and so
-    does an edit after which no namespace has a login: an operator who wants that uninstalls.
+    text, *cluster* is whom an edit concerns (None: unknown). A deleted configuration leaves the last one active, and so
+    does an edit after which no namespace or no ServiceAccount has a login: an operator who wants that uninstalls.
     """
     if text is None:
         return ActiveConfig(held.parsed, held.text, "last_good" if held.settings else "absent", held.problems)
     if missed := unreadable(hidden):
         return ActiveConfig(held.parsed, held.text, "last_good", missed)
     parsed = parse(text, role=role, keys_directory=keys_directory, origin=origin)
-    if parsed.settings is None or held.settings is None:
-        if parsed.settings is None:
-            return ActiveConfig(held.parsed, held.text, "last_good", parsed.problems)
-        return ActiveConfig(parsed, text, "partial" if parsed.problems else "loaded", parsed.problems)
-    kept = _entries(parsed.settings)
-    lost = {entry: name for entry, name in _entries(held.settings).items() if entry not in kept}
-    mistakes = _mistakes(held.parsed, parsed, parsed.settings, list(lost.values()))
-    blind = _selects_nothing(held.parsed, parsed, namespaces) if not mistakes else ()
-    # One entry that was broken before must not keep every later edit out.
-    if mistakes or blind or len(parsed.problems) > len(held.parsed.problems):
-        problems = (*parsed.problems, *mistakes, *blind)
-        return ActiveConfig(held.parsed, held.text, "last_good", problems, may_pass=bool(blind))
-    replaced = tuple(lost.values()) if len(lost) == len(_entries(held.settings)) else ()
-    return ActiveConfig(parsed, text, "partial" if parsed.problems else "loaded", parsed.problems, replaced)
+    if parsed.settings is None:
+        return ActiveConfig(held.parsed, held.text, "last_good", parsed.problems)
+    loss = NO_LOSS if held.settings is None else loss_of(held.settings, parsed.settings, cluster)
+    if held.settings is not None:
+        refused = mistakes(held.parsed, parsed, str(loss))
+        blind = _means_none(loss) if not refused else ()
+        # One entry that was broken before must not keep every later edit out.
+        if refused or blind or len(parsed.problems) > len(held.parsed.problems):
+            problems = (*parsed.problems, *refused, *blind)
+            return ActiveConfig(held.parsed, held.text, "last_good", problems, loss, may_pass=bool(blind))
+    return ActiveConfig(parsed, text, "partial" if parsed.problems else "loaded", parsed.problems, loss)
 
 
-def _entries(settings: ProviderSettings) -> dict[str, str]:
-    """Return the names of the entries of *settings*, by the keys of their tokens."""
-    return {entry_of(registry): display_name(registry) for registry in settings.registries}
-
-
-def _mistakes(
-    held: ParsedConfig, parsed: ParsedConfig, settings: ProviderSettings, lost: list[str]
-) -> tuple[ConfigProblem, ...]:
-    """Return why an edit that drops the entries *lost* is taken for a mistake; empty if it is not."""
-    if not lost:
+def _means_none(loss: Loss) -> tuple[ConfigProblem, ...]:
+    """Return why an edit that means none of the cluster's namespaces or ServiceAccounts is a mistake; empty if not."""
+    if not loss.unserved:
         return ()
-    what = f"it would take away the logins of {_some(lost)}"
-    if not any(registry.instance_id or registry.region or registry.domains for registry in settings.registries):
-        return (
-            ConfigProblem(
-                1,
-                "",
-                f"the configuration names no instance, which means the Personal Edition at a first start only: {what}",
-                f"Name the instances; for the Personal Edition, name its region. {UNDO}",
-            ),
-        )
-    broken = Counter(map(_cause, parsed.problems)) - Counter(map(_cause, held.problems))
-    if broken:
-        remedy = f"Correct what else is said of this edit, or take the entries out in an edit of its own. {UNDO}"
-        return (ConfigProblem(1, "", f"an entry that worked is broken or gone: {what}", remedy),)
-    return ()
-
-
-def _cause(problem: ConfigProblem) -> tuple[str, str]:
-    """Return a problem without its position, which moves when lines and entries above it come or go."""
-    return re.sub(r"\[\d+\]", "[]", problem.field), problem.problem
-
-
-def _selects_nothing(
-    held: ParsedConfig, parsed: ParsedConfig, namespaces: Sequence[Namespace] | None
-) -> tuple[ConfigProblem, ...]:
-    """Return why an edit that selects none of the *namespaces* any more is taken for a mistake; empty if it is not."""
-    if namespaces is None:
-        return ()
-    before = _selected(held, namespaces)
-    if not before or _selected(parsed, namespaces):
-        return ()
-    what = f"mean none of the {len(namespaces)} that are here: it would take away the logins of {_some(before)}"
-    remedy = f"Correct pullSecrets.namespaces and its selectors (watch-namespace). {UNDO}"
-    return (ConfigProblem(1, "", f"the names and selectors of namespaces {what}", remedy),)
-
-
-def _selected(parsed: ParsedConfig, namespaces: Sequence[Namespace]) -> list[str]:
-    """Return the names of the selected *namespaces*."""
-    registries = parsed.settings.registries if parsed.settings is not None else ()
-    entries = tuple(EntryLogins(registry.instance_id, registry.region or "", ()) for registry in registries)
-    return [
-        namespace.name
-        for namespace in namespaces
-        if not namespace.terminating and content_for(namespace, parsed.spec, NO_CONTENT, entries) is not None
-    ]
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
+    problem = f"the names and selectors mean none of the {loss.unserved} that are here: it would take away {loss}"
+    field, key = {
+        "namespaces": ("namespaces", "watch-namespace"),
+        "ServiceAccounts": ("serviceAccounts", "service-account"),
+    }[loss.unserved]
+    return (ConfigProblem(1, "", problem, f"Correct pullSecrets.{field} and its selectors ({key}). {UNDO}"),)
 
 
 def unreadable(hidden: Iterable[str]) -> tuple[ConfigProblem, ...]:

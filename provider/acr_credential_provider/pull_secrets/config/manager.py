@@ -12,6 +12,7 @@ from acr_credential_provider.pull_secrets.model.selection import system_namespac
 from acr_credential_provider.settings import loader as settings_file
 
 from .configuration import ABSENT, ActiveConfig, next_config, parse, role_of, text_of, write_keys
+from .loss import InCluster
 
 if TYPE_CHECKING:
     from acr_credential_provider.acr_configuration import Role
@@ -66,6 +67,8 @@ class ConfigManager:
         is_new = (text, hidden) != self._loaded
         if not is_new and not self.active.may_pass:
             return
+        if self.active.settings is not None and not self._cluster.accounts.synced.is_set():
+            return  # what an edit takes away is known once they are; a list that is complete starts a round
         active = next_config(
             self.active,
             text,
@@ -73,14 +76,20 @@ class ConfigManager:
             keys_directory=self._options.keys_directory,
             origin=self._options.origin,
             hidden=hidden,
-            namespaces=self._cluster.namespaces.all(),
+            cluster=InCluster(self._cluster.namespaces.all(), self._cluster.accounts.all()),
         )
         if not is_new and active.may_pass:
             return
         write_keys(active.parsed.keys)
+        is_edit = self.active.settings is not None and text not in (None, self.active.text)
         self._loaded = text, hidden
         self.active = active
         self.reporter.configuration(active.outcome, problems=len(active.problems))
+        if is_edit:
+            self.reporter.edited("refused" if active.outcome == "last_good" else "taken", active.loss.extent)
+        if text is None and active.settings is not None:
+            message = "the configuration is gone: what held before stays in force. To take all logins away, run "
+            self.reporter.event(about, "ConfigurationAbsent", f"{message}pull-secrets uninstall.")
         self._report_state(about, active)
 
     def _now(self) -> tuple[ObjectRef, str | None, tuple[str, ...]]:
@@ -118,10 +127,10 @@ class ConfigManager:
         if active.outcome in ("loaded", "partial"):
             many = len(active.settings.registries) if active.settings else 0
             self.reporter.event(about, "ConfigurationLoaded", f"{many} registries are in force", is_warning=False)
-            if active.replaced:
-                gone = ", ".join(active.replaced[:MOST_REPORTED])
-                message = f"none of the entries before is in force any more, and their logins go: {gone}"
-                self.reporter.event(about, "EntriesReplaced", message)
+            if str(active.loss):
+                what = "nothing is left of what was in force: " if active.loss.is_all else ""
+                message = f"{what}the edit took away {active.loss}. If it was not meant to, undo it"
+                self.reporter.event(about, "LoginsRemoved", message)
             system = system_namespaces(active.parsed.spec)
             if system:
                 self.reporter.event(

@@ -34,7 +34,14 @@ class Options:
     owner: str = ""
     """The ClusterRole that owns what the controller writes; "": nothing is owned."""
 
+    is_from_cluster: bool = False
+    """Whether the settings file has the limits of a ConfigMap."""
+
     @property
     def origin(self) -> ClusterOrigin | None:
         """The limits of the configuration; None for a file, which is not written through the API server."""
-        return None if self.settings_file else ClusterOrigin(self.allowed_hosts, self.credentials_dir)
+        return (
+            None
+            if self.settings_file and not self.is_from_cluster
+            else ClusterOrigin(self.allowed_hosts, self.credentials_dir)
+        )

@@ -103,6 +103,10 @@ class ClusterCache:
         """List everything once, the Secrets with these *names* included; raise `ClusterError`."""
         self.namespaces.load()
         self.accounts.load()
+        self.load_secrets(names)
+
+    def load_secrets(self, names: Iterable[str]) -> None:
+        """List the Secrets with these *names*; raise `ClusterError`."""
         for name in names:
             self._secrets[name] = self._secret_informer(name)
             self._secrets[name].load()

@@ -7,7 +7,7 @@ right to decide where logins go.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from .content import Content
 from .eci_annotations import requests_of
@@ -21,6 +21,21 @@ if TYPE_CHECKING:
     from .objects import Namespace
 
 
+class Instance(Protocol):
+    """An entry, as far as a namespace can ask for it."""
+
+    @property
+    def instance_id(self) -> str:
+        """The ID of the instance, "" for none."""
+
+    @property
+    def region(self) -> str | None:
+        """Its region; "" or None while that is unknown."""
+
+
+E = TypeVar("E", bound=Instance)
+
+
 def content_for(
     namespace: Namespace, spec: PullSecrets, everything: Content, entries: tuple[EntryLogins, ...]
 ) -> Content | None:
@@ -30,14 +45,21 @@ def content_for(
     """
     if selects_namespace(spec, namespace):
         return everything
-    if is_left_out(spec, namespace):
-        return None
-    requests = requests_of(namespace.annotations).instances if namespace.annotations else ()
-    mine = [entry for entry in entries if any(_fits(entry, request) for request in requests)]
+    mine = entries_for(namespace, spec, entries)
     return Content.of_entries(mine) if mine else None
 
 
-def _fits(entry: EntryLogins, request: InstanceRequest) -> bool:
+def entries_for(namespace: Namespace, spec: PullSecrets, entries: tuple[E, ...]) -> tuple[E, ...]:
+    """Return the ones of *entries* whose logins *namespace* is to have."""
+    if selects_namespace(spec, namespace):
+        return entries
+    if not namespace.annotations or is_left_out(spec, namespace):
+        return ()
+    requests = requests_of(namespace.annotations).instances
+    return tuple(entry for entry in entries if any(_fits(entry, request) for request in requests))
+
+
+def _fits(entry: Instance, request: InstanceRequest) -> bool:
     # Without a region the cluster's own is meant, which an entry may spell out or leave out.
     return entry.instance_id == request.instance_id and (request.region in ("", entry.region) or not entry.region)
 

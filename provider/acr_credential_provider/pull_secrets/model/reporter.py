@@ -49,6 +49,9 @@ class Reporter:
     def configuration(self, outcome: str, *, problems: int) -> None:
         """Set the state of the configuration: ``loaded``, ``partial``, ``last_good`` or ``absent``."""
 
+    def edited(self, outcome: str, loss: str) -> None:
+        """Count an edit of the configuration: ``taken`` or ``refused``, and how much it takes away (`Loss.extent`)."""
+
     def tokens(self, states: Sequence[TokenState]) -> None:
         """Set the times of each entry's token; entries that are not among *states* any more go."""
 

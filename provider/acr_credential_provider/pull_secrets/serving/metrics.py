@@ -52,6 +52,15 @@ class Metrics(Reporter):
         self._failures = counter("token_renewal_failures", "Tokens that could not be fetched.", "entry", "reason")
         self._configuration = gauge("configuration", "1 for the state of the configuration.", "state")
         self._problems = gauge("configuration_problems", "Problems of the configuration.")
+        self._edits = counter(
+            "configuration_edits",
+            "Edits of the configuration, and how much of what worked they take away.",
+            "outcome",
+            "loss",
+        )
+        for outcome in ("taken", "refused"):
+            for loss in ("none", "some", "all"):
+                self._edits.labels(outcome, loss)
         self._writes = counter("writes", "Objects written, by outcome.", "kind", "verb", "outcome")
         self._calls = histogram("api_call_duration_seconds", "Calls of the API server.", "verb", "resource", "code")
         self._watch_restarts = counter(
@@ -80,6 +89,10 @@ class Metrics(Reporter):
         for state in CONFIGURATIONS:
             self._configuration.labels(state).set(state == outcome)
         self._problems.set(problems)
+
+    def edited(self, outcome: str, loss: str) -> None:
+        """Count an edit of the configuration: ``taken`` or ``refused``, and how much it takes away (`Loss.extent`)."""
+        self._edits.labels(outcome, loss).inc()
 
     def tokens(self, states: Sequence[TokenState]) -> None:
         """Set the times of each entry's token; entries that are not among *states* any more go."""
