@@ -86,9 +86,13 @@ def _refuse_what_never_works(facts: NodeFacts, mode: Mode, wanted: Wanted) -> No
     if name in _IMMUTABLE:
         raise PlacementRefusedError(f"{name} cannot be changed from within: {_IMMUTABLE[name]}", f"There, {FALLBACK}.")
     if _is_openshift(facts, wanted) and mode != "files-only":
+        has_others = any(facts.given)  # which render refuses
         raise PlacementRefusedError(
-            "OpenShift's machine config owns the kubelet's files and would take changes for damage",
-            "Use node render openshift with mode files-only; or " + FALLBACK + ".",
+            "OpenShift's machine config owns the kubelet's files and would take changes for damage"
+            + (", and it has given the kubelet credential providers" if has_others else ""),
+            f"There, {FALLBACK}."
+            if has_others
+            else "Use node render openshift with mode files-only; or " + FALLBACK + ".",
         )
     if facts.version is not None and facts.version < OLDEST:
         raise PlacementRefusedError(

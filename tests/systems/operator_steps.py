@@ -1,0 +1,127 @@
+"""An operator who installs, reads what is refused, and does just what the remedy says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG
+from acr_node_config.commands import node_cli
+from acr_node_config.commands.install_inputs import install_request
+from acr_node_config.install.plan import placement_from_dict
+from acr_node_config.model import steps
+from acr_node_config.model.errors import RefusedError
+from acr_node_config.model.placement import EnvironmentFlags, RancherFlags
+
+if TYPE_CHECKING:
+    from acr_node_config.install.change_set import Outcome
+    from acr_node_config.install.requests import InstallPlan
+    from systems.node import SystemNode
+
+INSTALLS, ASKS, BY_HAND, RENDERS, CONTROLLER = "installs", "asks", "by hand", "renders", "controller"
+RESULTS = (INSTALLS, ASKS, BY_HAND, RENDERS, CONTROLLER)
+"""How an installation ends: by itself; with an option that the refusal names; with the two flags, which the operator
+gives the kubelet; with a MachineConfig; or with the pull-secrets controller, and nothing on the node."""
+FLAG = re.compile(rf"--({CONFIG_FLAG}|{BIN_DIR_FLAG})=([^\s;,]+[^\s;,.])")
+
+
+@dataclass
+class Operator:
+    """Works on *node* with the program in *bundle*. *options* are what the last remedy added."""
+
+    node: SystemNode
+    bundle: str
+    settings: str
+    is_image: bool = False
+    options: list[str] = field(default_factory=list)
+    result: str = ""
+    where: str = ""
+    """In the words of the table: where the kubelet's flags or our provider went."""
+
+    def plan(self) -> InstallPlan:
+        return self._installer().plan(self._request("plan"))
+
+    def install(self) -> Outcome:
+        return self._installer().install(self._request("install"))
+
+    def uninstall(self) -> None:
+        self._installer().uninstall()
+
+    def arrive(self) -> InstallPlan | None:
+        """Plan, and do what each refusal says until a plan is made; None where nothing goes onto the node."""
+        self.result = INSTALLS
+        for _ in range(4):
+            before = self.node.tree()
+            try:
+                return self.plan()
+            except RefusedError as refused:
+                remedy = refused.remedy
+            assert self.node.tree() == before, "a refusal changed something"
+            if not self._follow(remedy):
+                return None
+        raise AssertionError(f"the remedies of {self.node.layout.system} lead nowhere: {self.options}")
+
+    def _follow(self, remedy: str) -> bool:
+        """Do what *remedy* says first; False if that is the controller. Raises for one that names nothing to do."""
+        named = re.search(r"--flags-in[ =](\S+:\w+)|--mode[ =](drop-in|files-only)|mode (files-only|drop-in)", remedy)
+        if named:
+            new = ["--flags-in", named[1]] if named[1] else ["--mode", named[2] or named[3]]
+            assert new != self.options, f"the same again: {remedy}"
+            self.options = new
+            self.result = BY_HAND if "files-only" in new else ASKS
+            self.result = RENDERS if "node render openshift" in remedy else self.result
+            return True
+        if "pull-secrets controller" in remedy:
+            self.result = CONTROLLER
+            return False
+        raise AssertionError(f"nothing to do in: {remedy}")
+
+    def finish(self, outcome: Outcome) -> None:
+        """Give the kubelet the flags that the program tells of, where it did not do that itself."""
+        if self.result != BY_HAND:
+            return
+        told = dict(FLAG.findall(" ".join(outcome.notes)))
+        if told:
+            assert set(told) == {CONFIG_FLAG, BIN_DIR_FLAG}, outcome.notes
+            self.node.give(told)
+        else:
+            self.node.start()
+
+    def take_back(self, flags: dict[str, str]) -> None:
+        """Undo what `finish` did by hand: the kubelet has *flags* as before."""
+        if self.result == BY_HAND:
+            self.node.give(flags)
+
+    def describe(self) -> str:
+        """Return where things went, in the words of the table."""
+        record = self._installer().state.record()
+        placement = placement_from_dict(record.installed.placement)
+        if isinstance(placement.flags, EnvironmentFlags):
+            return f"flags in `{placement.flags.variable}` of `{placement.flags.path}`"
+        if isinstance(placement.flags, RancherFlags):
+            return f"flags in `{placement.flags.path}`"
+        if placement.flags is not None:
+            return f"flags in `{placement.flags.path}`"
+        if not placement.is_config_ours:
+            return f"joins `{placement.config}`"
+        return f"`{placement.config}`"
+
+    def command(self) -> str:
+        """Return the options that the remedies led to, as they are typed."""
+        return shlex.join(self.options)
+
+    def _installer(self):
+        return self.node.installer(is_image=self.is_image)
+
+    def _request(self, verb: str):
+        words = [verb, "--bundle", self.bundle, "--settings", self.settings, *self.options]
+        options = node_cli._parser().parse_args(words)
+        return install_request(options, self._installer().host)
+
+
+def paths_of(plan: InstallPlan) -> tuple[set[str], set[str]]:
+    """Return the paths that *plan* lists, and those of whole folders that it puts there."""
+    files = [step for step in plan.to_do if not isinstance(step, steps.Restart)]
+    return {step.path for step in files}, {step.path for step in files if isinstance(step, steps.PutTree)}

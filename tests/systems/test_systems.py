@@ -1,0 +1,126 @@
+"""Every system that people run Kubernetes on: it works there, or the remedy does, and the node is given back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG, flag
+from acr_node_config.install.state import FOLDER
+from acr_node_config.kubelet_config.provider_entries import NAME
+from cluster import parts
+from systems import layout
+from systems.node import SystemNode
+from systems.operator_steps import CONTROLLER, RENDERS, RESULTS, Operator, paths_of
+
+LAYOUTS = layout.every()
+CELLS = [(name, state) for name, each in LAYOUTS.items() for state in each.result]
+PENDING = {
+    *("aks fresh", "arch fresh", "fedora-package fresh", "gardener fresh", "gardener others", "image-builder others"),
+    *("k0s fresh", "k0s others", "k3s-agent fresh", "k3s-openrc fresh", "k3s-openrc others", "kops fresh"),
+    *("fedora-coreos fresh", "fedora-coreos others", "kubeasz fresh", "kubekey fresh", "kubespray fresh"),
+    *("microk8s fresh", "microk8s others", "microshift fresh", "minikube fresh", "rke1 fresh", "rke1 others"),
+    *("supervisord fresh", "supervisord others", "typhoon-fcos fresh", "typhoon-fcos others"),
+    *("typhoon-flatcar fresh", "typhoon-flatcar others"),
+}
+"""What does not work yet."""
+LOOKUPS = {module.version[1:].rpartition(".")[0]: module for module in parts.lookups()}
+
+
+@pytest.fixture(params=CELLS, ids=" - ".join)
+def cell(request, bundles, settings):
+    name, state = request.param
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:  # each step is flushed to the disk, if there is one
+        node = SystemNode(Path(folder), LAYOUTS[name], has_others=state == "others")
+        yield node, Operator(node, bundles[0], settings), state
+
+
+def test_there_are_thirty_systems_each_with_its_source_and_commit():
+    assert len(LAYOUTS) >= 30
+    for name, each in LAYOUTS.items():
+        assert "@" in each.source or "documentation" in each.source, name
+        assert each.result
+        assert set(each.result.values()) <= set(RESULTS), name
+
+
+def test_it_works_or_the_remedy_does_and_the_node_is_given_back(request, cell, bundles):
+    node, operator, state = cell
+    name = next(name for name, each in LAYOUTS.items() if each == node.layout)
+    if f"{name} {state}" in PENDING:
+        request.applymarker(pytest.mark.xfail(strict=False))
+    before, words = node.tree(), node.kubelet_words()
+    theirs = node.providers()
+
+    # Plan changes nothing, and leads to a node that works, or says that nothing goes onto it.
+    plan = operator.arrive()
+    assert operator.result == node.layout.result[state], operator.options
+    assert node.tree() == before
+    if operator.result == CONTROLLER:
+        return
+
+    # Install changes what plan listed.
+    outcome = operator.install()
+    installed = node.tree()
+    assert changed(before, installed) == listed(plan, installed)
+    assert not [path for path in changed(before, installed) if not node.is_writable(path)]
+    operator.finish(outcome)
+    check_works(operator, words, theirs)
+    assert operator.plan().to_do == ()
+    given = node.tree()
+
+    # Another version, which covers more.
+    operator.bundle = bundles[1]
+    plan = operator.plan()
+    operator.finish(operator.install())
+    upgraded = node.tree()
+    old_programs = {path for path in changed(given, upgraded) if path not in upgraded}
+    assert changed(given, upgraded) - old_programs == listed(plan, upgraded) & changed(given, upgraded)
+    check_works(operator, words, theirs)
+
+    # Given back.
+    operator.take_back(node.others() if state == "others" else {})
+    operator.uninstall()
+    assert node.tree() == before
+    assert node.start() == ""
+    assert node.kubelet_words() == words
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    """Return the paths that differ, without the installer's own records."""
+    paths = {path for path in {*before, *after} if before.get(path) != after.get(path)}
+    return {path for path in paths if not is_record(path)}
+
+
+def is_record(path: str) -> bool:
+    return path == FOLDER or (path.startswith(f"{FOLDER}/") and not path.startswith(f"{FOLDER}/bin"))
+
+
+def listed(plan, after: dict[str, str]) -> set[str]:
+    """Return the paths that *plan* names, with all that is in the folders that it puts there."""
+    paths, trees = paths_of(plan)
+    inside = {path for path in after if path.startswith(tuple(f"{tree}/" for tree in trees))}
+    return {path for path in {*paths, *inside} if not is_record(path)}
+
+
+def check_works(operator: Operator, before: list[str], theirs: list[str]) -> None:
+    """Assert that the kubelet runs with the plugin and with all that it had, and that its own code takes the files."""
+    node = operator.node
+    assert node.start() == ""
+    if operator.result == RENDERS:  # what the MachineConfig does: tests/systemd/test_openshift.py
+        return
+    words = node.kubelet_words()
+    config, bin_dir = flag(words, CONFIG_FLAG), flag(words, BIN_DIR_FLAG)
+    ours = {f"--{CONFIG_FLAG}={config}", f"--{BIN_DIR_FLAG}={bin_dir}"}
+    assert [word for word in words if word not in ours] == [word for word in before if word not in ours]
+    assert NAME in node.providers()
+    assert set(theirs) <= set(node.providers())
+    assert node.at(f"{bin_dir}/{NAME}").is_file()
+    module = LOOKUPS.get(node.layout.version)
+    if module is not None and (module.built / "lookup").exists():
+        judged = [str(module.built / "lookup"), str(node.at(config)), str(node.at(bin_dir)), "nowhere.invalid/x"]
+        ended = subprocess.run(judged, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        assert json.loads(ended.stdout)["logins"] == []
