@@ -187,8 +187,9 @@ version: venv ## write the version of version.py into the chart
 	PYTHONPATH=packaging $(PY) -m generate.chart_version
 
 .PHONY: schema
-schema: venv ## write the JSON Schema of the settings file again
+schema: venv ## write the JSON Schemas of the settings file and of the chart's values again
 	PYTHONPATH=packaging $(PY) -m generate.settings_schema > docs/settings.schema.json
+	PYTHONPATH=packaging $(PY) -m generate.values_schema > packaging/chart/values.schema.json
 
 .PHONY: manifests
 manifests: venv e2e-assets ## write the plain manifests' objects again, from the chart

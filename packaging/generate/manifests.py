@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 CHART = REPOSITORY / "packaging" / "chart"
 HEADER = "# Written by `make manifests`, from packaging/chart: change it there.\n"
 NOBODYS = "TAG"
-PLUGIN = [f"--set=image.repository={NAME},image.tag={NOBODYS}", '--set-json=settings={"registries": [{}]}']
+SETTINGS = '{"registries": [{"instanceId": "cri-0123456789abcdef", "identity": {"kind": "nodeRole"}}]}'
+"""Needed by the schema; no file has them."""
+PLUGIN = [f"--set=image.repository={NAME},image.tag={NOBODYS}", f"--set-json=plugin.settings={SETTINGS}"]
 CONTROLLER = [PLUGIN[0], "--set=plugin.enabled=false,pullSecrets.enabled=true"]
 # By file: the chart's template, and the values that it is rendered with.
 WHOLE = {
@@ -41,13 +43,19 @@ MORE = {
         *("plugin/rbac", PLUGIN, "plugin.serviceAccountTokens=true"),
     ),
     "node-config/manifests/overlays/openshift/scc.yaml": ("plugin/rbac", PLUGIN, "platform=openshift"),
-    "packaging/manifests/components/webhook/rights.yaml": ("pull-secrets/rbac", CONTROLLER, "pullSecrets.webhook=true"),
+    "packaging/manifests/components/webhook/rights.yaml": (
+        "pull-secrets/rbac",
+        CONTROLLER,
+        "pullSecrets.webhook.enabled=true",
+    ),
     "packaging/manifests/pull-secrets/take-over.yaml": ("pull-secrets/rbac", CONTROLLER, "pullSecrets.takeOver=true"),
 }
 # Labels by which Helm marks its objects.
 HELMS = re.compile(
     r"^ +(helm\.sh/chart|app\.kubernetes\.io/(instance|version|managed-by)): .*\n|^# Source: .*\n", re.MULTILINE
 )
+# Names of Helm's values are quoted, because an operator's may look like a number.
+NEEDLESS = re.compile(r'((?:[nN]ame|namespace): )"([a-z]+(?:-[a-z]+)+)"')
 
 
 def files(helm: str) -> Iterator[tuple[str, str]]:
@@ -67,7 +75,10 @@ def objects(helm: str, template: str, values: list[str]) -> list[str]:
     if done.returncode:
         sys.exit(f"error: helm failed: {done.stderr.strip()}")
     text = re.sub(r"[ \t]+$", "", HELMS.sub("", done.stdout), flags=re.MULTILINE)
-    text = text.replace(f'value: "{NAME}:{NOBODYS}"', 'value: ""').replace(f"image: {NAME}:{NOBODYS}", f"image: {NAME}")
+    text = text.replace(f'value: "{NAME}:{NOBODYS}"', 'value: ""').replace(
+        f'image: "{NAME}:{NOBODYS}"', f"image: {NAME}"
+    )
+    text = NEEDLESS.sub(r"\1\2", text)
     return [re.sub(r"\n\n+", "\n", part).strip("\n") + "\n" for part in text.split("---\n") if part.strip()]
 
 

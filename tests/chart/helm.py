@@ -1,6 +1,7 @@
 """Helm's own program, and what it makes of the chart."""
 
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -21,6 +22,7 @@ def helm(*words: str, **options) -> subprocess.CompletedProcess:
     )
 
 
+@cache
 def rendered(*words: str, values: str, version: str = "") -> str:
     """Return what the values called *values* become, as one text."""
     wanted = [f"--kube-version={version}"] if version else []

@@ -20,6 +20,7 @@ from dist import archives
 
 GOLDEN = Path(__file__).parent / "golden"
 NAME = "aliyun-acr-credential-provider"
+SETTINGS = '{"registries": [{"instanceId": "cri-0123456789abcdef", "identity": {"kind": "nodeRole"}}]}'
 VERSIONS = [f"1.{minor}" for minor in range(28, 38)]
 HOOKS = "mutatingwebhookconfigurations"
 NOT_KUBERNETES = {"PodMonitor"}
@@ -76,26 +77,6 @@ def test_a_field_that_kubernetes_does_not_know_is_found():
         kubernetes_validate.validate(daemon_set, VERSIONS[-1], strict=True)
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["--set=image.repository="], "image.repository is needed"),
-        (["--set=settings=null"], "settings.registries is required"),
-        (["--set=image.repository=demo-registry.cn-hangzhou.cr.aliyuncs.com/a/b"], "a new node could never pull it"),
-        (["--set=image.repository=images.example.com/a", "--set=settings.registries[0].domains={images.example.com}"],
-         "a new node could never pull it"),
-        (["--set=platform=windows"], "platform"),
-        (["--set=plugin.replicas=3"], "replicas"),
-        (["--set=plugin.restartsAtOnce=-1"], "restartsAtOnce"),
-        (["--set=image.digest=latest"], "digest"),
-    ],
-)  # fmt: skip
-def test_values_that_cannot_work_are_refused_before_anything_is_applied(words, said):
-    done = helm("template", "acr", str(CHART), f"--values={VALUES / 'plugin'}.yaml", *words)
-    assert done.returncode != 0
-    assert said in done.stderr
-
-
 ENTERPRISE = {"instanceId": "cri-0123456789abcdef", "region": "cn-hangzhou", "identity": {"kind": "nodeRole"}}
 PERSONAL = {"region": "cn-hangzhou", "identity": {"kind": "nodeRole"}}
 NAMED = {**ENTERPRISE, "domains": ["images.example.com", "shop-registry.cn-hangzhou.cr.aliyuncs.com"]}
@@ -119,7 +100,7 @@ def test_no_image_may_come_from_where_the_kubelet_would_ask_the_plugin(registry,
     """Judged by the matchImages that a node gets of these settings; any host of ACR's own is refused."""
     settings = {"registries": [registry]}
     (tmp_path / "values.yaml").write_text(
-        yaml.safe_dump({"image": {"repository": f"{host}/tools/acr"}, "settings": settings})
+        yaml.safe_dump({"image": {"repository": f"{host}/tools/acr"}, "plugin": {"settings": settings}})
     )
     done = helm("template", "acr", str(CHART), f"--values={tmp_path}/values.yaml")
     document = {"apiVersion": "aliyun-acr-credential-provider/v1", "kind": "ProviderSettings", **settings}
@@ -138,10 +119,21 @@ def test_an_image_that_is_preloaded_may_come_from_anywhere():
     assert "--allow-own-image" in text
 
 
-@pytest.mark.parametrize("values", [each for each in SETS if "settings:" in (VALUES / f"{each}.yaml").read_text()])
-def test_the_settings_arrive_as_a_file_that_the_plugin_takes(values):
-    config_map = objects(rendered(values=values))["ConfigMap", "aliyun-acr-credential-provider-settings"]
-    assert problems_of(config_map["data"]["settings.yaml"], "laptop", ClusterOrigin()) == []
+@pytest.mark.parametrize("values", SETS)
+def test_the_settings_arrive_as_a_file_that_is_taken_where_they_go(values):
+    found = objects(rendered(values=values))
+    places = {f"{NAME}-settings": "node", f"{NAME}-pull-secrets-settings": "controller"}
+    texts = {name: each["data"]["settings.yaml"] for (kind, name), each in found.items() if kind == "ConfigMap"}
+    assert {name: problems_of(text, places[name], ClusterOrigin()) for name, text in texts.items()} == {
+        name: [] for name in texts
+    }
+
+
+def test_settings_for_a_place_are_judged_for_it():
+    """The controller gets its token from its Pod; on a node nothing names it."""
+    text = objects(rendered(values="both"))["ConfigMap", f"{NAME}-pull-secrets-settings"]["data"]["settings.yaml"]
+    assert problems_of(text, "controller", ClusterOrigin()) == []
+    assert problems_of(text, "node", ClusterOrigin())
 
 
 def test_nothing_of_the_privileged_half_reaches_the_cluster():
@@ -150,7 +142,10 @@ def test_nothing_of_the_privileged_half_reaches_the_cluster():
     ]
     assert pod["automountServiceAccountToken"] is False
     agent, reporter = pod["containers"]
-    assert [each["name"] for each in agent["volumeMounts"]] == ["host", "settings", "credentials", "status", "grants"]
+    assert [each["name"] for each in agent["volumeMounts"]] == [
+        *("host", "settings", "credentials", "status", "grants"),
+        "authorities",
+    ]
     assert agent["securityContext"]["privileged"]
     assert "hostNetwork" not in pod
     assert reporter["securityContext"]["runAsNonRoot"]
@@ -178,7 +173,7 @@ def test_the_programs_understand_the_arguments_on_each_platform(values, platform
     words = [
         f"--set=platform={platform}",
         f"--set=plugin.uninstall={uninstall}",
-        "--set=settings.registries[0].region=x",
+        f"--set-json=plugin.settings={SETTINGS}",
     ]
     found = objects(rendered(*words, values=values))
     options = {each["name"]: parsed(each["args"]) for pod in pods_of(found.values()) for each in containers_of(pod)}
@@ -201,12 +196,12 @@ def test_the_right_to_configure_a_webhook_is_there_only_where_it_is_switched_on(
     ours, more = "aliyun-acr-credential-provider-pull-secrets", "aliyun-acr-credential-provider-webhook"
     never = {ours: {"get", "delete"}}
     always = {**never, more: {"create", "update"}}
-    in_settings = "--set=settings.pullSecrets.webhook.enabled="
+    in_settings = "--set=pullSecrets.settings.pullSecrets.webhook.enabled="
     assert webhook_verbs(f"{in_settings}false", values="both") == never
     assert webhook_verbs(f"{in_settings}true", values="both") == always
-    words = ["--set=plugin.enabled=false,pullSecrets.enabled=true", "--set=settings=null"]
+    words = ["--set=plugin.enabled=false,pullSecrets.enabled=true"]
     assert webhook_verbs(*words, values="plugin") == never
-    assert webhook_verbs(*words, "--set=pullSecrets.webhook=true", values="plugin") == always
+    assert webhook_verbs(*words, "--set=pullSecrets.webhook.enabled=true", values="plugin") == always
 
 
 @pytest.mark.parametrize("without", ["plugin.ownNodeOnly", "pullSecrets.ownObjectsOnly"])
@@ -231,7 +226,7 @@ def test_the_secret_that_settings_name_is_the_one_that_may_be_written():
 
 @pytest.mark.parametrize("namespace", ["kube-system", "acr"])
 def test_wherever_the_controller_runs_it_may_see_what_lies_in_kube_system(namespace):
-    words = ["--set=plugin.enabled=false,pullSecrets.enabled=true", "--set=settings=null", f"--namespace={namespace}"]
+    words = ["--set=plugin.enabled=false,pullSecrets.enabled=true", f"--namespace={namespace}"]
     found = objects(rendered(*words, values="plugin"))
     roles = [role for (kind, _), role in found.items() if kind == "Role"]
     granted = {
@@ -309,7 +304,7 @@ def test_metrics_are_open_to_the_peers_that_are_named_and_the_webhook_to_every_a
 
 def test_the_api_server_is_reached_at_its_own_port():
     objects_ = objects(rendered("--set=apiServerPorts={16443}", values="both"))
-    for name, wanted in ((NAME, {53, 16443}), (f"{NAME}-pull-secrets", {53, 80, 443, 16443})):
+    for name, wanted in ((NAME, {53, 5353, 16443}), (f"{NAME}-pull-secrets", {53, 5353, 80, 443, 16443})):
         policy = objects_["NetworkPolicy", name]
         assert {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]} == wanted
 
@@ -329,3 +324,87 @@ def test_a_peer_that_is_none_is_refused(peer):
     done = helm("template", "acr", str(CHART), f"--values={VALUES}/both.yaml", f"--set-json=metricsFrom=[{peer}]")
     assert done.returncode != 0
     assert "metricsFrom" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "values", [each for each in SETS if "plugin: {enabled: false}" not in (VALUES / f"{each}.yaml").read_text()]
+)
+@pytest.mark.parametrize("platform", ["generic", "ack", "openshift", "k3s"])
+def test_no_term_of_an_affinity_lets_the_agent_onto_a_virtual_node(values, platform):
+    pod = objects(rendered(f"--set=platform={platform}", values=values))["DaemonSet", NAME]["spec"]["template"]["spec"]
+    node = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    for term in node["nodeSelectorTerms"]:
+        assert {"key": "type", "operator": "NotIn", "values": ["virtual-kubelet"]} in term["matchExpressions"]
+
+
+def test_an_operators_affinity_is_kept_beside_that_rule():
+    pod = objects(rendered(values="everything"))["DaemonSet", NAME]["spec"]["template"]["spec"]
+    first, second = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
+        "nodeSelectorTerms"
+    ]
+    assert {"key": "pool", "operator": "Exists"} in first["matchExpressions"]
+    assert second["matchFields"] == [{"key": "metadata.name", "operator": "In", "values": ["node-1"]}]
+
+
+@pytest.mark.parametrize(("release", "namespace"), [("1e3", "on"), ("0x10", "null"), ("123", "1e3"), ("on", "0x10")])
+def test_names_that_yaml_takes_for_other_types_stay_texts(release, namespace):
+    done = helm("template", release, str(CHART), f"--namespace={namespace}", f"--values={VALUES}/everything.yaml")
+    assert done.returncode == 0, done.stderr
+    for each in objects(done.stdout).values():
+        metadata = each["metadata"]
+        assert metadata["labels"]["app.kubernetes.io/instance"] == release
+        assert {metadata.get("namespace", namespace)} <= {namespace, "kube-system", "default"}
+        for subject in each.get("subjects", []):
+            assert isinstance(subject.get("namespace", ""), str)
+
+
+@pytest.mark.parametrize("values", SETS)
+def test_every_object_and_pod_has_the_labels_that_kubernetes_recommends(values):
+    wanted = {
+        f"app.kubernetes.io/{each}" for each in ("name", "instance", "version", "component", "part-of", "managed-by")
+    }
+    found = objects(rendered(values=values))
+    labelled = [each["metadata"] for each in found.values()] + [each["metadata"] for each in pods_of(found.values())]
+    assert [each["labels"] for each in labelled if wanted - each["labels"].keys()] == []
+
+
+def test_an_existing_service_account_is_used_and_not_made():
+    found = objects(rendered(values="beside-acr-configuration"))
+    assert ("ServiceAccount", "aliyun-acr-credential-helper") not in found
+    pod = found["Deployment", f"{NAME}-pull-secrets"]["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == "aliyun-acr-credential-helper"
+
+
+def test_the_controller_reads_an_existing_configuration_while_the_plugin_has_settings():
+    found = objects(rendered(values="beside-acr-configuration"))
+    assert {name for kind, name in found if kind == "ConfigMap"} == {f"{NAME}-settings"}
+    (container,) = found["Deployment", f"{NAME}-pull-secrets"]["spec"]["template"]["spec"]["containers"]
+    assert parsed(container["args"]).config_map == ("team-registry", "acr-configuration")
+    role = found["Role", f"{NAME}-pull-secrets-configuration"]
+    assert (role["metadata"]["namespace"], role["rules"][0]["resourceNames"]) == (
+        "team-registry",
+        ["acr-configuration"],
+    )
+
+
+@pytest.mark.parametrize("version", ["1.28", "1.29"])
+def test_without_privileges_an_older_kubernetes_is_told_about_apparmor_by_an_annotation(version):
+    for asked, is_field in ((version, False), ("1.30", True)):
+        template = objects(rendered(values="k3s", version=asked))["DaemonSet", NAME]["spec"]["template"]
+        annotations = template["metadata"]["annotations"]
+        assert ("appArmorProfile" in template["spec"]["containers"][0]["securityContext"]) == is_field
+        assert ("container.apparmor.security.beta.kubernetes.io/agent" in annotations) == (not is_field)
+
+
+@pytest.mark.parametrize("words", [[], ["--set=acr.enabled=true"], ["--set=acr.enabled=false"]])
+def test_a_chart_around_this_one_may_switch_it(words, tmp_path):
+    (tmp_path / "charts").mkdir()
+    (tmp_path / "charts/acr").symlink_to(CHART)
+    dependency = {"name": NAME, "alias": "acr", "version": "*", "condition": "acr.enabled"}
+    chart = {"apiVersion": "v2", "name": "around", "version": "1.0.0", "dependencies": [dependency]}
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(chart))
+    mine = yaml.safe_load((VALUES / "both.yaml").read_text())
+    (tmp_path / "values.yaml").write_text(yaml.safe_dump({"acr": mine, "global": {"imageRegistry": "x"}}))
+    done = helm("template", "shop", str(tmp_path), *words)
+    assert done.returncode == 0, done.stderr
+    assert bool(objects(done.stdout)) == (words != ["--set=acr.enabled=false"])

@@ -18,7 +18,7 @@ WRITTEN = dict(manifests.files(str(parts.find("helm"))))
 PAIRS = [
     ("k3s", ["network-policy", "own-node-only"], []),
     ("k3s", ["network-policy", "own-node-only", "without-privileged"], ["--set=plugin.privileged=false"]),
-    ("k3s", [], ["--set=platform=k3s", "--set=plugin.ownNodeOnly=false,plugin.networkPolicy=false"]),
+    ("k3s", [], ["--set=platform=k3s", "--set=plugin.ownNodeOnly=false,plugin.networkPolicy.enabled=false"]),
     ("openshift", ["network-policy", "own-node-only"], ["--set=platform=openshift"]),
     ("openshift", ["network-policy", "own-node-only", "uninstall"], ["--set=platform=openshift,plugin.uninstall=true"]),
     (
@@ -27,6 +27,9 @@ PAIRS = [
         ["--set=platform=ack,plugin.serviceAccountTokens=true"],
     ),
 ]
+
+HELMS = [f"app.kubernetes.io/{each}" for each in ("instance", "version", "managed-by")]
+"""Labels of Pods that only Helm gives."""
 
 
 def kustomized(overlay, components, tmp_path, manifests="node-config/manifests"):
@@ -48,7 +51,9 @@ def essence(objects_by_name):
 
     def bare(value, key=""):
         if isinstance(value, dict):
-            kept = {name: bare(each, name) for name, each in value.items() if name not in ("image", "OWN_IMAGE")}
+            kept = {
+                name: bare(each, name) for name, each in value.items() if name not in ("image", "OWN_IMAGE", *HELMS)
+            }
             if value.get("name") == "OWN_IMAGE":
                 kept.pop("value", None)
             return kept
@@ -77,8 +82,8 @@ def test_the_chart_and_the_manifests_of_the_plugin_say_the_same(overlay, compone
 
 @pytest.mark.parametrize("account", ["", "aliyun-acr-credential-helper"])
 def test_the_chart_and_the_manifests_of_the_controller_say_the_same(account, tmp_path):
-    words = ["--set=plugin.enabled=false,pullSecrets.enabled=true,pullSecrets.webhook=true", "--set=settings=null"]
-    words.append(f"--set=pullSecrets.serviceAccountName={account}")
+    words = ["--set=plugin.enabled=false,pullSecrets.enabled=true,pullSecrets.webhook.enabled=true"]
+    words.append(f"--set=pullSecrets.serviceAccount.name={account}")
     folder = "pull-secrets-as-acr-credential-helper" if account else "pull-secrets"
     by_helm = essence(objects(rendered(*words, values="plugin")))
     by_kustomize = essence(kustomized(folder, ["webhook"], tmp_path, "packaging/manifests"))
@@ -89,7 +94,7 @@ def test_the_chart_and_the_manifests_of_the_controller_say_the_same(account, tmp
 
 def test_a_difference_between_the_two_is_found(tmp_path):
     by_kustomize = essence(kustomized("overlays/k3s", ["own-node-only"], tmp_path))
-    changed = objects(rendered("--set=plugin.maxUnavailable=11%", values="plugin"))
+    changed = objects(rendered("--set=plugin.rollout.maxUnavailable=11%", values="plugin"))
     assert essence(changed) != by_kustomize
 
 

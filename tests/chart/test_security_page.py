@@ -7,21 +7,23 @@ from support.workloads import containers_of, pods_of
 
 NAME = "aliyun-acr-credential-provider"
 """In the table of rights, an ellipsis stands for it."""
-WITH_CONTROLLER = "--set=pullSecrets.enabled=true"
+SETTINGS = '{"registries": [{"instanceId": "cri-0123456789abcdef", "identity": {"kind": "nodeRole"}}]}'
+WITH_CONTROLLER = ["--set=pullSecrets.enabled=true", f"--set-json=pullSecrets.settings={SETTINGS}"]
 ONLY_WITH = {
     "": [],
-    "the webhook": ["--set=settings.pullSecrets.webhook.enabled=true"],
+    "the webhook": ["--set=pullSecrets.webhook.enabled=true"],
     "`pullSecrets.takeOver`": ["--set=pullSecrets.takeOver=true"],
     "`plugin.serviceAccountTokens`": ["--set=plugin.serviceAccountTokens=true"],
     "`platform: openshift`": ["--set=platform=openshift"],
-    "no `settings`": ["--set=settings=null", "--set=plugin.enabled=false"],
+    "no `pullSecrets.settings`": ["--set=pullSecrets.settings=null"],
+    "`pullSecrets.configMap`": ["--set=pullSecrets.settings=null,pullSecrets.configMap=team-1/acr-configuration"],
     "another namespace than kube-system": ["--namespace=tools"],
 }
 """What adds rights, in the table's words, and the options of Helm for that."""
 
 
 def release(*options):
-    return objects(rendered(WITH_CONTROLLER, *options, values="plugin"))
+    return objects(rendered(*WITH_CONTROLLER, *options, values="plugin"))
 
 
 def words(names):

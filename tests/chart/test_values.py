@@ -7,22 +7,29 @@ from pathlib import Path
 import pytest
 import yaml
 
+from generate import values_schema
+
 CHART = Path(__file__).resolve().parents[2] / "packaging/chart"
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 TEMPLATES = "\n".join(path.read_text() for path in sorted((CHART / "templates").rglob("*.*")))
-NOT_OURS = {"global"}
+NOT_OURS = {"global", "enabled"}
+"""Values of a chart around this one."""
 
 
 def leaves(schema, path=()):
     for name, each in schema["properties"].items():
         if "properties" in each:
             yield from leaves(each, (*path, name))
-        elif name not in NOT_OURS:
+        elif path or name not in NOT_OURS:
             yield (*path, name), each
 
 
 PATHS = [path for path, _ in leaves(SCHEMA)]
+
+
+def test_the_schema_is_the_one_that_is_generated():
+    assert (CHART / "values.schema.json").read_text() == values_schema.page(), "run make schema"
 
 
 @pytest.mark.parametrize("path", PATHS, ids=".".join)

@@ -89,7 +89,7 @@ class Helm:
 
     def install(self):
         values = "image.repository=registry.example/acr,plugin.enabled=false"
-        controller = "pullSecrets.enabled=true,pullSecrets.webhook=true"
+        controller = "pullSecrets.enabled=true,pullSecrets.webhook.enabled=true"
         ran(*self._helm, "install", "acr", CHART, f"--set={values},{controller}")
 
     def uninstall(self):

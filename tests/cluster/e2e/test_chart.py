@@ -129,8 +129,8 @@ def test_from_a_chart_to_a_pull_and_back(cluster, operator, release):
     before = tree_of(cluster)
 
     # The kubelet of these tests is no unit of a systemd: its restart is ours to do.
-    values = {"settings": settings, "plugin": {"installer": ["--service=none"], "settingsSpreadSeconds": 1}}
-    values |= {"credentialsSecret": "acr-keys", "allowedHosts": ["127.0.0.1"]}
+    plugin = {"settings": settings, "installer": ["--service=none"], "rollout": {"settingsSpreadSeconds": 1}}
+    values = {"plugin": plugin, "credentialsSecret": "acr-keys", "allowedHosts": ["127.0.0.1"]}
     release.upgrade(values)
     await_(lambda: release.is_ready("node"), release, "the agent and its reporter to be ready")
     await_(lambda: b"aliyun-acr-credential-provider" in operator.config.read_bytes(), release, "the merge")
@@ -150,13 +150,14 @@ def test_from_a_chart_to_a_pull_and_back(cluster, operator, release):
     await_(lambda: condition(cluster)["status"] == "True", release, "the node to be reported as ready")
     assert cluster.kubelet.started == started
 
-    # Settings that nobody can use never reach the node; pulls go on.
-    release.upgrade({**values, "settings": {**settings, "registries": [{"instanceId": 1}]}})
+    # Settings that the plugin refuses never reach the node; pulls go on. Helm does not know the hosts.
+    refused = {**settings, "endpoints": {"sts": "https://sts.example.com"}}
+    release.upgrade({**values, "plugin": {**plugin, "settings": refused}})
     await_(lambda: condition(cluster)["status"] != "True" or "settings" in condition(cluster)["message"], release,
            "the refused settings to be told", timeout=180)  # fmt: skip
     assert cluster.pull(shop.image("team/other")) == shop.digest("team/other")
 
-    release.upgrade({**values, "plugin": {**values["plugin"], "uninstall": True}})
+    release.upgrade({**values, "plugin": {**plugin, "uninstall": True}})
     await_(lambda: operator.config.read_text() == OTHERS, release, "the config to be what it was", timeout=180)
     await_(lambda: "ninstalled" in condition(cluster)["reason"] + condition(cluster)["message"], release,
            "the node to be reported as uninstalled")  # fmt: skip
@@ -179,11 +180,10 @@ def fallback(cluster):
     settings = settings_with_keys(cluster, shop, f"https://{ADDRESS}:{port}")
     settings["pullSecrets"] = {"namespaces": ["default"], "serviceAccounts": ["default"]}
     values = {
-        "settings": settings,
         "credentialsSecret": "acr-keys",
         "allowedHosts": [ADDRESS],
         "plugin": {"enabled": False},
-        "pullSecrets": {"enabled": True},
+        "pullSecrets": {"enabled": True, "settings": settings},
     }
     yield shop, values
     cluster.kubelet.restart()

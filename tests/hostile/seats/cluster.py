@@ -103,10 +103,9 @@ class Cluster:
         given = {name: value for name, value in self.settings().items() if name not in ("apiVersion", "kind")}
         release = {
             "image": {"repository": "registry.example.com/tools/acr"},
-            "settings": given,
             "allowedHosts": ["127.0.0.1"],
-            "plugin": {"serviceAccountTokens": True},
-            "pullSecrets": {"enabled": True},
+            "plugin": {"serviceAccountTokens": True, "settings": given},
+            "pullSecrets": {"enabled": True, "settings": given},
         }
         values.write_text(yaml.safe_dump(release))
         done = helm("template", "acr", str(CHART), f"--namespace={OWN}", f"--values={values}")
