@@ -10,6 +10,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from acr_credential_provider.fastpath.lookup import SETTINGS
+
 from acr_node_config.rollout.agent_status import plain_text
 
 from .program_run import FAILED, CompletedRun, ProgramError, run
@@ -46,6 +48,14 @@ class Installation:
     watched: tuple[str, ...] = ()
     is_confirmed: bool = False
     interrupted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """The *problems* of new settings, none if they are usable; the names of the logins that are *lost* with them."""
+
+    problems: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -112,26 +122,31 @@ class InstalledPlugin:
         lists = (document, document.get("tokenMode") or {})
         return tuple(str(pattern) for entry in lists for pattern in entry.get("matchImages") or ())
 
-    def validate(self, settings: str) -> tuple[str, ...]:
-        """Return the problems of *settings* from a cluster, by the installed plugin if it can judge them, or our own.
+    def validate(self, settings: str) -> Validation:
+        """Validate *settings* from a cluster, by the installed plugin if it can judge them, or by our own.
 
         A plugin of an older version does not know the limits of settings from a cluster.
         """
         hosts = [f"--allow-host={host}" for host in self.allowed_hosts]
         words = ["settings", "validate", "--target", "node", "--from", "cluster", *hosts]
-        ran = self._validated_by_installed([*words, settings])
+        is_there = os.path.isfile(self._outside(SETTINGS))
+        ran = self._validated_by_installed([*words, *(("--replacing", SETTINGS) if is_there else ()), settings])
         if ran is None:
-            own = [*self.own, *words, self._outside(settings)]
+            replacing = ("--replacing", self._outside(SETTINGS)) if is_there else ()
+            own = [*self.own, *words, *replacing, self._outside(settings)]
             ran = run(own, seconds=VALIDATE_SECONDS, heartbeat=self.heartbeat, is_ours=True)
+        lines = ran.stderr.decode("utf-8", "replace").splitlines()
+        lost = tuple(plain_text(line.removeprefix("lost: ")) for line in lines if line.startswith("lost: "))
         if ran.code == DONE:
-            return ()
-        errors = [line for line in ran.stderr.decode("utf-8", "replace").splitlines() if line.startswith("error: ")]
+            return Validation((), lost)
+        errors = [line for line in lines if line.startswith("error: ")]
         # Not the folder of the copy: operators know the ConfigMap.
         name = os.path.basename(settings)
-        return tuple(
+        problems = tuple(
             plain_text(line.removeprefix("error: ").replace(self._outside(settings), name).replace(settings, name))
             for line in errors
-        ) or (ran.error()[0],)
+        )
+        return Validation(problems or (ran.error()[0],), lost)
 
     def _validated_by_installed(self, words: list[str]) -> CompletedRun | None:
         """Return what the installed program says, None if that is gone or broken: it is repaired next."""

@@ -9,6 +9,7 @@ from acr_node_config.rollout.agent_status import IN_FORCE, MOST_PROBLEMS, SPREAD
 
 from . import mounted_settings
 from .mounted_settings import Applied, MountedSettings
+from .plugin_runner import Validation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ class SettingsRollout:
     _signature: tuple[str, ...] | None = None
     _changed_at: float = 0.0
     _validated: tuple[str, str] = ("", "")
-    _problems: tuple[str, ...] = ()
+    _validation: Validation = field(default_factory=Validation)
     _waits: bool = False
     _gone_since: float | None = None
     has_dropped_credentials: bool = False
@@ -96,7 +97,8 @@ class SettingsRollout:
         is_news = not self._is_applied()
         if is_news:
             mounted_settings.note_applied(self.host, Applied(mounted.digest, mounted.settings_digest))
-        self.status = SettingsStatus(IN_FORCE, mounted.digest, mounted.digest)
+        lost = self._validation.lost[:MOST_PROBLEMS] if path else ()
+        self.status = SettingsStatus(IN_FORCE, mounted.digest, mounted.digest, lost=lost)
         return is_news
 
     def drop_credentials(self) -> bool:
@@ -130,8 +132,8 @@ class SettingsRollout:
         """Return the problems of the file at *path*; validated once for each content and program."""
         case = (self._mounted.settings_digest, self.program.validator_id())
         if case != self._validated:
-            self._problems, self._validated = self.program.validate(path), case
-        return self._problems
+            self._validation, self._validated = self.program.validate(path), case
+        return self._validation.problems
 
     def _set_status(self, outcome: str, problems: tuple[str, ...] = ()) -> None:
         in_force = self.status.in_force or mounted_settings.applied(self.host).mounted

@@ -101,6 +101,8 @@ def condition(status: AgentStatus | None, now: float) -> Condition:
     words = [status.message, status.remedy]
     if status.settings.outcome == of.UNUSABLE:
         words += ["New settings are not usable, the last good ones stay: " + " ".join(status.settings.problems[:3])]
+    if status.settings.lost:
+        words += [_loss(status.settings)]
     if status.is_serving:
         words += ["The kubelet runs with the plugin.", first_call.in_words(status.first_call)]
     verdict = "Unknown" if status.state == of.STARTING else str(status.is_serving)
@@ -122,7 +124,15 @@ def events_between(before: AgentStatus | None, after: AgentStatus) -> Iterator[N
         words = _joined(["New settings are not usable, the last good ones stay.", *after.settings.problems[:5]])
         yield NodeEvent("ACRSettingsUnusable", words, is_warning=True)
     elif before is not None and after.settings.in_force != before.settings.in_force and after.settings.in_force:
-        yield NodeEvent("ACRSettingsChanged", f"Settings {after.settings.in_force} are in force.")
+        words = _joined([f"Settings {after.settings.in_force} are in force.", _loss(after.settings)])
+        yield NodeEvent("ACRSettingsChanged", words, is_warning=bool(after.settings.lost))
+
+
+def _loss(settings: of.SettingsStatus) -> str:
+    """Return what the settings in force took away, in words; "" for nothing."""
+    if not settings.lost:
+        return ""
+    return f"The last change of the settings took away the logins of {', '.join(settings.lost)}."
 
 
 _COUNTERS = {
@@ -175,6 +185,7 @@ def metrics(
     metric("info", "gauge", "The agent's version.", (_labels(version=status.version), 1.0))
     is_usable = status.settings.outcome != of.UNUSABLE
     metric("settings_usable", "gauge", "0 while new settings are not usable.", ("", float(is_usable)))
+    metric("settings_lost_logins", "gauge", "Logins that the last change took away.", ("", len(status.settings.lost)))
     for name, purpose in _COUNTERS.items():
         metric(f"{name}_total", "counter", purpose, ("", float(status.counts.get(name, 0))))
     metric(

@@ -49,13 +49,15 @@ LARGEST_NUMBER = 2.0**53
 class SettingsStatus:
     """The state of the settings that are mounted on this node.
 
-    *in_force* and *offered* are short digests, "" for none; *problems* are those that the validation named.
+    *in_force* and *offered* are short digests, "" for none; *problems* are those that the validation named. *lost* are
+    the logins that those in force took away from the ones before.
     """
 
     outcome: str = ""
     in_force: str = ""
     offered: str = ""
     problems: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class AgentStatus:
                     _text(settings["in_force"]),
                     _text(settings["offered"]),
                     tuple(map(_text, settings["problems"][:MOST_PROBLEMS])),
+                    tuple(map(_text, settings["lost"][:MOST_PROBLEMS])),
                 ),
                 counts={_text(name): int(_number(count)) for name, count in dict(document["counts"]).items()},
                 tokens=tuple(

@@ -15,6 +15,7 @@ from acr_credential_provider.console.command_line import (
     add_allowed_hosts,
     file_or_stdin,
     folder_argument,
+    path_argument,
 )
 from acr_credential_provider.console.output import say, warn, warn_of_all, write_document
 from acr_credential_provider.fastpath.lookup import SETTINGS
@@ -23,14 +24,18 @@ from acr_credential_provider.files.credentials_folder import FOLDER
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
 from acr_credential_provider.model.resource_limits import explained
 from acr_credential_provider.settings.cluster_origin import ClusterOrigin
+from acr_credential_provider.settings.edits import lost_logins, mistakes, some
 from acr_credential_provider.settings.loader import LARGEST, decoded, read, settings_in
 from acr_credential_provider.settings.verdict import judge
 from acr_credential_provider.sources.secret_file import read_secret
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from acr_credential_provider.console.command_line import CommandParser
+    from acr_credential_provider.model.config_problem import ConfigProblem
     from acr_credential_provider.settings import ProviderSettings
-    from acr_credential_provider.settings.verdict import Verdict
+    from acr_credential_provider.settings.verdict import Place, Verdict
 
 
 def add_to(commands: argparse._SubParsersAction[CommandParser]) -> None:
@@ -40,6 +45,8 @@ def add_to(commands: argparse._SubParsersAction[CommandParser]) -> None:
     _add_file(validate)
     _add_target(validate)
     _add_origin(validate)
+    replacing = "also say what these settings take away from those in FILE, and refuse what looks like a mistake"
+    validate.add_argument("--replacing", type=path_argument, metavar="FILE", help=replacing)
     validate.set_defaults(run=_validate)
     convert = settings.add_parser("convert", help="write an acr-configuration ConfigMap as native settings to stdout")
     file = "the ConfigMap's manifest or its data, YAML or JSON; - is stdin"
@@ -97,14 +104,28 @@ def _validate(options: argparse.Namespace) -> int:
     _print_verdict(file, verdict)
     if verdict.settings is None:
         return 1
+    refused = _compare(file, verdict, options.replacing, options.target) if options.replacing else ()
     # Key files are looked at where they must be: on the node whose settings these are, or on this laptop.
     is_here = options.target == "laptop" or (options.target == "node" and file == SETTINGS)
     wrong_files = _wrong_files(verdict.settings) if is_here else []
     for error in wrong_files:
         warn("error", f"{file}, {error}", remedy=error.remedy)
-    is_right = not verdict.problems and not wrong_files
+    is_right = not (verdict.problems or wrong_files or refused)
     say(f"{file}: {'valid' if is_right else 'partly usable'}, {len(verdict.settings.registries)} registries")
     return 0 if is_right else 1
+
+
+def _compare(file: str, after: Verdict, replaced: str, target: Place) -> Sequence[ConfigProblem]:
+    """Write what *after* takes away from the settings in the file *replaced*; return why that is a mistake."""
+    before = judge(read(replaced), place=target, keys_directory="/run/keys" if target == "controller" else "")
+    if before.settings is None or after.settings is None:
+        return ()
+    lost = lost_logins(before.settings.registries, after.settings.registries)
+    warn_of_all("lost", lost)
+    problems = mistakes(before, after, f"the logins of {some(lost)}" if lost else "")
+    for problem in problems:
+        warn("error", f"{file}, {problem}", remedy=problem.remedy)
+    return problems
 
 
 def _wrong_files(settings: ProviderSettings) -> list[CredentialProviderError]:

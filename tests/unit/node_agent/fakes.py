@@ -10,7 +10,7 @@ from typing import Any
 
 from acr_credential_provider.kube_api.client import ApiRefusedError
 from acr_credential_provider.model.errors import CloudUnreachableError
-from acr_node_config.agent.plugin_runner import REJECTED, Installation, Plan
+from acr_node_config.agent.plugin_runner import REJECTED, Installation, Plan, Validation
 from acr_node_config.agent.program_run import ProgramError
 from acr_node_config.agent.refresh_schedule import CachedToken
 from acr_node_config.reporter.restart_leases import ROLLOUT, slot_name
@@ -179,10 +179,13 @@ class FakeNode:
         self.judged_by.append(self.text(PROGRAM) or "own")
         text = self.text(settings)
         if "poison" in text:
-            return ("settings.yaml, line 1: poison is not a known field",)
+            return Validation(("settings.yaml, line 1: poison is not a known field",))
         if "new-field" in text and (self.text(PROGRAM) or self.version) < "2":
-            return ("settings.yaml, line 1: new-field is not a known field",)
-        return ()
+            return Validation(("settings.yaml, line 1: new-field is not a known field",))
+        entries = [
+            {line for line in each.splitlines() if line.startswith("entry: ")} for each in (self.text(SETTINGS), text)
+        ]
+        return Validation(lost=tuple(sorted(line.removeprefix("entry: ") for line in entries[0] - entries[1])))
 
     def match_images(self, settings):
         return tuple(line.partition(": ")[2] for line in self._wanted(settings)[CONFIG].splitlines())

@@ -146,6 +146,19 @@ def test_poisoned_settings_never_reach_the_node(installed):
     assert installed.status["settings"]["outcome"] == agent_status.IN_FORCE
 
 
+def test_what_new_settings_take_away_is_told_while_they_are_in_force(installed):
+    installed.push(BETTER + "entry: cri-one\nentry: cri-two\n")
+    installed.run(310)
+    assert installed.status["settings"]["lost"] == []
+    installed.push(BETTER + "entry: cri-two\n")
+    installed.run(310 + 2 * CHECK_EVERY)
+    assert installed.status["settings"]["outcome"] == agent_status.IN_FORCE
+    assert installed.status["settings"]["lost"] == ["cri-one"]
+    installed.push(BETTER + "entry: cri-one\nentry: cri-two\n")
+    installed.run(310)
+    assert installed.status["settings"]["lost"] == []
+
+
 def test_drift_is_repaired_to_the_last_good_settings_while_new_ones_are_poisoned(installed):
     installed.push("poison\n")
     installed.run(310)

@@ -1,9 +1,10 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from acr_credential_provider.model.connection_table import ClientFault
-from acr_node_config.reporter.node_report import condition, events_between, metrics
+from acr_node_config.reporter.node_report import NodeEvent, condition, events_between, metrics
 from acr_node_config.rollout import agent_status
 from acr_node_config.rollout.agent_status import AgentStatus, SettingsStatus, TokenStatus, plain_text
 from hypothesis import given
@@ -21,7 +22,12 @@ statuses = st.builds(
     content=words,
     slot=words,
     settings=st.builds(
-        SettingsStatus, outcome=words, in_force=words, offered=words, problems=st.lists(words, max_size=3).map(tuple)
+        SettingsStatus,
+        outcome=words,
+        in_force=words,
+        offered=words,
+        problems=st.lists(words, max_size=3).map(tuple),
+        lost=st.lists(words, max_size=3).map(tuple),
     ),
     counts=st.dictionaries(words, st.integers(0, 10**6), max_size=3),
     tokens=st.lists(st.builds(TokenStatus, words, st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), max_size=3).map(tuple),
@@ -101,6 +107,17 @@ def test_metrics_say_what_an_alert_needs():
         f'acr_node_token_dead_seconds{{registry="{HOST}"}} 1500',
     ):
         assert line in lines
+
+
+def test_a_change_of_settings_that_took_logins_away_is_a_warning_and_stays_in_the_condition():
+    before = AgentStatus("1.0", state=agent_status.READY, settings=SettingsStatus(agent_status.IN_FORCE, "a", "a"))
+    after = replace(before, settings=SettingsStatus(agent_status.IN_FORCE, "b", "b", lost=("cri-1 in cn-hangzhou",)))
+    (event,) = events_between(before, after)
+    words = "The last change of the settings took away the logins of cri-1 in cn-hangzhou."
+    assert event == NodeEvent("ACRSettingsChanged", f"Settings b are in force. {words}", is_warning=True)
+    assert words in condition(after, after.beat).message
+    assert "acr_node_settings_lost_logins 1" in metrics(after, 0.0, 1.7e9).splitlines()
+    assert "took away" not in condition(before, before.beat).message
 
 
 def test_a_host_cannot_break_out_of_its_label():
