@@ -223,10 +223,7 @@ def test_a_node_of_ack_that_got_no_file_gets_none_from_the_script(run, tmp_path)
 
 @pytest.fixture
 def bake(run, tmp_path):
-    """Return a function that bakes a real release twice, and says which flags the kubelet would get.
-
-    What it left after the first time is in the folder `seen`.
-    """
+    """Return a function that bakes a real release twice, and returns what it left the first time."""
     assert FROZEN.exists(), "run `make freeze` first: what is shipped is what is tested"
     release = tmp_path / "archive.tar.gz"
     with tarfile.open(release, "w:gz", compresslevel=1) as tar:
@@ -239,11 +236,12 @@ def bake(run, tmp_path):
     seen = tmp_path / "seen"
     tree = "find /etc /opt /var/lib -printf '%m %U %l %p\\n' | sort"
 
-    def bake(setup, file, variable, bin_dir, **variables):
+    def bake(setup, bin_dir, **variables):
         ran, _, _ = run(
             setup=f"for each in /opt /var/lib /var/cache; do mount -t tmpfs -o mode=755 own $each; done; {setup}",
             then=f"""
                 mkdir {seen}; cp -a --parents /etc {bin_dir} {seen}/
+                cp -a {bin_dir}/../config.yaml {seen}/etc/ 2>/dev/null
                 find /etc /opt /var/lib ! -type l -perm /022 > {seen}/loose
                 {tree} > {seen}/first; {{ "$@" && {tree} > {seen}/second; }} || code=98
                 {bin_dir}/{NAME} --version > {seen}/version || code=97
@@ -258,33 +256,48 @@ def bake(run, tmp_path):
         assert (seen / "loose").read_text() == ""
         assert (seen / "second").read_text() == (seen / "first").read_text(), "a second time changes nothing"
         assert f"600 0  /etc/{NAME}/settings.yaml\n" in (seen / "first").read_text()
-        words = EnvironmentFile.parse((seen / file.lstrip("/")).read_bytes()).value(variable).split()
-        given = dict(each.removeprefix("--").split("=", 1) for each in words)
-        assert given[BIN_DIR_FLAG] == bin_dir
-        programs = [each.name for each in (seen / bin_dir.lstrip("/")).iterdir() if os.access(each, os.X_OK)]
-        data = (seen / given[CONFIG_FLAG].lstrip("/")).read_bytes()
-        assert yaml.safe_load(data)["providers"][0]["matchImages"] == ["images.example.com"]
-        assert not problems({"config": data}, (1, 30), is_directory=False, executables=programs)
-        return given
+        return seen
 
     return bake
 
 
+def check_config(seen, config, bin_dir):
+    """Assert that a kubelet takes the file *config* with the programs in *bin_dir*."""
+    programs = [each.name for each in (seen / bin_dir.lstrip("/")).iterdir() if os.access(each, os.X_OK)]
+    data = (seen / config.lstrip("/")).read_bytes()
+    assert yaml.safe_load(data)["providers"][0]["matchImages"] == ["images.example.com"]
+    assert not problems({"config": data}, (1, 30), is_directory=False, executables=programs)
+
+
+def flags_in(seen, file, variable, bin_dir):
+    """Return the flags that *variable* of the environment file gives the kubelet."""
+    words = EnvironmentFile.parse((seen / file.lstrip("/")).read_bytes()).value(variable).split()
+    given = dict(each.removeprefix("--").split("=", 1) for each in words)
+    assert given[BIN_DIR_FLAG] == bin_dir
+    check_config(seen, given[CONFIG_FLAG], bin_dir)
+    return given
+
+
 def test_a_release_is_baked_for_real_beside_an_operators_flags(bake):
-    given = bake(
+    seen = bake(
         "mkdir /etc/default; echo KUBELET_EXTRA_ARGS=--v=2 > /etc/default/kubelet",
-        "/etc/default/kubelet",
-        "KUBELET_EXTRA_ARGS",
         f"/opt/{NAME}/bin",
         WAY="cloud-init",
         OPTIONS="--profile kubeadm-deb",
     )
-    assert given["v"] == "2"
+    assert flags_in(seen, "/etc/default/kubelet", "KUBELET_EXTRA_ARGS", f"/opt/{NAME}/bin")["v"] == "2"
+
+
+@pytest.mark.parametrize("name", ["k3s", "rke2"])
+def test_an_image_is_baked_for_real_before_the_first_start(bake, name):
+    bin_dir = "/var/lib/rancher/credentialprovider/bin"
+    seen = bake("", bin_dir, WAY="image", OPTIONS=f"--profile {name}")
+    check_config(seen, "/etc/config.yaml", bin_dir)
 
 
 def test_where_only_etc_and_var_can_be_written_as_on_container_os_all_goes_there(bake):
-    read_only = "mount -o remount,ro /opt"
-    bake(read_only, ACK_FILE, "KUBELET_CUSTOMIZED_ARGS", f"/var/lib/{NAME}/bin", WAY="ack-custom-data")
+    seen = bake("mount -o remount,ro /opt", f"/var/lib/{NAME}/bin", WAY="ack-custom-data")
+    flags_in(seen, ACK_FILE, "KUBELET_CUSTOMIZED_ARGS", f"/var/lib/{NAME}/bin")
 
 
 def test_ack_finds_its_redirection_word_for_word():

@@ -24,7 +24,6 @@ from acr_node_config.kubelet.health_gate import Clock, HealthGate
 from acr_node_config.kubelet.service_manager import ServiceState
 from acr_node_config.kubelet_config.document import Document
 from acr_node_config.model.errors import ServiceError
-from acr_node_config.model.facts import Folder
 from support.node_sites import OTHERS, OTHERS_CONFIG, OTHERS_YAML
 from systems.layout import Layout, Process
 from systems.unit_model import Unit
@@ -49,7 +48,7 @@ USUAL = (
 class SystemNode:
     """The node of *layout*; with *has_others* its kubelet has credential providers of someone else already."""
 
-    def __init__(self, folder: Path, layout: Layout, *, has_others: bool = False) -> None:
+    def __init__(self, folder: Path, layout: Layout, *, has_others: bool = False, starts: bool = True) -> None:
         self.layout = layout
         self.root = folder / "host"
         self.fault = ""
@@ -57,8 +56,9 @@ class SystemNode:
         self._pids: dict[str, int] = {}
         """The main process of each unit that runs."""
         self._set_up(has_others=has_others)
-        self.start()
-        assert not self.fault, self.fault
+        if starts:
+            self.start()
+            assert not self.fault, self.fault
 
     # Its files.
     def at(self, path: str) -> Path:
@@ -102,9 +102,16 @@ class SystemNode:
 
     def give(self, flags: dict[str, str]) -> None:
         """Do what this system's operator does to give the kubelet *flags* by hand."""
-        for path in self.layout.files:
-            self.write(path, self.layout.text(path, flags), self._mode(path))
+        self.set_up_files(flags)
         self.start()
+
+    def set_up_files(self, flags: dict[str, str] | None = None, *, keep: bool = False) -> None:
+        """Write the system's files, with an operator's *flags*; with *keep*, those that are there stay."""
+        for path in self.layout.files:
+            if not (keep and self.at(path).exists()):
+                self.write(path, self.layout.text(path, flags or {}), self._mode(path))
+        for program in filter(None, (self.layout.kubelet, *self.layout.programs)):
+            self.write(program, b"\x7fELF", 0o755)
 
     def _mode(self, path: str) -> int:
         return 0o755 if self.layout.files[path].startswith("#!") else 0o644
@@ -122,12 +129,9 @@ class SystemNode:
         self.write("/etc/os-release", "".join(f'{name}="{value}"\n' for name, value in layout.os.items()))
         self.write("/proc/stat", "btime 1700000000\n")
         self._namespaces(1)
-        for program in filter(None, (layout.kubelet, *layout.programs)):
-            self.write(program, b"\x7fELF", 0o755)
         if has_others:
             self._put_others()
-        for path in layout.files:
-            self.write(path, layout.text(path, self.others() if has_others else {}), self._mode(path))
+        self.set_up_files(self.others() if has_others else {})
         for path in [self.root, *self.root.rglob("*")]:
             if path.is_dir() and not path.is_symlink() and "proc" not in path.parts[len(self.root.parts) :]:
                 path.chmod(0o755)
@@ -148,11 +152,15 @@ class SystemNode:
         self.write(f"{bin_dir.rstrip('/')}/{name}", "#!/bin/sh\n", 0o755)
 
     # What runs.
-    def start(self) -> str:
-        """Start the kubelet anew; return why it does not run, "" if it does."""
+    def stop(self) -> None:
+        """End all that runs."""
         for pid in filter(lambda name: name.isdigit() and name != "1", os.listdir(self.root / "proc")):
             _remove(self.root / "proc" / pid)
         self._pids = {}
+
+    def start(self) -> str:
+        """Start the kubelet anew; return why it does not run, "" if it does."""
+        self.stop()
         self.fault = self._fault()
         if self.fault:
             return self.fault
@@ -304,11 +312,12 @@ class SystemNode:
     def folders(self, facts: NodeFacts) -> NodeFacts:
         """Return *facts* with the file systems that are read-only or noexec on such a node."""
         known = {
-            path: Folder(
-                is_writable=self.is_writable(path),
-                is_executable=not _longest(self._resolved(path), self.layout.noexec),
+            path: replace(
+                folder,
+                is_writable=folder.is_writable and self.is_writable(path),
+                is_executable=folder.is_executable and not _longest(self._resolved(path), self.layout.noexec),
             )
-            for path in facts.folders
+            for path, folder in facts.folders.items()
         }
         return replace(facts, folders=known)
 

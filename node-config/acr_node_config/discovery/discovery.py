@@ -71,7 +71,7 @@ def discover(
     tree = HostReader(root)
     run = run or _runner(root)
     process = None if is_image else _process(tree, main_pid)
-    rancher = _rancher(tree, process)
+    rancher = _rancher(tree, process, is_image=is_image)
     unit = kubelet_unit(tree, process, rancher, None if is_image else ask_unit)
     rancher = _with_files(tree, process, rancher, unit) if rancher else None
     version = _version(tree, process, unit, rancher, run)
@@ -169,7 +169,7 @@ def _environment(tree: HostReader, pid: int, names: tuple[str, ...]) -> dict[str
     return {name: value for name, equals, value in (line.partition("=") for line in lines) if equals and name in names}
 
 
-def _rancher(tree: HostReader, process: Kubelet | None) -> Rancher | None:
+def _rancher(tree: HostReader, process: Kubelet | None, *, is_image: bool) -> Rancher | None:
     if process is not None:
         name = next((name for name in _RANCHERS if process.unit.startswith(name)), "")
         unit = process.unit
@@ -178,6 +178,9 @@ def _rancher(tree: HostReader, process: Kubelet | None) -> Rancher | None:
             unit = next((unit for unit in _RANCHERS[name] if unit_file(tree, unit)), _RANCHERS[name][0])
     else:
         units = [(name, unit) for name, units in _RANCHERS.items() for unit in units if unit_file(tree, unit)]
+        if not units and is_image:  # before its first start: its program or its configuration
+            signs = [(name, f"/usr/local/bin/{name}", f"/etc/rancher/{name}/config.yaml") for name in _RANCHERS]
+            units = [(name, _RANCHERS[name][0]) for name, *paths in signs if any(map(tree.mode, paths))]
         name, unit = units[0] if units and not unit_file(tree, KUBELET_UNIT) else ("", "")
     return Rancher(name, unit) if name else None
 

@@ -19,12 +19,13 @@ from acr_credential_provider.model.yaml_syntax import TooDeepError, refuse_depth
 
 from acr_node_config.kubelet_config.document import Document
 from acr_node_config.kubelet_config.provider_entries import NAMES
+from acr_node_config.model.facts import Rancher
 from acr_node_config.model.placement import FALLBACK, OWN_FILE, Placement, PlacementRefusedError, RancherFlags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from acr_node_config.model.facts import HostFile, NodeFacts, Rancher
+    from acr_node_config.model.facts import HostFile, NodeFacts
     from acr_node_config.model.placement import Wanted
 
 _PAIR = (CONFIG_FLAG, BIN_DIR_FLAG)
@@ -33,16 +34,20 @@ BIN_DIR, CONFIG = f"{RANCHER}/bin", f"{RANCHER}/config.yaml"
 
 def place_rancher(facts: NodeFacts, wanted: Wanted) -> Placement:
     """Return where everything goes on a node of k3s or RKE2; raise `PlacementRefusedError` or `ConfigurationError`."""
-    rancher = facts.rancher
+    rancher = facts.rancher or (Rancher(wanted.profile, "") if facts.is_image else None)
     if rancher is None:
-        raise PlacementRefusedError(f"{wanted.profile} is not on this node", "Leave --profile away.")
+        raise PlacementRefusedError(
+            f"{wanted.profile} is not on this node",
+            f"Leave --profile away; or before the first start of {wanted.profile}, use node bake.",
+        )
     own = f"{rancher.drop_ins}/{OWN_FILE}"
     config, bin_dir = given(rancher, besides=own)
     own_places = (wanted.config or CONFIG, wanted.bin_dir or BIN_DIR)
     if not config and all(facts.given) and facts.given not in (own_places, (CONFIG, BIN_DIR)):
         config, bin_dir = facts.given  # from its command line
     is_elsewhere = not config and own_places != (CONFIG, BIN_DIR)
-    notes = ["a restart of a server restarts its API server too"] if "-agent" not in rancher.unit else []
+    is_server = bool(rancher.unit) and "-agent" not in rancher.unit
+    notes = ["a restart of a server restarts its API server too"] if is_server else []
     path = config or own_places[0]
     file = _file(facts, path)
     placement = Placement(

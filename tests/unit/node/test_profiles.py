@@ -148,6 +148,14 @@ def test_in_a_folder_of_configurations_we_have_a_file_of_our_own():
     assert placement.flag_values["image-credential-provider-config"] == "/etc/kubernetes/providers.d"
 
 
+@pytest.mark.parametrize("name", ["k3s", "rke2"])
+def test_before_its_first_start_it_can_be_baked_by_name_and_not_installed(name):
+    image = NodeFacts(is_image=True, folders={"/": Folder(is_writable=True)})
+
+    assert placed(image, wanted=Wanted(name)).config == "/var/lib/rancher/credentialprovider/config.yaml"
+    assert "node bake" in refused(replace(image, is_image=False), wanted=Wanted(name)).remedy
+
+
 @pytest.mark.parametrize(("name", "unit"), [("k3s", "k3s.service"), ("rke2", "rke2-agent.service")])
 def test_k3s_and_rke2_need_no_flags(name, unit):
     placement = placed(nodes.rancher(name, unit))
