@@ -187,8 +187,9 @@ version: venv ## write the version of version.py into the chart
 	PYTHONPATH=packaging $(PY) -m generate.chart_version
 
 .PHONY: schema
-schema: venv ## write the JSON Schemas of the settings file and of the chart's values again
+schema: venv ## write the JSON Schemas of settings and chart values again, and the page of the settings
 	PYTHONPATH=packaging $(PY) -m generate.settings_schema > docs/settings.schema.json
+	PYTHONPATH=packaging $(PY) -m generate.settings_reference > docs/reference/settings.md
 	PYTHONPATH=packaging $(PY) -m generate.values_schema > packaging/chart/values.schema.json
 
 .PHONY: manifests
@@ -243,3 +244,4 @@ bench-controller: venv e2e-assets ## measure the pull-secrets controller against
 .PHONY: tested-with
 tested-with: e2e ## run the cluster tests and write down what they were run with
 	cp build/e2e/tested-with.md docs/tested-with.md
+	PYTHONPATH=packaging $(PY) -m generate.tested

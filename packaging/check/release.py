@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dist import archives
 from freeze import inventory
 from freeze.bundles import BUNDLES, NAME, REPOSITORY
-from generate import chart_version, error_reference, settings_schema
+from generate import chart_version, error_reference, settings_reference, settings_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,6 +166,7 @@ def main() -> int:
         *stale_files(
             {
                 "docs/settings.schema.json": settings_schema.page(),
+                "docs/reference/settings.md": settings_reference.page(),
                 "docs/remedies.md": error_reference.page(),
                 "packaging/chart/Chart.yaml": chart_version.with_version(chart_version.CHART.read_text(), version),
             },

@@ -233,7 +233,7 @@ def page() -> str:
     settings = json.loads(settings_schema.page())
     parts = settings.pop("$defs")
     definitions |= {name: narrowed(part) for name, part in parts.items()}
-    del settings["$schema"]
+    del settings["$schema"], settings["$id"]  # a second one would change what "#" in its references means
     for place, values in (("node", "plugin"), ("controller", "pullSecrets")):
         definitions[f"settingsOf{place.title()}"] = of_place(narrowed(settings), place)
         at = schema["properties"][values]

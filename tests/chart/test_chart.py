@@ -274,7 +274,7 @@ def test_the_chart_of_a_release_is_this_one(tmp_path):
 
 def test_the_readmes_quickstart_is_one_that_works():
     readme = (CHART.parents[1] / "README.md").read_text().replace("\\\n", " ")
-    (options,) = re.findall(r"^    helm install acr packaging/chart (.*)", readme, re.MULTILINE)
+    (options,) = re.findall(r"^helm install acr packaging/chart (.*)", readme, re.MULTILINE)
     done = helm("template", "acr", str(CHART), *shlex.split(options))
     assert done.returncode == 0, done.stderr
 

@@ -11,7 +11,7 @@ import pytest
 from support.harness import FROZEN, HERE_ONLY, request
 
 NAME = "aliyun-acr-credential-provider"
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+GUIDE = (Path(__file__).resolve().parents[2] / "docs/install/by-hand.md").read_text()
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="an installer is root's")
 APART = ("unshare", "--mount", "--pid", "--fork", "--mount-proc")  # this machine may run a kubelet
 
@@ -46,8 +46,8 @@ def folder(tmp_path):
 
 @needs_root
 @pytest.mark.parametrize("verb", ["plan", "install"])
-def test_the_commands_of_the_readme_find_settings_that_lie_beside_the_program(folder, verb):
-    (line,) = re.findall(rf"^    (\./{NAME} node {verb} .*?)(?:  .*)?$", README, re.MULTILINE)
+def test_the_commands_of_the_guide_find_settings_that_lie_beside_the_program(folder, verb):
+    (line,) = re.findall(rf"^(\./{NAME} node {verb} .*?)(?:  .*)?$", GUIDE, re.MULTILINE)
     (folder / NAME).symlink_to(FROZEN)
     shell = ["sh", "-c", line]
     ended = subprocess.run(

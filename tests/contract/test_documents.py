@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 from support.harness import ROOT
+from support.markdown import anchor, headings, prose
 
 DOCUMENTS = sorted(
     subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
@@ -16,26 +17,17 @@ TOPS = [
 ]
 
 
-def outside_of_code(text):
-    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
-
-
-def anchors(path):
-    """Return the anchors of the headings in the document at *path*, by GitHub's rule."""
-    headings = re.findall(r"^#+ (.*)$", outside_of_code(path.read_text()), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_each_link_leads_to_a_file_and_a_heading(document):
-    text = outside_of_code((ROOT / document).read_text())
+    text = prose((ROOT / document).read_text())
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if "://" in link:
             continue
-        path, _, anchor = link.partition("#")
+        path, _, fragment = link.partition("#")
         target = (ROOT / document).parent / path if path else ROOT / document
         assert target.exists(), link
-        assert not anchor or anchor in anchors(target), link
+        titles = headings(target.read_text()) if fragment else []
+        assert not fragment or fragment in {anchor(title) for _, title in titles}, link
 
 
 def test_each_folder_that_the_architecture_page_names_exists():

@@ -9,7 +9,7 @@ from support import harness
 from support.judged import problems_of
 
 GUIDES = sorted([*(harness.ROOT / "docs/install").glob("*.md"), harness.ROOT / "docs/release.md"])
-PLATFORMS = {"ack", "ack-edge", "ecs", "other-clouds", "openshift", "k3s"}
+PLATFORMS = {"ack", "ack-edge", "ecs", "other-clouds", "openshift", "k3s", "by-hand"}
 NAME = "aliyun-acr-credential-provider"
 TEXTS = {str(guide.relative_to(harness.ROOT)): guide.read_text() for guide in GUIDES}
 
@@ -29,7 +29,7 @@ def commands():
 
 
 def test_there_is_a_guide_for_each_platform_with_its_uninstall():
-    assert {guide.stem for guide in GUIDES} == PLATFORMS | {"README", "release"}
+    assert {guide.stem for guide in GUIDES} == PLATFORMS | {"README", "upgrade", "release"}
     for platform in PLATFORMS:
         text = TEXTS[f"docs/install/{platform}.md"]
         headings = re.findall(r"^## (.*)$", text, re.MULTILINE)

@@ -1,9 +1,7 @@
 """The kubelet's patterns for settings: whatever the settings cover by name is asked about."""
 
 import json
-import re
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 import yaml
@@ -16,6 +14,7 @@ from acr_credential_provider.settings.match_images import match_images
 from acr_credential_provider.settings.registry_matching import candidates
 from hypothesis import given
 from hypothesis import strategies as st
+from support import markdown
 from support.judged import validate
 
 NODE = {"kind": "nodeRole"}
@@ -143,9 +142,13 @@ def test_hosts_of_unreadable_entries_are_asked_about_so_that_somebody_learns_of_
     assert match_images(partly).node == (*sorted(SHARED), "a.example.com", "lost.example.com")
 
 
-def test_the_readme_has_the_patterns_of_its_own_settings_and_those_of_all_forms():
-    readme = (Path(__file__).resolve().parents[3] / "README.md").read_text()
-    blocks = [dedent(block) for block in re.findall(r"^ *```yaml\n(.*?)^ *```$", readme, re.MULTILINE | re.DOTALL)]
+def test_the_guides_have_the_patterns_of_their_own_settings_and_those_of_all_forms():
+    guides = Path(__file__).resolve().parents[3] / "docs/install"
+    blocks = [
+        block.text
+        for name in ("README.md", "by-hand.md")
+        for block in markdown.blocks((guides / name).read_text(), "yaml")
+    ]
     ours = next(block for block in blocks if "ProviderSettings" in block)
     config = next(yaml.safe_load(block) for block in blocks if "CredentialProviderConfig" in block)
     more = next(yaml.safe_load(block) for block in blocks if block.startswith("matchImages"))

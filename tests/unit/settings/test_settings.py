@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.judged import problems_of, validate
 
-from generate import settings_schema
+from generate import settings_reference, settings_schema
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -253,13 +254,36 @@ def test_the_published_schema_is_that_of_the_models():
     """`make schema` writes it again."""
     made = settings_schema.page()
     assert (ROOT / "docs/settings.schema.json").read_text() == made
-    undescribed = [
-        f"{name}.{field}"
-        for name, model in {"": json.loads(made), **json.loads(made)["$defs"]}.items()
-        for field, details in model["properties"].items()
-        if "description" not in details and field not in ("apiVersion", "kind")
-    ]
+    assert json.loads(made)["$id"].startswith("urn:aliyun-acr-credential-provider:")
+    undescribed = [field for field, details in schema_fields() if not details.get("description")]
     assert undescribed == []
+
+
+def test_the_page_of_the_fields_is_that_of_the_models():
+    """`make schema` writes it again."""
+    made = settings_reference.page()
+    assert (ROOT / "docs/reference/settings.md").read_text() == made
+    for field, details in schema_fields():
+        row = f"| `{field.rpartition('.')[2]}` | "
+        meaning = details["description"].replace("``", "`").replace("|", "\\|")
+        assert any(line.startswith(row) and line.endswith(f" {meaning} |") for line in made.splitlines()), field
+
+
+def test_each_default_of_the_schema_fits_its_own_schema():
+    """An editor writes a default as the schema has it."""
+    wrong = [
+        (field, details["default"])
+        for field, details in schema_fields()
+        if "pattern" in details and "default" in details and not re.search(details["pattern"], str(details["default"]))
+    ]
+    assert wrong == []
+
+
+def schema_fields():
+    schema = json.loads(settings_schema.page())
+    for name, model in {"": schema, **schema["$defs"]}.items():
+        for field, details in model["properties"].items():
+            yield f"{name}.{field}", details
 
 
 LOGIN = "{kind: basicAuth, usernameFile: /u, passwordFile: /p}"
