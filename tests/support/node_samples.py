@@ -89,7 +89,8 @@ def json_file(path, *names):
 
 def eks(**changes):
     path = "/etc/eks/image-credential-provider/config.json"
-    return with_providers(path, "/etc/eks/image-credential-provider", json_file(path, "ecr"), **changes)
+    folder = "/etc/eks/image-credential-provider"
+    return with_providers(path, folder, json_file(path, "ecr"), **{"has_nodeadm": True, **changes})
 
 
 def directory(**changes):

@@ -19,7 +19,7 @@ from systems.operator_steps import CONTROLLER, RENDERS, RESULTS, Operator, paths
 LAYOUTS = layout.every()
 CELLS = [(name, state) for name, each in LAYOUTS.items() for state in each.result]
 PENDING = {
-    *("aks fresh", "arch fresh", "fedora-package fresh", "gardener fresh", "gardener others", "image-builder others"),
+    *("aks fresh", "arch fresh", "fedora-package fresh"),
     *("k0s fresh", "k0s others", "k3s-agent fresh", "k3s-openrc fresh", "k3s-openrc others", "kops fresh"),
     *("fedora-coreos fresh", "fedora-coreos others", "kubeasz fresh", "kubekey fresh", "kubespray fresh"),
     *("microk8s fresh", "microk8s others", "microshift fresh", "minikube fresh", "rke1 fresh", "rke1 others"),

@@ -83,6 +83,7 @@ def discover(
         unit=unit,
         rancher=rancher,
         ack_arguments=tree.read(ACK_ARGUMENTS),
+        has_nodeadm=tree.is_program("/usr/bin/nodeadm"),
         is_user_namespaced=_is_user_namespaced(tree),
         is_image=is_image,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.kubelet.process import CONFIG_FLAG
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     AskUnit = Callable[[str], unit_files.UnitText]
 
 KUBELET_UNIT = "kubelet.service"
+_CONFIG_FLAG = re.compile(CONFIG_FLAG.replace("-", "[-_]").encode())
 
 
 def kubelet_unit(
@@ -86,7 +88,9 @@ def _source_problem(tree: HostReader, path: str, is_optional: bool, file: HostFi
 def _names_providers(tree: HostReader, word: str) -> bool:
     """True if *word* of a command is a script that names credential providers, so that our flags would replace them."""
     file = tree.read(word) if word.startswith("/") else None
-    return file is not None and not file.content.startswith(b"\x7fELF") and CONFIG_FLAG.encode() in file.content
+    return (
+        file is not None and not file.content.startswith(b"\x7fELF") and _CONFIG_FLAG.search(file.content) is not None
+    )
 
 
 def unit_file(tree: HostReader, name: str) -> HostFile | None:

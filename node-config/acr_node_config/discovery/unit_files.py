@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from acr_node_config.model.command_line import UNKNOWN
+from acr_node_config.model.paths import tidy
 
 from .unit_syntax import BLANKS, BrokenFileError, after_blanks, expanded, extract, is_text, next_word, settings
 
@@ -95,7 +96,7 @@ class _Unit:
         is_optional, path = path.startswith("-"), path.removeprefix("-")
         if not path.startswith(("/", UNKNOWN)) or not is_text(path) or len(path.encode()) > _MOST_PATH:
             return []
-        return [(_simple(path).replace(UNKNOWN, "%"), is_optional)]
+        return [(tidy(path).replace(UNKNOWN, "%"), is_optional)]
 
 
 def parse(texts: Sequence[bytes], name: str = "") -> UnitText:
@@ -194,8 +195,3 @@ def _unquoted(value: str) -> list[str]:
     """Return the words of a setting in which a backslash stands only for what follows it."""
     text = re.sub(r"\\(.)", lambda match: f"\\{match[1]}" if match[1] in "\\\"'" else match[1], value, flags=re.DOTALL)
     return extract(text, keeps_unknown=False)[0]
-
-
-def _simple(path: str) -> str:
-    """Return *path* without doubled slashes and parts that are a dot."""
-    return "/" * path.startswith("/") + "/".join(part for part in path.split("/") if part not in ("", "."))

@@ -17,6 +17,7 @@ from acr_node_config.model.errors import UnsafePathError
 from acr_node_config.model.steps import NOTHING, PathState
 
 from . import dir_entry, safe_path
+from .host_reader import HostReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +76,11 @@ class HostFiles:
             finally:
                 os.close(folder)
 
+    def programs(self, path: str) -> list[str]:
+        """Return the names in the folder at *path* that can be run."""
+        tree = HostReader(self.root)
+        return [name for name in tree.listed(path) if tree.is_program(f"{path}/{name}")]
+
     def is_own_cache(self, path: str) -> bool:
         """True if the folder at *path* is a cache of our plugin; root alone can change it and the way to it."""
         try:
@@ -106,7 +112,10 @@ class HostFiles:
                 return (present.kind, present.target) == (steps.LINK, step.target)
             case steps.MakeFolder():
                 right_mode = present.mode == step.mode if step.is_ours else not present.mode & 0o022
-                return present.kind == steps.FOLDER and right_mode and safe_path.is_trusted(present.owner)
+                is_roots = present.kind == steps.FOLDER and right_mode and safe_path.is_trusted(present.owner)
+                return is_roots or (
+                    present.kind == steps.LINK and not step.is_ours and self._leads_to_folder(step.path)
+                )
             case steps.RemoveFolder():
                 return present.is_absent or bool(self.listed(step.path))
             case _:
@@ -216,6 +225,14 @@ class HostFiles:
     def _settle(self, folder: Folder, change: str) -> None:
         self._after(change)
         folder.sync()
+
+    def _leads_to_folder(self, path: str) -> bool:
+        """True if the symlink at *path* leads to a folder, and root alone can change that and all on the way."""
+        try:
+            with safe_path.own_folder(self.root, path):
+                return True
+        except (OSError, UnsafePathError):
+            return False
 
     def _make_folder(self, step: steps.MakeFolder) -> None:
         with safe_path.translate_os_errors(step.path), safe_path.own_parent(self.root, step.path) as (folder, name):

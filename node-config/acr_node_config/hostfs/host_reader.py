@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from acr_credential_provider.changes import way
 
+from acr_node_config.model.errors import UnsafePathError
 from acr_node_config.model.facts import Folder, HostFile
+
+from . import safe_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,13 +110,29 @@ class HostReader:
 
     def folder(self, path: str) -> Folder:
         """Return the properties of the folder at *path*, or of the nearest one above it that exists."""
+        problem = ""
         while path and not self.is_folder(path):
+            if self.link(path) or self.mode(path):
+                problem = f"is behind {path}, which leads to no folder"
             path = path.rpartition("/")[0]
         with self._opened(path or "/") as descriptor:
             if descriptor is None:
                 return Folder(is_writable=False, is_executable=False)
             flags = os.fstatvfs(descriptor).f_flag
-            return Folder(is_writable=not flags & os.ST_RDONLY, is_executable=not flags & os.ST_NOEXEC)
+        return Folder(
+            is_writable=not flags & os.ST_RDONLY,
+            is_executable=not flags & os.ST_NOEXEC,
+            problem=problem or self._why_others_could_change(path),
+        )
+
+    def _why_others_could_change(self, path: str) -> str:
+        try:
+            with safe_path.own_folder(self.root or "/", path):
+                return ""
+        except UnsafePathError:
+            return "can be changed by others than root, itself or on the way there"
+        except OSError:
+            return "cannot be opened"
 
     @contextmanager
     def _opened(self, path: str) -> Iterator[int | None]:

@@ -11,6 +11,7 @@ from acr_node_config.hostfs import plugin_calls
 from acr_node_config.kubelet_config.provider_entries import NAME
 from acr_node_config.model import steps
 from acr_node_config.model.errors import NodeConfigError
+from acr_node_config.model.paths import tidy
 
 from . import plan
 from .bundle import Bundle
@@ -79,7 +80,7 @@ def _with_confirmation(installed: Installed, system: HostSystem) -> Installed:
     if not placement.config:
         return replace(installed, confirmed=True)
     facts = system.discover()
-    has_flags = facts.kubelet is not None and facts.given == tuple(placement.flag_values.values())
+    has_flags = facts.kubelet is not None and facts.given == tuple(map(tidy, placement.flag_values.values()))
     return replace(installed, confirmed=has_flags)
 
 

@@ -130,6 +130,7 @@ class Node:
         placement = plan.choose_placement(request, facts, self.state.record())
         tree = bundles.folder_for(self.host, placement.bin_dir, request.bundle)
         states = {path: self.host.stat(path) for path in plan.paths(placement)}
+        facts = replace(facts, executables=frozenset(self.host.programs(placement.bin_dir)))
         return plan.desired_state(facts, placement, request, tree, states)
 
     def _missing(self, desired: DesiredInstallation) -> tuple[FileStep, ...]:

@@ -19,7 +19,7 @@ from acr_node_config.kubelet_config.provider_entries import NAME, TOKEN_NAME, en
 from acr_node_config.model import steps
 from acr_node_config.model.environment_file import EnvironmentFile
 from acr_node_config.model.errors import RefusedError
-from acr_node_config.model.placement import EnvironmentFlags, Placement, RancherFlags, Refusal
+from acr_node_config.model.placement import OWN_FILE, EnvironmentFlags, Placement, RancherFlags, Refusal
 from acr_node_config.placement.rancher import drop_in
 
 from .bundle import HIDDEN
@@ -173,6 +173,8 @@ def _config_steps(
     facts: NodeFacts, placement: Placement, providers: list[dict[str, Any]], states: Mapping[str, PathState]
 ) -> list[FileStep]:
     path, before = placement.config, states[placement.config]
+    if before.kind == steps.FOLDER:
+        raise RefusedError(f"{path} is a folder", remedy=f"Name a file in it: --config {path}/{OWN_FILE}.")
     content = put_in(before.content if before.kind == steps.FILE else None, path, providers, facts.version)
     files = {path: content}
     if placement.is_directory and facts.config is not None:
@@ -180,7 +182,7 @@ def _config_steps(
     executables = {*facts.executables, *(provider["name"] for provider in providers)}
     wrong = problems(files, facts.version, is_directory=placement.is_directory, executables=executables)
     if wrong:
-        raise RefusedError(f"this node's kubelet would not start with the result: {wrong[0]}", remedy=wrong[0].remedy)
+        raise RefusedError(f"a kubelet would not start with the result: {wrong[0]}", remedy=wrong[0].remedy)
     return _file_steps(path, content, before)
 
 

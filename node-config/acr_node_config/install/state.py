@@ -43,19 +43,25 @@ class InstallerFolder:
         The lock is on the folder itself, so that it leaves nothing behind and ends with its holder.
         """
         until = time.monotonic() + timeout
-        while (descriptor := self._lock(until)) is None:
+        made: list[str] = []
+        while (descriptor := self._lock(until, made)) is None:
             pass
         try:
             yield
         finally:
+            for path in reversed(made):  # a run that was refused leaves nothing; what has something in it stays
+                self.host.apply(steps.RemoveFolder(path))
             os.close(descriptor)
 
-    def _lock(self, until: float) -> int | None:
-        """Return the folder's descriptor, locked; None if it was removed meanwhile."""
+    def _lock(self, until: float, made: list[str]) -> int | None:
+        """Return the folder's descriptor, locked; None if it was removed meanwhile. *made* gets what was not there."""
         for path in safe_path.ancestors(self.folder):
             if self.host.stat(path).is_absent:
+                made.append(path)
                 self.host.apply(steps.MakeFolder(path))
         private = steps.MakeFolder(self.folder, 0o700, is_ours=True)
+        if self.host.stat(self.folder).is_absent:
+            made.append(self.folder)
         if not self.host.satisfies(private):  # a kubelet that made it for a hostPath mount made it for all to read
             self.host.apply(private)
         with safe_path.translate_os_errors(self.folder):

@@ -16,6 +16,7 @@ from acr_node_config.hostfs.host_reader import HostReader
 from acr_node_config.kubelet_config.document import Document
 from acr_node_config.kubelet_config.provider_entries import NAMES
 from acr_node_config.model.errors import ServiceError
+from acr_node_config.model.paths import tidy
 from acr_node_config.model.running_config import RunningConfig, is_kubelet
 
 from . import healthz
@@ -92,7 +93,7 @@ class KubeletProbe:
         words = self._command_line(pid)
         if not words:
             return None
-        return all(flag(words, name) == value for name, value in self.flags.items())
+        return all(tidy(flag(words, name)) == tidy(value) for name, value in self.flags.items())
 
     def running_config(self, pid: int) -> RunningConfig | None:
         """Return the flags and the other providers of process *pid*; None if they cannot be read."""

@@ -39,7 +39,7 @@ class Document:
         except ParseError as error:
             raise ConfigurationError(
                 f"{name}, line {error.line}: {error.problem}",
-                remedy=f"Correct {name}: a kubelet does not start with it.",
+                remedy=f"Correct {name}: kubelets from 1.32 on do not start with it.",
             ) from None
         document = text.value
         is_config = isinstance(document, dict) and document.get("kind") == "CredentialProviderConfig"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.kubelet.process import flag_name
+
 from .environment_file import split
 
 if TYPE_CHECKING:
@@ -62,8 +64,7 @@ def may_be(word: str, flags: Iterable[str]) -> bool:
     >>> may_be(f"--node-ip={UNKNOWN}H", ["a"]), may_be(f"{UNKNOWN}H", ["a"]), may_be(f"--a={UNKNOWN}H", ["a"])
     (False, True, True)
     """
-    name, _, _ = word.partition("=")
-    return UNKNOWN in name or (UNKNOWN in word and name.lstrip("-") in flags)
+    return UNKNOWN in word.partition("=")[0] or (UNKNOWN in word and flag_name(word) in flags)
 
 
 def _several(name: str, value: str | None) -> list[str]:

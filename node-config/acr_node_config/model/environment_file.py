@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.kubelet.process import flag_name
 from acr_credential_provider.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -89,8 +90,7 @@ class EnvironmentFile:
         if not all(map(_SAFE.fullmatch, wanted)):
             raise _refused(self.name, "cannot hold a flag with such a value", "Choose paths of plain letters.")
         before = _words(self, variable)
-        own = tuple(f"--{name}" for name in flags)
-        if [word for word in before if word.split("=")[0] in own] == wanted:
+        if [word for word in before if flag_name(word) in flags] == wanted:
             return self.data
         clean = EnvironmentFile.parse(self.without_flags(variable, flags), self.name)
         after = _added(clean, variable, wanted)
@@ -100,18 +100,17 @@ class EnvironmentFile:
     def without_flags(self, variable: str, names: Collection[str]) -> bytes:
         """Return the file without the flags of these *names* in *variable*; without a change, the very same bytes."""
         words = _words(self, variable)
-        own = tuple(f"--{name}" for name in names)
-        if any(word in own for word in words):
+        if two := next((word for word in words if flag_name(word) in names and "=" not in word), ""):
             raise _refused(
                 self.name,
                 f"gives a flag in {variable} as two words",
-                f"Write it as {own[0]}=VALUE, or take it out.",
+                f"Write it as --{flag_name(two)}=VALUE, or take it out.",
             )
-        kept = [word for word in words if word.split("=")[0] not in own]
+        kept = [word for word in words if flag_name(word) not in names]
         if kept == words:
             return self.data
-        pattern = "|".join(map(re.escape, own))
-        flag = re.compile(rf"(\\?[ \t])?(?:{pattern})=[^\s\"'\\]*".encode())
+        pattern = "|".join(name.replace("-", "[-_]") for name in names)
+        flag = re.compile(rf"(\\?[ \t])?--?(?:{pattern})=[^\s\"'\\]*".encode())
         data = self.data
         for item in reversed(self.assignments):
             if item.key == variable.encode():

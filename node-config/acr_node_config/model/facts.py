@@ -13,6 +13,7 @@ from acr_credential_provider.model.errors import ConfigurationError
 
 from .command_line import UNKNOWN, may_be, shown, words_of
 from .environment_file import EnvironmentFile
+from .paths import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +57,17 @@ class Folder:
     is_writable: bool
     is_executable: bool = True
     """False on a file system that is mounted noexec."""
+    problem: str = ""
+    """Why nothing of root's may be put there, "" if it may: what is wrong with it or a folder on the way."""
+
+    @property
+    def why_not(self) -> str:
+        """Why a program can't be put there, "" if it can."""
+        if self.problem:
+            return self.problem
+        if not self.is_writable:
+            return "cannot be written"
+        return "" if self.is_executable else "is mounted noexec"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +224,8 @@ class NodeFacts:
     """Of each folder that something may be put into."""
     ack_arguments: HostFile | None = None
     """The file at `ACK_ARGUMENTS`."""
+    has_nodeadm: bool = False
+    """Whether EKS's nodeadm is there, which writes the kubelet's files at each boot."""
     is_user_namespaced: bool = False
     """Whether our root is not the node's, so that our files would have another owner there."""
     is_image: bool = False
@@ -221,9 +235,9 @@ class NodeFacts:
     def given(self) -> tuple[str, str]:
         """The CredentialProviderConfig and the bin dir that the kubelet runs with, or would be started with."""
         if self.kubelet is not None:
-            return self.kubelet.config, self.kubelet.bin_dir
+            return tidy(self.kubelet.config), tidy(self.kubelet.bin_dir)
         words = self.unit.words() if self.unit else []
-        return flag(words, CONFIG_FLAG), flag(words, BIN_DIR_FLAG)
+        return tidy(flag(words, CONFIG_FLAG)), tidy(flag(words, BIN_DIR_FLAG))
 
     @property
     def doubt(self) -> str:

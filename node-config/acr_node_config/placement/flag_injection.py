@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from acr_node_config.model.facts import EnvironmentSource, HostFile, KubeletUnit, NodeFacts
 
 DEBIAN, RED_HAT = "/etc/default/kubelet", "/etc/sysconfig/kubelet"
+KUBEADM_FLAGS = "/var/lib/kubelet/kubeadm-flags.env"
+"""kubeadm writes this anew when a node joins and when it is upgraded."""
 NAMED = {
     "kubeadm-deb": EnvironmentFlags(DEBIAN, EXTRA_ARGUMENTS),
     "kubeadm-rpm": EnvironmentFlags(RED_HAT, EXTRA_ARGUMENTS),
@@ -27,7 +29,7 @@ NAMED = {
 }
 """Where the flags go by the name of a profile."""
 
-_NOT_AN_OPERATORS = ("/run/", "/usr/", "/lib/", "/proc/", "/tmp/", "/var/lib/kubelet/")  # noqa: S108 - none of ours
+_NOT_AN_OPERATORS = ("/run/", "/usr/", "/lib/", "/proc/", "/tmp/", KUBEADM_FLAGS)  # noqa: S108 - none of ours
 _ELSEWHERE = f"Use mode files-only and give the kubelet the two flags where its others come from; or {FALLBACK}."
 
 

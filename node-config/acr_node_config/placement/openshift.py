@@ -40,7 +40,7 @@ PARTS = ("machine-config", "disruption-policy", "scc")
 
 _DROP_IN = f"50-{NAME}.conf"
 _IGNITION = "3.2.0"  # of OpenShift 4.7 and all after it
-_FLAG = re.compile(rf"--({CONFIG_FLAG}|{BIN_DIR_FLAG})\b")
+_FLAG = re.compile("--(" + f"{CONFIG_FLAG}|{BIN_DIR_FLAG}".replace("-", "[-_]") + r")\b")
 _GUARD = """\
 #!/bin/sh
 # Runs before each start of the kubelet. Writes the flags that make it use the credential provider, but
@@ -196,14 +196,14 @@ def _command(unit: str) -> tuple[str, str]:
 
 
 def _exec_start(unit: str) -> str:
-    """Return the last ExecStart of the unit's text, its lines as they are."""
+    """Return the last ExecStart of the unit's text, its lines as they are, without comments between them."""
     command, lines = "", iter(unit.splitlines())
     for line in lines:
         if not line.strip().startswith("ExecStart="):
             continue
         parts = [line.strip().removeprefix("ExecStart=")]
         while parts[-1].rstrip().endswith("\\"):
-            parts.append(next(lines, ""))
+            parts.append(next((line for line in lines if not line.lstrip().startswith(("#", ";"))), ""))
         command = "\n".join(parts).rstrip()
     return command
 

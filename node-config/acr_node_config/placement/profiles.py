@@ -14,6 +14,7 @@ from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG
 from acr_credential_provider.model.errors import ConfigurationError
 
 from acr_node_config.kubelet_config.document import Document
+from acr_node_config.model.paths import tidy
 from acr_node_config.model.placement import (
     BIN_DIRS,
     FALLBACK,
@@ -48,11 +49,12 @@ _IMMUTABLE = {
     "talos": "Talos takes providers from a system extension and KubeCredentialProviderConfig",
     "bottlerocket": "Bottlerocket knows only the providers that are built into it",
 }
-_PLAIN = re.compile(r"(?:/[A-Za-z0-9._:=,@+-]+)+/?", re.ASCII)
+_PLAIN = re.compile(r"(?:/[A-Za-z0-9._:=,@+-]+)+", re.ASCII)
 
 
 def place(facts: NodeFacts, mode: Mode, wanted: Wanted) -> Placement | Refusal:
     """Return where everything goes on the node of *facts*, or why nothing does."""
+    wanted = replace(wanted, bin_dir=tidy(wanted.bin_dir), config=tidy(wanted.config))
     try:
         _refuse_what_never_works(facts, mode, wanted)
         placement = _placed(facts, mode, wanted)
@@ -74,9 +76,9 @@ def _refuse_what_never_works(facts: NodeFacts, mode: Mode, wanted: Wanted) -> No
             f"Start the kubelet first, then run this again; or {FALLBACK}.",
         )
     for path in filter(None, (wanted.bin_dir, wanted.config, *facts.given)):
-        if not _PLAIN.fullmatch(path) or {"..", "."} & set(path.split("/")):
+        if not _PLAIN.fullmatch(path) or ".." in path.split("/"):
             raise PlacementRefusedError(
-                "a path has more than plain letters or dots in it", "Name an absolute, plain path."
+                "a path is not absolute, or has .. or more than plain letters in it", "Name an absolute, plain path."
             )
     if facts.is_user_namespaced:
         raise PlacementRefusedError(
@@ -157,11 +159,12 @@ def _merge(facts: NodeFacts) -> Placement:
             "Restore it, or take the flag away; then run this again.",
         )
     profile = next((name for start, name in _PLATFORMS.items() if path.startswith(start)), "existing")
-    notes = tuple(note for name, note in _WRITTEN_ANEW.items() if name == profile)
+    is_written_anew = profile != "eks" or facts.has_nodeadm
+    notes = tuple(note for name, note in _WRITTEN_ANEW.items() if name == profile and is_written_anew)
     placement = Placement(
         profile=profile,
         bin_dir=bin_dir,
-        config=f"{path.rstrip('/')}/{OWN_FILE}",
+        config=f"{path}/{OWN_FILE}",
         is_config_ours=True,
         is_directory=True,
         flags=None,
@@ -209,8 +212,7 @@ def _bin_dir(facts: NodeFacts, choices: tuple[str, ...]) -> str:
     if given in choices:
         return given
     for path in choices:
-        folder = facts.folder(path)
-        if folder.is_writable and folder.is_executable:
+        if not facts.folder(path).why_not:
             return path
     raise PlacementRefusedError(
         f"programs can be put into none of {', '.join(choices)}",
@@ -230,18 +232,21 @@ def _is_openshift(facts: NodeFacts, wanted: Wanted) -> bool:
 
 def _check_folders(facts: NodeFacts, placement: Placement) -> None:
     """Raise when something could not be written where it must go."""
-    bin_dir = facts.folder(placement.bin_dir)
-    if not (bin_dir.is_writable and bin_dir.is_executable):
-        why = "cannot be written" if not bin_dir.is_writable else "is mounted noexec"
+    if why := facts.folder(placement.bin_dir).why_not:
         raise PlacementRefusedError(
             f"the kubelet's folder of credential providers, {placement.bin_dir}, {why}",
-            f"Put the plugin into the node's image; or {FALLBACK}.",
+            f"Let root alone change it and the folders above it (namei -l {placement.bin_dir}); or {FALLBACK}."
+            if facts.folder(placement.bin_dir).problem
+            else f"Put the plugin into the node's image; or {FALLBACK}.",
         )
     flags = placement.flags.path if placement.flags else ""
     for path in filter(None, (placement.config, flags)):
         folder = path.rpartition("/")[0]
-        if not facts.folder(folder).is_writable:
+        place = facts.folder(folder)
+        if why := place.problem or ("" if place.is_writable else "cannot be written"):
             raise PlacementRefusedError(
-                f"{folder}, where {path} goes, cannot be written",
-                f"Mount it writable, or put the file into the node's image; or {FALLBACK}.",
+                f"{folder}, where {path} goes, {why}",
+                f"Let root alone change it and the folders above it (namei -l {folder}); or {FALLBACK}."
+                if place.problem
+                else f"Mount it writable, or put the file into the node's image; or {FALLBACK}.",
             )

@@ -20,6 +20,7 @@ from acr_credential_provider.model.yaml_syntax import TooDeepError, refuse_depth
 from acr_node_config.kubelet_config.document import Document
 from acr_node_config.kubelet_config.provider_entries import NAMES
 from acr_node_config.model.facts import Rancher
+from acr_node_config.model.paths import tidy
 from acr_node_config.model.placement import FALLBACK, OWN_FILE, Placement, PlacementRefusedError, RancherFlags
 
 if TYPE_CHECKING:
@@ -94,12 +95,12 @@ def given(rancher: Rancher, *, besides: str = "") -> tuple[str, str]:
             "Give it a path, or take both out; then run this again.",
         )
     for path in pair.values():
-        if not path.startswith("/") or {"..", "."} & set(path.split("/")):
+        if not path.startswith("/") or ".." in path.split("/"):
             raise PlacementRefusedError(
                 f"{source} sets {CONFIG_FLAG} or {BIN_DIR_FLAG} to what is no absolute, plain path",
-                "Name an absolute path without dots.",
+                'Name an absolute path without "..".',
             )
-    return pair.get(CONFIG_FLAG, ""), pair.get(BIN_DIR_FLAG, "")
+    return tidy(pair.get(CONFIG_FLAG, "")), tidy(pair.get(BIN_DIR_FLAG, ""))
 
 
 def config_file(words: Sequence[str]) -> str:

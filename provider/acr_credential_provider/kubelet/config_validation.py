@@ -1,8 +1,8 @@
 """What keeps a kubelet of a version from starting with a CredentialProviderConfig: found before it is written.
 
 One mistake in it stops the node. Rules: k8s.io/kubernetes pkg/credentialprovider/plugin/config.go at 1.24 to 1.36, what
-it calls of Go's library, and the default feature gates. Kubelets up to 1.30 at least ignore fields that they do not
-know; here such a field counts as a problem, because the next kubelet does not start with it. The tests run the same
+it calls of Go's library, and the default feature gates. Kubelets before 1.32 ignore fields that they do not know; here
+such a field counts as a problem, because a newer kubelet does not start with it. The tests run the same
 files through kubelets' own code.
 
 cacheType: a kubelet 1.33 behind its feature gate does not know the field, and one from 1.34 on requires it.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CONFIG_VERSIONS = tuple(f"kubelet.config.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
 SUFFIXES = (".json", ".yaml", ".yml")
 """The names that a kubelet reads in a folder."""
-FIRST_WITH_V1, FIRST_WITH_TOKENS, FIRST_WITH_FOLDERS = (1, 26), (1, 34), (1, 34)
+FIRST_WITH_V1, FIRST_THAT_IS_STRICT, FIRST_WITH_TOKENS, FIRST_WITH_FOLDERS = (1, 26), (1, 32), (1, 34), (1, 34)
 OLDEST = (1, 24)
 """The first kubelet that has credential providers without a feature gate."""
 
@@ -58,6 +58,8 @@ class KubeletRules:
     has_folders: bool = True
     has_tokens: bool = True
     requires_cache_type: bool = True
+    is_strict: bool = True
+    """Whether it does not start with a field that it does not know."""
 
     @classmethod
     def of(cls, version: tuple[int, int] | None) -> KubeletRules:
@@ -69,6 +71,7 @@ class KubeletRules:
             version >= FIRST_WITH_V1,
             version >= FIRST_WITH_FOLDERS,
             version >= FIRST_WITH_TOKENS,
+            is_strict=version >= FIRST_THAT_IS_STRICT,
         )
 
 
@@ -234,8 +237,13 @@ class _FileChecker:
 
     def _check_unknown(self, mapping: dict[str, Any], known: set[str], *here: str | int) -> None:
         for name in mapping:
-            if name not in known:
-                self.add("is a field that this kubelet does not know", *here, name)
+            if name in known:
+                continue
+            which = "this kubelet does not know" if self._rules.is_strict else "kubelets from 1.32 on do not start with"
+            remedy = "Take it out."
+            if name == "tokenAttributes":
+                remedy = f"Write apiVersion: {CONFIG_VERSIONS[0]} at the top of the file: only that one has it."
+            self.add(f"is a field that {which}", *here, name, remedy=remedy)
 
     def _check_types(self, mapping: dict[str, Any], types: Mapping[str, type], *here: str | int) -> set[str]:
         """Return the fields of *mapping* that have another type than they should."""

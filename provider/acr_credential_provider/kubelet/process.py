@@ -91,16 +91,26 @@ def find_kubelet(
 def flag(words: Sequence[str], name: str) -> str:
     """Return the value of the flag *name*, "" without it. The last one counts, as in the kubelet.
 
-    >>> flag(["kubelet", "--a=1", "--b", "2", "--a=3"], "a"), flag(["kubelet", "--b", "2"], "b")
+    >>> flag(["kubelet", "--a=1", "--b", "2", "--a=3"], "a"), flag(["kubelet", "--b_c", "2"], "b-c")
     ('3', '2')
     """
     value = ""
     for at, word in enumerate(words):
-        if word.startswith((f"--{name}=", f"-{name}=")):
-            value = word.partition("=")[2]
-        elif word in (f"--{name}", f"-{name}"):
-            value = words[at + 1] if at + 1 < len(words) else ""
+        given, equals, text = word.partition("=")
+        if flag_name(given) == name:
+            value = text if equals else "".join(words[at + 1 : at + 2])
     return value
+
+
+def flag_name(word: str) -> str:
+    """Return the name of the flag that *word* is or begins with; a kubelet reads _ in it as -. "" for no flag.
+
+    >>> flag_name("--a_b=c_d"), flag_name("-v"), flag_name("a-b")
+    ('a-b', 'v', '')
+    """
+    if not word.startswith("-"):
+        return ""
+    return word.partition("=")[0].removeprefix("-").removeprefix("-").replace("_", "-")
 
 
 def _kubelets(proc: str, root: str, names: Family, *, may_be_behind_script: bool = False) -> Iterator[Kubelet]:

@@ -1,7 +1,7 @@
 """Our rules against the table that kubelets' own code is held against too (tests/cluster/e2e)."""
 
 import pytest
-from acr_credential_provider.kubelet.config_validation import problems
+from acr_credential_provider.kubelet.config_validation import CONFIG_VERSIONS, problems
 from support import kubelet_configs
 from support.kubelet_configs import CASES, PROGRAMS
 
@@ -47,3 +47,32 @@ def test_no_value_is_repeated_in_a_problem():
     text = kubelet_configs.YAML.replace("*.example.com", "user:s3cret@host").encode()
     (problem,) = problems({"p": text}, (1, 34), is_directory=False, executables=PROGRAMS)
     assert "s3cret" not in str(problem) + problem.remedy
+
+
+HEAD = """\
+kind: CredentialProviderConfig
+providers:
+  - name: p
+    matchImages: [x.example.com]
+    defaultCacheDuration: 0s
+    apiVersion: credentialprovider.kubelet.k8s.io/v1
+"""
+
+
+@pytest.mark.parametrize(
+    ("version", "words"), [((1, 30), "from 1.32 on"), ((1, 31), "from 1.32 on"), ((1, 32), "this")]
+)
+def test_a_field_that_nobody_knows_stops_only_kubelets_from_1_32_on(version, words):
+    text = f"apiVersion: {CONFIG_VERSIONS[0]}\n{HEAD}    note: x\n"
+    (problem,) = problems({"c.yaml": text.encode()}, version, is_directory=False, executables={"p"})
+    assert words in problem.problem
+
+
+@pytest.mark.parametrize("version", CONFIG_VERSIONS[1:])
+def test_token_attributes_need_the_files_own_version_and_the_remedy_says_so(version):
+    tokens = "    tokenAttributes: {serviceAccountTokenAudience: a, cacheType: Token, requireServiceAccount: true}\n"
+    text = f"apiVersion: {version}\n{HEAD}{tokens}"
+    (problem,) = problems({"c.yaml": text.encode()}, (1, 34), is_directory=False, executables={"p"})
+    assert CONFIG_VERSIONS[0] in problem.remedy
+    followed = text.replace(version, CONFIG_VERSIONS[0])
+    assert not problems({"c.yaml": followed.encode()}, (1, 34), is_directory=False, executables={"p"})

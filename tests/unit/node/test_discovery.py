@@ -5,79 +5,18 @@ from dataclasses import replace
 
 import pytest
 from acr_credential_provider.model.errors import ConfigurationError
-from acr_node_config.discovery.discovery import _runner, discover
+from acr_node_config.discovery.discovery import _runner
 from acr_node_config.discovery.unit_files import UnitText
 from acr_node_config.hostfs.host_reader import HostReader
 from acr_node_config.model.facts import ACK_ARGUMENTS, Folder
 from acr_node_config.placement.profiles import EnvironmentFlags, Placement, Refusal, Wanted, place
 from support.kubelet_configs import YAML
-
-KUBEADM = """[Unit]
-Description=kubelet
-[Service]
-ExecStart=/usr/bin/kubelet
-Restart=always
-"""
-DROP_IN = """[Service]
-Environment="KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml"
-EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
-EnvironmentFile=-/etc/default/kubelet
-ExecStart=
-ExecStart=/usr/bin/kubelet $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
-"""
-DROP_IN_PATH = "/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf"
-
-
-class World:
-    """A node's tree in a folder, written file by file."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.write("/proc/stat", "btime 1700000000\n")
-        self.namespaces(1)
-
-    def namespaces(self, pid):
-        """Give a process the namespaces of this one, as PID 1 has them."""
-        for kind in ("user", "mnt"):
-            self.link(f"/proc/{pid}/ns/{kind}", f"/proc/self/ns/{kind}")
-
-    def write(self, path, text, mode=0o644):
-        file = self.folder / path.lstrip("/")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(text if isinstance(text, bytes) else text.encode())
-        file.chmod(mode)
-        return self
-
-    def link(self, path, target):
-        file = self.folder / path.lstrip("/")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.symlink_to(target)
-        return self
-
-    def program(self, path):
-        return self.write(path, b"\x7fELF", 0o755)
-
-    def process(self, pid, *words, exe="/usr/bin/kubelet", unit="kubelet.service", parent=1, uid=0):
-        self.namespaces(pid)
-        self.write(f"/proc/{pid}/cmdline", "".join(f"{word}\0" for word in words))
-        self.write(f"/proc/{pid}/status", f"PPid:\t{parent}\nUid:\t{uid}\t{uid}\t{uid}\t{uid}\n")
-        self.write(f"/proc/{pid}/cgroup", f"0::/system.slice/{unit}\n")
-        self.write(f"/proc/{pid}/environ", "")
-        return self.link(f"/proc/{pid}/exe", exe)
-
-    def look(self, **changes):
-        self.asked = []
-
-        def run(words):
-            self.asked.append(tuple(words))
-            return "k3s version v1.33.5+k3s1 (x)\n" if "k3s" in words[0] else "Kubernetes v1.34.2\n"
-
-        return discover(str(self.folder), run=run, **changes)
+from support.node_tree import DROP_IN, DROP_IN_PATH, KUBEADM, Tree
 
 
 @pytest.fixture
 def world(tmp_path):
-    return World(tmp_path)
+    return Tree(tmp_path)
 
 
 @pytest.fixture
@@ -190,7 +129,7 @@ def test_a_folder_given_with_a_slash_is_the_same_folder(debian):
     debian.process(70, "/usr/bin/kubelet", *flags).write("/etc/p.d/a.yaml", YAML).program("/opt/p/a")
     placement = place(debian.look(), "auto", Wanted())
     assert placement.config == "/etc/p.d/50-aliyun-acr-credential-provider.yaml"
-    assert placement.flag_values["image-credential-provider-config"] == "/etc/p.d/"
+    assert placement.flag_values["image-credential-provider-config"] == "/etc/p.d"
 
 
 def test_a_configmap_mounted_as_folder_is_read_by_the_names_there(debian):
@@ -301,7 +240,7 @@ def test_no_symlink_of_the_node_leads_out_of_it(tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "secret").write_text("ours")
-    world = World(tmp_path / "node")
+    world = Tree(tmp_path / "node")
     world.write("/inside/secret", "the node's")
     world.link("/absolute", str(outside / "secret")).link("/up", "../../../outside/secret").link("/loop", "/loop")
     world.link("/etc/good", "../inside/secret").link("/folder", "/inside").link("/deep/up", "../inside").link(
@@ -612,3 +551,29 @@ def test_flags_of_k3s_go_beside_the_file_that_it_reads(world):
     placement = place(facts, "auto", Wanted(bin_dir="/var/x/bin", config="/var/x/c.yaml"))
     assert placement.flags.path == "/srv/k.yaml.d/50-aliyun-acr-credential-provider.yaml"
     assert "CANARY" not in repr(facts)
+
+
+UNDERSCORES = [
+    "--image_credential_provider_config=/etc/p.yaml --image_credential_provider_bin_dir=/opt/p",
+    "--image-credential_provider-config /etc/p.yaml --image_credential-provider_bin-dir /opt/p",
+    (
+        "--image_credential_provider_config=/x --image-credential-provider-config=/etc/p.yaml "
+        "--image_credential_provider_bin_dir=/opt/p"
+    ),
+]
+
+
+@pytest.mark.parametrize("runs", [True, False])
+@pytest.mark.parametrize("flags", UNDERSCORES)
+def test_a_kubelet_takes_underscores_in_its_flags_and_so_do_we(debian, flags, runs):
+    if runs:
+        debian.process(70, "/usr/bin/kubelet", *flags.split())
+    debian.write("/etc/default/kubelet", f"KUBELET_EXTRA_ARGS={flags}\n")
+    debian.write("/etc/p.yaml", YAML)
+    assert debian.look().given == ("/etc/p.yaml", "/opt/p")
+
+
+def test_a_script_that_names_providers_so_is_seen(debian):
+    debian.write("/opt/start.sh", '#!/bin/sh\nkubelet --image_credential_provider_config=/x "$@"\n', 0o755)
+    debian.write(DROP_IN_PATH, DROP_IN.replace("ExecStart=/usr/bin/kubelet", "ExecStart=/opt/start.sh"))
+    assert debian.look().unit.scripts == ("/opt/start.sh",)

@@ -255,3 +255,22 @@ def test_without_a_unit_nothing_is_guessed():
 def test_the_other_parts_need_no_node(part, capsys):
     assert render_cli.run(["openshift", "--part", part]) == 0
     assert list(yaml.safe_load_all(capsys.readouterr().out))
+
+
+COMMENTS = ("# a comment", "; another", "    # with blanks before it", "#")
+
+
+@pytest.mark.parametrize("comment", COMMENTS)
+def test_a_comment_between_continued_lines_does_not_end_the_command(comment):
+    unit = f"[Service]\nExecStart=/usr/bin/kubelet \\\n  --a=1 \\\n{comment}\n  --b=2\n"
+    rendered = openshift.machine_config(COVERED, unit, role="worker", version=(1, 34))
+    (drop_in,) = rendered.documents[0]["spec"]["config"]["systemd"]["units"][0]["dropins"]
+    assert unit_files.parse([drop_in["contents"].encode()]).command == (
+        "/usr/bin/kubelet", "--a=1", "--b=2", "$ALIYUN_ACR_CREDENTIAL_PROVIDER_FLAGS"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("flag", ["image_credential_provider_config", "image-credential_provider-bin-dir"])
+def test_a_provider_that_is_spelt_with_underscores_is_seen(flag):
+    with pytest.raises(ConfigurationError, match="of its own"):
+        openshift.machine_config(COVERED, f"[Service]\nExecStart=/k --{flag}=/x\n", role="worker", version=(1, 34))

@@ -339,3 +339,27 @@ def test_the_words_of_a_unit_are_those_that_systemd_makes():
     assert facts.unit.words() == ["/usr/bin/kubelet", "--pod-infra-container-image=x", "--a=b c", "--d"]
     assert split("") == []
     assert KubeletUnit("u", ("k", "$X", "${X}"), {"X": "--a --b"}).words() == ["k", "--a", "--b", "--a --b"]
+
+
+def test_nodeadm_is_named_only_where_it_is():
+    assert any("nodeadm" in note for note in placed(nodes.eks()).notes)
+    assert placed(nodes.eks(has_nodeadm=False)).notes == ()  # EKS on Amazon Linux 2
+
+
+OPERATORS_FILES = [
+    "/var/lib/kubelet/extra_args",  # Gardener's
+    "/var/lib/kubelet/kubelet-flags.env",
+    "/var/lib/kubelet/args/kubelet",
+    "/opt/kubernetes/kubelet.env",
+]
+
+
+@pytest.mark.parametrize("path", OPERATORS_FILES)
+def test_a_file_beside_those_that_kubeadm_writes_is_an_operators(path):
+    placement = placed(nodes.kubeadm(path, "KUBELET_EXTRA_ARGS=--v=2\n"))
+    assert placement.flags == EnvironmentFlags(path, "KUBELET_EXTRA_ARGS")
+
+
+@pytest.mark.parametrize("path", ["/var/lib/kubelet/kubeadm-flags.env", "/run/kubelet.env", "/usr/lib/kubelet.env"])
+def test_a_file_that_others_write_anew_is_not(path):
+    refused(nodes.kubeadm(path, "KUBELET_EXTRA_ARGS=--v=2\n"))
