@@ -29,7 +29,13 @@ def read_basic_auth(username_file: str, password_file: str, *, forbidden: int = 
 
     *forbidden* are the permission bits that the files must not have.
     """
-    return BasicAuth(_line(username_file, "the user name", forbidden), _line(password_file, "the password", forbidden))
+    username = _line(username_file, "the user name", forbidden)
+    if ":" in username:
+        raise IdentityUnavailableError(
+            f"{username_file} holds a user name with a colon, which no registry can take",
+            remedy=f"Write only the user name into {username_file}, and the password into {password_file}.",
+        )
+    return BasicAuth(username, _line(password_file, "the password", forbidden))
 
 
 def _line(path: str, what: str, forbidden: int) -> str:

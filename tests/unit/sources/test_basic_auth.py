@@ -36,3 +36,11 @@ def test_a_file_that_others_can_use_is_refused(files, mode):
     files[0].chmod(mode)
     with pytest.raises(IdentityUnavailableError, match=f"mode {mode:04o}"):
         read_basic_auth(*map(str, files))
+
+
+def test_a_user_name_with_a_colon_is_refused_because_a_registry_would_read_another_one(files):
+    files[0].write_text("me:too\n")
+    with pytest.raises(IdentityUnavailableError, match="colon") as caught:
+        read_basic_auth(*map(str, files))
+    assert str(files[0]) in caught.value.problem
+    assert is_clean(caught.value)

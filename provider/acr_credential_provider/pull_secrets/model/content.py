@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import b64decode
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from .dockerconfigjson import LARGEST, docker_config, in_bytes
+from .dockerconfigjson import LARGEST, decode_login, docker_config, in_bytes
 from .names import SECRET_KEY, TEMPORARY_USER
 
 if TYPE_CHECKING:
@@ -80,28 +81,26 @@ class Content:
         """
         auths: dict[str, Any] = json.loads(self.content)["auths"]
         for data in secrets:
-            for host, auth in _auths(data):
-                is_unknown_token = self.is_any_unknown and host not in others and _is_token(auth)
+            for host, username, auth in _auths(data):
+                is_token = username == TEMPORARY_USER  # of ACR's, which expires; all else is a user's password
+                is_unknown_token = is_token and self.is_any_unknown and host not in others
                 if host not in auths and (host in self.unknown_at or is_unknown_token):
                     auths[host] = {"auth": auth}
         content = in_bytes(auths)
         return self if len(content) > LARGEST else replace(self, content=content, digest=digest_of(content))
 
 
-def _auths(data: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield host and login of a Secret's *data*, which anybody with the right to write there may have written."""
+def _auths(data: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Yield host, user name and ``auth`` in a Secret's *data*, which anybody with the right to write may have written.
+
+    A login that kubelets cannot read is left out, because it would cost them every login of the Secret.
+    """
     try:
         auths = json.loads(b64decode(data.get(SECRET_KEY, ""), validate=True))["auths"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return
-    for host, auth in auths.items() if isinstance(auths, dict) else ():
-        if isinstance(auth, dict) and isinstance(auth.get("auth"), str):
-            yield host, auth["auth"]
-
-
-def _is_token(auth: str) -> bool:
-    """True if *auth* is a token of ACR's, which expires, and not a user's password."""
-    try:
-        return b64decode(auth).startswith(f"{TEMPORARY_USER}:".encode())
-    except ValueError:
-        return False
+    for host, entry in auths.items() if isinstance(auths, dict) else ():
+        auth = entry.get("auth") if isinstance(entry, dict) else None
+        if isinstance(auth, str):
+            with suppress(ValueError):
+                yield host, decode_login(auth)[0], auth

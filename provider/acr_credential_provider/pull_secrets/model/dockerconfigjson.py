@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
+import re
+from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.model.acr_hosts import P2P_PORT, EnterpriseHost
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 LARGEST = 1 << 20
 """Bytes that the API server takes as a Secret's data."""
 EMPTY = b'{"auths":{}}'
+_BASE64 = re.compile("([A-Za-z0-9+/]*)(={0,2})", re.ASCII)
 _SHARED = ("registry", "registry-vpc", "registry-internal", "registry-intl", "registry-intl-vpc")
 
 
@@ -44,6 +46,35 @@ def _p2p(host: str) -> list[str]:
     return [f"{system.instance_name}-registry-vpc.distributed.{system.region}.cr.aliyuncs.com:{P2P_PORT}"]
 
 
+def encode_login(username: str, password: str) -> str:
+    """Return the ``auth`` of a login; raise `ConfigurationError` if readers would find another one in it."""
+    if ":" in username:
+        raise ConfigurationError(
+            "a user name has a colon, and for a registry it would end there",
+            remedy="Give the name without it; Basic authentication (RFC 7617) allows no colon in a user name.",
+        )
+    return b64encode(f"{username}:{password}".encode()).decode("ascii")
+
+
+def decode_login(auth: str) -> tuple[str, str]:
+    """Return user name and password in an ``auth`` as the kubelet does: wrapped lines, padded or not.
+
+    Raises `ValueError`, with words for what it is not, where a kubelet refuses the whole Secret; and for bytes that
+    are not UTF-8, which no kubelet can hand to a container runtime.
+    """
+    found = _BASE64.fullmatch(auth.replace("\r", "").replace("\n", ""))
+    if not found or (len(found[0]) % 4 if found[2] else len(found[0]) % 4 == 1):
+        raise ValueError("is not base64")
+    try:
+        text = b64decode(found[1] + "=" * (-len(found[1]) % 4)).decode()
+    except UnicodeDecodeError:
+        raise ValueError("is not text in UTF-8") from None
+    username, colon, password = text.partition(":")
+    if not colon:
+        raise ValueError("is not USER:PASSWORD in base64")
+    return username, password
+
+
 def docker_config(logins: Iterable[tuple[str, str, str]]) -> bytes:
     """Return the configuration for *logins*: (host, user, password) each; the first one for a host wins.
 
@@ -55,7 +86,7 @@ def docker_config(logins: Iterable[tuple[str, str, str]]) -> bytes:
     auths: dict[str, dict[str, str]] = {}
     for host, username, password in logins:
         if host not in auths:
-            auths[host] = {"auth": b64encode(f"{username}:{password}".encode()).decode("ascii")}
+            auths[host] = {"auth": encode_login(username, password)}
     content = in_bytes(auths)
     if len(content) > LARGEST:
         raise ConfigurationError(

@@ -109,3 +109,11 @@ def test_what_is_no_token_is_not_kept(config):
 
 def test_no_representation_holds_a_login():
     assert "CANARYSECRET" not in repr((SHOP, Content.of_entries([SHOP])))
+
+
+@pytest.mark.parametrize("auth", ["*", "bWU6c", "bm9jb2xvbg==", "", "bWU6/w=="])
+def test_a_login_that_kubelets_cannot_read_is_not_kept_because_it_would_cost_them_all_others(auth):
+    config = json.dumps({"auths": {"mine.example": {"auth": auth}}})
+    assert (
+        Content.of_entries([SHOP, UNREADABLE]).keeping([written(config)]).content == Content.of_entries([SHOP]).content
+    )
