@@ -1,4 +1,4 @@
-"""Builds what no distribution packages: Kubernetes, Helm and the kubelets' credential provider code, from Go modules.
+"""Builds what no distribution packages, from Go modules: Kubernetes, Helm, and readers' code that judges ours.
 
 `python -m cluster.assets` builds what is not built yet; the result outlives the checkout.
 With --packages it only names the distribution's packages that are missing. GOFLAGS and the
@@ -88,6 +88,7 @@ def _wanted() -> list[tuple[parts.Module, dict[str, str]]]:
     if not all(_is_given(name) for name in parts.KUBERNETES):
         wanted.insert(0, (parts.CLUSTER, {name: f"k8s.io/kubernetes/cmd/{name}" for name in parts.KUBERNETES}))
     wanted.append((parts.HELM, {"helm": "helm.sh/helm/v4/cmd/helm"}))
+    wanted.append((parts.AUTH_FILES, {"authfiles": "."}))
     return wanted
 
 

@@ -89,6 +89,7 @@ class Module:
 
 CLUSTER = Module("kubernetes")
 HELM = Module("helm", of="helm.sh/helm/v4")
+AUTH_FILES = Module("authfiles")
 
 
 def lookups() -> list[Module]:

@@ -5,6 +5,7 @@ import threading
 from base64 import b64decode, b64encode
 
 import pytest
+import yaml
 from conftest import write_settings
 from support import harness
 
@@ -27,6 +28,7 @@ def openshift(request, api, namespace, tmp_path):
         assert SECRET.encode() not in ended.stdout + ended.stderr
         return ended
 
+    run.grant = lambda *words: program.run(b"", "openshift", "grant-image-puller", *words)
     return run
 
 
@@ -93,6 +95,63 @@ def test_what_can_not_be_linked_is_told_with_the_way_to_it(api, namespace, opens
         assert ended.code == 1
         assert problem in ended.stderr.decode()
         assert remedy in ended.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("words", "linked"),
+    [
+        (("sa/default", "secrets/acr-login"), (["acr-login"], ["mounted"])),
+        (("serviceaccounts/default", "acr-login", "--for", "mount"), ([], ["mounted", "acr-login"])),
+        (("serviceaccount/default", "secret/acr-login", "--for=pull,mount"), (["acr-login"], ["mounted", "acr-login"])),
+    ],
+)
+def test_a_link_takes_what_oc_takes(api, namespace, openshift, words, linked):
+    account(api, namespace)
+    secret(api, namespace, "acr-login", {"auths": {ACR: auth()}})
+    assert openshift("link", *words).code == 0
+    assert read_account(api, namespace) == linked
+    assert openshift("unlink", *words).code == 0
+    assert read_account(api, namespace) == ([], ["mounted"])
+
+
+@pytest.mark.parametrize(
+    "words", [("default", "configmap/acr"), ("secret/acr", "acr"), ("default", "a/secrets/b"), ("sa/", "b")]
+)
+def test_a_link_of_something_else_is_refused(openshift, words):
+    ended = openshift("link", *words)
+    assert ended.code == 1
+    assert b"does not name a S" in ended.stderr
+
+
+def test_a_secret_of_any_type_is_linked_for_mounting_but_not_for_pulls(api, namespace, openshift):
+    account(api, namespace)
+    secret(api, namespace, "key", {}, kind="Opaque", key="key")
+    ended = openshift("link", "default", "key")
+    assert (ended.code, b"--from-secret" in ended.stderr) == (1, False)
+    assert openshift("link", "default", "key", "--for", "mount").code == 0
+    assert read_account(api, namespace) == ([], ["mounted", "key"])
+
+
+@pytest.mark.parametrize("key", [".dockerconfigjson", "config.json"])
+def test_the_way_that_a_refused_link_names_leads_to_a_linked_secret(api, namespace, openshift, key):
+    account(api, namespace)
+    secret(api, namespace, "opaque", {"auths": {ACR: auth()}}, kind="Opaque", key=key)
+    refused = openshift("link", "default", "opaque")
+    assert f"pull-secret NAME --from-secret opaque -n {namespace}" in refused.stderr.decode()
+    assert openshift("pull-secret", "acr-login", "--from-secret", "secrets/opaque").code == 0
+    assert openshift("link", "default", "acr-login").code == 0
+    assert logins(api, namespace, "acr-login") == {ACR: auth()}
+
+
+def test_two_grants_stand_side_by_side(api, namespace, openshift):
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
+    for source in ("a-b", "a/b", "a-b/c", "a/b-c"):
+        ended = openshift.grant("--from", source, "--in", namespace)
+        assert ended.code == 0, ended.stderr
+        api.create(path, yaml.safe_load(ended.stdout))
+    assert len(api.get(path)["items"]) == 4
+    for source in ("a/", "a.b", "a/b/c", "/b"):
+        assert openshift.grant("--from", source, "--in", namespace).code == 1
 
 
 def test_it_waits_for_an_account_that_comes_a_moment_after_its_project(api, namespace, openshift):
@@ -198,6 +257,46 @@ def test_a_merge_adds_acrs_hosts_and_shows_them(api, namespace, openshift, pull_
     assert openshift(*words).code == 0
     assert logins(api, namespace, "pull-secret") == others | {ACR: auth()}
     assert b"unchanged" in openshift(*words).stdout
+
+
+def test_a_narrower_name_is_not_widened(api, namespace, openshift, pull_secret, tmp_path):
+    wide, narrow = {"quay.io": auth("wide")}, {"quay.io/team/app": auth("c")}
+    (tmp_path / "auth.json").write_text(json.dumps({"auths": wide | narrow}))
+    before = logins(api, namespace, "pull-secret")
+    source = ("--from-file", str(tmp_path / "auth.json"), "--host")
+    assert openshift("merge-pull-secret", "--secret", pull_secret, *source, "quay.io/team-b").code == 1
+    assert logins(api, namespace, "pull-secret") == before
+    assert openshift("merge-pull-secret", "--secret", pull_secret, *source, "https://quay.io/team/").code == 0
+    assert logins(api, namespace, "pull-secret") == before | narrow
+    assert openshift("pull-secret", "made", *source, "quay.io/team").code == 0
+    assert logins(api, namespace, "made") == narrow
+
+
+def test_a_login_that_openshifts_own_images_need_is_not_changed_without_a_warning(api, openshift, tmp_path):
+    api.namespace("openshift-config")
+    secret(api, "openshift-config", "pull-secret", {"auths": {"quay.io": auth("a")}})
+    (tmp_path / "auth.json").write_text(json.dumps({"auths": {"https://quay.io/": auth("b"), ACR: auth()}}))
+    words = ("merge-pull-secret", "--from-file", str(tmp_path / "auth.json"))
+    assert b"own images" not in openshift(*words).stderr
+    ended = openshift(*words, "--host", "quay.io", "--dry-run")
+    assert b"warning: quay.io: nodes pull OpenShift's own images with it" in ended.stderr
+    api.request("DELETE", "/api/v1/namespaces/openshift-config/secrets/pull-secret")
+
+
+def test_a_password_file_that_is_not_text_is_refused(openshift, tmp_path):
+    (tmp_path / "password").write_bytes(b"s\xffcret")
+    (tmp_path / "password").chmod(0o600)
+    words = (
+        "--docker-server",
+        "quay.io",
+        "--docker-username",
+        "me",
+        "--docker-password-file",
+        str(tmp_path / "password"),
+    )
+    ended = openshift("pull-secret", "made", *words)
+    assert ended.code == 1
+    assert b"is not text in UTF-8" in ended.stderr
 
 
 def test_a_merge_of_tokens_that_acr_gives_now_warns_of_their_life(api, openshift, pull_secret, tmp_path, sandbox):

@@ -14,6 +14,7 @@ import yaml
 from acr_credential_provider.console.arguments import duration, namespaced_name
 from acr_credential_provider.console.command_line import CommandParser, path_argument
 from acr_credential_provider.console.output import say, warn, warn_of_all, write_document
+from acr_credential_provider.fastpath.plain_text import plain_text
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.connection import connect
@@ -21,7 +22,7 @@ from acr_credential_provider.pull_secrets.model.resources import SECRETS, SERVIC
 from acr_credential_provider.version import NAME
 
 from . import docker_config, pull_secrets
-from .login_arguments import add_sources, named_logins
+from .login_arguments import add_sources, named_logins, secret_name, service_account_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 COMMAND = f"{NAME} openshift"
 TRIES = 10
 """Writes of one object, each on a version of it that was read anew."""
+_PROJECT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_SERVICE_ACCOUNT = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 _EXAMPLES = f"""examples:
   {COMMAND} link default acr-login -n team
   {COMMAND} pull-secret acr-login -n team --from-file ~/.config/containers/auth.json
@@ -63,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("secrets", metavar="SECRET", nargs="+")
         wait = "for the ServiceAccount to come (30s)"
         command.add_argument("--wait", type=duration, default=0.0, metavar="TIME", help=wait)
-        command.add_argument("--for", dest="purpose", choices=("pull",), default="pull", help="pull is all it does")
+        purposes = "pull, mount, or both with a comma (default: pull; oc's is mount)"
+        command.add_argument("--for", dest="purposes", type=_purposes, default=("pull",), help=purposes)
         _add_cluster(command)
         command.set_defaults(run=_link if word == "link" else _unlink)
 
@@ -87,6 +91,13 @@ def _parser() -> argparse.ArgumentParser:
     grant.add_argument("--in", dest="target", required=True, metavar="PROJECT", help="whose images")
     grant.set_defaults(run=_grant)
     return parser
+
+
+def _purposes(text: str) -> tuple[str, ...]:
+    words = tuple(dict.fromkeys(text.split(",")))
+    if not set(words) <= pull_secrets.LISTS.keys():
+        raise argparse.ArgumentTypeError("write pull, mount or pull,mount")
+    return words
 
 
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
@@ -124,9 +135,11 @@ def _print_outcome(line: str, options: argparse.Namespace) -> None:
 
 
 def _link(options: argparse.Namespace) -> int:
+    service_account_name(options.service_account)  # refused before anything is read
+    names = [secret_name(each) for each in options.secrets]
     api, namespace = _connect(options)
-    for name in options.secrets:
-        _check_is_pull_secret(api, namespace, name)
+    for name in names:
+        _check_secret(api, namespace, name, is_for_kubelets="pull" in options.purposes)
     return _patch_service_account((api, namespace), options, pull_secrets.link, "linked")
 
 
@@ -134,7 +147,7 @@ def _unlink(options: argparse.Namespace) -> int:
     return _patch_service_account(_connect(options), options, pull_secrets.unlink, "unlinked")
 
 
-def _check_is_pull_secret(api: KubeClient, namespace: str, name: str) -> None:
+def _check_secret(api: KubeClient, namespace: str, name: str, *, is_for_kubelets: bool) -> None:
     try:
         secret = api.get(SECRETS.path(namespace, name))
     except ClusterError as error:
@@ -147,10 +160,12 @@ def _check_is_pull_secret(api: KubeClient, namespace: str, name: str) -> None:
             f"there is no Secret {namespace}/{name}",
             remedy=f"Make it first: {COMMAND} pull-secret {name} -n {namespace}",
         )
-    if secret.get("type") not in pull_secrets.PULL_SECRET_TYPES:
+    if is_for_kubelets and secret.get("type") not in pull_secrets.PULL_SECRET_TYPES:
+        remedy = f"Make one of logins that kubelets read: {COMMAND} pull-secret NAME -n {namespace}"
+        if pull_secrets.file_key(secret):
+            remedy = f"Make one of it that they read: {COMMAND} pull-secret NAME --from-secret {name} -n {namespace}"
         raise ConfigurationError(
-            f"no kubelet reads {namespace}/{name}, which is of type {secret.get('type')}",
-            remedy=f"Make one of it that they read: {COMMAND} pull-secret NAME --from-secret {name} -n {namespace}",
+            f"no kubelet reads {namespace}/{name}, which is of type {secret.get('type')}", remedy=remedy
         )
 
 
@@ -161,7 +176,8 @@ def _patch_service_account(
     outcome: str,
 ) -> int:
     api, namespace = cluster
-    name = options.service_account
+    name = service_account_name(options.service_account)
+    secrets = [secret_name(each) for each in options.secrets]
     path = SERVICE_ACCOUNTS.path(namespace, name)
     until = time.monotonic() + options.wait
 
@@ -173,7 +189,7 @@ def _patch_service_account(
                 f"there is no ServiceAccount {namespace}/{name}",
                 remedy="Create it first; each project gets its own a moment later: add --wait 30s.",
             )
-        patch = plan(account, options.secrets)
+        patch = plan(account, secrets, options.purposes)
         if not patch:
             return "unchanged"
         api.patch(path, patch, dry_run=options.dry_run)
@@ -189,12 +205,16 @@ def _patch_service_account(
 
 def _pull_secret(options: argparse.Namespace) -> int:
     api, namespace = _connect(options)
-    logins = named_logins(options, api, namespace)
-    if options.host:
-        logins, _ = pull_secrets.select(logins, options.host)
+    is_wanted = pull_secrets.wanted(options.host) if options.host else _is_any
+    logins, left_out = named_logins(options, api, namespace, is_wanted)
     logins = docker_config.with_auth_servers(logins, dict(options.auth_server))
+    if not logins and options.host:
+        raise ConfigurationError(
+            "none of the logins is for the named hosts, or a path below them",
+            remedy=f"Correct --host, or leave it out. There are: {', '.join(map(plain_text, left_out)) or 'none'}",
+        )
     if not logins:
-        raise ConfigurationError("none of the logins is for the named hosts", remedy="Correct --host, or leave it out.")
+        raise ConfigurationError("no login was found there", remedy="Log in first, or name another source.")
     _warn(logins)
     content = docker_config.encode(logins)
     path = SECRETS.path(namespace, options.name)
@@ -219,6 +239,10 @@ def _pull_secret(options: argparse.Namespace) -> int:
     return 0
 
 
+def _is_any(_path: str) -> bool:
+    return True
+
+
 def _manifest(name: str, namespace: str, content: bytes) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
@@ -232,9 +256,11 @@ def _manifest(name: str, namespace: str, content: bytes) -> dict[str, Any]:
 def _merge(options: argparse.Namespace) -> int:
     api, context_namespace = _connect(options)
     namespace, name = options.secret
-    logins, left_out = pull_secrets.select(named_logins(options, api, context_namespace), options.host)
+    is_wanted = pull_secrets.wanted(options.host)
+    logins, left_out = named_logins(options, api, context_namespace, is_wanted)
     if left_out:
-        warn("note", f"left out, because they are not ACR's and no --host names them: {', '.join(left_out)}")
+        names = ", ".join(map(plain_text, left_out))
+        warn("note", f"left out, because they are not ACR's and no --host names them: {names}")
     if not logins:
         raise ConfigurationError("no login of ACR was given", remedy="Name the hosts to add with --host HOST.")
     logins = docker_config.with_auth_servers(logins, dict(options.auth_server))
@@ -255,6 +281,8 @@ def _merge(options: argparse.Namespace) -> int:
     for change in merged[0].diff().splitlines():
         say(change)
     _print_outcome(f"secret/{name} in {namespace} {result}", options)
+    if result == "merged" and options.secret == pull_secrets.GLOBAL:
+        warn_of_all("warning", pull_secrets.release_warnings(merged[0]))
     if result == "merged" and options.secret == pull_secrets.GLOBAL and not options.dry_run:
         warn("note", "it rolls out to all nodes, which takes minutes in a large cluster (before 4.7.4: drains)")
     return 0
@@ -291,9 +319,11 @@ def _warn(logins: dict[str, BasicAuth]) -> None:
 
 
 def _grant(options: argparse.Namespace) -> int:
-    project, _, service_account = options.source.partition("/")
-    for name in (project, options.target, *([service_account] if service_account else [])):
-        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", name, re.ASCII):
+    project, slash, service_account = options.source.partition("/")
+    names = [(project, _PROJECT), (options.target, _PROJECT)]
+    # PROJECT/ is refused, too: read as PROJECT, it would grant to all Pods what was meant for one ServiceAccount.
+    for name, form in [*names, (service_account, _SERVICE_ACCOUNT)] if slash else names:
+        if not form.fullmatch(name):
             raise ConfigurationError(f"{name!r} is not a name in Kubernetes", remedy="Write --from PROJECT[/NAME].")
     binding = pull_secrets.image_puller(project, options.target, service_account)
     write_document(yaml.safe_dump(binding, sort_keys=False))

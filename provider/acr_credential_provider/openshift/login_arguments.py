@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.console.command_line import path_argument
 from acr_credential_provider.console.output import warn_of_all
+from acr_credential_provider.fastpath.plain_text import plain_text
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.model.resources import SECRETS
 from acr_credential_provider.sources.basic_auth import BasicAuth
@@ -15,6 +16,8 @@ from acr_credential_provider.sources.secret_file import read_secret
 from . import docker_config, login_sources
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from acr_credential_provider.pull_secrets.kube.client import KubeClient
 
 
@@ -33,10 +36,15 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
     add("--auth-server", action="append", default=[], type=_auth_server, metavar="HOST=SERVER", help=server)
 
 
-def named_logins(options: argparse.Namespace, api: KubeClient, namespace: str) -> dict[str, BasicAuth]:
-    """Return the logins that *options* name, of all sources together; Secrets are in *namespace*."""
+def named_logins(
+    options: argparse.Namespace, api: KubeClient, namespace: str, is_wanted: Callable[[str], bool]
+) -> tuple[dict[str, BasicAuth], list[str]]:
+    """Return those of the logins that *options* name which are wanted, by path, and the paths of the others.
+
+    Secrets are in *namespace*. An entry that cannot be used is refused only if its path is wanted.
+    """
     configs = [login_sources.from_file(path) for path in options.from_file]
-    for name in options.from_secret:
+    for name in map(secret_name, options.from_secret):
         secret = api.get(SECRETS.path(namespace, name))
         if secret is None:
             raise ConfigurationError(f"there is no Secret {namespace}/{name}", remedy="Name one that there is.")
@@ -50,7 +58,27 @@ def named_logins(options: argparse.Namespace, api: KubeClient, namespace: str) -
         raise ConfigurationError(
             "no login was named", remedy="Use --from-file, --from-secret, --settings or --docker-server."
         )
-    return docker_config.merged([*configs, docker_config.DockerConfig(logins)])
+    chosen = [config.only(is_wanted) for config in (*configs, docker_config.DockerConfig(logins))]
+    return docker_config.merged(config for config, _ in chosen), [path for _, others in chosen for path in others]
+
+
+def secret_name(text: str) -> str:
+    """Return the name of the Secret that *text* names: NAME, or as oc takes it, secret/NAME or secrets/NAME."""
+    return _object_name(text, ("secret", "secrets"), "Secret")
+
+
+def service_account_name(text: str) -> str:
+    """Return the name of the ServiceAccount that *text* names: NAME, or as oc takes it, sa/NAME."""
+    return _object_name(text, ("sa", "serviceaccount", "serviceaccounts"), "ServiceAccount")
+
+
+def _object_name(text: str, resources: Sequence[str], kind: str) -> str:
+    resource, slash, name = text.rpartition("/")
+    if (slash and resource.lower() not in resources) or not name:
+        raise ConfigurationError(
+            f"{plain_text(text)} does not name a {kind}", remedy=f"Write it as NAME or {resources[0]}/NAME."
+        )
+    return name
 
 
 def _docker_login(options: argparse.Namespace) -> dict[str, BasicAuth]:
@@ -61,12 +89,18 @@ def _docker_login(options: argparse.Namespace) -> dict[str, BasicAuth]:
         raise ConfigurationError(
             "a login needs --docker-server, --docker-username and --docker-password-file", remedy="Give all three."
         )
-    password = read_secret(options.docker_password_file, what="the password").decode("utf-8", "replace")
-    return {options.docker_server: BasicAuth(options.docker_username, password)}
+    try:
+        password = read_secret(options.docker_password_file, what="the password").decode()
+    except UnicodeDecodeError:
+        raise ConfigurationError(
+            f"{options.docker_password_file} is not text in UTF-8",
+            remedy="Write the password into it, and nothing else.",
+        ) from None
+    return {docker_config.named_path(options.docker_server): BasicAuth(options.docker_username, password)}
 
 
 def _auth_server(text: str) -> tuple[str, str]:
     host, _, server = text.partition("=")
     if not (host and server):
         raise argparse.ArgumentTypeError("write it as HOST=SERVER")
-    return host, server
+    return docker_config.named_path(host), docker_config.named_path(server)

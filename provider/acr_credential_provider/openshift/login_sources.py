@@ -20,7 +20,7 @@ from acr_credential_provider.sources.basic_auth import BasicAuth
 from acr_credential_provider.tokens.acquire import acquire_response
 
 from . import docker_config
-from .pull_secrets import PODMAN_TYPE, PULL_SECRET_TYPES
+from .pull_secrets import FILE_KEYS, PULL_SECRET_TYPES, file_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,13 +45,15 @@ def from_secret(secret: Mapping[str, Any], *, source: str) -> DockerConfig:
     """Return the logins in a *secret* of any type for container clients' files; messages name its *source*."""
     data = secret.get("data") or {}
     kind = str(secret.get("type") or "")
-    keys = [PULL_SECRET_TYPES[kind]] if kind in PULL_SECRET_TYPES else list(data) if kind == PODMAN_TYPE else []
-    if len(keys) != 1 or keys[0] not in data:
+    key = file_key(secret)
+    if not key:
         raise ConfigurationError(
             f"{source} holds no container client's file (type {kind or 'unknown'})",
-            remedy=f"Name a Secret of type {', '.join([*PULL_SECRET_TYPES, PODMAN_TYPE])}.",
+            remedy=f"Name a Secret with one of the keys {', '.join(FILE_KEYS)}, or give the login in parts: "
+            "--docker-server, --docker-username and --docker-password-file.",
         )
-    return docker_config.parse(b64decode(data[keys[0]]), source=source)
+    is_dockercfg = key == docker_config.DOCKERCFG if key in PULL_SECRET_TYPES.values() else None
+    return docker_config.parse(b64decode(data[key]), source=source, is_dockercfg=is_dockercfg)
 
 
 def from_acr(settings: str, scopes: Sequence[str]) -> dict[str, BasicAuth]:

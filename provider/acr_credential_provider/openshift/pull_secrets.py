@@ -17,9 +17,10 @@ from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.model.names import TEMPORARY_USER
 
 from . import docker_config
+from .auth_paths import host_of, is_below, path_of, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from acr_credential_provider.sources.basic_auth import BasicAuth
 
@@ -28,49 +29,79 @@ PULL_SECRET_TYPES = {KUBELET_TYPE: ".dockerconfigjson", "kubernetes.io/dockercfg
 """The types that a kubelet reads, and the data key of each."""
 PODMAN_TYPE = "kubernetes.io/podmanconfigjson"
 """The type that ``oc create secret generic`` gives to podman's file, as documented; no kubelet reads it."""
+FILE_KEYS = (*PULL_SECRET_TYPES.values(), "config.json", "auth.json")
+"""The data keys under which Secrets of any type hold a container client's file."""
+LISTS = {"pull": "imagePullSecrets", "mount": "secrets"}
+"""The list of a ServiceAccount for each purpose that ``oc secrets link --for`` knows."""
 GLOBAL = ("openshift-config", "pull-secret")
 """Namespace and name of the Secret that all nodes of an OpenShift cluster pull with."""
+
+RELEASES = (
+    "quay.io/openshift-release-dev",
+    "registry.redhat.io",
+    "registry.connect.redhat.io",
+    "cloud.openshift.com",
+)
+"""Where OpenShift's own images come from, and where a cluster reports to."""
 
 Patch = list[dict[str, Any]]
 """Operations of a JSON patch (RFC 6902)."""
 
 
-def link(service_account: Mapping[str, Any], secrets: Sequence[str]) -> Patch:
-    """Return the patch that adds *secrets* to the imagePullSecrets of *service_account*; empty if all are there.
+def file_key(secret: Mapping[str, Any]) -> str:
+    """Return the data key of the container client's file in *secret*, "" if it has none or several."""
+    data = secret.get("data") or {}
+    kind = secret.get("type")
+    if kind in PULL_SECRET_TYPES:
+        keys = [key for key in data if key == PULL_SECRET_TYPES[kind]]
+    else:
+        keys = [key for key in data if key in FILE_KEYS] or (list(data) if kind == PODMAN_TYPE else [])
+    return keys[0] if len(keys) == 1 else ""
+
+
+def link(service_account: Mapping[str, Any], secrets: Sequence[str], purposes: Sequence[str] = ("pull",)) -> Patch:
+    """Return the patch that adds *secrets* to *service_account* for *purposes*; empty if all are there.
 
     It fits this version of the object only, and appends: order and entries of others stay.
     """
-    linked = service_account.get("imagePullSecrets") or []
+    operations = [each for purpose in purposes for each in _additions(service_account, LISTS[purpose], secrets)]
+    return [_test_version(service_account), *operations] if operations else []
+
+
+def _additions(service_account: Mapping[str, Any], field_name: str, secrets: Sequence[str]) -> Patch:
+    linked = service_account.get(field_name) or []
     names = {entry.get("name") for entry in linked}
     missing = [{"name": name} for name in dict.fromkeys(secrets) if name not in names]
     if not missing:
         return []
     if not linked:  # there is no list to append to; the test of the version keeps another new list from being lost
-        return [_test_version(service_account), {"op": "add", "path": "/imagePullSecrets", "value": missing}]
-    additions = [{"op": "add", "path": "/imagePullSecrets/-", "value": entry} for entry in missing]
-    return [_test_version(service_account), *additions]
+        return [{"op": "add", "path": f"/{field_name}", "value": missing}]
+    return [{"op": "add", "path": f"/{field_name}/-", "value": entry} for entry in missing]
 
 
-def unlink(service_account: Mapping[str, Any], secrets: Sequence[str]) -> Patch:
-    """Return the patch that removes *secrets* from the imagePullSecrets only; empty if none is there."""
-    linked = service_account.get("imagePullSecrets") or []
-    indexes = [index for index, entry in enumerate(linked) if entry.get("name") in secrets]
-    # From the end, because each removal moves the entries after it.
-    removals = [{"op": "remove", "path": f"/imagePullSecrets/{index}"} for index in reversed(indexes)]
+def unlink(service_account: Mapping[str, Any], secrets: Sequence[str], purposes: Sequence[str] = ("pull",)) -> Patch:
+    """Return the patch that removes *secrets* from the lists for *purposes* only; empty if none is there."""
+    removals = []
+    for field_name in (LISTS[purpose] for purpose in purposes):
+        linked = service_account.get(field_name) or []
+        indexes = [index for index, entry in enumerate(linked) if entry.get("name") in secrets]
+        # From the end, because each removal moves the entries after it.
+        removals += [{"op": "remove", "path": f"/{field_name}/{index}"} for index in reversed(indexes)]
     return [_test_version(service_account), *removals] if removals else []
 
 
 def image_puller(source: str, target: str, service_account: str = "") -> dict[str, Any]:
     """Return the RoleBinding by which Pods of the project *source* pull images of the project *target*.
 
-    With *service_account*, only its Pods. It is for OpenShift's internal registry.
+    With *service_account*, only its Pods. It is for OpenShift's internal registry. The colons keep two grants from
+    having one name, which would take back the first: no other name of Kubernetes has one.
     """
     if service_account:
         subject = {"kind": "ServiceAccount", "namespace": source, "name": service_account}
     else:
         group = f"system:serviceaccounts:{source}"
         subject = {"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": group}
-    name = "-".join(["image-puller", source, *([service_account] if service_account else [])])
+    name = ":".join(["image-puller", source, *([service_account] if service_account else [])])
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding",
@@ -104,23 +135,30 @@ def merge(content: bytes, logins: Mapping[str, BasicAuth], *, source: str) -> Me
     Raises `ConfigurationError` if *content* cannot be read: to overwrite it would remove the cluster's own logins.
     """
     document = docker_config.load(content, source=source)
-    auths = document.get("auths")
+    remedy = "Repair it first; nothing was changed."
+    try:
+        name = docker_config.auths_key(document)
+    except ValueError as error:
+        raise ConfigurationError(f"{source} {error}", remedy=remedy) from None
+    auths = document.get(name)
     if not isinstance(auths, dict):
-        raise ConfigurationError(f"{source} has no auths", remedy="Repair it first; nothing was changed.")
-    keys = {docker_config.path_of(key): key for key in auths}
+        raise ConfigurationError(f"{source} has no auths", remedy=remedy)
+    spellings: dict[str, list[str]] = {}  # by place: a login that stayed under another one would be tried too
+    for key in auths:
+        spellings.setdefault(place_of(path_of(key) or key), []).append(key)
     new = dict(auths)
     added: list[str] = []
     changed: list[str] = []
     unchanged: list[str] = []
     for path, login in sorted(logins.items()):
-        key = keys.get(docker_config.path_of(path), path)
-        if key in auths and docker_config.login_of(auths[key]) == login:
-            unchanged.append(key)
-        else:
-            (changed if key in auths else added).append(key)
-            new[key] = docker_config.entry(login)
+        for key in spellings.get(place_of(path), [path]):
+            if key in auths and _has(auths[key], login):
+                unchanged.append(key)
+            else:
+                (changed if key in auths else added).append(key)
+                new[key] = docker_config.entry(login)
     return Merge(
-        json.dumps(document | {"auths": new}, separators=(",", ":")).encode(),
+        json.dumps(document | {name: new}, separators=(",", ":")).encode(),
         tuple(added),
         tuple(changed),
         tuple(unchanged),
@@ -134,15 +172,22 @@ def replace_content(secret: Mapping[str, Any], content: bytes) -> Patch:
     return [_test_version(secret), {"op": "replace", "path": "/data/.dockerconfigjson", "value": value}]
 
 
-def select(logins: Mapping[str, BasicAuth], hosts: Sequence[str]) -> tuple[dict[str, BasicAuth], list[str]]:
-    """Return those of *logins* that are for one of *hosts* (without any: for ACR), and the paths of the others."""
-    named = {docker_config.host_of(host) for host in hosts}
-    selected = {}
-    for key, login in logins.items():
-        host = docker_config.host_of(key)
-        if host in named or (not named and recognise(host)):
-            selected[key] = login
-    return selected, [key for key in logins if key not in selected]
+def wanted(hosts: Sequence[str]) -> Callable[[str], bool]:
+    """Return what says whether a path is at or below one of *hosts* (HOST or HOST/PATH); without any, whether ACR's.
+
+    Raises `ConfigurationError` for what is no such path.
+    """
+    if not hosts:
+        return lambda path: recognise(host_of(path)) is not None
+    places = [docker_config.named_path(host) for host in hosts]
+    return lambda path: any(is_below(path, place) for place in places)
+
+
+def _has(value: Any, login: BasicAuth) -> bool:
+    try:
+        return docker_config.login_of(value) == login
+    except ValueError:
+        return False
 
 
 def warnings(logins: Mapping[str, BasicAuth]) -> list[str]:
@@ -153,6 +198,18 @@ def warnings(logins: Mapping[str, BasicAuth]) -> list[str]:
         "pull-secrets controller, or give a password that lasts (identity basicAuth)"
     )
     return [f"{', '.join(temporary)}: {advice}"] if temporary else []
+
+
+def release_warnings(merge: Merge) -> list[str]:
+    """Return a warning if *merge*, of the global pull secret, decides how OpenShift's own images are pulled."""
+    keys = [key for key in (*merge.added, *merge.changed) if _is_for_releases(place_of(path_of(key) or key))]
+    advice = "nodes pull OpenShift's own images with it: check that the new login may pull these"
+    return [f"{', '.join(map(plain_text, keys))}: {advice}"] if keys else []
+
+
+def _is_for_releases(place: str) -> bool:
+    # A kubelet compares prefixes, not path elements.
+    return any(release.startswith(place) or place.startswith(release) for release in RELEASES)
 
 
 def _test_version(document: Mapping[str, Any]) -> dict[str, Any]:

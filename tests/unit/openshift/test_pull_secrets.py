@@ -62,6 +62,18 @@ def test_an_account_without_a_list_gets_one():
     assert after["imagePullSecrets"] == [{"name": "acr-login"}]
 
 
+def test_a_secret_is_linked_for_mounting_too_where_that_is_asked_for():
+    found = account("theirs")
+    after = patched(found, pull_secrets.link(found, ["acr-login"], ["pull", "mount"]))
+    assert after["imagePullSecrets"] == [{"name": "theirs"}, {"name": "acr-login"}]
+    assert after["secrets"] == [{"name": "mounted"}, {"name": "acr-login"}]
+    assert patched(after, pull_secrets.unlink(after, ["acr-login"], ["pull", "mount"])) == found
+    assert (
+        patched(after, pull_secrets.unlink(after, ["acr-login"], ["mount"]))["imagePullSecrets"]
+        == after["imagePullSecrets"]
+    )
+
+
 def test_unlinking_never_touches_mount_secrets_of_the_same_name():
     found = account("acr-login", "theirs", "acr-login", secrets=[{"name": "acr-login"}])
     after = patched(found, pull_secrets.unlink(found, ["acr-login"]))
@@ -114,9 +126,9 @@ def test_a_merge_says_what_it_changes_and_never_a_login():
 
 
 def test_a_merge_of_what_is_there_changes_nothing():
-    there = json.dumps({"auths": {ACR: entry("me")}}).encode()
-    merged = pull_secrets.merge(there, {f"https://{ACR}/": BasicAuth("me", SECRET)}, source="it")
-    assert (merged.added, merged.changed, merged.unchanged) == ((), (), (ACR,))
+    there = json.dumps({"auths": {f"https://{ACR}/": entry("me")}}).encode()
+    merged = pull_secrets.merge(there, {ACR: BasicAuth("me", SECRET)}, source="it")
+    assert (merged.added, merged.changed, merged.unchanged) == ((), (), (f"https://{ACR}/",))
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"{}", b'{"auths":{"a":{},"a":{}}}', b'{"auths":7}'])
@@ -138,11 +150,87 @@ def test_no_merge_drops_or_changes_a_path_that_was_not_given(there, given):
 
 
 def test_only_acrs_hosts_go_in_unless_others_are_named():
-    logins = {ACR: BasicAuth("a", "x"), "quay.io": BasicAuth("b", "x"), "images.example.com/team": BasicAuth("c", "x")}
-    mine, others = pull_secrets.select(logins, [])
-    assert (list(mine), others) == ([ACR], ["quay.io", "images.example.com/team"])
-    mine, others = pull_secrets.select(logins, ["images.example.com"])
-    assert (list(mine), others) == (["images.example.com/team"], [ACR, "quay.io"])
+    paths = [ACR, "quay.io", "images.example.com/team"]
+    assert list(filter(pull_secrets.wanted([]), paths)) == [ACR]
+    assert list(filter(pull_secrets.wanted(["images.example.com"]), paths)) == ["images.example.com/team"]
+
+
+@pytest.mark.parametrize(
+    ("host", "chosen"),
+    [
+        ("quay.io/team", ["quay.io/team", "quay.io/team/app"]),
+        ("https://quay.io/team/", ["quay.io/team", "quay.io/team/app"]),
+        ("Quay.io", ["quay.io", "quay.io/team", "quay.io/team/app", "quay.io/team-b"]),
+        ("quay.io/team/app", ["quay.io/team/app"]),
+        ("quay.io/tea", []),
+        ("docker.io", ["index.docker.io"]),
+        ("io", []),
+    ],
+)
+def test_a_named_path_takes_what_is_at_or_below_it_and_nothing_else(host, chosen):
+    paths = ["quay.io", "quay.io/team", "quay.io/team/app", "quay.io/team-b", "index.docker.io", "quay.io:443"]
+    assert list(filter(pull_secrets.wanted([host]), paths)) == chosen
+
+
+@pytest.mark.parametrize("host", ["", " ", "a b", "me@quay.io", "quay.io?x"])
+def test_a_named_path_that_is_none_is_refused(host):
+    with pytest.raises(ConfigurationError, match="is not HOST or HOST/PATH"):
+        pull_secrets.wanted([host])
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [("quay.io", "https://quay.io"), ("https://quay.io/v2/", "quay.io/"), ("http://quay.io", "quay.io")],
+)
+def test_a_merge_changes_each_spelling_of_a_path(spellings):
+    there = {"auths": {key: entry("old") for key in spellings} | {"quay.io/team": entry("c")}}
+    merged = pull_secrets.merge(json.dumps(there).encode(), {"quay.io": BasicAuth("new", SECRET)}, source="it")
+    after = json.loads(merged.content)["auths"]
+    assert {key: docker_config.login_of(after[key]).username for key in after} == {
+        **dict.fromkeys(spellings, "new"),
+        "quay.io/team": "c",
+    }
+    assert sorted(merged.changed) == sorted(spellings)
+    assert merged.kept == 1
+
+
+def test_a_merge_leaves_a_key_alone_that_no_kubelet_reads():
+    there = {"Auths": {" quay.io ": entry("old"), "QUAY.io": entry("b")}}
+    merged = pull_secrets.merge(json.dumps(there).encode(), {"quay.io": BasicAuth("new", SECRET)}, source="it")
+    assert json.loads(merged.content) == {
+        "Auths": there["Auths"] | {"quay.io": docker_config.entry(BasicAuth("new", SECRET))}
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "is_warned"),
+    [
+        ("quay.io", True),
+        ("quay.io/openshift-release-dev", True),
+        ("quay.io/openshift-release-dev/ocp-release", True),
+        ("registry.redhat.io/ubi9", True),
+        ("cloud.openshift.com", True),
+        ("quay.io/team", False),
+        ("quay.io:8443", False),
+        (ACR, False),
+    ],
+)
+@pytest.mark.parametrize(
+    "there", [{}, {"quay.io": entry("a"), "registry.redhat.io": entry("b")}], ids=["added", "changed"]
+)
+def test_a_merge_that_decides_how_openshifts_own_images_are_pulled_is_warned_of(path, is_warned, there):
+    merged = pull_secrets.merge(json.dumps({"auths": there}).encode(), {path: BasicAuth("me", SECRET)}, source="it")
+    assert [path in each for each in pull_secrets.release_warnings(merged)] == [True] * is_warned
+
+
+PULLERS = [(source, name) for source in ("a", "b", "a-b", "a-b-c") for name in ("", "a", "b", "b-c", "a.b")]
+
+
+@pytest.mark.parametrize(("source", "account"), PULLERS)
+def test_two_grants_have_one_name_only_if_they_are_one(source, account):
+    first = pull_secrets.image_puller(source, "target", account)
+    for second in (pull_secrets.image_puller(other, "target", name) for other, name in PULLERS):
+        assert (first["metadata"] == second["metadata"]) == (first["subjects"] == second["subjects"])
 
 
 def test_a_token_of_one_hour_is_warned_of():
