@@ -100,7 +100,7 @@ static void __attribute__((noreturn)) fail(const char *what, const char *path)
 	say("error: ");
 	say(what);
 	say(path);
-	say("\nremedy: Install the whole folder again as it was packed, on a file system that is not mounted noexec.\n");
+	say(" [BundleUnusable]\nremedy: Install the whole folder again as it was packed, on a file system that is not mounted noexec.\n");
 	for (;;)
 		CALL1(__NR_exit_group, 1);
 }

@@ -1,8 +1,8 @@
-"""Prints docs/remedies.md: every error of the code with its remedy.
+"""Prints docs/remedies.md: every error of the code with its remedy, by its code.
 
-It reads the source, so there is no list to maintain: each place that fills a parameter or field called
+It reads the source, so there is no list of errors to maintain: each place that fills a parameter or field called
 ``remedy``. Constants, tables, f-strings and local names are followed to the texts behind them; what is only handed on
-(``remedy=error.remedy``) is listed where it is written.
+(``remedy=error.remedy``) is listed where it is written. What a code means stands in ``remedy_codes.txt``.
 """
 
 from __future__ import annotations
@@ -12,42 +12,33 @@ import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from acr_credential_provider.model import error_codes
+from acr_credential_provider.model.remedy import Remedy, code_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROOTS = ("provider/acr_credential_provider", "node-config/acr_node_config")
-# Chapters by the folder or file that an error is raised in; the first that matches.
-CHAPTERS = [
-    (
-        "The settings and their files",
-        r"/((settings|acr_configuration)/|tokens/settings_cache|model/(config_problem|yaml_|acr_hosts|regions))",
-    ),
-    ("Alibaba Cloud", r"/cloud/"),
-    ("Identities", r"/sources/"),
-    ("The controller", r"/pull_secrets/"),
-    ("Other platforms, and clusters as a whole", r"/(openshift|eci|cluster_doctor)/"),
-    ("The node's installer and agent", r"acr_node_config/"),
-    ("The doctor", r"/((doctor|explain|kubelet)/|console/checks|files/trusted_files)"),
-    ("The plugin itself", r""),
-]
+LISTED = Path(__file__).with_name("remedy_codes.txt")
+TABLE = "model/error_codes/lookup.py"
+"""What this says of Alibaba Cloud's codes is taken from its table, not from its source."""
 CODES_HEAD = """## Error codes of Alibaba Cloud
 
 What `(CODE, HTTP STATUS, request id ...)` in an error of ACR, STS or RAM means. Where a call knows better, as
 AssumeRole does of its role, the error has that remedy in place of this one. A code that is not listed is classified by
 its words.
 
-| code | kind | cause | what to do | console |
+| code | cause | look up | what to do | console |
 |---|---|---|---|---|"""
 HEAD = """# Remedies
 
-Every error that the program tells of, and what to do about it: `error:` and `remedy:` in the kubelet's log, and the
-same texts in `doctor`, `explain`, Events and status. Words in capitals stand for what differs. `make remedies` writes
-this page from the code.
+Every error that the program tells of ends with a code, such as `[SettingsUnreadable]`: in the kubelet's log and Events,
+in `doctor`, `explain` and status, in JSON as `code`. Here is what each code means, the errors that have it, and what to
+do about them. Codes stay from version to version; sentences may change. Words in capitals stand for what differs. `make
+remedies` writes this page from the code.
 """
 
 
@@ -56,6 +47,7 @@ class Module:
     """What a source file says at its top."""
 
     path: str
+    text: str
     tree: ast.Module
     values: dict[str, ast.expr] = field(default_factory=dict)
     imported: dict[str, str] = field(default_factory=dict)
@@ -106,10 +98,10 @@ class Reader:
             if "remedy" in names and node.name != "__init__":
                 self.takers[node.name] = names.index("remedy") - offset
         elif isinstance(node, ast.ClassDef):
-            fields = [item.target.id for item in node.body
-                      if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)]  # fmt: skip
-            if "remedy" in fields:
-                self.takers[node.name] = fields.index("remedy")
+            fields = {item.target.id: ast.unparse(item.annotation) for item in node.body
+                      if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)}  # fmt: skip
+            if fields.get("remedy") == "Remedy":
+                self.takers[node.name] = list(fields).index("remedy")
 
     def pairs(self, module: Module) -> Iterator[tuple[str, str]]:
         """Yield (error, remedy) for each place in *module* that gives one."""
@@ -117,7 +109,8 @@ class Reader:
             if called(call) == "explained":  # it hands on the remedy, or that of a limit, which is in its own table
                 continue
             given = {keyword.arg: keyword.value for keyword in call.keywords}
-            position = self.takers.get(called(call), len(call.args))
+            written = next((at for at, argument in enumerate(call.args) if is_remedy(argument)), len(call.args))
+            position = self.takers.get(called(call), written)
             is_spread = any(isinstance(argument, ast.Starred) for argument in call.args)
             if "remedy" not in given and (is_spread or position >= len(call.args)):
                 continue
@@ -141,13 +134,19 @@ class Reader:
             place = Place(node if is_function else module.tree, sys.maxsize, 0)
             for code, remedy in rows_of(node):
                 for text in self.texts(remedy, module, place):
-                    yield f"... was refused ({code}...)" if code else "... was refused (CODE)", text
+                    yield f"... was refused ({code}...)" if code else "", text
+
+    def written(self, module: Module) -> Iterator[str]:
+        """Yield each remedy in *module*, wherever it stands."""
+        for place, call in calls(module.tree):
+            if is_remedy(call):
+                yield from self.texts(call, module, place)
 
     def texts(  # noqa: C901, PLR0911 - a line or two for each form of an expression
         self, node: ast.expr, module: Module, place: Place, depth: int = 0
     ) -> list[str]:
         """Return the texts that *node* can be; none if it is only handed on from elsewhere."""
-        if depth > 6:
+        if depth > 8:
             return []
         if isinstance(node, ast.Constant):
             return [node.value] if isinstance(node.value, str) and node.value.strip() else []
@@ -164,6 +163,10 @@ class Reader:
             return [text for part in node.values for text in self.texts(part, module, place, depth + 1)]
         if isinstance(node, ast.Dict):
             return [text for part in node.values for text in self.texts(part, module, place, depth + 1)]
+        if is_remedy(node):
+            code, text = node.args
+            texts = self.texts(text, module, place, depth + 1)
+            return [Remedy(each, text) for each in self.texts(code, module, place, depth + 1) for text in texts]
         if isinstance(node, ast.Name):
             return self._named(node.id, module, place, depth)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
@@ -218,7 +221,7 @@ def blocks(tree: ast.AST) -> Iterator[list[ast.stmt]]:
 
 
 def rows_of(table: ast.AST) -> Iterator[tuple[str, ast.expr]]:
-    """Yield (code, text) of each row in *table*, and ("", text) for all other codes."""
+    """Yield (code, remedy) of each row in *table*, and ("", remedy) for all other codes."""
     for node in ast.walk(table):
         pairs: list[tuple[ast.expr | None, ast.expr]] = []
         if isinstance(node, ast.Dict):
@@ -226,13 +229,15 @@ def rows_of(table: ast.AST) -> Iterator[tuple[str, ast.expr]]:
         elif isinstance(node, ast.Tuple) and len(node.elts) == 2:
             pairs = [(node.elts[0], node.elts[1])]
         for key, value in pairs:
-            is_word = isinstance(value, ast.Constant) and " " not in str(value.value)  # a pair of two codes
-            if isinstance(key, ast.Constant) and isinstance(key.value, str) and not is_word:
+            if isinstance(key, ast.Constant) and isinstance(key.value, str) and isinstance(value, ast.Call | ast.Name):
                 yield key.value, value
-        if isinstance(node, ast.Return | ast.Assign) and isinstance(
-            node.value, ast.JoinedStr | ast.Constant | ast.BinOp
-        ):
+        if isinstance(node, ast.Return) and node.value is not None and is_remedy(node.value):
             yield "", node.value
+
+
+def is_remedy(node: ast.AST) -> TypeGuard[ast.Call]:
+    """True if *node* is ``Remedy(code, text)``."""
+    return isinstance(node, ast.Call) and called(node) == "Remedy" and len(node.args) == 2
 
 
 def is_constant(node: ast.expr) -> bool:
@@ -276,7 +281,8 @@ def read(root: Path) -> list[Module]:
     """Return all modules below *root*."""
     modules = []
     for file in sorted(file for folder in ROOTS for file in (root / folder).rglob("*.py")):
-        module = Module(str(file.relative_to(root)), ast.parse(file.read_text()))
+        text = file.read_text()
+        module = Module(str(file.relative_to(root)), text, ast.parse(text))
         for node in module.tree.body:
             if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
                 module.values[node.targets[0].id] = node.value
@@ -288,31 +294,77 @@ def read(root: Path) -> list[Module]:
     return modules
 
 
-def page(root: Path = REPOSITORY) -> str:
-    """Return the whole page."""
+def found(root: Path = REPOSITORY) -> dict[str, dict[tuple[str, str], None]]:
+    """Return (error, remedy) of each place in the source below *root*, by the remedy's code; "" has none."""
     modules = read(root)
     reader = Reader(modules)
-    rows: dict[str, dict[tuple[str, str], None]] = {title: {} for title, _ in CHAPTERS}
+    rows: dict[str, dict[tuple[str, str], None]] = {}
     for module in modules:
-        title = next(title for title, pattern in CHAPTERS if re.search(pattern, module.path))
-        for error, remedy in (*reader.pairs(module), *reader.refusals(module)):
-            rows[title][cell(error), cell(remedy)] = None
+        if module.path.endswith(TABLE):
+            continue
+        told = [*reader.pairs(module), *reader.refusals(module)]
+        shown = {remedy for _, remedy in told}
+        told += [("", remedy) for remedy in reader.written(module) if remedy not in shown]
+        for error, remedy in told:
+            rows.setdefault(code_of(remedy), {})[cell(error), cell(remedy)] = None
+    for (code, remedy), refusals in refused().items():
+        rows.setdefault(code, {})[f"... was refused ({', '.join(refusals)})", cell(remedy)] = None
+    return rows
+
+
+def refused() -> dict[tuple[str, str], list[str]]:
+    """Return the codes of Alibaba Cloud by our code and what to do."""
+    rows = [*error_codes.CODES]
+    rows += [error_codes.ErrorCode("CODE", kind, "", *words) for kind, words in error_codes.KINDS.items()]
+    by_remedy: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        by_remedy.setdefault((row.advice.code, row.advice), []).append(row.code)
+    return by_remedy
+
+
+def listed() -> dict[str, dict[str, str]]:
+    """Return the meaning of each code in `LISTED`, by chapter."""
+    chapters: dict[str, dict[str, str]] = {}
+    for line in LISTED.read_text().splitlines():
+        if line.startswith("## "):
+            codes_of_chapter = chapters[line.removeprefix("## ")] = {}
+        elif line and not line.startswith("#"):
+            code, meaning = line.split(maxsplit=1)
+            codes_of_chapter[code] = meaning
+    return chapters
+
+
+def page(root: Path = REPOSITORY) -> str:
+    """Return the whole page."""
+    rows = found(root)
     lines = [HEAD]
-    for title, pairs in rows.items():
-        lines += [f"## {title}", "", "| error | what to do |", "|---|---|"]
-        lines += [f"| {error or '(differs)'} | {remedy} |" for error, remedy in sorted(pairs)]
-        lines.append("")
-    return "\n".join([*lines, *codes(), ""])
+    for title, codes_of_chapter in listed().items():
+        lines += [f"## {title}", ""]
+        for code, meaning in codes_of_chapter.items():
+            lines += [f"### {code}", "", f"{meaning[0].upper()}{meaning[1:]}.", ""]
+            if code in rows:
+                lines += ["| error | what to do |", "|---|---|"]
+                lines += [f"| {error or '(differs)'} | {remedy} |" for error, remedy in sorted(rows[code])]
+                lines.append("")
+    return "\n".join([*lines, *cloud_codes(), ""])
 
 
-def codes() -> list[str]:
+def cloud_codes() -> list[str]:
     """Return the lines of the table of Alibaba Cloud's error codes."""
     rows = [[row.code, row.kind, row.cause, row.remedy, row.where] for row in error_codes.CODES]
     rows += [[f"other codes about {kind}", kind, "", *words] for kind, words in error_codes.KINDS.items()]
     return [
         CODES_HEAD,
-        *(f"| {' | '.join(map(cell, row))} |" for row in rows),
+        *(
+            f"| {code} | {cause} | {link(error_codes.REMEDY_CODES[kind])} | {cell(remedy)} | {where} |"
+            for code, kind, cause, remedy, where in rows
+        ),
     ]
+
+
+def link(code: str) -> str:
+    """Return *code* as a link to its paragraph."""
+    return f"[{code}](#{code.lower()})"
 
 
 def cell(text: str) -> str:

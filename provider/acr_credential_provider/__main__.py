@@ -18,11 +18,12 @@ BACKSTOP = DEADLINE + 1
 import or a page of the program itself waits for a disk."""
 LIMITS = b"remedy: look at this process's limits (open files, tasks, memory); if they are wide, report it\n"
 STDIN_HANGS = (
-    b"error: the request on stdin did not end within 15 s\n"
+    b"error: the request on stdin did not end within 15 s [StdinNotClosed]\n"
     b"remedy: close stdin after the CredentialProviderRequest, as the kubelet does\n"
 )
 NOT_WRITTEN = (
-    b"error: the answer could not be written to stdout\nremedy: Keep stdout open and read it, as the kubelet does.\n"
+    b"error: the answer could not be written to stdout [StdoutClosed]\n"
+    b"remedy: Keep stdout open and read it, as the kubelet does.\n"
 )
 
 
@@ -42,7 +43,7 @@ def main() -> int:
     try:
         return _answer_or_operate(time.monotonic(), sys.argv[1:])
     except Exception as error:  # noqa: BLE001 - its text may hold anything, so only its type is printed
-        _say(b"error: unforeseen " + type(error).__name__.encode() + b"\n" + LIMITS)
+        _say(b"error: unforeseen " + type(error).__name__.encode() + b" [UnforeseenError]\n" + LIMITS)
         return 1
 
 

@@ -27,7 +27,7 @@ DEADLINE = 15.0
 CALLS_OF_A_REFUSED_PULL = 2
 """The kubelet's first try and at most one more while the test looks on."""
 
-SAID = re.compile(r"exit status 1: error: (.+)\n\s*remedy: (.+)\n")
+SAID = re.compile(r"exit status 1: error: (.+) \[\w+\]\n\s*remedy: (.+)\n")
 """The plugin's two lines as the kubelet logs them."""
 
 

@@ -97,4 +97,4 @@ def test_a_folder_that_was_not_copied_whole_says_so(tmp_path, lost):
     file.unlink()
     done = subprocess.run([bundle / FROZEN.name], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"error: cannot read {file}\nremedy: Install the whole folder again")
+    assert done.stderr.startswith(f"error: cannot read {file} [BundleUnusable]\nremedy: Install the whole folder again")

@@ -96,7 +96,10 @@ def test_a_host_that_only_acr_can_place_is_told_which_call_comes_first(program, 
     ended = explain(program, "sandbox-registry.cn-hangzhou.cr.aliyuncs.com/team/app")
     assert ended.code == 0
     told = ended.stdout.decode()
-    assert "skipped    registry entry: only ACR knows the hosts of registries[0]: no domains are set\n" in told
+    assert (
+        "skipped    registry entry: only ACR knows the hosts of registries[0]: no domains are set [HostsUnknown]\n"
+        in told
+    )
     assert "remedy: Name the hosts in domains" in told
     assert f"cloud calls: ListInstanceEndpoint {sandbox.openapi.url}/\n" in told
     assert sandbox.calls.counts() == {}
@@ -216,7 +219,9 @@ def test_a_host_that_is_not_covered_ends_with_3_and_why(program, sandbox, image,
 def test_what_is_no_image_is_told_in_two_lines(program, command):
     ended = program.run(b"", command, "team/app", *paths(program))
     assert (ended.code, ended.stdout) == (1, b"")
-    assert ended.stderr.startswith(b"error: the image 'team/app' does not start with a registry host\nremedy: ")
+    assert ended.stderr.startswith(
+        b"error: the image 'team/app' does not start with a registry host [ImageInvalid]\nremedy: "
+    )
 
 
 def test_the_doctor_says_each_step_in_a_line(program, sandbox):

@@ -69,43 +69,44 @@ def test_fields_that_a_newer_kubelet_may_send_are_ignored(program, sandbox):
 @pytest.mark.parametrize(
     ("stdin", "stderr"),
     [
-        (b"", b"error: stdin is empty\n" + TRY_BY_HAND),
-        (b" \n", b"error: stdin is empty\n" + TRY_BY_HAND),
-        (b"{", b"error: stdin does not hold one JSON object\n" + TRY_BY_HAND),
-        (b"\xff\xfe{}", b"error: stdin does not hold one JSON object\n" + TRY_BY_HAND),
-        (b"\0" * 100, b"error: stdin does not hold one JSON object\n" + TRY_BY_HAND),
-        (b"[" * 200_000, b"error: stdin does not hold one JSON object\n" + TRY_BY_HAND),
-        (b"[]", b"error: stdin does not hold one JSON object\n" + TRY_BY_HAND),
-        (b"{}{}", b"error: stdin does not hold one JSON object\n" + TRY_BY_HAND),
-        (b"x" * (2 << 20), b"error: stdin holds more than 1048576 bytes\n" + TRY_BY_HAND),
-        (b"{}", b"error: stdin holds kind NoneType, not CredentialProviderRequest\n" + TRY_BY_HAND),
+        (b"", b"error: stdin is empty [RequestInvalid]\n" + TRY_BY_HAND),
+        (b" \n", b"error: stdin is empty [RequestInvalid]\n" + TRY_BY_HAND),
+        (b"{", b"error: stdin does not hold one JSON object [RequestInvalid]\n" + TRY_BY_HAND),
+        (b"\xff\xfe{}", b"error: stdin does not hold one JSON object [RequestInvalid]\n" + TRY_BY_HAND),
+        (b"\0" * 100, b"error: stdin does not hold one JSON object [RequestInvalid]\n" + TRY_BY_HAND),
+        (b"[" * 200_000, b"error: stdin does not hold one JSON object [RequestInvalid]\n" + TRY_BY_HAND),
+        (b"[]", b"error: stdin does not hold one JSON object [RequestInvalid]\n" + TRY_BY_HAND),
+        (b"{}{}", b"error: stdin does not hold one JSON object [RequestInvalid]\n" + TRY_BY_HAND),
+        (b"x" * (2 << 20), b"error: stdin holds more than 1048576 bytes [RequestInvalid]\n" + TRY_BY_HAND),
+        (b"{}", b"error: stdin holds kind NoneType, not CredentialProviderRequest [RequestInvalid]\n" + TRY_BY_HAND),
         (
             b'{"kind":"Secret","apiVersion":"v1"}',
-            b"error: stdin holds kind 'Secret', not CredentialProviderRequest\n" + TRY_BY_HAND,
+            b"error: stdin holds kind 'Secret', not CredentialProviderRequest [RequestInvalid]\n" + TRY_BY_HAND,
         ),
         (
             b'{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v2","image":"a.b/c"}',
             (
-                b"error: the request has apiVersion 'credentialprovider.kubelet.k8s.io/v2'\n"
+                b"error: the request has apiVersion 'credentialprovider.kubelet.k8s.io/v2' [RequestInvalid]\n"
                 b"remedy: Set the provider's apiVersion in the kubelet's CredentialProviderConfig to "
                 b"credentialprovider.kubelet.k8s.io/v1.\n"
             ),
         ),
         (
             b'{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1"}',
-            b"error: the request names no image\n" + TRY_BY_HAND,
+            b"error: the request names no image [RequestInvalid]\n" + TRY_BY_HAND,
         ),
         (
             request("team/app"),
             (
-                b"error: the image 'team/app' does not start with a registry host\n"
+                b"error: the image 'team/app' does not start with a registry host [ImageInvalid]\n"
                 b"remedy: Write the image as HOST/NAMESPACE/NAME; the kubelet does so for every image it pulls.\n"
             ),
         ),
         (
             request("a.example/b", serviceAccountToken="not.a.token"),
             (
-                b"error: the request's serviceAccountToken is not a token of a Kubernetes ServiceAccount\n"
+                b"error: the request's serviceAccountToken is not a token of a Kubernetes ServiceAccount "
+                b"[ServiceAccountTokenInvalid]\n"
                 b"remedy: Check the provider's tokenAttributes in the kubelet's CredentialProviderConfig.\n"
             ),
         ),
@@ -124,7 +125,7 @@ def test_without_settings_the_error_names_the_file(program):
     path = str(program.settings)
     assert (ended.code, ended.stdout) == (1, b"")
     assert ended.stderr.decode() == (
-        f"error: cannot read {path}: No such file or directory\n"
+        f"error: cannot read {path}: No such file or directory [SettingsUnreadable]\n"
         f"remedy: Install the settings at {path}, owned by root with mode 0600, or name another file with --settings.\n"
     )
 
@@ -137,7 +138,7 @@ def test_a_mistake_in_the_settings_is_told_by_line_and_field(program):
     line = program.settings.read_text().splitlines().index('   "regoin": "cn-hangzhou"') + 1
     assert (ended.code, ended.stdout) == (1, b"")
     assert ended.stderr.decode() == (
-        f"error: {program.settings}, line {line}: registries[0].regoin is not a known field\n"
+        f"error: {program.settings}, line {line}: registries[0].regoin is not a known field [SettingsUnknownKey]\n"
         "remedy: Did you mean region? Correct its spelling or remove it.\n"
     )
 

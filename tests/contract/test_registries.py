@@ -287,7 +287,8 @@ data:
             ended = program.run(request(f"{host}/team/app"), *words)
             assert (ended.code, ended.stdout) == (1, b"")
             assert ended.stderr.decode() == (
-                f"error: {path}, line 2: acr-registry-info[0].instanceId still holds the placeholder of a sample\n"
+                f"error: {path}, line 2: acr-registry-info[0].instanceId still holds the placeholder of a sample "
+                "[SettingsPlaceholder]\n"
                 "remedy: Write your own value there, or remove the key or the whole entry.\n"
             )
         ended = program.run(request("registry.cn-beijing.aliyuncs.com/acs/pause"), *words)
@@ -300,7 +301,7 @@ data:
         ended = program.run(request(f"{SHARED}/team/app"), "--settings", str(path), "--cache", str(program.cache))
         assert (ended.code, ended.stdout) == (1, b"")
         assert ended.stderr.decode() == (
-            f"error: {path}, line 4: acr-registry-info[0].regionId is not the ID of a region\n"
+            f"error: {path}, line 4: acr-registry-info[0].regionId is not the ID of a region [RegionInvalid]\n"
             "remedy: Did you mean cn-hangzhou? Write the region's ID, for example cn-hangzhou.\n"
         )
 

@@ -89,4 +89,7 @@ def test_a_command_of_the_other_bundle_is_told_as_that(tmp_path):
     program = harness.frozen(tmp_path / "settings.yaml", tmp_path / "cache")
     ended = program.run(b"", "openshift", "link")
     assert (ended.code, ended.stdout) == (1, b"")
-    assert b"openshift is not part of this build\nremedy: Run it from the container image" in ended.stderr
+    assert (
+        b"openshift is not part of this build [CommandNotInBuild]\nremedy: Run it from the container image"
+        in ended.stderr
+    )

@@ -60,7 +60,7 @@ def test_stdin_that_always_has_more_is_refused(frozen, endless):
     with open(endless, "rb") as stdin, frozen.start(stdin=stdin) as process:
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (1, b"")
-    assert err.startswith(b"error: stdin holds more than 1048576 bytes\nremedy: ")
+    assert err.startswith(b"error: stdin holds more than 1048576 bytes [RequestInvalid]\nremedy: ")
 
 
 @pytest.mark.parametrize("what", ["a folder", "a device", "a pipe", "a socket", "a link in a circle", "/dev/full"])

@@ -187,7 +187,9 @@ def test_a_pods_token_comes_from_stdin_too_and_needs_no_kubelet(world):
 def test_a_token_file_that_is_absent_is_told(frozen, sandbox):
     ended = frozen.run(b"", "doctor", sandbox.image, "--token-file", "/nowhere/token")
     assert (ended.code, ended.stdout) == (1, b"")
-    assert ended.stderr.startswith(b"error: /nowhere/token cannot be read: No such file or directory\nremedy: Write")
+    assert ended.stderr.startswith(
+        b"error: /nowhere/token cannot be read: No such file or directory [FileUnusable]\nremedy: Write"
+    )
 
 
 @pytest.mark.parametrize("flags", [[], ["--kubeconfig=/nowhere/kubelet.conf"]], ids=["no kubeconfig", "absent"])
@@ -287,7 +289,7 @@ def test_a_root_that_cannot_be_entered_is_told(frozen, sandbox):
     ended = frozen.run(b"", "doctor", sandbox.image, "--host-root", "/nowhere")
     assert (ended.code, ended.stdout) == (1, b"")
     assert ended.stderr.decode() == (
-        "error: cannot enter /nowhere: No such file or directory\n"
+        "error: cannot enter /nowhere: No such file or directory [FileUnusable]\n"
         "remedy: Mount the host's / there, and run as root with CAP_SYS_CHROOT.\n"
     )
 

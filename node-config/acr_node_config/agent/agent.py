@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from acr_credential_provider.fastpath.lookup import CACHE
 from acr_credential_provider.kubelet.image_match import explain_mismatch, strip_tag
 from acr_credential_provider.model.errors import CredentialProviderError
+from acr_credential_provider.model.remedy import NONE, Remedy
 
 from acr_node_config.hostfs import plugin_calls
 from acr_node_config.rollout import agent_status
@@ -146,7 +147,9 @@ class Agent:
         if self.rollout.is_unusable and not self._watched:
             raise ProgramError(
                 "there are no usable settings yet: " + " ".join(self.rollout.status.problems[:3]),
-                remedy="Correct the ConfigMap; `settings validate` says the same about a file.",
+                remedy=Remedy(
+                    "SettingsInvalid", "Correct the ConfigMap; `settings validate` says the same about a file."
+                ),
             )
         if settings and self.options.own_image:
             self._check_own_image(settings)
@@ -155,7 +158,9 @@ class Agent:
         plan = self.program.plan(settings)
         if plan.rejection:
             raise ProgramError(
-                plan.rejection, remedy="Repair it: this is not tried again.", code=plugin_runner.REJECTED
+                plan.rejection,
+                remedy=Remedy("InstallationRejected", "Repair it: this is not tried again."),
+                code=plugin_runner.REJECTED,
             )
         if plan.changes and plan.restarts and not self._may_restart():
             self._wait("; ".join(plan.changes[:20]))
@@ -199,7 +204,10 @@ class Agent:
         if matching:
             raise ProgramError(
                 f"the agent's own image {image} would be pulled with the plugin's logins ({matching[0]})",
-                remedy="Take it from a registry that needs no plugin, or preload it; then allow it: --allow-own-image.",
+                remedy=Remedy(
+                    "AgentImageNeedsPlugin",
+                    "Take it from a registry that needs no plugin, or preload it; then allow it: --allow-own-image.",
+                ),
                 code=plugin_runner.REFUSED,
             )
 
@@ -241,13 +249,13 @@ class Agent:
         grant = self._grant()
         if grant is not None and grant.refusal:
             message = f"no kubelet is restarted for this any more: {grant.refusal}"
-            remedy = "Repair it: other settings or another version get a turn again."
+            remedy = Remedy("InstallationRejected", "Repair it: other settings or another version get a turn again.")
             self._become(agent_status.WAITING, message, remedy)
         else:
             self._become(agent_status.WAITING, "waiting for a turn to restart the kubelet")
 
     # How it went.
-    def _become(self, state: str, message: str = "", remedy: str = "", *, serving: bool | None = None) -> None:
+    def _become(self, state: str, message: str = "", remedy: Remedy = NONE, *, serving: bool | None = None) -> None:
         is_news = (state, message) != (self.status.state, self.status.message)
         if is_news and state in (agent_status.READY, agent_status.WAITING, agent_status.UNINSTALLED):
             self.log(state + (f": {message}" if message else ""))

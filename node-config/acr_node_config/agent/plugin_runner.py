@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from acr_credential_provider.fastpath.lookup import SETTINGS
+from acr_credential_provider.model.remedy import Remedy
 
 from acr_node_config.rollout.agent_status import plain_text
 
@@ -200,7 +201,8 @@ class InstalledPlugin:
     @staticmethod
     def _fail(command: str, ran: CompletedRun) -> NoReturn:
         problem, remedy = ran.error()
-        raise ProgramError(problem, remedy=remedy or f"See the output of {command} in the agent's log.", code=ran.code)
+        advice = Remedy("ProgramFailed", f"See the output of {command} in the agent's log.")
+        raise ProgramError(problem, remedy=remedy or advice, code=ran.code)
 
 
 def _parsed(ran: CompletedRun) -> Any:

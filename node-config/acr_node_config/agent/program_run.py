@@ -10,6 +10,7 @@ from subprocess import SubprocessError, TimeoutExpired
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.files.trusted_files import UntrustedFileError
+from acr_credential_provider.model.remedy import Remedy, uncoded
 from acr_credential_provider.model.resource_limits import limit_behind
 
 from acr_node_config.hostfs import host_exec
@@ -29,7 +30,7 @@ HEARTBEAT_EVERY = 10.0
 class ProgramError(NodeConfigError):
     """A program that the agent ran failed; *code* is its exit code."""
 
-    def __init__(self, problem: str, *, remedy: str, code: int = FAILED) -> None:
+    def __init__(self, problem: str, *, remedy: Remedy, code: int = FAILED) -> None:
         super().__init__(problem, remedy=remedy)
         self.code = code
 
@@ -42,7 +43,7 @@ class CompletedRun:
     stdout: bytes
     stderr: bytes
 
-    def error(self) -> tuple[str, str]:
+    def error(self) -> tuple[str, Remedy]:
         """Return the last error and remedy on stderr, as our programs write them; else its last line."""
         lines = [line for line in self.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
         texts = dict.fromkeys(("error", "remedy"), "")
@@ -51,7 +52,7 @@ class CompletedRun:
             if colon and kind in texts:
                 texts[kind] = plain_text(text)
         last = plain_text(lines[-1]) if lines else ""
-        return texts["error"] or last or f"it ended with exit code {self.code}", texts["remedy"]
+        return uncoded(texts["error"] or last or f"it ended with exit code {self.code}", texts["remedy"])
 
 
 def run(
@@ -67,7 +68,10 @@ def run(
     enters = root != "/" and host_exec.is_there("nsenter", root)
     command = host_exec.Command(words, ["--net=/proc/1/ns/net"] if enters else [], is_ours=is_ours)
     problem = "did not end in time"
-    remedy = "See the node's load and disk; it is tried again. In a pod: privileged, with the host's / mounted."
+    remedy = Remedy(
+        "ProgramFailed",
+        "See the node's load and disk; it is tried again. In a pod: privileged, with the host's / mounted.",
+    )
     try:
         with host_exec.started(command, root, environment) as process:
             ran = _await(process, time.monotonic() + seconds, heartbeat)

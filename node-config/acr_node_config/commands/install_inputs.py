@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from acr_credential_provider.console.command_line import STDIN, STDIN_NAME
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.model.own_places import is_ours
+from acr_credential_provider.model.remedy import Remedy, uncoded
 from acr_credential_provider.model.resource_limits import explained
 
 from acr_node_config.hostfs import host_exec
@@ -61,10 +62,8 @@ def match_images(program: str, content: bytes, path: str) -> dict[str, Any]:
         for line in ended.stderr.decode("utf-8", "replace").splitlines()
         if ": " in line
     )
-    raise RefusedError(
-        messages.get("error", f"{path} is not usable"),
-        remedy=messages.get("remedy", f"See {NAME} settings validate {path}."),
-    )
+    problem, remedy = uncoded(messages.get("error", f"{path} is not usable"), messages.get("remedy", ""))
+    raise RefusedError(problem, remedy=remedy or Remedy("SettingsInvalid", f"See {NAME} settings validate {path}."))
 
 
 def settings_at(path: str) -> bytes:
@@ -77,17 +76,25 @@ def settings_at(path: str) -> bytes:
             status = os.fstat(file.fileno())
             content = file.read(LARGEST + 1) if stat.S_ISREG(status.st_mode) else None
     except OSError as error:
-        problem, remedy = explained(error, remedy="Name the settings' file with --settings.")
+        problem, remedy = explained(
+            error, remedy=Remedy("SettingsUnreadable", "Name the settings' file with --settings.")
+        )
     else:
         if content is None:
-            raise RefusedError(f"{path} is not a regular file", remedy="Name the settings' file with --settings.")
+            raise RefusedError(
+                f"{path} is not a regular file",
+                remedy=Remedy("SettingsUnreadable", "Name the settings' file with --settings."),
+            )
         if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
             raise RefusedError(
                 f"{path} can be changed by others than root",
-                remedy=f"Run: chown root:root {path}; chmod 0600 {path}"
-                if is_ours(path)
-                else f"Put the settings into a new file of root's with mode 0600, and name that with --settings. "
-                f"Leave {path} as it is.",
+                remedy=Remedy(
+                    "SettingsUnsafe",
+                    f"Run: chown root:root {path}; chmod 0600 {path}"
+                    if is_ours(path)
+                    else f"Put the settings into a new file of root's with mode 0600, and name that with --settings. "
+                    f"Leave {path} as it is.",
+                ),
             )
         return content
     raise RefusedError(f"{path} cannot be read: {problem}", remedy=remedy)

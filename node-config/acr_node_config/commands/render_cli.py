@@ -14,6 +14,7 @@ from acr_credential_provider.console.output import pass_on, write_document
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.files import regular_file
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.version import NAME
 
 from acr_node_config.hostfs import host_exec
@@ -48,7 +49,10 @@ def _rendered(options: argparse.Namespace) -> openshift.Rendered:
     if not options.unit:
         raise ConfigurationError(
             "the kubelet's unit is not given, and whether it has a place for our flags is not known without it",
-            remedy="Name a file with --unit: oc debug node/NODE -q -- chroot /host systemctl cat kubelet",
+            remedy=Remedy(
+                "ArgumentMissing",
+                "Name a file with --unit: oc debug node/NODE -q -- chroot /host systemctl cat kubelet",
+            ),
         )
     unit = _read(options.unit)
     covered = json.loads(_read(options.match_images)) if options.match_images else _covered(options.settings)
@@ -88,7 +92,8 @@ def _covered(settings: str) -> dict[str, Any]:
     pass_on(ended.stderr)
     if ended.returncode:
         raise ConfigurationError(
-            "the settings cannot be used; the reason is above", remedy=f"Correct {settings}, then run this again."
+            "the settings cannot be used; the reason is above",
+            remedy=Remedy("SettingsInvalid", f"Correct {settings}, then run this again."),
         )
     covered: dict[str, Any] = json.loads(ended.stdout)
     return covered

@@ -13,6 +13,7 @@ from acr_credential_provider.exec.watchdog import report
 from acr_credential_provider.kube_api.client import NodeKubeClient
 from acr_credential_provider.kube_api.in_cluster import SERVICE_ACCOUNT, InCluster
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.version import NAME
 
 from acr_node_config.reporter import node_report
@@ -35,7 +36,8 @@ def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     if not options.node:
         raise ConfigurationError(
-            "it is not known which node this is", remedy="Set NODE_NAME (fieldRef: spec.nodeName) or give --node."
+            "it is not known which node this is",
+            remedy=Remedy("ArgumentMissing", "Set NODE_NAME (fieldRef: spec.nodeName) or give --node."),
         )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

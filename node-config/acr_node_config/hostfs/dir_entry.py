@@ -7,6 +7,7 @@ import os
 import stat
 
 from acr_credential_provider.changes.folder import Folder, write
+from acr_credential_provider.model.remedy import Remedy
 
 from acr_node_config.model import steps
 from acr_node_config.model.errors import UnsafePathError
@@ -63,7 +64,10 @@ def look(folder: int, name: str, path: str, *, content: bool = True) -> PathStat
     if not stat.S_ISREG(status.st_mode):
         return PathState(steps.OTHER)
     if status.st_size > LARGEST and content:
-        raise UnsafePathError(f"{path} is larger than {LARGEST} bytes", remedy="Look what it is; we do not touch it.")
+        raise UnsafePathError(
+            f"{path} is larger than {LARGEST} bytes",
+            remedy=Remedy("NodePathUnsafe", "Look what it is; we do not touch it."),
+        )
     if not content:
         return PathState(steps.FILE, mode, owner, group)
     with open(os.open(name, _READ, dir_fd=folder), "rb") as file:

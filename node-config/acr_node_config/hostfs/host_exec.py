@@ -13,6 +13,7 @@ from subprocess import SubprocessError, TimeoutExpired
 from typing import TYPE_CHECKING, TypeAlias
 
 from acr_credential_provider.files import trusted_files
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.resource_limits import limit_behind
 
 from acr_node_config.model.errors import ServiceError
@@ -186,7 +187,10 @@ def run(
     if environment is None:
         environment = own_environment()
     outcome = "did not end in time"
-    remedy = f"Run it there by hand: {' '.join(command.words)}. In a pod: privileged, with the host's / mounted."
+    remedy = Remedy(
+        "ProgramFailed",
+        f"Run it there by hand: {' '.join(command.words)}. In a pod: privileged, with the host's / mounted.",
+    )
     try:
         with command.start(root, environment) as start:
             return subprocess.run(  # noqa: S603 - a list of words, no shell

@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.files import cache_mark
+from acr_credential_provider.model.remedy import Remedy
 
 from acr_node_config.model import steps
 from acr_node_config.model.errors import UnsafePathError
@@ -185,7 +186,10 @@ class HostFiles:
     ) -> None:
         with safe_path.translate_os_errors(path), safe_path.own_parent(self.root, path) as (folder, name):
             if _look(folder, name, path).kind not in instead_of:
-                raise UnsafePathError(f"{path} is no plain file", remedy="Look what it is, and name the real file.")
+                raise UnsafePathError(
+                    f"{path} is no plain file",
+                    remedy=Remedy("NodePathUnsafe", "Look what it is, and name the real file."),
+                )
             owner, group = (like.owner, like.group) if like.kind == steps.FILE else (-1, -1)
             wanted = PathState(steps.FILE, mode, owner, group, content)
             dir_entry.put_draft(folder, _draft(name), wanted, label_of=name)
@@ -194,7 +198,9 @@ class HostFiles:
     def _put_link(self, path: str, target: str) -> None:
         with safe_path.translate_os_errors(path), safe_path.own_parent(self.root, path) as (folder, name):
             if _look(folder, name, path).kind not in (steps.ABSENT, steps.LINK, steps.FILE):
-                raise UnsafePathError(f"{path} is a folder", remedy="Look what it is; we put a link there.")
+                raise UnsafePathError(
+                    f"{path} is a folder", remedy=Remedy("NodePathUnsafe", "Look what it is; we put a link there.")
+                )
             folder.remove_all(_draft(name))
             folder.symlink(target, _draft(name))
             self._flip(folder, name, path)
@@ -211,7 +217,8 @@ class HostFiles:
             if dir_entry.tree_digest(draft, folder=folder.descriptor, is_installed=True) != step.digest:
                 folder.remove_all(draft)
                 raise UnsafePathError(
-                    f"{step.source} changed while it was copied", remedy="Let root alone change it; then run it again."
+                    f"{step.source} changed while it was copied",
+                    remedy=Remedy("NodePathUnsafe", "Let root alone change it; then run it again."),
                 )
             if _look(folder, name, step.path).kind == steps.FOLDER:
                 folder.remove_all(name)  # damaged, and nothing links to it
@@ -240,12 +247,18 @@ class HostFiles:
             if not present.is_absent and (present.kind != steps.FOLDER or not safe_path.is_trusted(present.owner)):
                 raise UnsafePathError(
                     f"{step.path} is no folder of root's",
-                    remedy="Find out who made it, and leave it as it is: choose another place (--bin-dir, --state).",
+                    remedy=Remedy(
+                        "NodePathUnsafe",
+                        "Find out who made it, and leave it as it is: choose another place (--bin-dir, --state).",
+                    ),
                 )
             if present.mode & 0o022:
                 raise UnsafePathError(
                     f"{step.path} can be changed by others than root",
-                    remedy="Choose a folder that root alone can change (--bin-dir, --state); leave this one as it is.",
+                    remedy=Remedy(
+                        "NodePathUnsafe",
+                        "Choose a folder that root alone can change (--bin-dir, --state); leave this one as it is.",
+                    ),
                 )
             with folder.make_folder(name, step.mode) as made:
                 if step.is_ours:

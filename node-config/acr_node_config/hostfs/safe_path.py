@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from acr_credential_provider.changes import way
 from acr_credential_provider.changes.folder import Folder
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.resource_limits import explained
 
 from acr_node_config.model.errors import DiskError, UnsafePathError
@@ -60,7 +61,9 @@ def own_parent(root: str, path: str) -> Iterator[tuple[Folder, str]]:
 def _split(path: str) -> tuple[str, str]:
     folder, _, name = path.rpartition("/")
     if not path.startswith("/") or name in ("", ".", ".."):
-        raise UnsafePathError(f"{path} is not an absolute path of a file", remedy="Write it out in full.")
+        raise UnsafePathError(
+            f"{path} is not an absolute path of a file", remedy=Remedy("ArgumentInvalid", "Write it out in full.")
+        )
     return folder, name
 
 
@@ -84,7 +87,8 @@ def own_folder(root: str, path: str) -> Folder:
 def _opened(root: str, path: str, judge: way.Judge) -> int:
     def leave() -> NoReturn:
         raise UnsafePathError(
-            f"{path} leaves the host's root", remedy="Look at the symlinks in it: one leads too far up."
+            f"{path} leaves the host's root",
+            remedy=Remedy("NodePathUnsafe", "Look at the symlinks in it: one leads too far up."),
         )
 
     try:
@@ -100,9 +104,15 @@ def _opened(root: str, path: str, judge: way.Judge) -> int:
 def _unsafe(name: str, path: str) -> UnsafePathError:
     return UnsafePathError(
         f"{name} in {path} can be changed by others than root",
-        remedy="Choose a place that root alone can change, with every folder above it (--bin-dir, --state), "
-        f"and leave {name} as it is: other programs or users may need it so.",
+        remedy=Remedy(
+            "NodePathUnsafe",
+            "Choose a place that root alone can change, with every folder above it (--bin-dir, --state), "
+            f"and leave {name} as it is: other programs or users may need it so.",
+        ),
     )
+
+
+_AS_ROOT = Remedy("NotPrivileged", "Run it as root; in a pod: privileged, with the host's / mounted.")
 
 
 def is_trusted(owner: int) -> bool:
@@ -117,13 +127,16 @@ def translate_os_errors(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         number = error.errno or 0
-        reason, remedy = explained(error, remedy="Look at that path on the node.")
+        reason, remedy = explained(error, remedy=Remedy("NodePathUnusable", "Look at that path on the node."))
     else:
         return
     remedies = {
-        errno.EROFS: "It is read-only on this node: choose paths that can be written (--bin-dir, --state), or bake "
-        "the plugin into the image.",
-        errno.EACCES: "Run it as root; in a pod: privileged, with the host's / mounted.",
-        errno.EPERM: "Run it as root; in a pod: privileged, with the host's / mounted.",
+        errno.EROFS: Remedy(
+            "DiskReadOnly",
+            "It is read-only on this node: choose paths that can be written (--bin-dir, --state), or bake the plugin "
+            "into the image.",
+        ),
+        errno.EACCES: _AS_ROOT,
+        errno.EPERM: _AS_ROOT,
     }
     raise DiskError(f"cannot work on {path}: {reason}", remedy=remedies.get(number, remedy))

@@ -15,6 +15,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.model.remedy import Remedy
+
 from acr_node_config.hostfs import host_exec
 from acr_node_config.hostfs.dir_entry import tree_digest
 from acr_node_config.kubelet_config.provider_entries import NAME
@@ -67,7 +69,9 @@ def own_folder() -> str:
         return os.path.dirname(os.path.realpath(sys.executable))
     raise BundleError(
         "this program runs from source, and a node needs the frozen one",
-        remedy="Name the frozen one's folder with --bundle (make freeze writes it to build/dist).",
+        remedy=Remedy(
+            "BundleUnusable", "Name the frozen one's folder with --bundle (make freeze writes it to build/dist)."
+        ),
     )
 
 
@@ -80,7 +84,10 @@ def read(source: str) -> Bundle:
     except OSError:
         is_there = False
     if not is_there:
-        raise BundleError(f"{source} holds no {NAME}", remedy="Name the folder that the program lies in with --bundle.")
+        raise BundleError(
+            f"{source} holds no {NAME}",
+            remedy=Remedy("BundleUnusable", "Name the folder that the program lies in with --bundle."),
+        )
     return Bundle(source, _version(program), digest)
 
 
@@ -125,7 +132,10 @@ def smoke_test(host: HostFiles, tree: str, scratch: str) -> None:
         host.apply(steps.RemoveTree(scratch))
     raise BundleError(
         f"the program {problem}",
-        remedy="Is it for this machine's processor, and whole? Compare its checksum, and run it on the node by hand.",
+        remedy=Remedy(
+            "BundleUnusable",
+            "Is it for this machine's processor, and whole? Compare its checksum, and run it on the node by hand.",
+        ),
     )
 
 
@@ -166,7 +176,10 @@ def _version(program: str) -> str:
         match = None
     if match:
         return match[1]
-    raise BundleError(f"{program} does not say its version", remedy="Is it whole, and for this machine's processor?")
+    raise BundleError(
+        f"{program} does not say its version",
+        remedy=Remedy("BundleUnusable", "Is it whole, and for this machine's processor?"),
+    )
 
 
 def _is_empty_answer(stdout: bytes) -> bool:

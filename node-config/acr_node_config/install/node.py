@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.fastpath.lookup import CACHE, TRACE
+from acr_credential_provider.model.remedy import Remedy
 
 from acr_node_config.model import steps
 from acr_node_config.model.errors import BundleError, RefusedError, RejectedError
@@ -59,7 +60,10 @@ class Node:
             if must_restart and not _runs(transaction):
                 raise RefusedError(
                     f"{desired.placement.unit} does not run, so it cannot be told whether the change is to blame",
-                    remedy="Repair the kubelet first; or, while an image is made or before the node joined: node bake.",
+                    remedy=Remedy(
+                        "KubeletNotRunning",
+                        "Repair the kubelet first; or, while an image is made or before the node joined: node bake.",
+                    ),
                 )
             outcome = self._apply(transaction, request, desired)
             record = self.state.record()
@@ -83,7 +87,10 @@ class Node:
             self._recover()
             record = self.state.record()
             if record is None or not (record.latest or record.before):
-                raise RefusedError("there is nothing to go back to", remedy="See status: what is installed was first.")
+                raise RefusedError(
+                    "there is nothing to go back to",
+                    remedy=Remedy("NothingToRollBack", "See status: what is installed was first."),
+                )
             before = record.without_latest()
             if before is None:
                 return self._take_out("rollback", record)
@@ -154,7 +161,10 @@ class Node:
         elif reason := self.state.rejection(key):
             raise RejectedError(
                 f"this very content was rejected on this node before: {reason}",
-                remedy="Correct the cause; content that differs is tried again by itself, this one with --retry.",
+                remedy=Remedy(
+                    "InstallationRejected",
+                    "Correct the cause; content that differs is tried again by itself, this one with --retry.",
+                ),
             )
 
     # What is done.

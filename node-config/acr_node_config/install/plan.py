@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.kubelet.config_validation import problems
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG
+from acr_credential_provider.model.remedy import Remedy
 
 from acr_node_config.hostfs.safe_path import ancestors
 from acr_node_config.kubelet_config.provider_entries import NAME, TOKEN_NAME, entries, left_out, put_in, take_out
@@ -62,7 +63,10 @@ def choose_placement(request: InstallRequest, facts: NodeFacts, record: Record |
     if record.installed.mode != request.mode:
         raise RefusedError(
             f"it is installed with --mode {record.installed.mode}",
-            remedy="Use that mode; or uninstall it first, because the node looks like another one now.",
+            remedy=Remedy(
+                "InstalledOtherwise",
+                "Use that mode; or uninstall it first, because the node looks like another one now.",
+            ),
         )
     placement = placement_from_dict(record.installed.placement)
     if facts.unit is not None and not (placement.unit or request.mode == "files-only" or facts.is_image):
@@ -174,7 +178,9 @@ def _config_steps(
 ) -> list[FileStep]:
     path, before = placement.config, states[placement.config]
     if before.kind == steps.FOLDER:
-        raise RefusedError(f"{path} is a folder", remedy=f"Name a file in it: --config {path}/{OWN_FILE}.")
+        raise RefusedError(
+            f"{path} is a folder", remedy=Remedy("NodePathUnusable", f"Name a file in it: --config {path}/{OWN_FILE}.")
+        )
     content = put_in(before.content if before.kind == steps.FILE else None, path, providers, facts.version)
     files = {path: content}
     if placement.is_directory and facts.config is not None:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from acr_credential_provider.model.remedy import Remedy
+
 from acr_node_config.hostfs import safe_path
 from acr_node_config.model import steps
 from acr_node_config.model.errors import BusyError, NodeConfigError
@@ -71,7 +73,10 @@ class InstallerFolder:
                 os.close(descriptor)
                 raise BusyError(
                     "another installer is at work on this node",
-                    remedy="Let it end: it takes a minute or two at most. See who holds the lock with lslocks.",
+                    remedy=Remedy(
+                        "InstallerBusy",
+                        "Let it end: it takes a minute or two at most. See who holds the lock with lslocks.",
+                    ),
                 )
             time.sleep(0.05)
         if os.fstat(descriptor).st_nlink:
@@ -135,7 +140,10 @@ class InstallerFolder:
             pass
         raise NodeConfigError(
             f"{self.folder}/{name} is not what we wrote there",
-            remedy="Look at the disk. Compare the kubelet's files with what they should be, then remove that file.",
+            remedy=Remedy(
+                "InstallerStateDamaged",
+                "Look at the disk. Compare the kubelet's files with what they should be, then remove that file.",
+            ),
         )
 
     def _write(self, name: str, document: dict[str, Any]) -> None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
+from acr_credential_provider.model.remedy import Remedy
+
 from acr_node_config.kubelet.health_gate import LOST, HealthCriteria, HealthGate, Verdict, lost_by
 from acr_node_config.model import steps
 from acr_node_config.model.errors import NodeConfigError, NotAsLeftError, RejectedError, ServiceError
@@ -136,7 +138,8 @@ class Transaction:
             change_set.before_step(step)
             if self.host.stat(step.path).fingerprint != change.before.fingerprint:
                 raise NotAsLeftError(
-                    f"{step.path} was changed by somebody else in this very moment", remedy="Run it again."
+                    f"{step.path} was changed by somebody else in this very moment",
+                    remedy=Remedy("ChangedMeanwhile", "Run it again."),
                 )
             self.host.apply(step)
         return journal if is_armed else self._arm(journal)
@@ -213,13 +216,19 @@ class Transaction:
         if reason.startswith(LOST):
             raise RejectedError(
                 f"{journal.unit} did not keep what it has with the change: {reason}. All was put back, and {now}",
-                remedy=f"See what sets them (systemctl cat {journal.unit}), and move it to an environment file that "
-                "the unit reads last. The same content is not tried again unless --retry asks for it.",
+                remedy=Remedy(
+                    "KubeletFlagsOverridden",
+                    f"See what sets them (systemctl cat {journal.unit}), and move it to an environment file that "
+                    "the unit reads last. The same content is not tried again unless --retry asks for it.",
+                ),
             )
         raise RejectedError(
             f"{journal.unit} was not healthy with the change: {reason}. All was put back, and {now}",
-            remedy=f"Read the kubelet's log (journalctl -u {journal.unit}). The same content is not tried again unless "
-            "--retry asks for it.",
+            remedy=Remedy(
+                "KubeletUnhealthy",
+                f"Read the kubelet's log (journalctl -u {journal.unit}). The same content is not tried again unless "
+                "--retry asks for it.",
+            ),
         )
 
     def _reject(self, journal: Journal, reason: str) -> None:

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.resource_limits import limit_behind
 
 from acr_node_config.discovery import unit_files
@@ -76,7 +77,10 @@ def checked(unit: str) -> str:
     """
     if _UNIT.fullmatch(unit) and len(unit) < 256:
         return unit
-    raise ServiceError("that is not the name of a unit", remedy="Name it as systemctl does: kubelet.service.")
+    raise ServiceError(
+        "that is not the name of a unit",
+        remedy=Remedy("ArgumentInvalid", "Name it as systemctl does: kubelet.service."),
+    )
 
 
 class SystemctlServiceManager:
@@ -160,7 +164,10 @@ class SystemctlServiceManager:
             lines = ended.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit code {ended.returncode}"]
             raise ServiceError(
                 f"systemctl {' '.join(words)} failed: {lines[-1][:200]}",
-                remedy="Run it on the node and read what it says; a pod without hostPID needs the node's D-Bus for it.",
+                remedy=Remedy(
+                    "ServiceManagerFailed",
+                    "Run it on the node and read what it says; a pod without hostPID needs the node's D-Bus for it.",
+                ),
             )
         return ended.stdout.decode("utf-8", "surrogateescape")
 
@@ -248,8 +255,11 @@ class DbusServiceManager:
             kind = error.name
         raise ServiceError(
             f"systemd did not do it over D-Bus ({kind})",
-            remedy="Look at the node's dbus.service, and in a pod at the mount of "
-            f"{BUS_SOCKET}; or choose --service systemctl.",
+            remedy=Remedy(
+                "ServiceManagerFailed",
+                "Look at the node's dbus.service, and in a pod at the mount of "
+                f"{BUS_SOCKET}; or choose --service systemctl.",
+            ),
         )
 
 
@@ -304,7 +314,7 @@ def _variables(assignments: Iterable[str]) -> dict[str, str]:
 def _ambiguous(unit: str, setting: str) -> ServiceError:
     return ServiceError(
         f"systemctl shows {setting} of {unit} in another way than the unit's files say it",
-        remedy="Run systemctl daemon-reload on the node; or choose --service dbus.",
+        remedy=Remedy("ServiceManagerFailed", "Run systemctl daemon-reload on the node; or choose --service dbus."),
     )
 
 

@@ -14,6 +14,7 @@ import yaml
 from acr_credential_provider.kubelet.config_validation import CONFIG_VERSIONS, FIRST_WITH_V1
 from acr_credential_provider.kubelet.go_yaml import ParseError, Text, read, write
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 
 from .yaml_edit import appended, removed, replaced
 
@@ -39,21 +40,22 @@ class Document:
         except ParseError as error:
             raise ConfigurationError(
                 f"{name}, line {error.line}: {error.problem}",
-                remedy=f"Correct {name}: kubelets from 1.32 on do not start with it.",
+                remedy=Remedy("KubeletConfigInvalid", f"Correct {name}: kubelets from 1.32 on do not start with it."),
             ) from None
         document = text.value
         is_config = isinstance(document, dict) and document.get("kind") == "CredentialProviderConfig"
         if not is_config or document.get("apiVersion") not in CONFIG_VERSIONS:
             raise ConfigurationError(
                 f"{name} is no CredentialProviderConfig that we know",
-                remedy=f"Correct its kind and apiVersion: {name}.",
+                remedy=Remedy("KubeletConfigInvalid", f"Correct its kind and apiVersion: {name}."),
             )
         providers = document.get("providers")
         if providers is not None and not (
             isinstance(providers, list) and all(isinstance(provider, dict) for provider in providers)
         ):
             raise ConfigurationError(
-                f"{name} does not list providers", remedy=f"Correct {name}: a kubelet does not start with it."
+                f"{name} does not list providers",
+                remedy=Remedy("KubeletConfigInvalid", f"Correct {name}: a kubelet does not start with it."),
             )
         return cls(name, data, text)
 
@@ -116,7 +118,10 @@ class Document:
                 return document
         raise ConfigurationError(
             f"{self.name} cannot be changed without changing what it says",
-            remedy="Write it without anchors, tags and numbers where strings belong; or use mode files-only.",
+            remedy=Remedy(
+                "KubeletConfigInvalid",
+                "Write it without anchors, tags and numbers where strings belong; or use mode files-only.",
+            ),
         )
 
 

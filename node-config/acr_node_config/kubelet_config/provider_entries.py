@@ -12,6 +12,7 @@ from acr_credential_provider import version
 from acr_credential_provider.fastpath.lookup import API_VERSIONS
 from acr_credential_provider.kubelet.config_validation import FIRST_WITH_TOKENS, FIRST_WITH_V1
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 
 from .document import Document, fresh
 
@@ -54,7 +55,7 @@ def entries(covered: Mapping[str, Any], version: Version | None, arguments: Sequ
     if not providers:
         raise ConfigurationError(
             "the settings cover no image that this node's kubelet could ask for",
-            remedy=left_out(covered, version) or "Add registries to the settings.",
+            remedy=Remedy("ImageNotCovered", left_out(covered, version) or "Add registries to the settings."),
         )
     return providers
 

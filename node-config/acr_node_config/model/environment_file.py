@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.kubelet.process import flag_name
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -58,22 +59,33 @@ class EnvironmentFile:
     def parse(cls, data: bytes, name: str = "the environment file") -> EnvironmentFile:
         """Read *data*; raise `ConfigurationError` if systemd refuses it, or its releases read it differently."""
         if len(data) > LARGEST or b"\0" in data:
-            raise _refused(name, "has a NUL byte or is too large", "Remove it: systemd does not read the file.")
+            raise _refused(
+                name,
+                "has a NUL byte or is too large",
+                Remedy("EnvironmentFileInvalid", "Remove it: systemd does not read the file."),
+            )
         reader = _Reader(data)
         if reader.open_quote:
-            raise _refused(name, "has a quote that is not closed", "Close it.")
+            raise _refused(name, "has a quote that is not closed", Remedy("EnvironmentFileInvalid", "Close it."))
         if reader.has_continued_comment:
             raise _refused(
                 name,
                 "has a comment that ends with a backslash, which systemd reads in two ways",
-                "Remove the backslash: since systemd 254 it no longer continues the comment.",
+                Remedy(
+                    "EnvironmentFileInvalid",
+                    "Remove the backslash: since systemd 254 it no longer continues the comment.",
+                ),
             )
         for assignment in reader.assignments:
             try:
                 assignment.key.decode()
                 assignment.value.decode()
             except UnicodeDecodeError:
-                raise _refused(name, "is not UTF-8", "Correct it: systemd does not read the file.") from None
+                raise _refused(
+                    name,
+                    "is not UTF-8",
+                    Remedy("EnvironmentFileInvalid", "Correct it: systemd does not read the file."),
+                ) from None
         return cls(name, data, tuple(reader.assignments))
 
     def value(self, variable: str) -> str | None:
@@ -88,7 +100,11 @@ class EnvironmentFile:
         """
         wanted = [f"--{name}={value}" for name, value in flags.items()]
         if not all(map(_SAFE.fullmatch, wanted)):
-            raise _refused(self.name, "cannot hold a flag with such a value", "Choose paths of plain letters.")
+            raise _refused(
+                self.name,
+                "cannot hold a flag with such a value",
+                Remedy("ArgumentInvalid", "Choose paths of plain letters."),
+            )
         before = _words(self, variable)
         if [word for word in before if flag_name(word) in flags] == wanted:
             return self.data
@@ -104,7 +120,7 @@ class EnvironmentFile:
             raise _refused(
                 self.name,
                 f"gives a flag in {variable} as two words",
-                f"Write it as --{flag_name(two)}=VALUE, or take it out.",
+                Remedy("EnvironmentFileInvalid", f"Write it as --{flag_name(two)}=VALUE, or take it out."),
             )
         kept = [word for word in words if flag_name(word) not in names]
         if kept == words:
@@ -216,12 +232,24 @@ def _words(file: EnvironmentFile, variable: str) -> list[str]:
     """Return the words that systemd makes of *variable* in a command line."""
     setters = [item for item in file.assignments if item.key == variable.encode()]
     if len(setters) > 1:
-        raise _refused(file.name, f"sets {variable} more than once", "Keep the last one: it is the one that holds.")
+        raise _refused(
+            file.name,
+            f"sets {variable} more than once",
+            Remedy("EnvironmentFileInvalid", "Keep the last one: it is the one that holds."),
+        )
     if any(item.key.split()[-1:] == [variable.encode()] and item not in setters for item in file.assignments):
-        raise _refused(file.name, f"sets {variable} with a word before it", "Take it away: systemd ignores the line.")
+        raise _refused(
+            file.name,
+            f"sets {variable} with a word before it",
+            Remedy("EnvironmentFileInvalid", "Take it away: systemd ignores the line."),
+        )
     words = split(setters[0].value.decode()) if setters else []
     if words is None:
-        raise _refused(file.name, f"has a quote inside of {variable} that is not closed", "Close it.")
+        raise _refused(
+            file.name,
+            f"has a quote inside of {variable} that is not closed",
+            Remedy("EnvironmentFileInvalid", "Close it."),
+        )
     return words
 
 
@@ -249,7 +277,7 @@ def _check(file: EnvironmentFile, data: bytes, variable: str, words: list[str]) 
         raise _refused(
             file.name,
             f"has {variable} in a form that we cannot change without changing its meaning",
-            f'Write it as {variable}="..." in one line.',
+            Remedy("EnvironmentFileInvalid", f'Write it as {variable}="..." in one line.'),
         )
 
 
@@ -272,5 +300,5 @@ def _without_mark(data: bytes, variable: bytes) -> bytes:
     return data.replace(line + b"\n", b"", 1)
 
 
-def _refused(name: str, what: str, remedy: str) -> ConfigurationError:
+def _refused(name: str, what: str, remedy: Remedy) -> ConfigurationError:
     return ConfigurationError(f"{name} {what}", remedy=remedy)

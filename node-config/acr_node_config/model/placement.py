@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG
+
+if TYPE_CHECKING:
+    from acr_credential_provider.model.remedy import Remedy
 
 Mode = Literal["auto", "merge", "patch", "files-only"]
 MODES: tuple[Mode, ...] = ("auto", "merge", "patch", "files-only")
@@ -79,12 +82,12 @@ class Refusal:
     """Why the node is left as it is, and what to do instead."""
 
     reason: str
-    remedy: str
+    remedy: Remedy
 
 
 class PlacementRefusedError(Exception):
     """Carries a `Refusal` up to `placement.profiles.place`."""
 
-    def __init__(self, reason: str, remedy: str) -> None:
+    def __init__(self, reason: str, remedy: Remedy) -> None:
         super().__init__(reason)
         self.refusal = Refusal(reason, remedy)

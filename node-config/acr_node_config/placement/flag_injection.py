@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.model.remedy import Remedy
+
 from acr_node_config.model.environment_file import EnvironmentFile, split
 from acr_node_config.model.facts import ABSENT, ACK_ARGUMENTS, ACK_VARIABLE, EXTRA_ARGUMENTS
 from acr_node_config.model.placement import FALLBACK, EnvironmentFlags, PlacementRefusedError
@@ -61,13 +63,15 @@ def _is_ack(facts: NodeFacts) -> bool:
 def _of_unit(unit: KubeletUnit | None) -> EnvironmentFlags:
     if unit is None:
         raise PlacementRefusedError(
-            "nothing says where the kubelet's flags come from", "Name the profile, or " + _ELSEWHERE
+            "nothing says where the kubelet's flags come from",
+            Remedy("KubeletFlagsNotChangeable", "Name the profile, or " + _ELSEWHERE),
         )
     used = () if unit.is_literal else unit.command
     variable = next((name for name in (EXTRA_ARGUMENTS, ACK_VARIABLE) if f"${name}" in used), "")
     if not variable:
         raise PlacementRefusedError(
-            f"{unit.name} takes flags from no variable that is left to the operator", _ELSEWHERE
+            f"{unit.name} takes flags from no variable that is left to the operator",
+            Remedy("KubeletFlagsNotChangeable", _ELSEWHERE),
         )
     holder = _holder(unit, variable)
     if holder is not None:
@@ -77,7 +81,10 @@ def _of_unit(unit: KubeletUnit | None) -> EnvironmentFlags:
     editable = [path for path in paths if _is_an_operators(path) and "kubelet" in path]
     usual = [path for path in (DEBIAN, RED_HAT) if path in editable]
     if not editable:
-        raise PlacementRefusedError(f"{unit.name} reads no environment file that is left to the operator", _ELSEWHERE)
+        raise PlacementRefusedError(
+            f"{unit.name} reads no environment file that is left to the operator",
+            Remedy("KubeletFlagsNotChangeable", _ELSEWHERE),
+        )
     return EnvironmentFlags((usual or editable[-1:])[0], variable)
 
 
@@ -92,22 +99,23 @@ def _check_effect(unit: KubeletUnit, target: EnvironmentFlags, *, is_certain: bo
         if not is_certain:
             return
         what = f"read {target.path}" if not is_read else f"use ${target.variable} as words of their own"
-        raise PlacementRefusedError(f"{unit.name} does not {what}", _ELSEWHERE)
+        raise PlacementRefusedError(f"{unit.name} does not {what}", Remedy("KubeletFlagsNotChangeable", _ELSEWHERE))
     holder = _holder(unit, target.variable)
     _check_sources(unit, target, holder, is_image=is_image)
     if holder is not None and holder.path != target.path:
         raise PlacementRefusedError(
             f"{holder.path} sets {target.variable} after {target.path}, and so overrides it",
-            f"Move what it sets to {target.path}, or take it out.",
+            Remedy("KubeletFlagsNotChangeable", f"Move what it sets to {target.path}, or take it out."),
         )
     if holder is not None and not _is_an_operators(holder.path):
         raise PlacementRefusedError(
-            f"{holder.path}, which sets {target.variable}, is not the operator's to edit", _ELSEWHERE
+            f"{holder.path}, which sets {target.variable}, is not the operator's to edit",
+            Remedy("KubeletFlagsNotChangeable", _ELSEWHERE),
         )
     if holder is None and unit.environment.get(target.variable):
         raise PlacementRefusedError(
             f"{unit.name} sets {target.variable} itself (Environment=), and a file would take that away",
-            f"Move its value to {target.path}.",
+            Remedy("KubeletFlagsNotChangeable", f"Move its value to {target.path}."),
         )
 
 
@@ -121,7 +129,8 @@ def _check_sources(
     variable = target.variable
     if any(entry.partition("=")[0] == variable for entry in unit.unset):
         raise PlacementRefusedError(
-            f"{unit.name} takes {variable} away (UnsetEnvironment=)", f"Take it out. {_ELSEWHERE}"
+            f"{unit.name} takes {variable} away (UnsetEnvironment=)",
+            Remedy("KubeletFlagsNotChangeable", f"Take it out. {_ELSEWHERE}"),
         )
     start = unit.environment_files.index(holder) if holder is not None else 0
     for source in unit.environment_files[start:]:
@@ -129,20 +138,28 @@ def _check_sources(
         if source.problem and source.path != target.path and not is_to_come:
             raise PlacementRefusedError(
                 f"{source.path}, which may set {variable} for {unit.name}, {source.problem}",
-                f"Correct its EnvironmentFile=, so that it can be told what the kubelet has there. {_ELSEWHERE}",
+                Remedy(
+                    "KubeletFlagsNotChangeable",
+                    f"Correct its EnvironmentFile=, so that it can be told what the kubelet has there. {_ELSEWHERE}",
+                ),
             )
     if holder is not None or unit.environment.get(variable):
         return
     if variable in unit.passed:
         raise PlacementRefusedError(
             f"{unit.name} takes {variable} from systemd itself (PassEnvironment=), and a file would override that",
-            f"Move its value to {target.path}, and take it out of PassEnvironment=.",
+            Remedy(
+                "KubeletFlagsNotChangeable", f"Move its value to {target.path}, and take it out of PassEnvironment=."
+            ),
         )
     if flags := _flags_of(unit.inherited.get(variable, "")):
         raise PlacementRefusedError(
             f"systemd itself sets {variable} (systemctl set-environment), and a file would override that: "
             f"{', '.join(flags)}",
-            f"Move its value to {target.path}, then run systemctl unset-environment {variable}.",
+            Remedy(
+                "KubeletFlagsNotChangeable",
+                f"Move its value to {target.path}, then run systemctl unset-environment {variable}.",
+            ),
         )
 
 
@@ -155,8 +172,11 @@ def _check_running(facts: NodeFacts, variable: str, file: HostFile | None) -> No
     if lost := _flags_of(running, known or ""):
         raise PlacementRefusedError(
             f"the kubelet runs with flags in {variable} that no file of its unit gives it: {', '.join(lost)}",
-            "If they were taken out on purpose, restart the kubelet first. If not, move them to the unit's environment "
-            "file: what sets them now (a script, systemctl set-environment) would be overridden.",
+            Remedy(
+                "KubeletFlagsNotChangeable",
+                "If they were taken out on purpose, restart the kubelet first. If not, move them to the unit's "
+                "environment file: what sets them now (a script, systemctl set-environment) would be overridden.",
+            ),
         )
 
 

@@ -18,6 +18,7 @@ from acr_credential_provider.kubelet.config_validation import problems
 from acr_credential_provider.kubelet.go_yaml import write
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 
 from acr_node_config.kubelet_config.document import fresh
 from acr_node_config.kubelet_config.provider_entries import NAME, entries, left_out
@@ -182,12 +183,17 @@ def _command(unit: str) -> tuple[str, str]:
     if not command:
         raise ConfigurationError(
             "the unit has no ExecStart",
-            remedy="Give the output of: oc debug node/NODE -- chroot /host systemctl cat kubelet",
+            remedy=Remedy(
+                "ArgumentInvalid", "Give the output of: oc debug node/NODE -- chroot /host systemctl cat kubelet"
+            ),
         )
     if _FLAG.search(command):
         raise ConfigurationError(
             "this platform's kubelet has a credential provider of its own, and takes only one configuration",
-            remedy="Use the pull-secrets controller; or, for one's own risk, add our provider to the file of that one.",
+            remedy=Remedy(
+                "OtherCredentialProvider",
+                "Use the pull-secrets controller; or, for one's own risk, add our provider to the file of that one.",
+            ),
         )
     if f"${ON_PREMISE}" in command.split():  # in braces it would become one word, and that no flag
         return ON_PREMISE, ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from acr_credential_provider.kubelet.config_validation import OLDEST
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 
 from acr_node_config.kubelet_config.document import Document
 from acr_node_config.model.paths import tidy
@@ -69,42 +70,54 @@ def place(facts: NodeFacts, mode: Mode, wanted: Wanted) -> Placement | Refusal:
 def _refuse_what_never_works(facts: NodeFacts, mode: Mode, wanted: Wanted) -> None:
     name = facts.system.name
     if wanted.profile and wanted.profile not in PROFILES:
-        raise PlacementRefusedError(f"there is no profile {wanted.profile}", f"Name one of: {', '.join(PROFILES)}.")
+        raise PlacementRefusedError(
+            f"there is no profile {wanted.profile}", Remedy("ArgumentInvalid", f"Name one of: {', '.join(PROFILES)}.")
+        )
     if facts.doubt and mode != "files-only":
         raise PlacementRefusedError(
             f"it cannot be told which credential providers the kubelet starts with: its unit {facts.doubt}",
-            f"Start the kubelet first, then run this again; or {FALLBACK}.",
+            Remedy("KubeletNotRunning", f"Start the kubelet first, then run this again; or {FALLBACK}."),
         )
     for path in filter(None, (wanted.bin_dir, wanted.config, *facts.given)):
         if not _PLAIN.fullmatch(path) or ".." in path.split("/"):
             raise PlacementRefusedError(
-                "a path is not absolute, or has .. or more than plain letters in it", "Name an absolute, plain path."
+                "a path is not absolute, or has .. or more than plain letters in it",
+                Remedy("ArgumentInvalid", "Name an absolute, plain path."),
             )
     if facts.is_user_namespaced:
         raise PlacementRefusedError(
             "we run in a user namespace, so that what we write would not belong to the node's root",
-            "Set hostUsers: true in the pod, or run as the node's root.",
+            Remedy("NodePathUnusable", "Set hostUsers: true in the pod, or run as the node's root."),
         )
     if name in _IMMUTABLE:
-        raise PlacementRefusedError(f"{name} cannot be changed from within: {_IMMUTABLE[name]}", f"There, {FALLBACK}.")
+        raise PlacementRefusedError(
+            f"{name} cannot be changed from within: {_IMMUTABLE[name]}",
+            Remedy("NodeNotSupported", f"There, {FALLBACK}."),
+        )
     if _is_openshift(facts, wanted) and mode != "files-only":
         has_others = any(facts.given)  # which render refuses
         raise PlacementRefusedError(
             "OpenShift's machine config owns the kubelet's files and would take changes for damage"
             + (", and it has given the kubelet credential providers" if has_others else ""),
-            f"There, {FALLBACK}."
-            if has_others
-            else "Use node render openshift with mode files-only; or " + FALLBACK + ".",
+            Remedy(
+                "NodeNotSupported",
+                f"There, {FALLBACK}."
+                if has_others
+                else "Use node render openshift with mode files-only; or " + FALLBACK + ".",
+            ),
         )
     if facts.version is not None and facts.version < OLDEST:
         raise PlacementRefusedError(
             f"a kubelet {facts.version[0]}.{facts.version[1]} knows credential providers only behind a feature gate",
-            f"Use Kubernetes 1.24 or newer; or {FALLBACK}.",
+            Remedy("NodeNotSupported", f"Use Kubernetes 1.24 or newer; or {FALLBACK}."),
         )
     if facts.lone_flag and mode != "files-only":
         raise PlacementRefusedError(
             f"the kubelet is given --{facts.lone_flag} without the other flag, and does not start so",
-            f"Take it out, or give --{CONFIG_FLAG} and --{BIN_DIR_FLAG} both; then run this again.",
+            Remedy(
+                "KubeletFlagsMissing",
+                f"Take it out, or give --{CONFIG_FLAG} and --{BIN_DIR_FLAG} both; then run this again.",
+            ),
         )
 
 
@@ -116,16 +129,21 @@ def _placed(facts: NodeFacts, mode: Mode, wanted: Wanted) -> Placement:
     if facts.kubelet is None and facts.unit is None and wanted.profile not in NAMED:
         raise PlacementRefusedError(
             "no kubelet runs here, and no unit of one is there",
-            "Start it first; while an image is made, name its profile, such as --profile kubeadm-deb.",
+            Remedy(
+                "KubeletNotRunning",
+                "Start it first; while an image is made, name its profile, such as --profile kubeadm-deb.",
+            ),
         )
     config = facts.given[0]
     is_others = bool(config) and config not in (OWN_CONFIG, wanted.config)
     if mode == "merge" and not config:
-        raise PlacementRefusedError("the kubelet has no credential providers to join", "Use mode auto or patch.")
+        raise PlacementRefusedError(
+            "the kubelet has no credential providers to join", Remedy("ModeUnsuitable", "Use mode auto or patch.")
+        )
     if mode == "patch" and is_others:
         raise PlacementRefusedError(
             f"the kubelet has credential providers already, in {config}, and takes only one configuration",
-            "Use mode auto or merge: our provider then joins them.",
+            Remedy("ModeUnsuitable", "Use mode auto or merge: our provider then joins them."),
         )
     return _merge(facts) if is_others else _patch(facts, wanted)
 
@@ -156,7 +174,7 @@ def _merge(facts: NodeFacts) -> Placement:
     if facts.config is None:
         raise PlacementRefusedError(
             f"the kubelet's configuration {path} is not there, so it would not start again",
-            "Restore it, or take the flag away; then run this again.",
+            Remedy("KubeletConfigMissing", "Restore it, or take the flag away; then run this again."),
         )
     profile = next((name for start, name in _PLATFORMS.items() if path.startswith(start)), "existing")
     is_written_anew = profile != "eks" or facts.has_nodeadm
@@ -183,7 +201,9 @@ def _patch(facts: NodeFacts, wanted: Wanted) -> Placement:
     if facts.kubelet is None and facts.unit is not None and facts.unit.scripts:
         raise PlacementRefusedError(
             f"{facts.unit.scripts[0]}, which starts the kubelet, names credential providers itself: one would be lost",
-            "Start the kubelet, so that it can be seen what it runs with; then run this again.",
+            Remedy(
+                "KubeletNotRunning", "Start the kubelet, so that it can be seen what it runs with; then run this again."
+            ),
         )
     placement = Placement(
         profile="",
@@ -200,7 +220,7 @@ def _patch(facts: NodeFacts, wanted: Wanted) -> Placement:
     if not placement.unit and not facts.is_image:
         raise PlacementRefusedError(
             "the kubelet is no unit of systemd's here, so that nothing would restart it with new flags",
-            "Use mode files-only and start it with the two flags; or " + FALLBACK + ".",
+            Remedy("ModeUnsuitable", "Use mode files-only and start it with the two flags; or " + FALLBACK + "."),
         )
     note = "the console's kubelet configuration may write this file anew: the agent puts the flags back"
     return replace(placement, profile=profile, flags=flags, notes=(note,) if profile.startswith("ack") else ())
@@ -216,7 +236,9 @@ def _bin_dir(facts: NodeFacts, choices: tuple[str, ...]) -> str:
             return path
     raise PlacementRefusedError(
         f"programs can be put into none of {', '.join(choices)}",
-        f"Name a folder with --bin-dir that is writable and not mounted noexec; or {FALLBACK}.",
+        Remedy(
+            "NodePathUnusable", f"Name a folder with --bin-dir that is writable and not mounted noexec; or {FALLBACK}."
+        ),
     )
 
 
@@ -235,9 +257,12 @@ def _check_folders(facts: NodeFacts, placement: Placement) -> None:
     if why := facts.folder(placement.bin_dir).why_not:
         raise PlacementRefusedError(
             f"the kubelet's folder of credential providers, {placement.bin_dir}, {why}",
-            f"Let root alone change it and the folders above it (namei -l {placement.bin_dir}); or {FALLBACK}."
-            if facts.folder(placement.bin_dir).problem
-            else f"Put the plugin into the node's image; or {FALLBACK}.",
+            Remedy(
+                "NodePathUnusable",
+                f"Let root alone change it and the folders above it (namei -l {placement.bin_dir}); or {FALLBACK}."
+                if facts.folder(placement.bin_dir).problem
+                else f"Put the plugin into the node's image; or {FALLBACK}.",
+            ),
         )
     flags = placement.flags.path if placement.flags else ""
     for path in filter(None, (placement.config, flags)):
@@ -246,7 +271,10 @@ def _check_folders(facts: NodeFacts, placement: Placement) -> None:
         if why := place.problem or ("" if place.is_writable else "cannot be written"):
             raise PlacementRefusedError(
                 f"{folder}, where {path} goes, {why}",
-                f"Let root alone change it and the folders above it (namei -l {folder}); or {FALLBACK}."
-                if place.problem
-                else f"Mount it writable, or put the file into the node's image; or {FALLBACK}.",
+                Remedy(
+                    "NodePathUnusable",
+                    f"Let root alone change it and the folders above it (namei -l {folder}); or {FALLBACK}."
+                    if place.problem
+                    else f"Mount it writable, or put the file into the node's image; or {FALLBACK}.",
+                ),
             )

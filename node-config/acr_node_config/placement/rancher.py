@@ -15,6 +15,7 @@ import yaml
 from acr_credential_provider.kubelet.go_yaml import write
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG, RANCHER
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.yaml_syntax import TooDeepError, refuse_depth
 
 from acr_node_config.kubelet_config.document import Document
@@ -39,7 +40,10 @@ def place_rancher(facts: NodeFacts, wanted: Wanted) -> Placement:
     if rancher is None:
         raise PlacementRefusedError(
             f"{wanted.profile} is not on this node",
-            f"Leave --profile away; or before the first start of {wanted.profile}, use node bake.",
+            Remedy(
+                "ArgumentInvalid",
+                f"Leave --profile away; or before the first start of {wanted.profile}, use node bake.",
+            ),
         )
     own = f"{rancher.drop_ins}/{OWN_FILE}"
     config, bin_dir = given(rancher, besides=own)
@@ -64,7 +68,8 @@ def place_rancher(facts: NodeFacts, wanted: Wanted) -> Placement:
     )
     if config and facts.config is not None and facts.config.is_directory:
         raise PlacementRefusedError(
-            f"{config} is a folder, and {rancher.name} is asked for a file", f"Name a file as {CONFIG_FLAG}."
+            f"{config} is a folder, and {rancher.name} is asked for a file",
+            Remedy("KubeletConfigInvalid", f"Name a file as {CONFIG_FLAG}."),
         )
     return placement
 
@@ -78,7 +83,7 @@ def given(rancher: Rancher, *, besides: str = "") -> tuple[str, str]:
         raise PlacementRefusedError(
             f"{rancher.name} takes its configuration from no absolute path ({rancher.name.upper()}_CONFIG_FILE or "
             "--config), where it can't be read",
-            f"Name a file there; or {FALLBACK}.",
+            Remedy("KubeletConfigInvalid", f"Name a file there; or {FALLBACK}."),
         )
     values = _values(rancher, besides)
     by_kubelet = _kubelet_arguments(rancher, values.get("kubelet-arg", []))
@@ -87,18 +92,18 @@ def given(rancher: Rancher, *, besides: str = "") -> tuple[str, str]:
     if len(pair) == 1:
         raise PlacementRefusedError(
             f"{source} sets one of {CONFIG_FLAG} and {BIN_DIR_FLAG} alone",
-            "Set both or none of them; then run this again.",
+            Remedy("KubeletConfigInvalid", "Set both or none of them; then run this again."),
         )
     if not all(pair.values()):
         raise PlacementRefusedError(
             f"{source} sets {CONFIG_FLAG} or {BIN_DIR_FLAG} to nothing, which turns credential providers off",
-            "Give it a path, or take both out; then run this again.",
+            Remedy("KubeletConfigInvalid", "Give it a path, or take both out; then run this again."),
         )
     for path in pair.values():
         if not path.startswith("/") or ".." in path.split("/"):
             raise PlacementRefusedError(
                 f"{source} sets {CONFIG_FLAG} or {BIN_DIR_FLAG} to what is no absolute, plain path",
-                'Name an absolute path without "..".',
+                Remedy("KubeletConfigInvalid", 'Name an absolute path without "..".'),
             )
     return tidy(pair.get(CONFIG_FLAG, "")), tidy(pair.get(BIN_DIR_FLAG, ""))
 
@@ -124,7 +129,7 @@ def _kubelet_arguments(rancher: Rancher, texts: Sequence[str]) -> dict[str, str]
         if flag not in _PAIR and any(f",{name}=" in text.replace("_", "-") for name in _PAIR):
             raise PlacementRefusedError(
                 f"kubelet-arg of {rancher.name} gives several flags in one text, which its releases read in two ways",
-                "Give each flag in an entry of its own.",
+                Remedy("KubeletConfigInvalid", "Give each flag in an entry of its own."),
             )
         if flag in _PAIR and not (name.endswith("-") and flag in values):
             values[flag] = value
@@ -159,7 +164,8 @@ def _pairs(rancher: Rancher, file: HostFile) -> Iterator[tuple[str, list[str]]]:
             yield str(key.value), [_text(item) for item in items]
         return
     raise ConfigurationError(
-        f"{file.path}, line {line}: is not YAML", remedy=f"Correct it: {rancher.name} does not read it."
+        f"{file.path}, line {line}: is not YAML",
+        remedy=Remedy("KubeletConfigInvalid", f"Correct it: {rancher.name} does not read it."),
     )
 
 

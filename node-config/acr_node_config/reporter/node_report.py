@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from acr_credential_provider.model.remedy import coded
 from acr_credential_provider.version import NAME
 
 from acr_node_config.model import first_call
@@ -98,7 +99,7 @@ def condition(status: AgentStatus | None, now: float) -> Condition:
     """Return the node's condition; *now* is in seconds since boot."""
     if status is None or is_stale(status, now):
         return Condition("Unknown", "AgentSilent", "the agent has given no sign of life for a while; see its log")
-    words = [status.message, status.remedy]
+    words = [coded(status.message, status.remedy), status.remedy]
     if status.settings.outcome == of.UNUSABLE:
         words += ["New settings are not usable, the last good ones stay: " + " ".join(status.settings.problems[:3])]
     if status.settings.lost:
@@ -114,7 +115,7 @@ def events_between(before: AgentStatus | None, after: AgentStatus) -> Iterator[N
     if after.state in _EVENT_STATES and (
         before is None or (before.state, before.message) != (after.state, after.message)
     ):
-        words = _joined([after.message, after.remedy]) or "The kubelet runs with the plugin."
+        words = _joined([coded(after.message, after.remedy), after.remedy]) or "The kubelet runs with the plugin."
         yield NodeEvent("ACR" + _REASONS[after.state], words, is_warning=after.state in _WARNINGS)
     if before is not None and after.counts.get("drift_repairs", 0) > before.counts.get("drift_repairs", 0):
         yield NodeEvent("ACRDriftRepaired", "Somebody changed what is installed on this node; it was put right again.")

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.fastpath.plain_text import plain_text as one_line
+from acr_credential_provider.model.remedy import NONE, Remedy, code_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +82,7 @@ class AgentStatus:
     version: str
     state: str = STARTING
     message: str = ""
-    remedy: str = ""
+    remedy: Remedy = NONE
     is_serving: bool = False
     content: str = ""
     slot: str = ""
@@ -98,7 +99,7 @@ class AgentStatus:
         >>> AgentStatus.from_dict(AgentStatus("1.0", state="ready").to_dict()) == AgentStatus("1.0", state="ready")
         True
         """
-        return asdict(self) | {"counts": dict(self.counts)}
+        return asdict(self) | {"counts": dict(self.counts), "code": code_of(self.remedy)}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> AgentStatus:
@@ -109,7 +110,7 @@ class AgentStatus:
                 version=_text(document["version"]),
                 state=_text(document["state"]),
                 message=_text(document["message"]),
-                remedy=_text(document["remedy"]),
+                remedy=Remedy(_text(document.get("code", "")), _text(document["remedy"])),
                 is_serving=document["is_serving"] is True,
                 content=_text(document["content"]),
                 slot=_text(document["slot"]),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
+from acr_credential_provider.model.remedy import Remedy
+
 from .keys import RRSA
 from .located_yaml import LocatedNode, UnreadableError
 from .node_access import NamedNode
@@ -101,7 +103,11 @@ class GlobalKeys:
             if pattern is None or not isinstance(value, str) or not pattern.fullmatch(value):
                 raise NamedNode(f"{key.name}.{name}" if pattern else key.name, node).invalid(
                     "is not as documented",
-                    "Write enable: true or false, failure-policy: Ignore or Fail, timeout-seconds: 1 to 30 (no unit).",
+                    Remedy(
+                        "SettingsInvalid",
+                        "Write enable: true or false, failure-policy: Ignore or Fail, timeout-seconds: 1 to 30 "
+                        "(no unit).",
+                    ),
                 )
             if name == "enable":
                 webhook["enabled"] = value.lower() in _TRUE
@@ -119,10 +125,14 @@ class GlobalKeys:
             for name, node in members.items():
                 if name != "enable":
                     remedy = "Write enable: true or enable: false, and nothing else."
-                    raise NamedNode(key.name, node).invalid("holds another key than enable", remedy)
+                    raise NamedNode(key.name, node).invalid(
+                        "holds another key than enable", Remedy("SettingsUnknownKey", remedy)
+                    )
             word = _switch_word(NamedNode(key.name, members["enable"]).readable().value if members else "")
         if word is None:
-            raise key.invalid("is neither on nor off", "Write enable: true or enable: false.")
+            raise key.invalid(
+                "is neither on nor off", Remedy("SettingsInvalid", "Write enable: true or enable: false.")
+            )
         self.rrsa = "on" if word in _TRUE else "off" if word else "not set"
 
     def _read_threshold(self, key: NamedNode) -> None:
@@ -135,10 +145,12 @@ class GlobalKeys:
         if text == "0":  # as Go reads it
             text = "0s"
         if not _GO_DURATION.fullmatch(text):
-            raise key.invalid("is not a duration", "Write a duration with its unit: 15m, 900s or 1h30m.")
+            raise key.invalid(
+                "is not a duration", Remedy("SettingsInvalid", "Write a duration with its unit: 15m, 900s or 1h30m.")
+            )
         seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)(h|ms|m|s)", text))
         if seconds > 12 * 3600:
-            raise key.invalid("is longer than 12h", "Write 15m, as documented.")
+            raise key.invalid("is longer than 12h", Remedy("SettingsInvalid", "Write 15m, as documented."))
         self.threshold = float(int(seconds))
         if seconds > _HALF_OF_A_TOKEN:
             what = "is more than half of a token's life of one hour: tokens are renewed at half their life"
@@ -150,7 +162,7 @@ def _names(key: NamedNode) -> list[str]:
     names = [name.lower() for _, word in key.words() if (name := word.strip("\"'" + QUOTES))]
     if not all(_NAME.fullmatch(name) for name in names):
         remedy = "Write names of the cluster with commas between them: default, or default,build."
-        raise key.invalid("holds something that is not a name", remedy)
+        raise key.invalid("holds something that is not a name", Remedy("SettingsInvalid", remedy))
     return list(dict.fromkeys(names))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from acr_credential_provider.model.remedy import Remedy
+
 if TYPE_CHECKING:
     from .conversion import Conversion, Target
     from .global_keys import Switch
@@ -45,11 +47,15 @@ class Identities:
     ) -> tuple[dict[str, str], dict[str, str]]:
         key = entry.first_of("customAccessKey", "customAccessKeySecret")
         if self._rrsa == "unreadable":
-            raise entry.first.invalid("depends on rrsa, which is wrong itself", "Correct rrsa.")
+            raise entry.first.invalid(
+                "depends on rrsa, which is wrong itself", Remedy("SettingsContradiction", "Correct rrsa.")
+            )
         if self._rrsa == "on":
             if key is not None:
                 remedy = "Remove the key, or switch rrsa off: it leaves no other way."
-                raise key.invalid("contradicts rrsa, which is enabled for all entries", remedy)
+                raise key.invalid(
+                    "contradicts rrsa, which is enabled for all entries", Remedy("SettingsContradiction", remedy)
+                )
             return {}, self._rrsa_identity(entry, is_personal=is_personal)
         self._check_rrsa_is_meant(entry)
         assume_role = entry.first_of("assumeRoleARN")
@@ -63,7 +69,9 @@ class Identities:
                 "Keep one of the two: a key is of a user of the instance's own account, who assumes nothing. A user "
                 "who does is for native settings: identity: {kind: accessKey, ...} with assumeRole."
             )
-            raise assume_role.invalid("and customAccessKey are two ways for one entry", remedy)
+            raise assume_role.invalid(
+                "and customAccessKey are two ways for one entry", Remedy("SettingsContradiction", remedy)
+            )
         return self._key_file_identity(entry, label)
 
     def _rrsa_identity(self, entry: RegistryInfoEntry, *, is_personal: bool) -> dict[str, str]:
@@ -78,16 +86,20 @@ class Identities:
                 "[{serviceAccounts: [NAMESPACE/NAME], roleName: ROLE}]}" + hop + "; ROLE must trust those "
                 "ServiceAccounts (docs/identities.md). Or leave this instance to the controller."
             )
-            raise key.invalid("asks for RRSA, which cannot come along to a node", remedy)
+            raise key.invalid("asks for RRSA, which cannot come along to a node", Remedy("RrsaNotOnNodes", remedy))
         if is_personal:
             remedy = "Remove the entry, or switch rrsa off: RRSA is for instances of the Enterprise Edition."
             instance = entry.keys.get("instanceId", entry.first)
-            raise instance.invalid("is of the Personal Edition, which RRSA cannot ask for", remedy)
+            raise instance.invalid(
+                "is of the Personal Edition, which RRSA cannot ask for", Remedy("PersonalEditionHasNoTokens", remedy)
+            )
         role, provider = (entry.text(name) for name in _RRSA_KEYS)
         if not role or not provider:
             missing = _RRSA_KEYS[0] if not role else _RRSA_KEYS[1]
             remedy = f"Add {missing}, or switch rrsa off: it leaves no other way."
-            raise key.invalid(f"has no {missing} beside it, and rrsa is enabled", remedy)
+            raise key.invalid(
+                f"has no {missing} beside it, and rrsa is enabled", Remedy("SettingsFieldMissing", remedy)
+            )
         note = "the token is the one that ack-pod-identity-webhook mounts; without it, add tokenFile"
         self._result.note(key.node, f"{key.name}: {note}")
         identity = {"kind": "rrsa", "roleArn": role, "oidcProviderArn": provider}
@@ -98,18 +110,22 @@ class Identities:
         for key in (entry.keys[name] for name in _RRSA_KEYS if entry.text(name)):
             if self._rrsa != "off":
                 remedy = "Add rrsa with enable: true beside acr-registry-info, or remove the key: it names who asks."
-                raise key.invalid("has no meaning while rrsa is not enabled", remedy)
+                raise key.invalid("has no meaning while rrsa is not enabled", Remedy("SettingsContradiction", remedy))
             self._result.note(key.node, f"{key.name} is not in use: rrsa is switched off")
 
     def _key_file_identity(self, entry: RegistryInfoEntry, label: str) -> tuple[dict[str, str], dict[str, str]]:
         values = entry.text("customAccessKey"), entry.text("customAccessKeySecret")
         if not all(values):
             half: NamedNode = entry.keys["customAccessKey" if values[0] else "customAccessKeySecret"]
-            raise half.invalid("is one half of an access key without the other", "Add the other half.")
+            raise half.invalid(
+                "is one half of an access key without the other", Remedy("SettingsFieldMissing", "Add the other half.")
+            )
         key = entry.keys["customAccessKey"]
         if not self._target.keys_directory:
             remedy = "Run: settings convert FILE --keys-directory DIR. It writes the key into two files for root alone."
-            raise key.invalid("stands in the file itself; keys are read from files only", remedy)
+            raise key.invalid(
+                "stands in the file itself; keys are read from files only", Remedy("AccessKeyInText", remedy)
+            )
         start = f"{self._target.keys_directory}/{label}"
         files = [f"{start}-access-key-{half}" for half in ("id", "secret")]
         number = 2

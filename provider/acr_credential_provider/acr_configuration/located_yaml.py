@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from acr_credential_provider.model.config_problem import ConfigProblem
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.yaml_pieces import readable_pieces
 from acr_credential_provider.model.yaml_syntax import problem_of, refuse_depth
 
@@ -116,7 +117,7 @@ class _Locator:
         """Return the value *node*, which has the text from *start* to *end* for itself."""
         line = self._line(node)
         if not depth:
-            return _broken(line, "is nested too deep", "Copy the documented sample again.")
+            return _broken(line, "is nested too deep", Remedy("SettingsSyntax", "Copy the documented sample again."))
         if isinstance(node, yaml.SequenceNode):
             starts = [node.start_mark.index, *(item.end_mark.index for item in node.value)]
             items = zip(node.value, starts, starts[1:], strict=False)
@@ -125,7 +126,7 @@ class _Locator:
             return self._mapping(node, depth)
         if bisect_left(self._aliases, start) != bisect_left(self._aliases, end):
             problem = "is an alias of YAML, because of its asterisk or ampersand"
-            return _broken(line, problem, 'Put it in quotes: "*".')
+            return _broken(line, problem, Remedy("SettingsSyntax", 'Put it in quotes: "*".'))
         is_null = node.tag == "tag:yaml.org,2002:null"
         return LocatedNode(line, "" if is_null else node.value, line + 1 if getattr(node, "style", None) == "|" else 0)
 
@@ -135,11 +136,15 @@ class _Locator:
         for (key, value), (start, end) in zip(node.value, pairwise(starts), strict=True):
             line = self._line(key)
             if not isinstance(key, yaml.ScalarNode):
-                members["?"] = _broken(line, "has a key that is not a word", "Write key: value.")
+                members["?"] = _broken(
+                    line, "has a key that is not a word", Remedy("SettingsSyntax", "Write key: value.")
+                )
                 continue
             member = self.located(value, start, end, depth - 1)
             if key.value in members:
-                member = _broken(line, "repeats a key of the same mapping", "Keep one of the two.")
+                member = _broken(
+                    line, "repeats a key of the same mapping", Remedy("SettingsSyntax", "Keep one of the two.")
+                )
             members[key.value] = replace(member, line=line)
         return LocatedNode(self._line(node), members)
 
@@ -161,7 +166,7 @@ def _without(aliases: list[Any], text: str) -> str:
     return "".join([*pieces, text[done:]])
 
 
-def _broken(line: int, problem: str, remedy: str) -> LocatedNode:
+def _broken(line: int, problem: str, remedy: Remedy) -> LocatedNode:
     return LocatedNode(line, "", broken=ConfigProblem(line, "", problem, remedy))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from acr_credential_provider.model.config_problem import ConfigProblem
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.yaml_syntax import is_well_formed
 
 from .block_repair import repair_blocks
@@ -44,10 +45,14 @@ def data_of(text: str, result: Conversion) -> dict[str, LocatedNode]:
         return {REGISTRIES: root}
     if not isinstance(members, dict):
         problem = "the file is empty" if members == "" else "the file is not a ConfigMap"
-        raise NamedNode("", root).invalid(problem, "Write the manifest of acr-configuration, or its data.")
+        raise NamedNode("", root).invalid(
+            problem, Remedy("ConfigMapExpected", "Write the manifest of acr-configuration, or its data.")
+        )
     kind = members.get("kind")
     if kind is not None and kind.value != "ConfigMap":
-        raise NamedNode("kind", kind).invalid("is not ConfigMap", "Give the manifest of acr-configuration alone.")
+        raise NamedNode("kind", kind).invalid(
+            "is not ConfigMap", Remedy("ConfigMapExpected", "Give the manifest of acr-configuration alone.")
+        )
     if kind is None and "data" not in members:
         return members
     data = NamedNode("data", members.get("data", LocatedNode(1, "")))
@@ -59,7 +64,7 @@ def data_of(text: str, result: Conversion) -> dict[str, LocatedNode]:
         if outside:
             result.changes.append(Change(data.node.line, "keys at the indentation of data: were read as its own"))
         return outside
-    raise data.invalid("is not a mapping", "Indent its keys below data:.")
+    raise data.invalid("is not a mapping", Remedy("SettingsSyntax", "Indent its keys below data:."))
 
 
 def _out_of_quotes(root: LocatedNode, result: Conversion) -> LocatedNode:
@@ -94,25 +99,35 @@ def _refuse_api_objects(root: LocatedNode) -> None:
         keys = {key.lower(): (key, node) for key, node in item.value.items()} if isinstance(item.value, dict) else {}
         if {"op", "path"} <= keys.keys():
             remedy = f"Give the ConfigMap that it makes: kubectl get configmap {NAME} -n kube-system -o yaml."
-            raise UnreadableError(ConfigProblem(root.line, "", "is a JSON patch, not the ConfigMap", remedy))
+            raise UnreadableError(
+                ConfigProblem(root.line, "", "is a JSON patch, not the ConfigMap", Remedy("ConfigMapExpected", remedy))
+            )
         named = keys.keys() & {"name", "component_name", "componentname"}
         if "config" in keys and (named or len(keys) == 1):
             if isinstance(below, list) and "acr" not in str(keys.get("name", keys["config"])[1].value):
                 continue  # another add-on of the same cluster
             name, node = keys["config"]
             remedy = 'Give its config alone, without the quotes around it: it starts with {"AcrInstanceInfo": ...'
-            raise NamedNode(name, node).invalid("belongs to an add-on of ACK's API, which is not the settings", remedy)
+            raise NamedNode(name, node).invalid(
+                "belongs to an add-on of ACK's API, which is not the settings", Remedy("ConfigMapExpected", remedy)
+            )
 
 
 def _refuse_template(text: str) -> None:
     for number, line in enumerate(text.split("\n"), 1):
         if re.match(r"[^\"'#]*\{\{", line):
             remedy = "Render it first (helm template, or the tool that it is for), and give the result."
-            raise UnreadableError(ConfigProblem(number, "", "holds a template that was not rendered", remedy))
+            raise UnreadableError(
+                ConfigProblem(
+                    number, "", "holds a template that was not rendered", Remedy("SettingsPlaceholder", remedy)
+                )
+            )
 
 
 def _stands_twice(node: LocatedNode) -> LocatedNode:
-    problem = ConfigProblem(node.line, "", "stands below data and beside it", "Keep one of the two.")
+    problem = ConfigProblem(
+        node.line, "", "stands below data and beside it", Remedy("SettingsContradiction", "Keep one of the two.")
+    )
     return replace(node, value="", broken=problem)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from acr_credential_provider.fastpath.plain_text import key_name
 from acr_credential_provider.model.config_problem import ConfigProblem, did_you_mean
+from acr_credential_provider.model.remedy import Remedy
 
 from .keys import REGISTRIES, REPAIRER, documented_key
 from .located_yaml import LocatedNode, UnreadableError, parse
@@ -34,14 +35,14 @@ class NamedNode(NamedTuple):
     name: str
     node: LocatedNode
 
-    def invalid(self, problem: str, remedy: str) -> UnreadableError:
+    def invalid(self, problem: str, remedy: Remedy) -> UnreadableError:
         """Return the error that reports *problem* for this key."""
         return UnreadableError(ConfigProblem(self.node.line, self.name, problem, remedy))
 
     def placeholder_error(self) -> UnreadableError:
         """Return the error that reports a value copied from a sample."""
         remedy = "Write your own value there, or remove the key or the whole entry."
-        return self.invalid("still holds the placeholder of a sample", remedy)
+        return self.invalid("still holds the placeholder of a sample", Remedy("SettingsPlaceholder", remedy))
 
     def readable(self) -> LocatedNode:
         """Return the node, unless it is broken."""
@@ -53,7 +54,7 @@ class NamedNode(NamedTuple):
         """Return the node's text, without white space around it."""
         value = self.readable().value
         if not isinstance(value, str):
-            raise self.invalid("is not text", "Write one value on the line of the key.")
+            raise self.invalid("is not text", Remedy("SettingsInvalid", "Write one value on the line of the key."))
         return value.strip()
 
     def words(self) -> Iterator[tuple[NamedNode, str]]:
@@ -78,7 +79,7 @@ class NamedNode(NamedTuple):
         if value == "":
             return {}
         if not isinstance(value, dict):
-            raise self.invalid("is not a mapping", "Write key: value lines below it.")
+            raise self.invalid("is not a mapping", Remedy("SettingsInvalid", "Write key: value lines below it."))
         return value
 
     def _parsed(
@@ -118,10 +119,17 @@ def known_keys(
             else:
                 problem = "is translated or holds characters that are not ASCII"
                 remedy = "Write the key as documented."
-            result.problems.append(ConfigProblem(node.line, prefix + shown, problem, remedy))
+            result.problems.append(
+                ConfigProblem(node.line, prefix + shown, problem, Remedy("SettingsUnknownKey", remedy))
+            )
         elif key in known:
             result.problems.append(
-                ConfigProblem(node.line, prefix + spelled, f"repeats {known[key].name}", "Keep one.")
+                ConfigProblem(
+                    node.line,
+                    prefix + spelled,
+                    f"repeats {known[key].name}",
+                    Remedy("SettingsContradiction", "Keep one."),
+                )
             )
         else:
             if spelled != key and prefix:

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.model.config_problem import ConfigProblem
+from acr_credential_provider.model.remedy import Remedy
 
 from .keys import is_key
 from .located_yaml import UnreadableError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from .conversion import Conversion
 
 NAME = "acr-configuration"
-_SHOW = f"Give the ConfigMap itself: kubectl get configmap {NAME} -n kube-system -o yaml."
+_SHOW = Remedy("ConfigMapExpected", f"Give the ConfigMap itself: kubectl get configmap {NAME} -n kube-system -o yaml.")
 _OTHER_TEXTS = (  # pattern of a line, which lines are looked at (None: all), problem
     (re.compile(r"(?:[$#] ?)?(?:kubectl|oc|helm|cat|aliyun)\s.*"), 1, "is a command, not the ConfigMap"),
     (re.compile(r"Name:\s{2,}\S+"), 1, "is the output of kubectl describe"),
@@ -97,7 +98,9 @@ def only_one(found: list[int], of: str, result: Conversion) -> int:
         raise UnreadableError(ConfigProblem(1, "", f"holds {of}, and none is the ConfigMap {NAME}", _SHOW))
     if len(found) > 1:
         remedy = "Give one ConfigMap: which one is in force, only the cluster knows."
-        raise UnreadableError(ConfigProblem(found[1], "", f"is the second {NAME} in this text", remedy))
+        raise UnreadableError(
+            ConfigProblem(found[1], "", f"is the second {NAME} in this text", Remedy("ConfigMapExpected", remedy))
+        )
     result.changes.append(Change(found[0], f"of {of}, the ConfigMap {NAME} was read"))
     return 0
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from acr_credential_provider.model.acr_hosts import PersonalHost, is_region
 from acr_credential_provider.model.config_problem import did_you_mean
 from acr_credential_provider.model.regions import REGIONS, region_of_zone
+from acr_credential_provider.model.remedy import Remedy
 
 from .conversion import SourceLocation
 from .global_keys import DEFAULT_THRESHOLD
@@ -54,7 +55,7 @@ class Registries:
             if not isinstance(members, dict):
                 remedy = "Write instanceId: ... with a space after the colon, the other keys below it."
                 kind = "list" if isinstance(members, list) else "plain word"
-                raise entry.invalid(f"is not an instance but a {kind}", remedy)
+                raise entry.invalid(f"is not an instance but a {kind}", Remedy("SettingsInvalid", remedy))
             keys = known_keys(members, ENTRY_KEYS, f"{entry.name}.", self._result)
             if len(self._result.problems) == problems_before:
                 return self._registries(RegistryInfoEntry.parse(entry, keys))
@@ -72,9 +73,11 @@ class Registries:
         if region := entry.text("regionId"):
             if not is_region(region):
                 remedy = f"{did_you_mean(region, REGIONS)}Write the region's ID, for example cn-hangzhou."
-                raise entry.keys["regionId"].invalid("is not the ID of a region", remedy)
+                raise entry.keys["regionId"].invalid("is not the ID of a region", Remedy("RegionInvalid", remedy))
             if of_zone := region_of_zone(region):
-                raise entry.keys["regionId"].invalid("is a zone, not a region", f"Write {of_zone}.")
+                raise entry.keys["regionId"].invalid(
+                    "is a zone, not a region", Remedy("RegionInvalid", f"Write {of_zone}.")
+                )
             common["region"] = region
         if domains := self._domains(entry.keys["domains"]) if "domains" in entry.keys else []:
             common["domains"] = domains
@@ -104,14 +107,18 @@ class Registries:
                 "This Personal Edition grants no temporary tokens: in native settings, add a registry with its domains "
                 "and identity: {kind: basicAuth, usernameFile: ..., passwordFile: ...}."
             )
-            raise key.invalid("is an instance of the new Personal Edition", remedy)
+            raise key.invalid(
+                "is an instance of the new Personal Edition", Remedy("PersonalEditionHasNoTokens", remedy)
+            )
         if not all(_INSTANCE.fullmatch(instance) for instance in ids):
             remedy = 'Write the ID as the console shows it, cri-..., or "" for the Personal Edition.'
-            raise key.invalid("is not the ID of an instance", remedy)
+            raise key.invalid("is not the ID of an instance", Remedy("InstanceIdInvalid", remedy))
         if len(ids) > 1:
             if has_domains:
                 remedy = "Write an entry of its own for each instance: domains belong to one."
-                raise key.invalid("names several instances for the same domains", remedy)
+                raise key.invalid(
+                    "names several instances for the same domains", Remedy("SettingsContradiction", remedy)
+                )
             self._result.change(key.node, f"{entry.name} became {len(ids)} registries, one for each instance")
         return ids or [""]
 
@@ -127,15 +134,20 @@ class Registries:
             if not host:
                 continue
             if host.startswith("*."):
-                raise item.invalid("holds a wildcard", "Write each host: a login is for hosts by name.")
+                raise item.invalid(
+                    "holds a wildcard", Remedy("HostInvalid", "Write each host: a login is for hosts by name.")
+                )
             if PLACEHOLDER.search(host):
                 raise item.placeholder_error()
             if not _HOST.fullmatch(host):
                 remedy = "Write the hosts with commas between them, without https:// and path."
-                raise item.invalid("holds something that is not a host", remedy)
+                raise item.invalid("holds something that is not a host", Remedy("HostInvalid", remedy))
             if PersonalHost.recognise(host):
                 problem = "has a domain of the new Personal Edition, which grants no temporary tokens"
-                remedy = "In native settings, add a registry with this domain and an identity of kind basicAuth."
+                remedy = Remedy(
+                    "PersonalEditionHasNoTokens",
+                    "In native settings, add a registry with this domain and an identity of kind basicAuth.",
+                )
                 raise item.invalid(problem, remedy)
             hosts.append(host)
         return list(dict.fromkeys(hosts))
@@ -145,8 +157,10 @@ def _check_roles(entry: RegistryInfoEntry) -> None:
     for key, (pattern, kind, form) in _ARNS.items():
         arn = entry.text(key)
         if arn and not re.fullmatch(rf"acs:ram::\d{{5,32}}:{pattern}", arn, re.ASCII):
-            raise entry.keys[key].invalid(f"is not the ARN of {kind}", f"Write acs:ram::ACCOUNT:{form}.")
+            raise entry.keys[key].invalid(
+                f"is not the ARN of {kind}", Remedy("RoleInvalid", f"Write acs:ram::ACCOUNT:{form}.")
+            )
     seconds = entry.text("expireDuration")
     if seconds and not (re.fullmatch(r"\d{1,9}", seconds, re.ASCII) and 3600 <= int(seconds) <= 43200):
         remedy = "Write seconds from 3600 to 43200, no more than the role's MaxSessionDuration."
-        raise entry.keys["expireDuration"].invalid("is not a session's duration", remedy)
+        raise entry.keys["expireDuration"].invalid("is not a session's duration", Remedy("SettingsInvalid", remedy))

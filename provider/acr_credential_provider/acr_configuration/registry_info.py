@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.model.remedy import Remedy
+
 from .keys import ENTRY_REPAIRER, REGISTRIES, REPAIRER
 from .located_yaml import LocatedNode, UnreadableError, parse, parse_pieces
 from .node_access import NamedNode
@@ -32,7 +34,9 @@ def entries(info: NamedNode, result: Conversion) -> list[NamedNode]:
         return [NamedNode(name, LocatedNode(node.line, {"instanceId": node}))]
     if isinstance(node.value, list):
         return [NamedNode(f"{name}[{index}]", entry) for index, entry in enumerate(node.value)]
-    problem = NamedNode(name, node).invalid("is not a list", "Start each instance with - instanceId: ...")
+    problem = NamedNode(name, node).invalid(
+        "is not a list", Remedy("SettingsInvalid", "Start each instance with - instanceId: ...")
+    )
     result.problems += problem.problems
     return []
 

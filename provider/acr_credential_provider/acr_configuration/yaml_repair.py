@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from acr_credential_provider.model.config_problem import ConfigProblem
+from acr_credential_provider.model.remedy import Remedy
 
 from .located_yaml import UnreadableError
 
@@ -121,7 +122,9 @@ class Repairer:
         if value[:1] not in ("", '"', "'", "#") and (bare := re.match(r"(.*?)\s+//", value)):
             if key.lower() in self._opaque:
                 remedy = "Put the value in quotes, and # before comments."
-                raise UnreadableError(ConfigProblem(number, key, "may or may not end before //", remedy))
+                raise UnreadableError(
+                    ConfigProblem(number, key, "may or may not end before //", Remedy("SettingsSyntax", remedy))
+                )
             return bare[1], [*repairs, _SLASHES]
         return value, repairs
 

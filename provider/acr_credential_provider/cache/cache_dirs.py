@@ -14,6 +14,7 @@ from acr_credential_provider.changes.way import OthersCanChangeError
 from acr_credential_provider.files import cache_mark
 from acr_credential_provider.files.cache_mark import MARK, NAMES
 from acr_credential_provider.model.errors import CacheUnsafeError
+from acr_credential_provider.model.remedy import Remedy
 
 
 def ensure(cache: str) -> None:
@@ -98,8 +99,11 @@ def _above(path: str, cache: str, *, is_made: bool = False) -> Folder:
         unsafe = error.filename
     raise CacheUnsafeError(
         f"{unsafe} can be changed by others than root, and the cache folder {cache} is below it",
-        remedy="Name a folder with --cache that is below folders which root alone can change, such as /var/cache. "
-        f"Leave {unsafe} as it is. Nothing in {cache} was used.",
+        remedy=Remedy(
+            "CacheUnsafe",
+            "Name a folder with --cache that is below folders which root alone can change, such as /var/cache. "
+            f"Leave {unsafe} as it is. Nothing in {cache} was used.",
+        ),
     )
 
 
@@ -114,7 +118,10 @@ def _judge(cache: str, folder: Folder) -> None:
         from acr_credential_provider.model.resource_limits import explained  # noqa: PLC0415 - for this case alone
 
         reason, remedy = explained(
-            error, remedy="Look at that disk (dmesg), or name another folder with --cache. Nothing was changed."
+            error,
+            remedy=Remedy(
+                "CacheUnusable", "Look at that disk (dmesg), or name another folder with --cache. Nothing was changed."
+            ),
         )
         raise CacheUnsafeError(f"the cache folder {cache} cannot be looked through: {reason}", remedy=remedy) from None
     # The mark is looked for again, because another process may have made the folder since the first look.
@@ -125,8 +132,11 @@ def _judge(cache: str, folder: Folder) -> None:
 def _not_made_by_us(cache: str) -> CacheUnsafeError:
     return CacheUnsafeError(
         f"the cache folder {cache} was not made by this program",
-        remedy="Name another with --cache, one that does not exist yet; or, if it is empty, remove it (rmdir). "
-        f"Nothing in {cache} was used or changed.",
+        remedy=Remedy(
+            "CacheUnsafe",
+            "Name another with --cache, one that does not exist yet; or, if it is empty, remove it (rmdir). "
+            f"Nothing in {cache} was used or changed.",
+        ),
     )
 
 
@@ -140,7 +150,9 @@ def _refusal(cache: str, error: OSError, name: str = "") -> Exception:
 def _not_ours_alone(folder: str) -> CacheUnsafeError:
     return CacheUnsafeError(
         f"the cache folder {folder} is not a folder that only this user can write",
-        remedy=f"Find out who changed it, and name another with --cache. Nothing in {folder} was used.",
+        remedy=Remedy(
+            "CacheUnsafe", f"Find out who changed it, and name another with --cache. Nothing in {folder} was used."
+        ),
     )
 
 

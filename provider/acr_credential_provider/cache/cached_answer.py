@@ -18,6 +18,7 @@ from acr_credential_provider.model.errors import (
     ThrottledError,
     error_from_cache,
 )
+from acr_credential_provider.model.remedy import Remedy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ class CachedAnswer:
             return None
         if self._log is not None:
             self._log.tag = entry.log
-        kind, problem, remedy = (entry.answer + "\n\n").split("\n")[:3]
-        error = error_from_cache(kind, problem, remedy)
+        kind, problem, remedy, code = (entry.answer + "\n\n\n").split("\n")[:4]
+        error = error_from_cache(kind, problem, Remedy(code, remedy))
         error.cool_down = entry.expires_at - monotonic_now_for(entry)
         return error
 
@@ -83,7 +84,7 @@ class CachedAnswer:
         """Cache *error* for some seconds, so that a herd of pulls does not repeat it."""
         if isinstance(error, ServiceAccountTokenRefusedError):
             return
-        words = (type(error).__name__, error.problem, error.remedy)
+        words = (type(error).__name__, error.problem, error.remedy, error.remedy.code)
         now = time.time()
         end = now + _cool_down(error)
         entry = CacheEntry(

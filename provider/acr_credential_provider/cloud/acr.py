@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.model.acr_hosts import check_region
 from acr_credential_provider.model.errors import CloudUnreachableError, CredentialProviderError, RegistryRefusedError
+from acr_credential_provider.model.remedy import Remedy
 
 from .responses import REPORT, acr_in, parse, parse_grant, server_time
 from .retry import call_with_retry
@@ -142,5 +143,8 @@ class AcrApi(Client):  # type: ignore[misc]  # the official client is untyped
         except Exception as error:  # noqa: BLE001  # its text may hold a secret, so only its type is reported
             problem = f"{call} could not be sent ({type(error).__name__})"
         raise CloudUnreachableError(
-            problem, remedy="Look at this process's limits (open files, memory); if they are wide, report it."
+            problem,
+            remedy=Remedy(
+                "UnforeseenError", "Look at this process's limits (open files, memory); if they are wide, report it."
+            ),
         )

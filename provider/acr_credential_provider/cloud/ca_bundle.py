@@ -9,6 +9,7 @@ from functools import lru_cache
 from acr_credential_provider.fastpath.response_cache import file_fingerprint
 from acr_credential_provider.files.root_reading import check_before_reading
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.resource_limits import limit_behind
 
 from .transport_errors import NO_OPENSSL, REPAIR_OPENSSL
@@ -26,7 +27,10 @@ KNOWN_PLACES = (
     "/var/lib/ca-certificates/ca-bundle.pem",  # SUSE
 )
 
-_INSTALL = "Install the ca-certificates package, or name a PEM file in the settings (caBundle) or SSL_CERT_FILE."
+_INSTALL = Remedy(
+    "CaBundleUnusable",
+    "Install the ca-certificates package, or name a PEM file in the settings (caBundle) or SSL_CERT_FILE.",
+)
 
 
 def find_ca_bundle(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.model.acr_hosts import is_region
 from acr_credential_provider.model.errors import CloudUnreachableError, DeadlineExceededError, IdentityUnavailableError
+from acr_credential_provider.model.remedy import Remedy
 
 from .responses import parse_session, server_time
 from .retry import call_with_retry
@@ -29,26 +30,35 @@ _CODE = re.compile(r"[A-Za-z]{1,40}")
 _TOKEN = re.compile(r"[!-~]{1,4096}")  # printable ASCII without spaces: it goes into a header
 _LONGEST_SESSION = 48 * 3600.0
 
-_NOT_ECS = (
+_NOT_ECS = Remedy(
+    "MetadataServiceUnusable",
     "The nodeRole identity needs an ECS instance. Elsewhere use another identity (accessKey, serviceAccount); "
-    "on ECS check that nothing blocks 100.100.100.200 (network policy, iptables)."
+    "on ECS check that nothing blocks 100.100.100.200 (network policy, iptables).",
 )
-_ATTACH = (
+_ATTACH = Remedy(
+    "NodeRoleMissing",
     "Attach a RAM role to this ECS instance (or to the node pool), or use another identity in the settings. "
-    "Console: ECS > Instances > the instance > All Actions > Attach/Detach RAM Role."
+    "Console: ECS > Instances > the instance > All Actions > Attach/Detach RAM Role.",
 )
-_SWITCH_ON = (
+_SWITCH_ON = Remedy(
+    "MetadataServiceUnusable",
     "Switch instance metadata access on, or use another identity in the settings. Console: ECS > Instances > the "
-    "instance > All Actions > Modify Instance Metadata Access Settings."
+    "instance > All Actions > Modify Instance Metadata Access Settings.",
 )
-_TRUST_ECS = (
+_TRUST_ECS = Remedy(
+    "NodeRoleRefused",
     "Let the role's trust policy allow the service ecs.aliyuncs.com, then attach the role to the instance again. "
-    "Console: RAM > Identities > Roles > the role > Trust Policy."
+    "Console: RAM > Identities > Roles > the role > Trust Policy.",
 )
-_LET_TOKENS_THROUGH = (
-    "Let PUT requests to 100.100.100.200 through: no proxy, firewall rule or other metadata agent may stand in between."
+_LET_TOKENS_THROUGH = Remedy(
+    "MetadataServiceUnusable",
+    "Let PUT requests to 100.100.100.200 through: no proxy, firewall rule or other metadata agent may stand in "
+    "between.",
 )
-_LATER = "Try again; if it stays, restart the instance's metadata service from the ECS console or ask support."
+_LATER = Remedy(
+    "MetadataServiceUnusable",
+    "Try again; if it stays, restart the instance's metadata service from the ECS console or ask support.",
+)
 
 
 class Imds:
@@ -94,7 +104,9 @@ class Imds:
     def role_credential(self, role: str) -> CloudCredential:
         """Return a session of *role*; its life is by the service's own clock."""
         if not _NAME.fullmatch(role):
-            raise IdentityUnavailableError("the RAM role's name has a wrong form", remedy="Correct the role's name.")
+            raise IdentityUnavailableError(
+                "the RAM role's name has a wrong form", remedy=Remedy("RoleInvalid", "Correct the role's name.")
+            )
         problem = f"the RAM role {role} is not attached to this ECS instance"
         response = self._get(_ROLES + role, missing=problem)
         try:
@@ -153,7 +165,10 @@ class Imds:
             return ""
         raise IdentityUnavailableError(
             f"the metadata service gave no session token (HTTP {response.status})",
-            remedy="If this instance has no tokens, set allowImdsV1 in the settings; else: " + _NOT_ECS,
+            remedy=Remedy(
+                "MetadataServiceUnusable",
+                "If this instance has no tokens, set allowImdsV1 in the settings; else: " + _NOT_ECS,
+            ),
         )
 
     def _send(self, request: HttpRequest) -> HttpResponse:

@@ -14,6 +14,7 @@ from ipaddress import ip_address, ip_network
 from urllib.parse import unquote, urlsplit
 
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ class Proxy:
         if url.lower().startswith("https://"):
             raise ConfigurationError(
                 "the proxy address starts with https://, but proxies are spoken to in http (the tunnel is encrypted)",
-                remedy="Write http://host:port of the proxy, in the settings or in HTTPS_PROXY.",
+                remedy=Remedy(
+                    "ProxyInvalid", "Write http://host:port of the proxy, in the settings or in HTTPS_PROXY."
+                ),
             )
         try:
             parts = urlsplit(url if _SCHEME.match(url) else f"http://{url}")
@@ -62,7 +65,9 @@ class Proxy:
             # The value may hold a password, so it is not shown.
             raise ConfigurationError(
                 "the proxy address is not of the form http://[user:password@]host:port",
-                remedy="Correct the proxy in the settings, or HTTPS_PROXY in the kubelet's environment.",
+                remedy=Remedy(
+                    "ProxyInvalid", "Correct the proxy in the settings, or HTTPS_PROXY in the kubelet's environment."
+                ),
             )
         return cls(host, port, _basic(parts.username, parts.password))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from acr_credential_provider.model.errors import RegistryRefusedError
+from acr_credential_provider.model.remedy import Remedy
 
 from .transport import HttpRequest
 from .transport_errors import CHECK_MIDDLEBOX
@@ -52,7 +53,10 @@ def log_in(
     if not bearer:
         raise RegistryRefusedError(
             f"the token service {target.netloc} did not accept the login for {host} (HTTP {granted.status})",
-            remedy="Check that the host belongs to the instance of its entry: a login is valid for one instance only.",
+            remedy=Remedy(
+                "LoginRefused",
+                "Check that the host belongs to the instance of its entry: a login is valid for one instance only.",
+            ),
         )
     if not repository:
         return f"{target.netloc} accepted the login"
@@ -67,7 +71,10 @@ def _challenge(transport: Transport, host: str) -> dict[str, str]:
         return dict(_PARAMETER.findall(header))
     raise RegistryRefusedError(
         f"{host} does not answer like a registry with token authentication (HTTP {response.status})",
-        remedy=f"Check that {host} is a host of the instance, and that no other server answers in its place.",
+        remedy=Remedy(
+            "HostIsNoRegistry",
+            f"Check that {host} is a host of the instance, and that no other server answers in its place.",
+        ),
     )
 
 
@@ -93,15 +100,19 @@ def _check_manifest(transport: Transport, host: str, repository: str, reference:
     if status in (401, 403):
         raise RegistryRefusedError(
             f"{host} does not let this login pull {repository} (HTTP {status})",
-            remedy=f"{_RIGHTS} If there is no such repository, correct the image's name; if it is another account's, "
-            "use a role of that account (assumeRole).",
+            remedy=Remedy(
+                "PullDenied",
+                f"{_RIGHTS} If there is no such repository, correct the image's name; if it is another account's, "
+                "use a role of that account (assumeRole).",
+            ),
         )
     if status == 404:
         raise RegistryRefusedError(
             f"{host} has no {repository}:{reference} (HTTP 404)",
-            remedy="Correct the image's name or tag, or push it.",
+            remedy=Remedy("ImageUnknown", "Correct the image's name or tag, or push it."),
         )
     if status != 200:
         raise RegistryRefusedError(
-            f"{host} gave no manifest of {repository}:{reference} (HTTP {status})", remedy="Try again later."
+            f"{host} gave no manifest of {repository}:{reference} (HTTP {status})",
+            remedy=Remedy("RegistryUnavailable", "Try again later."),
         )

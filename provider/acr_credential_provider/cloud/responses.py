@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from acr_credential_provider.model.authorization_token import LONGEST_LIFE, AuthorizationGrant
 from acr_credential_provider.model.cloud_credential import CloudCredential
 from acr_credential_provider.model.errors import CredentialProviderError, RegistryRefusedError, ThrottledError
+from acr_credential_provider.model.remedy import NONE, Remedy
 
 from .transport_errors import CHECK_MIDDLEBOX, CHECK_NETWORK, TransportError
 
@@ -29,7 +30,9 @@ _WORD = re.compile(r"[A-Za-z]{1,40}(?::[A-Za-z*]{1,60})?")
 _NUMBER = re.compile(r"\d{1,7}")
 _HEADER_TEXT = re.compile(r"[!-~]{1,16384}")  # printable ASCII without spaces
 _END_OF_TIME = 10**15  # milliseconds: the year 33658
-REPORT = "Try again; if it stays, report it to Alibaba Cloud support with the time of the call."
+REPORT = Remedy(
+    "CloudAnswerUnexpected", "Try again; if it stays, report it to Alibaba Cloud support with the time of the call."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class RefusalRules:
 
     refusal: type[CredentialProviderError]
     codes: str
-    remedy: Callable[[str], str] = lambda _: ""
+    remedy: Callable[[str], Remedy] = lambda _: NONE
     region: str = ""
 
 
@@ -80,36 +83,39 @@ def parse(response: HttpResponse, *, call: str, now: float, service: RefusalRule
         raise TransportError(f"{call} was refused ({details}): {meaning.cause}", remedy=meaning.advice, retryable=True)
     cause = _skew(response, now) if meaning.kind == "time" else ""
     cause = cause or (f": {meaning.cause}" if meaning.cause else "")
-    denied, denied_remedy = _denied(body) if meaning.kind == "permission" else ("", "")
+    denied, denied_remedy = _denied(body) if meaning.kind == "permission" else ("", NONE)
     region = f" in {service.region}" if service.region and code.lower().startswith("instance_") else ""
-    remedy = denied_remedy or service.remedy(code) or meaning.advice
-    raise service.refusal(f"{call} was refused ({details}){region}{cause}{denied}", remedy=remedy)
+    advice = denied_remedy or service.remedy(code) or meaning.advice
+    raise service.refusal(f"{call} was refused ({details}){region}{cause}{denied}", remedy=advice)
 
 
-_LATER_OR_REGION = "Try again; if it stays, look at the status page of Alibaba Cloud for this region."
-_DENYING_REMEDIES = {  # where a policy that denies stands, by the type that RAM names
+_LATER_OR_REGION = Remedy(
+    "CloudUnavailable", "Try again; if it stays, look at the status page of Alibaba Cloud for this region."
+)
+_DENIED_AT = {  # where a policy that denies stands, by the type that RAM names
     "ControlPolicy": "Resource Management > Resource Directory > Control Policy",
     "SessionPolicy": "assumeRole.policy in the settings",
     "AssumeRolePolicy": "RAM > Identities > Roles > the role > Trust Policy",
 }
 
 
-def _denied(body: Mapping[str, Any]) -> tuple[str, str]:
+def _denied(body: Mapping[str, Any]) -> tuple[str, Remedy]:
     """Return what RAM says about a refusal in ``AccessDeniedDetail``, and the remedy if a policy denies explicitly."""
     detail = body.get("AccessDeniedDetail")
     if not isinstance(detail, dict):
-        return "", ""
+        return "", NONE
     action, kind, policy = (
         value if isinstance(value := detail.get(name), str) and _WORD.fullmatch(value) else ""
         for name in ("AuthAction", "NoPermissionType", "PolicyType")
     )
     if not (action and kind):
-        return "", ""
+        return "", NONE
     said = f" ({action}: {kind}{f' by {policy}' if policy else ''})"
     if kind != "ExplicitDeny":
-        return said, ""
-    where = _DENYING_REMEDIES.get(policy, "RAM > Permissions > Policies")
-    return said, f"A policy denies {action} explicitly, which no grant outweighs: take the Deny out ({where})."
+        return said, NONE
+    where = _DENIED_AT.get(policy, "RAM > Permissions > Policies")
+    text = f"A policy denies {action} explicitly, which no grant outweighs: take the Deny out ({where})."
+    return said, Remedy("CloudPermissionMissing", text)
 
 
 def parse_grant(

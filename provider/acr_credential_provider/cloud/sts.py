@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.model.acr_hosts import check_region
 from acr_credential_provider.model.errors import RoleRefusedError
+from acr_credential_provider.model.remedy import NONE, Remedy
 
 from .responses import REPORT, RefusalRules, parse, parse_session, server_time
 from .retry import call_with_retry
@@ -125,43 +126,49 @@ def _parameters(role: WantedRole) -> dict[str, str]:
     return {"RoleArn": role.arn, "RoleSessionName": role.session_name, "DurationSeconds": str(role.seconds)}
 
 
-def _key_remedy(code: str, role: WantedRole) -> str:
+def _key_remedy(code: str, role: WantedRole) -> Remedy:
     """Return the remedy for a refusal of AssumeRole with *code*."""
     if code.lower().startswith(("nopermission", "forbidden")):
-        return (
+        return Remedy(
+            "RoleRefused",
             f"Two things are needed: a RAM policy with sts:AssumeRole on {role.arn} for the calling identity, and "
             f"that identity (or its account) as a principal in the trust policy of {role.arn}"
-            + (", whose condition on sts:ExternalId must equal externalId." if role.external_id else ".")
+            + (", whose condition on sts:ExternalId must equal externalId." if role.external_id else "."),
         )
     return _common_remedy(code, role)
 
 
-def _oidc_remedy(code: str, role: WantedRole, provider_arn: str, subject: str) -> str:
+def _oidc_remedy(code: str, role: WantedRole, provider_arn: str, subject: str) -> Remedy:
     """Return the remedy for a refusal of AssumeRoleWithOIDC with *code*."""
     account = account_of(provider_arn)
     if code.lower() == "authenticationfail.nopermission" and account_of(role.arn) != account:
-        return (
+        return Remedy(
+            "RoleRefused",
             f"Use a role of account {account}: a cluster's tokens are good only for roles of the account of "
-            f"{provider_arn}. That role may then assume {role.arn} (assumeRole)."
+            f"{provider_arn}. That role may then assume {role.arn} (assumeRole).",
         )
     remedies = {
-        "authenticationfail.oidctoken.expired": (
-            "Correct this node's clock (chrony or ntp): the kubelet renews tokens in time."
+        "authenticationfail.oidctoken.expired": Remedy(
+            "ClockWrong", "Correct this node's clock (chrony or ntp): the kubelet renews tokens in time."
         ),
-        "authenticationfail.oidctoken.audiencenotmatch": (
+        "authenticationfail.oidctoken.audiencenotmatch": Remedy(
+            "AudienceMismatch",
             f"Add the token's audience to the client IDs of {provider_arn}, or ask for its audience "
-            "(serviceAccountTokenAudience in the kubelet's CredentialProviderConfig)."
+            "(serviceAccountTokenAudience in the kubelet's CredentialProviderConfig).",
         ),
-        "authenticationfail.oidctoken.issuernotmatch": (
-            f"Name the OIDC provider of this cluster: {provider_arn} has another issuer than the token."
+        "authenticationfail.oidctoken.issuernotmatch": Remedy(
+            "IssuerMismatch",
+            f"Name the OIDC provider of this cluster: {provider_arn} has another issuer than the token.",
         ),
-        "authenticationfail.oidctoken.issuerconfigurationbroken": (
-            f"Check that the issuer URL of {provider_arn} serves /.well-known/openid-configuration to the Internet."
+        "authenticationfail.oidctoken.issuerconfigurationbroken": Remedy(
+            "OidcProviderRefused",
+            f"Check that the issuer URL of {provider_arn} serves /.well-known/openid-configuration to the Internet.",
         ),
-        "authenticationfail.nopermission": (
+        "authenticationfail.nopermission": Remedy(
+            "RoleRefused",
             f"Check that {provider_arn} is registered in RAM (if not, switch RRSA on in the cluster's security "
             f"settings), and let the trust policy of {role.arn} allow it: as the principal Federated, with conditions "
-            f"on oidc:iss, oidc:aud (sts.aliyuncs.com) and oidc:sub that fit {subject or 'the ServiceAccount'}."
+            f"on oidc:iss, oidc:aud (sts.aliyuncs.com) and oidc:sub that fit {subject or 'the ServiceAccount'}.",
         ),
     }
     return remedies.get(code.lower()) or _common_remedy(code, role)
@@ -176,14 +183,23 @@ def account_of(arn: str) -> str:
     return arn.split(":")[3] if arn.count(":") > 3 else ""
 
 
-def _common_remedy(code: str, role: WantedRole) -> str:
+def _common_remedy(code: str, role: WantedRole) -> Remedy:
     start = code.lower()
     known = (
-        ("entitynotexist.role", f"Create the role {role.arn}, or correct its name and account in the settings."),
+        (
+            "entitynotexist.role",
+            Remedy("RoleRefused", f"Create the role {role.arn}, or correct its name and account in the settings."),
+        ),
         (
             "invalidparameter.durationseconds",
-            f"Raise the maximum session duration of {role.arn} to {role.seconds} s, or lower sessionDuration.",
+            Remedy(
+                "SessionTooLong",
+                f"Raise the maximum session duration of {role.arn} to {role.seconds} s, or lower sessionDuration.",
+            ),
         ),
-        ("invalidsecuritytoken", "The calling session is expired or incomplete: try again, or renew its source."),
+        (
+            "invalidsecuritytoken",
+            Remedy("SessionRefused", "The calling session is expired or incomplete: try again, or renew its source."),
+        ),
     )
-    return next((remedy for beginning, remedy in known if start.startswith(beginning)), "")
+    return next((remedy for beginning, remedy in known if start.startswith(beginning)), NONE)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from acr_credential_provider.model.errors import ConfigurationError, DeadlineExceededError
+from acr_credential_provider.model.remedy import Remedy
 
 from .ca_bundle import find_ca_bundle, tls_context
 from .dial import dial
@@ -107,7 +108,7 @@ class Transport:
         if not seconds:
             raise DeadlineExceededError(
                 f"no time was left to call {target.name}",
-                remedy="Look for slow DNS or a slow network on this node.",
+                remedy=Remedy("DeadlineExceeded", "Look for slow DNS or a slow network on this node."),
             )
         hop = _Hop(target, proxy, self._deadline.within(seconds), seconds)
         outcome = hop.run(request, connect=self._bounds.connect, tls=tls, bundle=bundle, resolver=self._resolver)
@@ -142,13 +143,14 @@ class _Target:
             is_right = False
         if not is_right:
             raise ConfigurationError(
-                "an endpoint is not a URL with a host", remedy="Correct the endpoints in the settings."
+                "an endpoint is not a URL with a host",
+                remedy=Remedy("EndpointInvalid", "Correct the endpoints in the settings."),
             )
         tls = parts.scheme == "https"
         if not tls and not (parts.scheme == "http" and (host == METADATA_HOST or is_loopback(host))):
             raise ConfigurationError(
                 f"the endpoint of {host} is not https, so requests and answers could be read on the way",
-                remedy="Write the endpoint with https:// in the settings.",
+                remedy=Remedy("EndpointInvalid", "Write the endpoint with https:// in the settings."),
             )
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         return cls(tls, host, port or (443 if tls else 80), path, parts.netloc)
@@ -210,9 +212,9 @@ class _Hop:
         if 200 <= status < 300:
             return None
         if status == 407:
-            remedy = "Set the proxy's user and password: http://user:password@host:port."
+            remedy = Remedy("ProxyRefused", "Set the proxy's user and password: http://user:password@host:port.")
         else:
-            remedy = "Let the proxy pass CONNECT to that host, or list the host in NO_PROXY."
+            remedy = Remedy("ProxyRefused", "Let the proxy pass CONNECT to that host, or list the host in NO_PROXY.")
         return TransportError(
             f"{self._peer} would not open a tunnel to {self._target.name} (HTTP {status})",
             remedy=remedy,

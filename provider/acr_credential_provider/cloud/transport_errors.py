@@ -20,16 +20,21 @@ from acr_credential_provider.model.acr_hosts import (
 )
 from acr_credential_provider.model.errors import CloudUnreachableError
 from acr_credential_provider.model.regions import about_region
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.resource_limits import limit_behind
 
 from .dial import NameLookupTimeoutError
 
-CHECK_NETWORK = "Check this node's routes, security groups and firewalls to that host, or set a proxy in the settings."
-CHECK_DNS = "Check /etc/resolv.conf and that this node can reach its DNS servers."
-CHECK_CLOCK = "Correct this node's clock (chrony or ntp)."
-CHECK_MIDDLEBOX = (
+CHECK_NETWORK = Remedy(
+    "NetworkUnreachable",
+    "Check this node's routes, security groups and firewalls to that host, or set a proxy in the settings.",
+)
+CHECK_DNS = Remedy("NameResolutionFailed", "Check /etc/resolv.conf and that this node can reach its DNS servers.")
+CHECK_CLOCK = Remedy("ClockWrong", "Correct this node's clock (chrony or ntp).")
+CHECK_MIDDLEBOX = Remedy(
+    "ConnectionIntercepted",
     "Something between this node and Alibaba Cloud answered in its place (a proxy or a captive portal): "
-    "check HTTPS_PROXY, NO_PROXY and the proxy in the settings."
+    "check HTTPS_PROXY, NO_PROXY and the proxy in the settings.",
 )
 
 _NOT_TRUSTED = {18, 19, 20, 21}  # X509_V_ERR_*: self-signed, self-signed in chain, no issuer, unverifiable leaf
@@ -51,16 +56,19 @@ class TransportError(CloudUnreachableError):
     answer a moment later.
     """
 
-    def __init__(self, problem: str, *, remedy: str, try_next_endpoint: bool = False, retryable: bool = False) -> None:
+    def __init__(
+        self, problem: str, *, remedy: Remedy, try_next_endpoint: bool = False, retryable: bool = False
+    ) -> None:
         super().__init__(problem, remedy=remedy)
         self.try_next_endpoint = try_next_endpoint
         self.retryable = retryable
 
 
 NO_OPENSSL = "no call can be signed or encrypted: this process's OpenSSL has no usable protocol, cipher or digest"
-REPAIR_OPENSSL = (
+REPAIR_OPENSSL = Remedy(
+    "OpenSslBroken",
     "Look at this machine's openssl.cnf (its folder: openssl version -d): providers that can be loaded, one with all "
-    "algorithms among them, and TLS 1.2 allowed. The frozen program reads none: install its whole folder again."
+    "algorithms among them, and TLS 1.2 allowed. The frozen program reads none: install its whole folder again.",
 )
 _OF_THIS_SIDE = {
     "LIBRARY_HAS_NO_CIPHERS",
@@ -128,11 +136,12 @@ def _explained(  # noqa: PLR0911  # a table, from the particular to the general
     if isinstance(error, http.client.HTTPException):
         return TransportError(f"{peer} did not answer in HTTP", remedy=CHECK_MIDDLEBOX)
     return TransportError(
-        f"{doing} {peer} failed ({type(error).__name__})", remedy="Please report this with the versions."
+        f"{doing} {peer} failed ({type(error).__name__})",
+        remedy=Remedy("UnforeseenError", "Please report this with the versions."),
     )
 
 
-def no_address_remedy(host: str) -> str:
+def no_address_remedy(host: str) -> Remedy:
     """Return what to do if DNS works and knows no address of *host*: what its form says of the cause.
 
     >>> no_address_remedy("demo-registry.cn-hangzhou.cr.aliyuncs.com").partition(":")[0]
@@ -141,18 +150,21 @@ def no_address_remedy(host: str) -> str:
     system = recognise(host.lower())
     if isinstance(system, EnterpriseHost) and not system.vpc:
         where = "Access Control, Internet"
-        return f"Check the instance's name and region, and in the console that its public entrance is on: {where}."
+        text = f"Check the instance's name and region, and in the console that its public entrance is on: {where}."
+        return Remedy("HostHasNoAddress", text)
     if isinstance(system, EnterpriseHost | PersonalHost) and system.vpc:
-        return (
+        return Remedy(
+            "HostHasNoAddress",
             "In the console, link this node's VPC to the instance (Access Control, VPC), and leave its PrivateZone "
-            f"record on; or use the public host {host.replace('-vpc.', '.', 1)}. Outside of a VPC only that one works."
+            f"record on; or use the public host {host.replace('-vpc.', '.', 1)}. Outside of a VPC only that one works.",
         )
     if isinstance(system, SharedHost) and system.network in ("vpc", "internal", "intl-vpc"):
         public = f"registry.{system.region}.aliyuncs.com"
-        return f"That host is for machines in a VPC of {system.region}; elsewhere use {public}."
+        text = f"That host is for machines in a VPC of {system.region}; elsewhere use {public}."
+        return Remedy("HostHasNoAddress", text)
     region = region_in_service(host.lower())
     if region and about_region(region):
-        return f"Check the region in the settings: {region} {about_region(region)}"
+        return Remedy("RegionInvalid", f"Check the region in the settings: {region} {about_region(region)}")
     return CHECK_DNS
 
 
@@ -187,8 +199,11 @@ def _certificate(code: int, *, peer: str, bundle: str) -> TransportError:
     return TransportError(
         f"the TLS certificate of {peer} {why} by {bundle}",
         remedy=(
-            "If a proxy inspects TLS, add its CA certificate to that file or name a file that has it "
-            "(caBundle in the settings, or SSL_CERT_FILE); else update the ca-certificates package."
+            Remedy(
+                "CertificateUntrusted",
+                "If a proxy inspects TLS, add its CA certificate to that file or name a file that has it "
+                "(caBundle in the settings, or SSL_CERT_FILE); else update the ca-certificates package.",
+            )
         ),
         try_next_endpoint=True,
     )

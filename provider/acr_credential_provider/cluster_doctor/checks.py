@@ -12,6 +12,7 @@ from acr_credential_provider.explain.no_match import no_match
 from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.model.image_reference import scope_of
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.pull_secrets.model.eci_annotations import INSTANCES
 from acr_credential_provider.pull_secrets.model.names import HELPER
 from acr_credential_provider.settings.identity_kinds import OIDC
@@ -63,7 +64,10 @@ def check_configuration_exists(cluster: Cluster) -> str:
     if cluster.found_configuration is None:
         raise ConfigurationError(
             "there is no configuration: the ConfigMap does not exist (usual: kube-system/acr-configuration)",
-            remedy="Create one with acr-registry-info, or name it: --config-map NAMESPACE/NAME, --settings FILE.",
+            remedy=Remedy(
+                "ConfigMapMissing",
+                "Create one with acr-registry-info, or name it: --config-map NAMESPACE/NAME, --settings FILE.",
+            ),
         )
     settings = cluster.found_configuration.settings
     return f"{len(settings.registries)} registries" if settings else ""
@@ -78,7 +82,10 @@ def check_configuration_form(cluster: Cluster) -> Iterator[CheckResult]:
     for change in cluster.configuration.changes:
         yield warning(
             change.what,
-            remedy="Write it as documented: copy the sample with its indentation (settings validate FILE).",
+            remedy=Remedy(
+                "SettingsSyntax",
+                "Write it as documented: copy the sample with its indentation (settings validate FILE).",
+            ),
             location=f"line {change.line}",
         )
 
@@ -94,8 +101,11 @@ def check_no_access_key(cluster: Cluster) -> Iterator[CheckResult]:
         if "customaccesskeysecret" in text.lower():
             yield warning(
                 f"{holder} holds an access key in clear text, for everyone who may read ConfigMaps",
-                remedy="Move it into a Secret (identity accessKey with files, settings convert --keys-directory), or "
-                "use RRSA instead, and renew the key: its readers have it.",
+                remedy=Remedy(
+                    "AccessKeyInText",
+                    "Move it into a Secret (identity accessKey with files, settings convert --keys-directory), or "
+                    "use RRSA instead, and renew the key: its readers have it.",
+                ),
             )
 
 
@@ -105,8 +115,11 @@ def check_system_namespaces(cluster: Cluster) -> Iterator[CheckResult]:
     if cluster.system_namespaces:
         yield warning(
             "ServiceAccounts of the system get the pull secret too",
-            remedy="Name the business namespaces in watch-namespace: with a login that is not good for them, public "
-            "images of the system cannot be pulled.",
+            remedy=Remedy(
+                "SystemAccountsIncluded",
+                "Name the business namespaces in watch-namespace: with a login that is not good for them, public "
+                "images of the system cannot be pulled.",
+            ),
             location=", ".join(cluster.system_namespaces),
         )
 
@@ -117,7 +130,10 @@ def check_session_duration(cluster: Cluster) -> Iterator[CheckResult]:
     if any(_TOO_LONG in str(event.get("message", "")) for event in cluster.events or ()):
         yield failed(
             "STS refuses a session that is longer than its role allows",
-            remedy="Raise the role's maximum session duration in RAM (up to 43200 s), or lower expireDuration.",
+            remedy=Remedy(
+                "SessionTooLong",
+                "Raise the role's maximum session duration in RAM (up to 43200 s), or lower expireDuration.",
+            ),
         )
     for registry in registries:
         asking = registry.assume_role[-1] if registry.assume_role else registry.identity
@@ -125,8 +141,11 @@ def check_session_duration(cluster: Cluster) -> Iterator[CheckResult]:
         if seconds > USUAL_SESSION:
             yield warning(
                 f"{display_name(registry)} asks for sessions of {seconds:.0f} s of {asking.role_arn or 'its role'}",
-                remedy=f"Let the role's maximum session duration in RAM be {seconds:.0f} s or more (usual: 3600 s), or "
-                "STS refuses all of its sessions.",
+                remedy=Remedy(
+                    "SessionTooLong",
+                    f"Let the role's maximum session duration in RAM be {seconds:.0f} s or more (usual: 3600 s), or "
+                    "STS refuses all of its sessions.",
+                ),
             )
 
 
@@ -146,15 +165,18 @@ def check_single_controller(cluster: Cluster) -> Outcome:
         raise ConfigurationError(
             f"{namespace_of(helpers[0])}/{HELPER} runs beside {namespace_of(ours[0])}/{name_of(ours[0])}: both write "
             "the same ServiceAccounts",
-            remedy="Uninstall the add-on aliyun-acr-credential-helper, or start ours with --take-over first "
-            "(docs/migration.md).",
+            remedy=Remedy(
+                "OtherControllerActive",
+                "Uninstall the add-on aliyun-acr-credential-helper, or start ours with --take-over first "
+                "(docs/migration.md).",
+            ),
         )
     if helpers:
         return f"{HELPER} keeps the pull secrets; ours does not run here"
     if ours:
         return f"{namespace_of(ours[0])}/{name_of(ours[0])}"
     remedy = "Deploy it where nodes have no plugin: docs/migration.md."
-    return [warning("no pull-secrets controller runs in this cluster", remedy=remedy)]
+    return [warning("no pull-secrets controller runs in this cluster", remedy=Remedy("ControllerMissing", remedy))]
 
 
 def check_rrsa_token(cluster: Cluster) -> Iterator[CheckResult]:
@@ -168,8 +190,11 @@ def check_rrsa_token(cluster: Cluster) -> Iterator[CheckResult]:
         if not has_sts_token(pod):
             yield failed(
                 f"it has no token for {TOKEN_AUDIENCE}: it was made before RRSA was enabled, or without it",
-                remedy="Enable RRSA for the cluster (console: Cluster Information, Security and Auditing, which also "
-                "shows the OIDC provider's URL and ARN), then delete the Pod: its Deployment makes it anew.",
+                remedy=Remedy(
+                    "RrsaTokenMissing",
+                    "Enable RRSA for the cluster (console: Cluster Information, Security and Auditing, which also "
+                    "shows the OIDC provider's URL and ARN), then delete the Pod: its Deployment makes it anew.",
+                ),
                 location=f"{namespace_of(pod)}/{name_of(pod)}",
             )
 
@@ -182,8 +207,11 @@ def check_registry_reachable(cluster: Cluster) -> Iterator[CheckResult]:
     for host, pulls in pulls_by(cluster, UNREACHABLE, lambda pull: pull.host).items():
         yield failed(
             f"{host} cannot be reached from the node",
-            remedy="Check name resolution, routes and certificates there, and the instance's access control: the "
-            "public host needs Internet access, the -vpc host a VPC that is added to the instance.",
+            remedy=Remedy(
+                "NetworkUnreachable",
+                "Check name resolution, routes and certificates there, and the instance's access control: the "
+                "public host needs Internet access, the -vpc host a VPC that is added to the instance.",
+            ),
             location=pod_names(pulls),
         )
 
@@ -202,13 +230,18 @@ def check_node_plugin(cluster: Cluster) -> Iterator[CheckResult]:
             message = condition.get("message", "")
             yield warning(
                 f"the plugin does not work: {message}",
-                remedy="See that node's Events and its agent's log; until then Pods there need pull secrets.",
+                remedy=Remedy(
+                    "PluginNotWorking",
+                    "See that node's Events and its agent's log; until then Pods there need pull secrets.",
+                ),
                 location=f"node {node}",
             )
     for node, pulls in pulls_by(cluster, ON_PLUGIN_NODE, lambda pull: pull.node).items():
         yield failed(
             f"not pulled on node {node}, whose kubelet asks the plugin",
-            remedy=f"Run on that node: aliyun-acr-credential-provider doctor {pulls[0].shown_image}",
+            remedy=Remedy(
+                "NodeDoctorNeeded", f"Run on that node: aliyun-acr-credential-provider doctor {pulls[0].shown_image}"
+            ),
             location=pod_names(pulls),
         )
 
@@ -222,12 +255,15 @@ def check_account_selected(cluster: Cluster) -> Iterator[CheckResult]:
         yield failed(
             f"ServiceAccount {namespace}/{account} is not among those that get a pull secret"
             + (", and ECI's annotation on a Pod asks for nothing outside of ECI" if instances else ""),
-            remedy=f"Add {account} to service-account and {namespace} to watch-namespace in acr-configuration, then "
-            "restart the workload"
-            + (
-                f"; or let the namespace ask: kubectl annotate namespace {namespace} {INSTANCES}={instances}"
-                if instances
-                else "."
+            remedy=Remedy(
+                "ServiceAccountNotCovered",
+                f"Add {account} to service-account and {namespace} to watch-namespace in acr-configuration, then "
+                "restart the workload"
+                + (
+                    f"; or let the namespace ask: kubectl annotate namespace {namespace} {INSTANCES}={instances}"
+                    if instances
+                    else "."
+                ),
             ),
             location=pod_names(pulls),
         )
@@ -240,8 +276,11 @@ def check_no_other_secrets(cluster: Cluster) -> Iterator[CheckResult]:
         yield failed(
             f"the workload names imagePullSecrets of its own ({', '.join(pulls[0].secrets)}), so that its "
             "ServiceAccount's are not used",
-            remedy="Remove imagePullSecrets from the workload's template, or add ours to them, and recreate the Pods. "
-            "On nodes with the kubelet plugin this does no harm.",
+            remedy=Remedy(
+                "PodHasOwnPullSecrets",
+                "Remove imagePullSecrets from the workload's template, or add ours to them, and recreate the Pods. "
+                "On nodes with the kubelet plugin this does no harm.",
+            ),
             location=pod_names(pulls),
         )
 
@@ -252,10 +291,16 @@ def check_secret_before_pod(cluster: Cluster) -> Iterator[CheckResult]:
     for (namespace, name), pulls in pulls_by(cluster, NO_SECRET, lambda pull: (pull.namespace, pull.account)).items():
         if any(map(cluster.is_pull_secret, cluster.account_secrets(namespace, name))):
             problem = "the Pod was created before its ServiceAccount had the pull secret, and is not given it later"
-            remedy = "Delete the Pods (kubectl rollout restart). Against the next time: webhook-configuration enable."
+            remedy = Remedy(
+                "PullSecretTooLate",
+                "Delete the Pods (kubectl rollout restart). Against the next time: webhook-configuration enable.",
+            )
         else:
             problem = f"ServiceAccount {namespace}/{name} has no pull secret of ours yet"
-            remedy = "See why in the controller's Events and log (pull-secrets plan); then restart the workload."
+            remedy = Remedy(
+                "PullSecretMissing",
+                "See why in the controller's Events and log (pull-secrets plan); then restart the workload.",
+            )
         yield failed(problem, remedy=remedy, location=pod_names(pulls))
 
 
@@ -263,12 +308,14 @@ def check_rights_and_images(cluster: Cluster) -> Iterator[CheckResult]:
     """Check that the registry accepts the pull secret for each image, and has the image."""
     for image, pulls in pulls_by(cluster, REFUSED, lambda pull: pull.shown_image).items():
         problem = f"the registry refuses {image} to the pull secret that the Pod has"
-        yield failed(problem, remedy=f"{_RIGHTS} {_IMAGE}", location=pod_names(pulls))
+        yield failed(problem, remedy=Remedy("PullDenied", f"{_RIGHTS} {_IMAGE}"), location=pod_names(pulls))
     for image, pulls in pulls_by(cluster, ABSENT, lambda pull: pull.shown_image).items():
-        yield failed(f"the registry does not know {image}", remedy=_IMAGE, location=pod_names(pulls))
+        yield failed(
+            f"the registry does not know {image}", remedy=Remedy("ImageUnknown", _IMAGE), location=pod_names(pulls)
+        )
     for image, pulls in pulls_by(cluster, UNCLEAR, lambda pull: pull.shown_image).items():
         problem = f"{image} is not pulled although the Pod has the pull secret"
-        yield failed(problem, remedy=f"{_IMAGE} {_RIGHTS}", location=pod_names(pulls))
+        yield failed(problem, remedy=Remedy("ImageUnknown", f"{_IMAGE} {_RIGHTS}"), location=pod_names(pulls))
 
 
 _CHECKS: tuple[Check[Cluster], ...] = (

@@ -26,6 +26,7 @@ from acr_credential_provider.fastpath.lookup import API_VERSIONS, LARGEST_REQUES
 from acr_credential_provider.files import regular_file
 from acr_credential_provider.files.regular_file import NotRegularFileError
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.resource_limits import explained
 from acr_credential_provider.version import NAME, VERSION
 
@@ -97,14 +98,17 @@ def _run_lazy(module: str, options: object, *, command: str) -> int:
     else:
         return code
     raise ConfigurationError(
-        f"{command} is not part of this build", remedy="Run it from the container image, which has every command."
+        f"{command} is not part of this build",
+        remedy=Remedy("CommandNotInBuild", "Run it from the container image, which has every command."),
     )
 
 
 def _disk_error(error: OSError) -> CredentialProviderError:
     """Return *error* for operators, with its path and the system's message."""
     path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else "this command's output"
-    reason, remedy = explained(error, remedy="Run it as the user whose file that is (root, on a node).")
+    reason, remedy = explained(
+        error, remedy=Remedy("FileUnusable", "Run it as the user whose file that is (root, on a node).")
+    )
     return ConfigurationError(f"cannot work on {path}: {reason}", remedy=remedy)
 
 
@@ -222,7 +226,9 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _token(path: str) -> str:
     """Return the text in *path*; the doctor checks it as a pull does."""
-    remedy = "Write a token there: kubectl create token NAME -n NAMESPACE --audience sts.aliyuncs.com"
+    remedy = Remedy(
+        "FileUnusable", "Write a token there: kubectl create token NAME -n NAMESPACE --audience sts.aliyuncs.com"
+    )
     try:
         return _bytes(path).decode("utf-8", "replace").strip()
     except NotRegularFileError:

@@ -22,6 +22,7 @@ from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.files.atomic_write import write_private_atomically
 from acr_credential_provider.files.credentials_folder import FOLDER
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.resource_limits import explained
 from acr_credential_provider.settings.cluster_origin import ClusterOrigin
 from acr_credential_provider.settings.edits import lost_logins, mistakes, some
@@ -90,7 +91,9 @@ def _read(file: str) -> tuple[str, str]:
         with open(0, "rb", closefd=False) as stdin:
             return decoded(stdin.read(LARGEST + 1), STDIN_NAME), STDIN_NAME
     except OSError as error:
-        reason, remedy = explained(error, remedy="Write the settings to it, or name their file.")
+        reason, remedy = explained(
+            error, remedy=Remedy("FileUnusable", "Write the settings to it, or name their file.")
+        )
     raise ConfigurationError(f"cannot read {STDIN_NAME}: {reason}", remedy=remedy)
 
 
@@ -144,14 +147,16 @@ def _convert(options: argparse.Namespace) -> int:
     if not acr_configuration.is_one(text):
         raise ConfigurationError(
             f"{file} is not an acr-configuration",
-            remedy="Native settings need no conversion: settings validate.",
+            remedy=Remedy("ConfigMapExpected", "Native settings need no conversion: settings validate."),
         )
     verdict = judge(text, place=options.target, keys_directory=options.keys_directory or "")
     _print_verdict(file, verdict)
     if verdict.settings is None:
         return 1
     for path, secret in verdict.key_files.items():
-        remedy = "Name a folder with --keys-directory that this user may write, on a disk with space."
+        remedy = Remedy(
+            "FileUnusable", "Name a folder with --keys-directory that this user may write, on a disk with space."
+        )
         write_private_atomically(path, secret + "\n", remedy=remedy)
     write_document(yaml.safe_dump(verdict.document, sort_keys=False, allow_unicode=True))
     return 1 if verdict.problems else 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from acr_credential_provider.fastpath.plain_text import plain_text
 from acr_credential_provider.model.deadline import Deadline
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
+from acr_credential_provider.model.remedy import NONE, Remedy, coded, printable
 from acr_credential_provider.model.resource_limits import limit_behind
 
 from .output import write_document
@@ -32,7 +33,7 @@ SECONDS = 300.0
 class CheckSkippedError(Exception):
     """The check does not apply, or what it needs is not there; the text says why."""
 
-    def __init__(self, reason: str, *, remedy: str = "") -> None:
+    def __init__(self, reason: str, *, remedy: Remedy = NONE) -> None:
         super().__init__(reason)
         self.remedy = remedy
 
@@ -48,21 +49,22 @@ class CheckResult:
     name: str
     status: str
     detail: str = ""
-    remedy: str = ""
+    remedy: Remedy = NONE
     location: str = ""
 
     def __post_init__(self) -> None:
         """Make each text one printable line, because names of others are among them."""
-        for name in ("detail", "remedy", "location"):
+        object.__setattr__(self, "remedy", printable(self.remedy))
+        for name in ("detail", "location"):
             object.__setattr__(self, name, plain_text(getattr(self, name)))
 
 
-def failed(detail: str, *, remedy: str, location: str = "") -> CheckResult:
+def failed(detail: str, *, remedy: Remedy, location: str = "") -> CheckResult:
     """Return the result of a check that failed."""
     return CheckResult("", FAILED, detail, remedy, location)
 
 
-def warning(detail: str, *, remedy: str, location: str = "") -> CheckResult:
+def warning(detail: str, *, remedy: Remedy, location: str = "") -> CheckResult:
     """Return a result that keeps nothing from working."""
     return CheckResult("", WARNING, detail, remedy, location)
 
@@ -86,7 +88,10 @@ def run_checks(
 
 
 def _late(seconds: float) -> CheckResult:
-    return failed(f"{seconds:.0f} s were over before it began", remedy="Find out what is slow, and run it again.")
+    return failed(
+        f"{seconds:.0f} s were over before it began",
+        remedy=Remedy("DeadlineExceeded", "Find out what is slow, and run it again."),
+    )
 
 
 def _results(check: Callable[[Subject], Outcome], subject: Subject) -> Iterator[CheckResult]:
@@ -105,7 +110,9 @@ def _results(check: Callable[[Subject], Outcome], subject: Subject) -> Iterator[
     except Exception as error:  # noqa: BLE001 - its text may hold a secret, so only its type is shown
         limit = limit_behind(error)
         if limit is None:
-            yield failed(f"unforeseen {type(error).__name__}", remedy="Report it, with this version.")
+            yield failed(
+                f"unforeseen {type(error).__name__}", remedy=Remedy("UnforeseenError", "Report it, with this version.")
+            )
         else:
             yield failed(limit.problem, remedy=limit.remedy)
 
@@ -114,7 +121,7 @@ def text(results: Iterable[CheckResult]) -> str:
     """Return *results* as lines for a terminal."""
     lines = []
     for result in results:
-        parts = (result.name, result.location, result.detail)
+        parts = (result.name, result.location, coded(result.detail, result.remedy))
         lines.append(f"{result.status:<9}  {': '.join(part for part in parts if part)}")
         if result.remedy:
             lines.append(f"{'':<9}  remedy: {result.remedy}")
@@ -122,8 +129,11 @@ def text(results: Iterable[CheckResult]) -> str:
 
 
 def to_dict(results: Sequence[CheckResult]) -> dict[str, Any]:
-    """Return *results* as JSON: ``healthy``, and ``checks`` with the fields of `CheckResult` that are not empty."""
-    checks = [{name: value for name, value in asdict(result).items() if value} for result in results]
+    """Return *results* as JSON: ``healthy``, and ``checks`` with what is not empty of each."""
+    checks = [
+        {name: value for name, value in (asdict(result) | {"code": result.remedy.code}).items() if value}
+        for result in results
+    ]
     return {"healthy": exit_code(results) == 0, "checks": checks}
 
 

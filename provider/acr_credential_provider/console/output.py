@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.fastpath.plain_text import plain_text
+from acr_credential_provider.model.remedy import NONE, Remedy, coded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,9 +20,9 @@ def say(line: str) -> None:
     sys.stdout.write(plain_text(line) + "\n")
 
 
-def warn(label: str, text: str, *, remedy: str = "") -> None:
+def warn(label: str, text: str, *, remedy: Remedy = NONE) -> None:
     """Write *text* to stderr behind *label* (``note``), and its *remedy* on a line of its own."""
-    lines = f"{label}: {plain_text(text)}\n"
+    lines = f"{label}: {coded(plain_text(text), remedy)}\n"
     sys.stderr.write(lines + (f"remedy: {plain_text(remedy)}\n" if remedy else ""))
 
 

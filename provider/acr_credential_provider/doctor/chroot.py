@@ -7,6 +7,7 @@ from importlib import import_module
 
 from acr_credential_provider.files import trusted_files
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.resource_limits import explained
 
 _LOADED_LATE = (
@@ -38,7 +39,9 @@ def chroot(root: str) -> None:
     try:
         trusted_files.chroot(root)
     except OSError as error:
-        reason, remedy = explained(error, remedy="Mount the host's / there, and run as root with CAP_SYS_CHROOT.")
+        reason, remedy = explained(
+            error, remedy=Remedy("FileUnusable", "Mount the host's / there, and run as root with CAP_SYS_CHROOT.")
+        )
     else:
         return
     raise ConfigurationError(f"cannot enter {root}: {reason}", remedy=remedy)

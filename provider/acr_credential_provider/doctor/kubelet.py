@@ -13,6 +13,7 @@ from acr_credential_provider.kubelet.credential_provider_config import read_prov
 from acr_credential_provider.kubelet.image_match import closest, explain_mismatch, strip_tag
 from acr_credential_provider.kubelet.process import ENVIRONMENT, find_kubelet
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.resource_limits import explained
 from acr_credential_provider.version import NAME
 
@@ -45,7 +46,10 @@ def check_flags(context: DoctorContext) -> str:
     if missing:
         raise ConfigurationError(
             f"the kubelet (process {kubelet.pid}) was started without {' and '.join(missing)}",
-            remedy=f"Add {' and '.join(f'{name}=...' for name in missing)} to its flags, then: {RESTART_KUBELET}",
+            remedy=Remedy(
+                "KubeletFlagsMissing",
+                f"Add {' and '.join(f'{name}=...' for name in missing)} to its flags, then: {RESTART_KUBELET}",
+            ),
         )
     return " ".join(f"{name}={value}" for name, value in flags.items())
 
@@ -59,13 +63,15 @@ def check_config(context: DoctorContext) -> str:
         names = ", ".join(provider.name for provider in providers)
         raise ConfigurationError(
             f"no provider in {kubelet.config} is this program; there are: {names}",
-            remedy=f"Add a provider with name: {NAME}, then: {RESTART_KUBELET}",
+            remedy=Remedy("ProviderMissing", f"Add a provider with name: {NAME}, then: {RESTART_KUBELET}"),
         )
     for provider in ours:
         if exec_options(list(provider.args), here="/") is None:
             raise ConfigurationError(
                 f"{provider.file} gives {provider.name} args that it does not understand",
-                remedy=f"Use --settings=/FILE and --cache=/FOLDER only, then: {RESTART_KUBELET}",
+                remedy=Remedy(
+                    "ProviderInvalid", f"Use --settings=/FILE and --cache=/FOLDER only, then: {RESTART_KUBELET}"
+                ),
             )
     image = strip_tag(context.image)
     matching = [
@@ -79,7 +85,7 @@ def check_config(context: DoctorContext) -> str:
     if kubelet.started is not None and changed > kubelet.started + 2:
         raise ConfigurationError(
             f"{chosen.file} was changed after the kubelet started, which reads it once",
-            remedy=f"Run: {RESTART_KUBELET}",
+            remedy=Remedy("KubeletNotRestarted", f"Run: {RESTART_KUBELET}"),
         )
     return f"provider {chosen.name} in {chosen.file}"
 
@@ -94,7 +100,10 @@ def check_match_images(context: DoctorContext) -> str:
     if reason:
         raise ConfigurationError(
             f"no pattern in matchImages of {provider.name} matches {image}; the nearest is {pattern}, but {reason}",
-            remedy=f'Add "{context.host}" to its matchImages in {provider.file}, then: {RESTART_KUBELET}',
+            remedy=Remedy(
+                "MatchImagesMissing",
+                f'Add "{context.host}" to its matchImages in {provider.file}, then: {RESTART_KUBELET}',
+            ),
         )
     return f"{pattern} matches {image}"
 
@@ -109,13 +118,18 @@ def check_plugin_file(context: DoctorContext) -> str:
     except OSError as error:
         where = f"{path} (it leads to {target})" if target != path else path
         reason, remedy = explained(
-            error, remedy="Install the program there again; the kubelet does not start without it."
+            error,
+            remedy=Remedy(
+                "PluginNotInstalled", "Install the program there again; the kubelet does not start without it."
+            ),
         )
         is_absent = isinstance(error, FileNotFoundError)
         problem = f"{where} is not there" if is_absent else f"{where} cannot be used: {reason}"
         raise ConfigurationError(problem, remedy=remedy) from None
     if not os.access(target, os.X_OK) or not mode & 0o111:
-        raise ConfigurationError(f"{target} is not executable", remedy="Install the program there again.")
+        raise ConfigurationError(
+            f"{target} is not executable", remedy=Remedy("PluginNotInstalled", "Install the program there again.")
+        )
     return path if path == target else f"{path} -> {target}"
 
 
@@ -129,7 +143,7 @@ def enter_environment(context: DoctorContext) -> str:
     if theirs and ours and theirs != ours:
         raise ConfigurationError(
             "this runs in another network than the kubelet, so what it reaches says nothing about the kubelet",
-            remedy="Run the pod with hostNetwork: true, or on the node itself.",
+            remedy=Remedy("NotOnTheNode", "Run the pod with hostNetwork: true, or on the node itself."),
         )
     # From here on the parts of a pull see the variables that they read, as below the kubelet. All others of the
     # provider's env go to the plugin alone.

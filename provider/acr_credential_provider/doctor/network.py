@@ -18,6 +18,7 @@ from acr_credential_provider.cloud.transport_errors import (
 from acr_credential_provider.console.checks import CheckSkippedError
 from acr_credential_provider.model.deadline import Deadline
 from acr_credential_provider.model.errors import CloudUnreachableError, ConfigurationError
+from acr_credential_provider.model.remedy import NONE, Remedy
 from acr_credential_provider.model.resource_limits import limit_behind
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ def check_proxy(context: DoctorContext) -> str:
             dial(proxy.host, proxy.port, Deadline(SECONDS)).close()
         except OSError as error:
             limit = limit_behind(error)
-            remedy = "Correct the proxy in the settings, or HTTPS_PROXY in the kubelet's environment, or start it."
+            remedy = Remedy(
+                "ProxyRefused",
+                "Correct the proxy in the settings, or HTTPS_PROXY in the kubelet's environment, or start it.",
+            )
             raise CloudUnreachableError(
                 _problem(error, "connect to the proxy", f"{proxy.host}:{proxy.port}"),
                 remedy=limit.remedy if limit else remedy,
@@ -58,7 +62,7 @@ def check_dns(context: DoctorContext) -> str:
     if not names:
         raise CheckSkippedError("the proxy looks the names up")
     failures: dict[str, str] = {}
-    remedy = ""
+    remedy = NONE
     for name in names:
         try:
             addresses(name, 443, Deadline(SECONDS))
@@ -89,7 +93,7 @@ def probe(context: DoctorContext, endpoints: Iterable[str]) -> tuple[list[HttpRe
     """Return the responses of those *endpoints* that answer, and a line on all; raise if none does."""
     responses: list[HttpResponse] = []
     details: list[str] = []
-    remedy = ""
+    remedy = NONE
     for url in endpoints:
         try:
             response = context.endpoints().transport(5.0).send(HttpRequest("GET", f"{url}/"))

@@ -11,6 +11,7 @@ from acr_credential_provider.cloud.transport_errors import CHECK_NETWORK
 from acr_credential_provider.files import trusted_files
 from acr_credential_provider.kubelet.image_match import strip_tag
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import uncoded
 from acr_credential_provider.model.resource_limits import explained
 
 from .token_attributes import forwarded_annotations
@@ -50,8 +51,8 @@ def check_plugin_run(context: DoctorContext) -> str:
     except TimeoutExpired:
         problem = f"no answer within {RUN_SECONDS:.0f} s"
     else:
-        problem = _problem(done, provider.api_version, context.host)
-        remedy = _line(done.stderr, "remedy: ") or remedy
+        problem, own = uncoded(_problem(done, provider.api_version, context.host), _line(done.stderr, "remedy: "))
+        remedy = own or remedy
     if problem:
         raise ConfigurationError(f"the plugin, run as the kubelet does, failed: {problem}", remedy=remedy)
     return f"a login for {context.host} after {(time.monotonic() - start) * 1000:.0f} ms"

@@ -13,6 +13,7 @@ from acr_credential_provider.kubelet.image_match import strip_tag
 from acr_credential_provider.model.acr_hosts import EnterpriseHost
 from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import CredentialProviderError
+from acr_credential_provider.model.remedy import Remedy
 
 from .context import CHECK_SECONDS
 
@@ -48,7 +49,10 @@ def unlisted(host: str, listed: Sequence[str]) -> NoMatchError:
     if other in listed:
         remedy = f"Use {other}, or turn the {entrance} entrance of the instance on (console: Access Control)."
     what = f"; it lists {', '.join(listed)}" if listed else "; it lists none"
-    return NoMatchError(f"ACR does not list {host} as a host of any entry that may serve it{what}", remedy=remedy)
+    return NoMatchError(
+        f"ACR does not list {host} as a host of any entry that may serve it{what}",
+        remedy=Remedy("HostNotListed", remedy),
+    )
 
 
 def _listed(context: DoctorContext) -> list[str]:

@@ -10,6 +10,7 @@ from acr_credential_provider.explain.candidates import candidates
 from acr_credential_provider.explain.no_match import no_match
 from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.resource_limits import explained
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ def check_cache_folder(context: DoctorContext) -> str:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        reason, remedy = explained(error, remedy="Name a folder with --cache that this user may write.")
+        reason, remedy = explained(
+            error, remedy=Remedy("CacheUnusable", "Name a folder with --cache that this user may write.")
+        )
         problem = f"nothing can be kept in {context.cache}: {reason}; each pull asks the cloud anew"
         raise ConfigurationError(problem, remedy=remedy) from None
     return context.cache

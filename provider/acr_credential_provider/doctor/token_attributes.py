@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from acr_credential_provider.console.checks import CheckSkippedError
 from acr_credential_provider.fastpath.lookup import ROLE_ANNOTATION
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 
 from .access_review import VERB, ReviewUnavailableError, may_ask_for_tokens
 from .kubelet import RESTART_KUBELET
@@ -40,8 +41,11 @@ def check_token_attributes(context: DoctorContext) -> str:
         raise ConfigurationError(
             f"{without_token.name} matches too and has no tokenAttributes, so with staticPods: nodeRole every pod gets "
             "the node's role, also one that is refused as itself",
-            remedy=f"Take {context.host} out of matchImages of {without_token.name} in {without_token.file}, then: "
-            f"{RESTART_KUBELET}; or set staticPods: deny in the settings.",
+            remedy=Remedy(
+                "ProvidersOverlap",
+                f"Take {context.host} out of matchImages of {without_token.name} in {without_token.file}, then: "
+                f"{RESTART_KUBELET}; or set staticPods: deny in the settings.",
+            ),
         )
     if context.pod is not None:
         context.annotations = forwarded_annotations(provider, context.pod.annotations)
@@ -74,21 +78,30 @@ def _check_provider(context: DoctorContext, provider: Provider) -> str:
         raise ConfigurationError(
             f"the settings want the token of the pod's ServiceAccount, and {other.name}, the provider that has "
             "tokenAttributes, has no pattern in matchImages that matches",
-            remedy=f'Add "{context.host}" to its matchImages in {other.file}, then: {RESTART_KUBELET}',
+            remedy=Remedy(
+                "MatchImagesMissing",
+                f'Add "{context.host}" to its matchImages in {other.file}, then: {RESTART_KUBELET}',
+            ),
         )
     if provider.token is None:
         raise ConfigurationError(
             f"the settings want the token of the pod's ServiceAccount, and {entry} has no tokenAttributes",
-            remedy=f"Add tokenAttributes to {entry} (Kubernetes 1.34 or newer), with serviceAccountTokenAudience: "
-            f"{identity.audience}, cacheType: ServiceAccount, requireServiceAccount: true and "
-            f"optionalServiceAccountAnnotationKeys: [{ROLE_ANNOTATION}], then: {RESTART_KUBELET}",
+            remedy=Remedy(
+                "TokenAttributesMissing",
+                f"Add tokenAttributes to {entry} (Kubernetes 1.34 or newer), with serviceAccountTokenAudience: "
+                f"{identity.audience}, cacheType: ServiceAccount, requireServiceAccount: true and "
+                f"optionalServiceAccountAnnotationKeys: [{ROLE_ANNOTATION}], then: {RESTART_KUBELET}",
+            ),
         )
     if provider.token.audience != identity.audience:
         raise ConfigurationError(
             f"the kubelet asks for tokens for {provider.token.audience[:100]!r}, and the settings want "
             f"{identity.audience}",
-            remedy=f"Set serviceAccountTokenAudience: {identity.audience} in tokenAttributes of {entry}, "
-            f"then: {RESTART_KUBELET}",
+            remedy=Remedy(
+                "AudienceMismatch",
+                f"Set serviceAccountTokenAudience: {identity.audience} in tokenAttributes of {entry}, "
+                f"then: {RESTART_KUBELET}",
+            ),
         )
     return _forwarding(provider.token, identity, entry)
 
@@ -104,8 +117,11 @@ def _forwarding(token: TokenAttributes, identity: Identity, entry: str) -> str:
     else:
         raise ConfigurationError(
             f"the kubelet does not pass the annotation {ROLE_ANNOTATION} on, and the settings name no roles",
-            remedy=f"Add {ROLE_ANNOTATION} to optionalServiceAccountAnnotationKeys in tokenAttributes of {entry}, "
-            f"then: {RESTART_KUBELET}; or add roles to the identity in the settings.",
+            remedy=Remedy(
+                "AnnotationNotPassed",
+                f"Add {ROLE_ANNOTATION} to optionalServiceAccountAnnotationKeys in tokenAttributes of {entry}, "
+                f"then: {RESTART_KUBELET}; or add roles to the identity in the settings.",
+            ),
         )
     if token.is_required and identity.static_pods == "nodeRole":
         forwarding += ", not for static pods (requireServiceAccount: true)"
@@ -121,8 +137,11 @@ def forwarded_annotations(provider: Provider, annotations: Mapping[str, str]) ->
     if missing:
         raise ConfigurationError(
             f"the kubelet runs {provider.name} for ServiceAccounts with the annotation {missing[0]} alone",
-            remedy="Annotate the ServiceAccount with it; if it is annotated, pass it: --service-account-annotation "
-            f"{missing[0]}=VALUE",
+            remedy=Remedy(
+                "AnnotationMissing",
+                "Annotate the ServiceAccount with it; if it is annotated, pass it: --service-account-annotation "
+                f"{missing[0]}=VALUE",
+            ),
         )
     return {key: value for key, value in annotations.items() if key in (*token.required, *token.optional)}
 
@@ -143,8 +162,11 @@ def check_token_request_right(context: DoctorContext) -> str:
         raise ConfigurationError(
             f"the API server gives this node no token of {owner} for {audience}, so the kubelet does not even run the "
             "plugin",
-            remedy=f'Create a ClusterRole with apiGroups: [""], resources: [{audience}] and verbs: '
-            f"[{VERB}], and a ClusterRoleBinding of it to the group system:nodes."
-            + ("" if token else " If the right is given for single ServiceAccounts, try one with --token-file."),
+            remedy=Remedy(
+                "AudienceNotGranted",
+                f'Create a ClusterRole with apiGroups: [""], resources: [{audience}] and verbs: '
+                f"[{VERB}], and a ClusterRoleBinding of it to the group system:nodes."
+                + ("" if token else " If the right is given for single ServiceAccounts, try one with --token-file."),
+            ),
         )
     return f"this node may ask for tokens of {owner} for {audience}"

@@ -13,6 +13,7 @@ from acr_credential_provider.model.acr_hosts import EnterpriseHost, recognise
 from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.model.image_reference import scope_of
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.pull_secrets.model.eci_annotations import InstanceRequest, annotations_for
 from acr_credential_provider.settings.identity_kinds import IMDS
 from acr_credential_provider.settings.registry_matching import candidates
@@ -123,7 +124,10 @@ def _user_arn(enterprise: list[Registry], service_arn: str) -> tuple[str, list[s
     if len(arns) > 1 or (arns and not all(registry.assume_role for registry in enterprise)):
         raise ConfigurationError(
             "these registries are of several accounts, and ECI takes one pair of roles for a Pod",
-            remedy="Narrow it down with --image to what one Pod pulls, or keep its images in one account's instance.",
+            remedy=Remedy(
+                "ArgumentInvalid",
+                "Narrow it down with --image to what one Pod pulls, or keep its images in one account's instance.",
+            ),
         )
     return next(iter(arns), ""), notes
 

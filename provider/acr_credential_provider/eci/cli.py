@@ -14,6 +14,7 @@ from acr_credential_provider.console.output import warn, warn_of_all, write_docu
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.files.atomic_write import write_private_atomically
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.settings.loader import read
 from acr_credential_provider.settings.verdict import judge
 from acr_credential_provider.sources.basic_auth import read_basic_auth
@@ -65,7 +66,10 @@ def _eci(options: argparse.Namespace) -> int:
     if options.with_passwords and options.form != "api":
         raise ConfigurationError(
             "--with-passwords has no meaning for a Pod, which takes logins from imagePullSecrets",
-            remedy="Add --form api; for a Pod, create the Secret with kubectl create secret docker-registry.",
+            remedy=Remedy(
+                "ArgumentInvalid",
+                "Add --form api; for a Pod, create the Secret with kubectl create secret docker-registry.",
+            ),
         )
     settings = _settings(options.settings)
     rendered = render(
@@ -81,7 +85,9 @@ def _eci(options: argparse.Namespace) -> int:
     else:
         text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1000)
     if options.with_passwords:
-        write_private_atomically(options.with_passwords, text, remedy="Name a file in a folder that you may write.")
+        write_private_atomically(
+            options.with_passwords, text, remedy=Remedy("FileUnusable", "Name a file in a folder that you may write.")
+        )
     else:
         write_document(text)
     return 1 if settings.skipped else 0

@@ -112,7 +112,7 @@ class _HelperResponseWriter(ResponseWriter):
 
     def report(self, error: CredentialProviderError) -> None:
         """Write *error* to stdout, where clients look for it."""
-        _write(f"error: {error.problem}\nremedy: {error.remedy}")
+        _write(f"error: {error.coded}\nremedy: {error.remedy}")
 
 
 def _get(raw: bytes, options: dict[str, str], *, started: float, seconds: float) -> int:
@@ -159,7 +159,10 @@ def _read(started: float, seconds: float) -> bytes:
 def _stdin_hangs(_signal_number: int, _frame: object) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(1)  # for a stdout that is not read either
-    _write("error: what the client writes to stdin did not end\nremedy: close stdin after it, as docker does")
+    _write(
+        "error: what the client writes to stdin did not end [StdinNotClosed]\n"
+        "remedy: close stdin after it, as docker does"
+    )
     os._exit(1)
 
 

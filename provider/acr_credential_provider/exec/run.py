@@ -27,6 +27,7 @@ from acr_credential_provider.model.errors import (
 from acr_credential_provider.model.progress import LoggedProgress
 from acr_credential_provider.model.protocol import CredentialProviderRequest
 from acr_credential_provider.model.question import Question
+from acr_credential_provider.model.remedy import Remedy
 
 from .serve import serve
 from .watchdog import OutputClosedError, ResponseWriter, Watchdog, note
@@ -182,9 +183,14 @@ def _usable(cache: str) -> tuple[str, CacheUnsafeError | None]:
 
 
 def _too_late(progress: LoggedProgress, seconds: float) -> DeadlineExceededError:
-    remedy = "Check that this node reaches that service: name resolution, routes, proxy, security groups."
+    remedy = Remedy(
+        "DeadlineExceeded",
+        "Check that this node reaches that service: name resolution, routes, proxy, security groups.",
+    )
     if progress.now.startswith((LOOKING_AT, "reading ")):
-        remedy = "Look whether the disk or mount that this is on still answers (ls, mount, dmesg)."
+        remedy = Remedy(
+            "DiskBroken", "Look whether the disk or mount that this is on still answers (ls, mount, dmesg)."
+        )
     return DeadlineExceededError(f"no answer within {seconds:.0f} s; it was {progress.now}", remedy=remedy)
 
 
@@ -201,11 +207,15 @@ def _unforeseen(error: BaseException) -> CredentialProviderError:
     why = f" ({os.strerror(error.errno)})" if isinstance(error, OSError) and error.errno else ""
     return CredentialProviderError(
         f"unforeseen {type(error).__name__}{why}",
-        remedy="Look at this process's limits (open files, tasks, memory); if they are wide, "
-        "report it with this version and the command that shows it.",
+        remedy=Remedy(
+            "UnforeseenError",
+            "Look at this process's limits (open files, tasks, memory); if they are wide, "
+            "report it with this version and the command that shows it.",
+        ),
     )
 
 
 _NOT_WRITTEN = CredentialProviderError(
-    "the answer could not be written to stdout", remedy="Keep stdout open and read it, as the kubelet does."
+    "the answer could not be written to stdout",
+    remedy=Remedy("StdoutClosed", "Keep stdout open and read it, as the kubelet does."),
 )

@@ -12,6 +12,7 @@ from _thread import allocate_lock, start_new_thread
 
 from acr_credential_provider.fastpath.lookup import write_all
 from acr_credential_provider.fastpath.plain_text import cut, plain_text
+from acr_credential_provider.model.remedy import code_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,12 +102,12 @@ class Watchdog:
 
 def report(error: CredentialProviderError) -> None:
     """Write *error* and its remedy to stderr, a line each; a stderr that is not read is left alone."""
-    _write(_line("error", error.problem) + _line("remedy", error.remedy))
+    _write(_line("error", error.problem, code_of(error.remedy)) + _line("remedy", error.remedy))
 
 
 def note(error: CredentialProviderError) -> None:
     """Write *error* to stderr as one line, a note: the run goes on all the same."""
-    _write(_line("note", f"{error.problem}. {error.remedy}"))
+    _write(_line("note", f"{error.coded}. {error.remedy}"))
 
 
 def _write(lines: bytes) -> None:
@@ -119,6 +120,7 @@ def _write(lines: bytes) -> None:
         return
 
 
-def _line(label: str, text: str) -> bytes:
-    """Return one line, so short that two of them fit into a pipe that has any room."""
-    return cut(f"{label}: {plain_text(text)}", LONGEST_LINE) + b"\n"
+def _line(label: str, text: str, code: str = "") -> bytes:
+    """Return one line with *code* at its end, so short that two of them fit into a pipe that has any room."""
+    end = f" [{code}]".encode() if code else b""
+    return cut(f"{label}: {plain_text(text)}", LONGEST_LINE - len(end)) + end + b"\n"

@@ -21,6 +21,7 @@ from acr_credential_provider.model.acr_hosts import SharedHost, recognise
 from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import CacheUnsafeError, IdentityUnavailableError
 from acr_credential_provider.model.protocol import CredentialProviderRequest
+from acr_credential_provider.model.remedy import NONE, Remedy
 from acr_credential_provider.model.resource_limits import explained
 from acr_credential_provider.settings.identity_kinds import IMDS, OIDC
 from acr_credential_provider.tokens.local_state import FailureCache
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
     from acr_credential_provider.settings import Registry
     from acr_credential_provider.tokens.token_service import TokenService
 
-NAME_HOSTS = "Name the hosts in domains and the region in region, and no pull has to ask for them."
+NAME_HOSTS = Remedy(
+    "HostsUnknown", "Name the hosts in domains and the region in region, and no pull has to ask for them."
+)
 
 
 class ExplainContext(PullContext):
@@ -72,7 +75,7 @@ def check_cache_folder(context: ExplainContext) -> Outcome:
         context.cache = NOWHERE
         return [warning(error.problem, remedy=error.remedy)]
     except OSError as error:
-        reason = f"cannot be read: {explained(error, remedy='').problem}"
+        reason = f"cannot be read: {explained(error, remedy=NONE).problem}"
     folder, context.cache = context.cache, NOWHERE
     raise CheckSkippedError(f"{folder} {reason}")
 

@@ -12,6 +12,7 @@ from acr_credential_provider.cloud.transport import Transport
 from acr_credential_provider.fastpath.response_cache import file_fingerprint
 from acr_credential_provider.model.deadline import Deadline, Deadlines
 from acr_credential_provider.model.errors import CredentialProviderError
+from acr_credential_provider.model.remedy import NONE
 from acr_credential_provider.tokens.acquire import MACHINE_ID
 from acr_credential_provider.tokens.endpoints import CloudAccess
 from acr_credential_provider.tokens.local_state import FailureCache, LocalState
@@ -33,7 +34,7 @@ class NoNetworkTransport(Transport):
     def send(self, request: HttpRequest) -> HttpResponse:
         """Raise `WouldCallError`, which names the call."""
         action = request.headers.get("x-acs-action", request.method)
-        raise WouldCallError(f"{action} {request.url.split('?')[0]}", remedy="")
+        raise WouldCallError(f"{action} {request.url.split('?')[0]}", remedy=NONE)
 
 
 class ReadOnlyStore(TokenStore):

@@ -15,6 +15,7 @@ from acr_credential_provider.model.acr_hosts import (
     SharedHost,
     recognise,
 )
+from acr_credential_provider.model.remedy import Remedy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +35,9 @@ def no_match(scope: str, registries: Sequence[Registry]) -> NoMatchError:
         source = registries[owner[spelled]].source
         return _error(
             f"{host} is not {spelled}, letter by letter (case, dot at the end, port)",
-            f"Write the image as {spelled}/..., or add {host.lower()} to domains of {source}.",
+            Remedy(
+                "ImageNotCovered", f"Write the image as {spelled}/..., or add {host.lower()} to domains of {source}."
+            ),
             source,
         )
     system = recognise(host)
@@ -45,41 +48,55 @@ def no_match(scope: str, registries: Sequence[Registry]) -> NoMatchError:
     if isinstance(system, PersonalHost):
         return _error(
             f"{host} is a Personal Edition instance of its own, which grants no tokens, and no entry names it",
-            f"Add an entry with domains: [{host}] and identity: kind: basicAuth, or move to the Enterprise Edition.",
+            Remedy(
+                "PersonalEditionHasNoTokens",
+                f"Add an entry with domains: [{host}] and identity: kind: basicAuth, or move to the Enterprise "
+                "Edition.",
+            ),
             _nearest(host, owner, registries),
         )
     if host.rpartition(":")[0].lower().endswith(".aliyuncs.com") or host.lower().endswith(".aliyuncs.com"):
         return _error(
             f"{host} ends like a host of Alibaba Cloud, but has not the form of a registry of ACR",
-            "Compare it with the domains in the console (Enterprise: NAME-registry[-vpc].REGION.cr.aliyuncs.com).",
+            Remedy(
+                "ImageNotCovered",
+                "Compare it with the domains in the console (Enterprise: NAME-registry[-vpc].REGION.cr.aliyuncs.com).",
+            ),
             _nearest(host, owner, registries),
         )
     return _error(
         f"{host} is in no entry's domains, and only those and hosts that ACR has listed get tokens",
-        f"If it is a custom domain of an instance, add it to that entry's domains. {_NOT_OURS}",
+        Remedy(
+            "ImageNotCovered", f"If it is a custom domain of an instance, add it to that entry's domains. {_NOT_OURS}"
+        ),
         _nearest(host, owner, registries),
     )
 
 
-def _error(problem: str, remedy: str, nearest: str = "") -> NoMatchError:
+def _error(problem: str, remedy: Remedy, nearest: str = "") -> NoMatchError:
     return NoMatchError(problem + (f"; nearest: {nearest}" if nearest else ""), remedy=remedy)
 
 
 def _shared_reason(host: str, system: SharedHost, namespace: str, registries: Sequence[Registry]) -> NoMatchError:
     if namespace in PUBLIC_NAMESPACES:
         own = "" if namespace in SYSTEM_NAMESPACES else f"If {namespace} is this account's, add it to namespaces. "
-        return _error(f"the images in {namespace} on {host} are Alibaba Cloud's own, and public", own + _NOT_OURS)
+        return _error(
+            f"the images in {namespace} on {host} are Alibaba Cloud's own, and public",
+            Remedy("ImageNotCovered", own + _NOT_OURS),
+        )
     personal = [(index, registry) for index, registry in enumerate(registries) if not registry.instance_id]
     here = [index for index, registry in personal if registry.region in (None, system.region)]
     if here:
         return _error(
             f"the Personal Edition entries in {system.region} have other namespaces or domains than {host}/{namespace}",
-            f"If {namespace} is this account's, add it to namespaces of that entry. {_NOT_OURS}",
+            Remedy(
+                "ImageNotCovered", f"If {namespace} is this account's, add it to namespaces of that entry. {_NOT_OURS}"
+            ),
             ", ".join(registries[index].source for index in here),
         )
     return _error(
         f"no entry is for the Personal Edition in {system.region}, the region of {host}",
-        f"Add an entry without instanceId and with region: {system.region}. {_NOT_OURS}",
+        Remedy("ImageNotCovered", f"Add an entry without instanceId and with region: {system.region}. {_NOT_OURS}"),
         ", ".join(registry.source for _, registry in personal),
     )
 
@@ -99,19 +116,25 @@ def _enterprise_reason(
         ]
         return _error(
             f"no entry is in {enterprise.region}, the region of {host}; there are entries in {', '.join(regions)}",
-            "Correct region: in the entry of that instance, or add an entry for the one in this region.",
+            Remedy(
+                "ImageNotCovered",
+                "Correct region: in the entry of that instance, or add an entry for the one in this region.",
+            ),
             "; ".join(same_name) or _nearest(host, owner, registries),
         )
     if len(limited) == len(in_region):
         listed = ", ".join(registries[index].source for index in limited)
         return _error(
             f"the entries in {enterprise.region} name their domains, and {host} is not among them ({listed})",
-            f"Add {host} to domains of the entry of that instance.",
+            Remedy("ImageNotCovered", f"Add {host} to domains of the entry of that instance."),
             _nearest(host, owner, registries) or registries[limited[0]].source,
         )
     return _error(
         f"ACR does not list {host} as a host of any entry in {enterprise.region}, as an earlier pull has kept",
-        "Check the instance's name and that this entrance (public or VPC) is on; to ask again: cache clear.",
+        Remedy(
+            "HostNotListed",
+            "Check the instance's name and that this entrance (public or VPC) is on; to ask again: cache clear.",
+        ),
         _nearest(host, owner, registries) or registries[in_region[0]].source,
     )
 

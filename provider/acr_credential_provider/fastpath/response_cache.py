@@ -59,7 +59,7 @@ class CacheEntry:
     All times are seconds. *written*, *refresh_at* and *expires_at* count from the epoch by this node's
     clock; *uptime* is the time since boot at which it was written. *max_cache_duration* is the longest time
     that the kubelet may cache a fresh response. *answer* is the ``auth`` object of the response as JSON, or
-    for a failure the error's class, problem and remedy in three lines. *scope* is a host, or HOST/NAMESPACE
+    for a failure the error's class, problem, remedy and its code, a line each. *scope* is a host, or HOST/NAMESPACE
     where accounts share a host; the kubelet then keeps the response for that image alone.
     *log* is the tag of its line in the system's log, the settings' level first (`syslog.Log`).
     """

@@ -61,11 +61,11 @@ class Log:
         if not self._is_written:
             self._is_written = True
             fields = f"host={self.host or '-'} {self._entry_and_time()}"
-            self._log("error", _ERROR, f"failed {fields} error: {error.problem} remedy: {error.remedy}")
+            self._log("error", _ERROR, f"failed {fields} error: {error.coded} remedy: {error.remedy}")
 
     def noted(self, error: "CredentialProviderError") -> None:
         """Log an *error* that did not prevent the answer."""
-        self._log("error", _WARNING, f"note: {error.problem}. {error.remedy}")
+        self._log("error", _WARNING, f"note: {error.coded}. {error.remedy}")
 
     def stage(self, text: str) -> None:
         """Log the next step."""

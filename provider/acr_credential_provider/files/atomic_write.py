@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from acr_credential_provider.changes.folder import Folder, made
 from acr_credential_provider.changes.way import OthersCanChangeError
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.model.resource_limits import explained
+
+if TYPE_CHECKING:
+    from acr_credential_provider.model.remedy import Remedy
 
 
 def draft_prefix(name: str) -> str:
@@ -16,7 +20,7 @@ def draft_prefix(name: str) -> str:
     return f".{name}."
 
 
-def write_private_atomically(path: str, text: str, *, remedy: str) -> None:
+def write_private_atomically(path: str, text: str, *, remedy: Remedy) -> None:
     """Put *text* into a file at *path* that its owner alone can read, in place of the one before.
 
     Raises `ConfigurationError` with *remedy* if the disk refuses, if something other than a regular file is there, or

@@ -9,6 +9,7 @@ import stat
 from acr_credential_provider.changes.way import OthersCanChangeError, judge_for_root, walk
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.model.own_places import is_ours
+from acr_credential_provider.model.remedy import Remedy
 
 from .credentials_folder import FOLDER
 
@@ -46,7 +47,10 @@ def _flaw_of_key(path: str, folder: str) -> ConfigurationError | None:
         if error.errno == errno.EXDEV:
             return ConfigurationError(
                 f"{path} leads out of the credentials folder",
-                remedy=f"Put the file itself into {folder}, or a relative symlink to one that is in it.",
+                remedy=Remedy(
+                    "SecretFileUnsafe",
+                    f"Put the file itself into {folder}, or a relative symlink to one that is in it.",
+                ),
             )
     return None
 
@@ -65,9 +69,14 @@ def _changeable(step: str, path: str) -> ConfigurationError:
     """Return the error of a *step* on the way to *path* that others than root can change."""
     problem = f"{path} is not safe to read as root: others than root can change {step}"
     if step == path and is_ours(step):
-        return ConfigurationError(problem, remedy=f"Run: chown root:root {path}; chmod 0600 {path}")
+        return ConfigurationError(
+            problem, remedy=Remedy("SecretFileUnsafe", f"Run: chown root:root {path}; chmod 0600 {path}")
+        )
     # A folder or file of others may be shared, and rightly so.
     return ConfigurationError(
         problem,
-        remedy="Move the file into a folder that only root can change, for example below /etc, and name it there.",
+        remedy=Remedy(
+            "SecretFileUnsafe",
+            "Move the file into a folder that only root can change, for example below /etc, and name it there.",
+        ),
     )

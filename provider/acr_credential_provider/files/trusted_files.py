@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from acr_credential_provider.changes import way
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,8 +31,11 @@ class UntrustedFileError(ConfigurationError):
     def __init__(self, path: str) -> None:
         super().__init__(
             f"{path} can be changed by others than root, and would be run as root",
-            remedy="Put the program into a folder that root alone can change, with every folder above it. "
-            f"Leave {path} as it is: other programs or users may need it so.",
+            remedy=Remedy(
+                "ProgramUnsafe",
+                "Put the program into a folder that root alone can change, with every folder above it. "
+                f"Leave {path} as it is: other programs or users may need it so.",
+            ),
         )
         self.path = path
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from acr_credential_provider.files.memfd import memfd
 from acr_credential_provider.model.deadline import Deadline
 from acr_credential_provider.model.errors import CloudUnreachableError, CredentialProviderError
+from acr_credential_provider.model.remedy import NONE, Remedy
 from acr_credential_provider.model.resource_limits import explained
 
 if TYPE_CHECKING:
@@ -30,6 +31,19 @@ JSON = "application/json"
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 MERGE = "application/merge-patch+json"
 
+_REMEDIES = {
+    401: Remedy(
+        "PodTokenMissing",
+        "The reporter's token volume is missing or expired: see projected volumes in the DaemonSet.",
+    ),
+    403: Remedy(
+        "ClusterPermissionMissing",
+        "Apply the RBAC that comes with the DaemonSet, for the ServiceAccount that it names.",
+    ),
+    404: Remedy("ManifestsIncomplete", "Apply the manifests again: an object that they bring is not there."),
+}
+_PASSES = Remedy("ApiServerUnreachable", "Nothing, if it passes: it is tried again.")
+
 
 class ApiRefusedError(CredentialProviderError):
     """The API server said no; *status* is its HTTP status."""
@@ -37,11 +51,7 @@ class ApiRefusedError(CredentialProviderError):
     def __init__(self, method: str, path: str, status: int) -> None:
         super().__init__(
             f"the API server refused {method} {path} ({status})",
-            remedy={
-                401: "The reporter's token volume is missing or expired: see projected volumes in the DaemonSet.",
-                403: "Apply the RBAC that comes with the DaemonSet, for the ServiceAccount that it names.",
-                404: "Apply the manifests again: an object that they bring is not there.",
-            }.get(status, "Nothing, if it passes: it is tried again."),
+            remedy=_REMEDIES.get(status, _PASSES),
         )
         self.status = status
 
@@ -52,7 +62,10 @@ class ApiUnreachableError(CloudUnreachableError):
     def __init__(self, method: str, path: str, reason: str, *, is_tls: bool = False) -> None:
         super().__init__(
             f"the API server did not answer {method} {path}: {reason}",
-            remedy="Nothing, if it passes: it is tried again. If it stays, look at network policies.",
+            remedy=Remedy(
+                "ApiServerUnreachable",
+                "Nothing, if it passes: it is tried again. If it stays, look at network policies.",
+            ),
         )
         self.reason = reason
         self.is_tls = is_tls
@@ -169,7 +182,7 @@ def _reason(error: Exception, deadline: Deadline, seconds: float) -> str:
         return f"no answer within {seconds:.0f} s"
     if isinstance(error, ssl.SSLError):  # its text may quote a certificate
         return f"TLS: {error.reason or type(error).__name__}"
-    return explained(error, remedy="").problem if isinstance(error, OSError) else type(error).__name__
+    return explained(error, remedy=NONE).problem if isinstance(error, OSError) else type(error).__name__
 
 
 def _decoded(content: bytes) -> tuple[str, dict[str, Any]]:

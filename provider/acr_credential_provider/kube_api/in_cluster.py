@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 
 from .client import ApiServer
 
@@ -31,7 +32,10 @@ class InCluster:
         if not host or not port.isdigit():
             raise ConfigurationError(
                 "this is not a pod of a cluster: KUBERNETES_SERVICE_HOST or KUBERNETES_SERVICE_PORT is not set",
-                remedy="The reporter runs in the DaemonSet's pods; on a node alone, `node status` says the same.",
+                remedy=Remedy(
+                    "NotInCluster",
+                    "The reporter runs in the DaemonSet's pods; on a node alone, `node status` says the same.",
+                ),
             )
         return cls(host, int(port), f"{folder}/token", f"{folder}/ca.crt")
 
@@ -40,12 +44,14 @@ class InCluster:
         token = _read(self.token_file)
         if not token or not token.isprintable() or " " in token:
             raise ConfigurationError(
-                f"{self.token_file} holds no token", remedy="See the projected token volume in the DaemonSet."
+                f"{self.token_file} holds no token",
+                remedy=Remedy("PodTokenMissing", "See the projected token volume in the DaemonSet."),
             )
         authority = _read(self.ca_file) if self.ca_file else ""
         if self.ca_file and not authority:
             raise ConfigurationError(
-                f"{self.ca_file} holds no CA", remedy="See the projected token volume in the DaemonSet."
+                f"{self.ca_file} holds no CA",
+                remedy=Remedy("PodTokenMissing", "See the projected token volume in the DaemonSet."),
             )
         return ApiServer(self.host, self.port, authority=authority, token=token, is_plain=not self.ca_file)
 

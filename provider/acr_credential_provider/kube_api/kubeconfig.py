@@ -11,6 +11,7 @@ import yaml
 
 from acr_credential_provider.files import regular_file
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.resource_limits import explained
 
 from .client import ApiServer
@@ -23,7 +24,7 @@ def read_kubeconfig(path: str) -> ApiServer:
 
     Raises `ConfigurationError`, also for what kubelets have no use for: other schemes, exec plugins.
     """
-    remedy = "Name the kubeconfig that the kubelet itself uses."
+    remedy = Remedy("KubeconfigUnusable", "Name the kubeconfig that the kubelet itself uses.")
     try:
         document = yaml.load(regular_file.read(path, LARGEST), Loader=yaml.CSafeLoader)
         context = _named(document, "contexts", document["current-context"])["context"]

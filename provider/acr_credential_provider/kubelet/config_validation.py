@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from acr_credential_provider.fastpath.lookup import API_VERSIONS
 from acr_credential_provider.fastpath.plain_text import key_name
 from acr_credential_provider.model.config_problem import ConfigProblem
+from acr_credential_provider.model.remedy import Remedy
 
 from .go_syntax import is_duration, is_qualified_name, why_no_url
 from .go_yaml import ParseError, Text, read
@@ -39,6 +40,7 @@ _PROVIDER = {
     "args": list,
     "env": list,
 }
+_CORRECT = Remedy("KubeletConfigInvalid", "Correct it.")
 _ANNOTATIONS = ("requiredServiceAccountAnnotationKeys", "optionalServiceAccountAnnotationKeys")
 _TOKEN = {
     "serviceAccountTokenAudience": str,
@@ -103,15 +105,27 @@ def check(
     found: list[ConfigProblem] = []
     first = next(iter(files), "")
     if is_directory and not rules.has_folders:
-        found.append(ConfigProblem(1, "", "is in a folder, which kubelets read from 1.34 on", "Name a file.", first))
+        found.append(
+            ConfigProblem(
+                1,
+                "",
+                "is in a folder, which kubelets read from 1.34 on",
+                Remedy("KubeletConfigInvalid", "Name a file."),
+                first,
+            )
+        )
     if not files:
-        found.append(ConfigProblem(1, "", "there is no configuration", "Write one.", first))
+        found.append(
+            ConfigProblem(1, "", "there is no configuration", Remedy("KubeletConfigInvalid", "Write one."), first)
+        )
     names: Counter[str] = Counter()
     for path, data in files.items():
         try:
             text = read(data)
         except ParseError as error:
-            found.append(ConfigProblem(error.line, "", error.problem, "Correct the file.", path))
+            found.append(
+                ConfigProblem(error.line, "", error.problem, Remedy("KubeletConfigInvalid", "Correct the file."), path)
+            )
             continue
         checker = _FileChecker(path, text, rules, found)
         for at, provider in enumerate(checker.check()):
@@ -135,7 +149,7 @@ class _FileChecker:
         self._rules = rules
         self._found = found
 
-    def add(self, problem: str, *steps: str | int, remedy: str = "Correct it.") -> None:
+    def add(self, problem: str, *steps: str | int, remedy: Remedy = _CORRECT) -> None:
         names = (f"[{step}]" if isinstance(step, int) else f".{key_name(step)}" for step in steps)
         field = "".join(names).removeprefix(".")
         self._found.append(ConfigProblem(self._text.line(steps), field, problem, remedy, self._path))
@@ -200,7 +214,9 @@ class _FileChecker:
 
     def _check_tokens(self, tokens: object, provider: dict[str, Any], *here: str | int) -> None:
         if not self._rules.has_tokens:
-            remedy = "Leave tokenAttributes out; before 1.34 a kubelet does not start with them."
+            remedy = Remedy(
+                "KubeletConfigInvalid", "Leave tokenAttributes out; before 1.34 a kubelet does not start with them."
+            )
             self.add(f"came with Kubernetes 1.34, and this kubelet is {self._rules.shown}", *here, remedy=remedy)
             return
         if not isinstance(tokens, dict):
@@ -240,9 +256,12 @@ class _FileChecker:
             if name in known:
                 continue
             which = "this kubelet does not know" if self._rules.is_strict else "kubelets from 1.32 on do not start with"
-            remedy = "Take it out."
+            remedy = Remedy("KubeletConfigInvalid", "Take it out.")
             if name == "tokenAttributes":
-                remedy = f"Write apiVersion: {CONFIG_VERSIONS[0]} at the top of the file: only that one has it."
+                remedy = Remedy(
+                    "KubeletConfigInvalid",
+                    f"Write apiVersion: {CONFIG_VERSIONS[0]} at the top of the file: only that one has it.",
+                )
             self.add(f"is a field that {which}", *here, name, remedy=remedy)
 
     def _check_types(self, mapping: dict[str, Any], types: Mapping[str, type], *here: str | int) -> set[str]:

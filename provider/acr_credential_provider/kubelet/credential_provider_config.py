@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.files import trusted_files
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.resource_limits import explained
 
 from .config_validation import ANY_KUBELET, SUFFIXES, check
@@ -56,21 +57,23 @@ def read_providers(path: str) -> list[Provider]:
         is_folder = stat.S_ISDIR(os.stat(path).st_mode)
     except OSError:
         raise ConfigurationError(
-            f"the kubelet's CredentialProviderConfig {path} is not there", remedy=f"Write it, {_RESTART}"
+            f"the kubelet's CredentialProviderConfig {path} is not there",
+            remedy=Remedy("KubeletConfigMissing", f"Write it, {_RESTART}"),
         ) from None
     paths = [path]
     if is_folder:
         paths = [f"{path.rstrip('/')}/{name}" for name in sorted(_listed(path)) if name.endswith(SUFFIXES)]
         if not paths:
             raise ConfigurationError(
-                f"the folder {path} has no *.json, *.yaml or *.yml", remedy=f"Write one there, {_RESTART}"
+                f"the folder {path} has no *.json, *.yaml or *.yml",
+                remedy=Remedy("KubeletConfigMissing", f"Write one there, {_RESTART}"),
             )
     files = {file: _read(file) for file in paths}
     problems = check(files, ANY_KUBELET, is_directory=is_folder)
     if problems:
         raise ConfigurationError(
             f"{problems[0]}, so the kubelet would not start with it",
-            remedy=f"{problems[0].remedy.removesuffix('.')}, {_RESTART}",
+            remedy=Remedy("KubeletConfigInvalid", f"{problems[0].remedy.removesuffix('.')}, {_RESTART}"),
         )
     return [_provider(entry, file) for file, content in files.items() for entry in read(content).value["providers"]]
 
@@ -105,13 +108,16 @@ def _read(file: str) -> bytes:
         with open(file, "rb") as opened:
             return opened.read(LARGEST + 1)
     except OSError as error:
-        reason, remedy = explained(error, remedy=f"Write it, {_RESTART}")
+        reason, remedy = explained(error, remedy=Remedy("KubeletConfigMissing", f"Write it, {_RESTART}"))
         raise ConfigurationError(f"{file} cannot be read: {reason}", remedy=remedy) from None
     except trusted_files.UntrustedFileError as error:
         raise ConfigurationError(
             f"{error.path} can be changed by others than root, who could have the kubelet run anything",
-            remedy=f"Put it into a folder that root alone can change, with every folder above it, {_RESTART} "
-            f"Leave {error.path} as it is if others need it so.",
+            remedy=Remedy(
+                "KubeletConfigUnsafe",
+                f"Put it into a folder that root alone can change, with every folder above it, {_RESTART} "
+                f"Leave {error.path} as it is if others need it so.",
+            ),
         ) from None
 
 

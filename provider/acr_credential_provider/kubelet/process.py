@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.files import trusted_files
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -83,7 +84,8 @@ def find_kubelet(
     if len(kubelets) > 1:
         pids = ", ".join(str(kubelet.pid) for kubelet in kubelets)
         raise ConfigurationError(
-            f"more than one kubelet runs here (PIDs {pids})", remedy="Stop those that are not this node's."
+            f"more than one kubelet runs here (PIDs {pids})",
+            remedy=Remedy("SeveralKubelets", "Stop those that are not this node's."),
         )
     return kubelets[0] if kubelets else None
 

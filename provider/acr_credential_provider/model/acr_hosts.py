@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .errors import ConfigurationError
+from .remedy import Remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,7 +63,10 @@ def is_service(host: str, service: str) -> bool:
 def check_region(text: str) -> None:
     """Raise `ConfigurationError` unless *text* is a region's ID, which becomes a part of host names."""
     if not is_region(text):
-        raise ConfigurationError(f"{text!r} is not a region", remedy="Write the region's ID, for example cn-hangzhou.")
+        raise ConfigurationError(
+            f"{text!r} is not a region",
+            remedy=Remedy("RegionInvalid", "Write the region's ID, for example cn-hangzhou."),
+        )
 
 
 @dataclass(frozen=True, slots=True)

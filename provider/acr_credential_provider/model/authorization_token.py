@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .errors import RegistryRefusedError
+from .remedy import Remedy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,10 @@ class AuthorizationToken:
             reason = "already expired" if grant.life <= 0 else "valid for longer than ACR ever grants"
             raise RegistryRefusedError(
                 f"ACR sent a token that is {reason} ({grant.life:.0f} s by its own clock)",
-                remedy="Try again; if it stays, report it to Alibaba Cloud support with the time of the call.",
+                remedy=Remedy(
+                    "CloudAnswerUnexpected",
+                    "Try again; if it stays, report it to Alibaba Cloud support with the time of the call.",
+                ),
             )
         early = min(refresh_before, grant.life / 2) + jitter * grant.life / 10
         usable = grant.life - min(MARGIN, grant.life / 10)

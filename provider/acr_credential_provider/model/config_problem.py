@@ -6,6 +6,8 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .remedy import Remedy, printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -16,19 +18,21 @@ from acr_credential_provider.fastpath.plain_text import plain_text
 class ConfigProblem:
     """One problem with a file; never the value, which may be a secret. *file* is its name if there are several.
 
-    >>> print(ConfigProblem(3, "registries[0].region", "is not the ID of a region", "Correct it."))
+    >>> remedy = Remedy("RegionInvalid", "Correct it.")
+    >>> print(ConfigProblem(3, "registries[0].region", "is not the ID of a region", remedy))
     line 3: registries[0].region is not the ID of a region
     """
 
     line: int
     field: str
     problem: str
-    remedy: str
+    remedy: Remedy
     file: str = ""
 
     def __post_init__(self) -> None:
         """Make each text one printable line, because keys of the file are among them."""
-        for name in ("field", "problem", "remedy", "file"):
+        object.__setattr__(self, "remedy", printable(self.remedy))
+        for name in ("field", "problem", "file"):
             object.__setattr__(self, name, plain_text(getattr(self, name)))
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The errors that an operator can act on: each has a problem and a remedy.
+"""The errors that an operator can act on: each has a problem and a remedy, whose code stays.
 
 Every module may raise them; the command line prints them, once. Neither text ever holds a secret or the text of a
 foreign exception, because both end in logs that others read. Names of others in them are made printable here, so that
@@ -9,25 +9,33 @@ from __future__ import annotations
 
 from acr_credential_provider.fastpath.plain_text import plain_text
 
+from .remedy import Remedy, coded, printable
+
 
 class CredentialProviderError(Exception):
-    """A failure (`problem`) and the change that makes it work (`remedy`).
+    """A failure (`problem`) and the change that makes it work (`remedy`, which has a code).
 
     The subclasses differ in what the reader must do next.
 
-    >>> error = RegistryRefusedError("ACR refused cri-1 (NoPermission)", remedy="Attach the policy.")
-    >>> str(error), error.remedy
-    ('ACR refused cri-1 (NoPermission)', 'Attach the policy.')
+    >>> remedy = Remedy("CloudPermissionMissing", "Attach the policy.")
+    >>> error = RegistryRefusedError("ACR refused cri-1 (NoPermission)", remedy=remedy)
+    >>> str(error), error.remedy, error.remedy.code
+    ('ACR refused cri-1 (NoPermission)', 'Attach the policy.', 'CloudPermissionMissing')
     """
 
-    def __init__(self, problem: str, *, remedy: str) -> None:
+    def __init__(self, problem: str, *, remedy: Remedy) -> None:
         self.problem = plain_text(problem)
-        self.remedy = plain_text(remedy)
+        self.remedy = printable(remedy)
         super().__init__(self.problem)
         self.cool_down: float | None = None
         """Seconds for which a failure stays cached, if it was read from the cache."""
         self.fingerprints: tuple[str, ...] = ()
         """Fingerprints (`response_cache.file_fingerprint`) of files, beside the settings, whose change may cure it."""
+
+    @property
+    def coded(self) -> str:
+        """The problem with the remedy's code behind it, as people see it."""
+        return coded(self.problem, self.remedy)
 
 
 class InvalidRequestError(CredentialProviderError):
@@ -72,7 +80,7 @@ class CloudUnreachableError(CredentialProviderError):
 class ThrottledError(CloudUnreachableError):
     """The cloud asked for fewer calls; ``retry_after`` is in seconds, 0 if unspecified."""
 
-    def __init__(self, problem: str, *, remedy: str, retry_after: float = 0.0) -> None:
+    def __init__(self, problem: str, *, remedy: Remedy, retry_after: float = 0.0) -> None:
         super().__init__(problem, remedy=remedy)
         self.retry_after = retry_after
 
@@ -87,12 +95,15 @@ class NodeBusyError(CredentialProviderError):
     def __init__(self) -> None:
         super().__init__(
             "too many pulls on this node are waiting for tokens",
-            remedy="Wait: the kubelet tries again. If it stays, see which process holds the locks in the cache folder "
-            "(lslocks).",
+            remedy=Remedy(
+                "NodeBusy",
+                "Wait: the kubelet tries again. If it stays, see which process holds the locks in the cache folder "
+                "(lslocks).",
+            ),
         )
 
 
-def error_from_cache(kind: str, problem: str, remedy: str) -> CredentialProviderError:
+def error_from_cache(kind: str, problem: str, remedy: Remedy) -> CredentialProviderError:
     """Return the error that another process of ours cached: its class name, problem and remedy."""
     for known in (RegistryRefusedError, RoleRefusedError, IdentityUnavailableError, ConfigurationError, ThrottledError):
         if known.__name__ == kind:

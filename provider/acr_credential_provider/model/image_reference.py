@@ -8,6 +8,7 @@ from __future__ import annotations
 from acr_credential_provider.fastpath.lookup import cache_scope, repository_of
 
 from .errors import InvalidImageError
+from .remedy import Remedy
 
 LONGEST_HOST = 253 + len(":65535")
 _LABEL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
@@ -31,7 +32,9 @@ def registry_of(image: str) -> str:
         return registry
     raise InvalidImageError(
         f"the image {_shown(image)} does not start with a registry host",
-        remedy="Write the image as HOST/NAMESPACE/NAME; the kubelet does so for every image it pulls.",
+        remedy=Remedy(
+            "ImageInvalid", "Write the image as HOST/NAMESPACE/NAME; the kubelet does so for every image it pulls."
+        ),
     )
 
 
@@ -47,7 +50,7 @@ def scope_of(image: str) -> str:
         return scope
     raise InvalidImageError(
         f"the image {_shown(image)} has a namespace that no registry has",
-        remedy="Write the image as HOST/NAMESPACE/NAME, in lower case.",
+        remedy=Remedy("ImageInvalid", "Write the image as HOST/NAMESPACE/NAME, in lower case."),
     )
 
 

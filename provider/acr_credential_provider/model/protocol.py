@@ -10,11 +10,13 @@ from acr_credential_provider.fastpath.lookup import API_VERSIONS, LARGEST_REQUES
 from acr_credential_provider.version import NAME
 
 from .errors import InvalidRequestError
+from .remedy import Remedy
 
-REMEDY = (
+REMEDY = Remedy(
+    "RequestInvalid",
     "Run this program as a kubelet credential provider, or try it by hand: "
     """echo '{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1","""
-    f""""image":"HOST/NAMESPACE/NAME"}}' | {NAME}"""
+    f""""image":"HOST/NAMESPACE/NAME"}}' | {NAME}""",
 )
 
 
@@ -54,7 +56,10 @@ class CredentialProviderRequest:
         if api_version not in API_VERSIONS:
             raise InvalidRequestError(
                 f"the request has apiVersion {_shown(api_version)}",
-                remedy=f"Set the provider's apiVersion in the kubelet's CredentialProviderConfig to {API_VERSIONS[0]}.",
+                remedy=Remedy(
+                    "RequestInvalid",
+                    f"Set the provider's apiVersion in the kubelet's CredentialProviderConfig to {API_VERSIONS[0]}.",
+                ),
             )
         image = document.get("image")
         if not isinstance(image, str) or not image:
@@ -92,7 +97,10 @@ def _subject(token: str, annotations: dict[str, str]) -> str:
         pass
     raise InvalidRequestError(
         "the request's serviceAccountToken is not a token of a Kubernetes ServiceAccount",
-        remedy="Check the provider's tokenAttributes in the kubelet's CredentialProviderConfig.",
+        remedy=Remedy(
+            "ServiceAccountTokenInvalid",
+            "Check the provider's tokenAttributes in the kubelet's CredentialProviderConfig.",
+        ),
     )
 
 

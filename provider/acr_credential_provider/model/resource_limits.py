@@ -9,33 +9,57 @@ import errno
 import os
 from typing import NamedTuple
 
+from .remedy import Remedy
+
 
 class Limit(NamedTuple):
     """What is used up, as a problem, and what to do about it."""
 
     problem: str
-    remedy: str
+    remedy: Remedy
 
 
-_FILES = "Raise the limit of open files (LimitNOFILE= of the service that starts it, ulimit -n)."
-_TASKS = "Raise the limit of processes (TasksMax= of the service that starts it, ulimit -u, pids.max of the Pod)."
-_MEMORY = "Free memory on this machine, or raise the memory limit of the service or Pod that starts it."
-_DISK = "Free space there (df -h), or inodes (df -i)."
+_FILES = Remedy(
+    "OpenFilesExhausted", "Raise the limit of open files (LimitNOFILE= of the service that starts it, ulimit -n)."
+)
+_TASKS = Remedy(
+    "ProcessesExhausted",
+    "Raise the limit of processes (TasksMax= of the service that starts it, ulimit -u, pids.max of the Pod).",
+)
+_MEMORY = Remedy(
+    "MemoryExhausted", "Free memory on this machine, or raise the memory limit of the service or Pod that starts it."
+)
+_DISK = Remedy("DiskFull", "Free space there (df -h), or inodes (df -i).")
 LIMITS = {
     errno.EMFILE: Limit("this process may open no more files", _FILES),
-    errno.ENFILE: Limit("this machine can open no more files", "Raise fs.file-max, or end what holds so many files."),
+    errno.ENFILE: Limit(
+        "this machine can open no more files",
+        Remedy("OpenFilesExhausted", "Raise fs.file-max, or end what holds so many files."),
+    ),
     errno.EAGAIN: Limit("no more processes or threads may be started", _TASKS),
     errno.ENOMEM: Limit("there is no memory left", _MEMORY),
     errno.ENOBUFS: Limit("there is no memory left for connections", _MEMORY),
     errno.ENOSPC: Limit("the disk is full", _DISK),
-    errno.EDQUOT: Limit("the disk quota is used up", "Free space there, or raise the quota (quota, repquota)."),
-    errno.EROFS: Limit("the file system is read-only", "Name a place that can be written, or see why it is (dmesg)."),
-    errno.EIO: Limit("the disk does not work", "Look at the disk (dmesg)."),
-    errno.ENOLCK: Limit("no more files can be locked", "Look at the file system there (NFS needs lockd)."),
-    errno.ETXTBSY: Limit("the program is being written at this moment", "Try it again when its installation is over."),
+    errno.EDQUOT: Limit(
+        "the disk quota is used up", Remedy("DiskFull", "Free space there, or raise the quota (quota, repquota).")
+    ),
+    errno.EROFS: Limit(
+        "the file system is read-only",
+        Remedy("DiskReadOnly", "Name a place that can be written, or see why it is (dmesg)."),
+    ),
+    errno.EIO: Limit("the disk does not work", Remedy("DiskBroken", "Look at the disk (dmesg).")),
+    errno.ENOLCK: Limit(
+        "no more files can be locked", Remedy("DiskBroken", "Look at the file system there (NFS needs lockd).")
+    ),
+    errno.ETXTBSY: Limit(
+        "the program is being written at this moment",
+        Remedy("ProgramBeingWritten", "Try it again when its installation is over."),
+    ),
     errno.EADDRNOTAVAIL: Limit(
         "no local address or port is free for it",
-        "Look at the connections of this machine (ss -s), and at net.ipv4.ip_local_port_range.",
+        Remedy(
+            "PortsExhausted", "Look at the connections of this machine (ss -s), and at net.ipv4.ip_local_port_range."
+        ),
     ),
 }
 """By errno: what is no fault of the file, program or host that was tried."""
@@ -56,10 +80,10 @@ def limit_behind(error: BaseException) -> Limit | None:
     return LIMITS[errno.EAGAIN] if is_thread else None
 
 
-def explained(error: OSError, *, remedy: str) -> Limit:
+def explained(error: OSError, *, remedy: Remedy) -> Limit:
     """Return what *error* says in the system's words, with *remedy*; a limit's own problem and remedy if it is one.
 
-    >>> explained(PermissionError(errno.EACCES, ""), remedy="Run it as root.")
+    >>> explained(PermissionError(errno.EACCES, ""), remedy=Remedy("NotPrivileged", "Run it as root."))
     Limit(problem='Permission denied', remedy='Run it as root.')
     """
     limit = limit_behind(error)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .config_problem import ConfigProblem
+from .remedy import Remedy
 from .yaml_syntax import likely_problem, syntax_problem
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ def one_document(text: str, is_meant: Callable[[str], bool]) -> str | ConfigProb
         meant = [(start, end) for start, end in ranges if is_meant("\n".join(lines[start:end]))]
         if len(meant) != 1:
             line = (meant[1] if meant else ranges[1])[0] + 1
-            return ConfigProblem(line, "", "is the second document of the file", "Give one document alone.")
+            return ConfigProblem(
+                line, "", "is the second document of the file", Remedy("SettingsSyntax", "Give one document alone.")
+            )
         ranges = meant
     start, end = ranges[0] if ranges else (0, 0)
     return "\n".join([*[""] * start, *lines[start:end], *[""] * (len(lines) - end)])

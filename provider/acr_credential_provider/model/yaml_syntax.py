@@ -7,6 +7,7 @@ import re
 import yaml
 
 from .config_problem import ConfigProblem
+from .remedy import Remedy
 
 SAFE_DEPTH = 20
 """Levels of nesting that the C parser is given; settings have five. Deeper ones would overflow its stack."""
@@ -65,10 +66,15 @@ def syntax_problem(text: str, first_line: int = 1) -> ConfigProblem | None:
 def problem_of(error: Exception, text: str, first_line: int = 1) -> ConfigProblem:
     """Return the parser's *error* about *text* as a problem; the parser's own words quote the text."""
     if isinstance(error, TooDeepError):
-        return ConfigProblem(error.line + first_line, "", "is nested too deep", "Check indentation and brackets.")
+        return ConfigProblem(
+            error.line + first_line,
+            "",
+            "is nested too deep",
+            Remedy("SettingsSyntax", "Check indentation and brackets."),
+        )
     if isinstance(error, yaml.MarkedYAMLError):
         return likely_problem(text.split("\n"), error.problem_mark.line if error.problem_mark else 0, first_line)
-    return ConfigProblem(first_line, "", "is not YAML", "Save the file as plain UTF-8 text.")
+    return ConfigProblem(first_line, "", "is not YAML", Remedy("SettingsSyntax", "Save the file as plain UTF-8 text."))
 
 
 def likely_problem(lines: list[str], stop: int, first_line: int) -> ConfigProblem:
@@ -77,6 +83,8 @@ def likely_problem(lines: list[str], stop: int, first_line: int) -> ConfigProble
     for number in above:
         for pattern, problem, remedy in _LIKELY_CAUSES:
             if pattern.match(lines[number]):
-                return ConfigProblem(number + first_line, "", problem, remedy)
+                return ConfigProblem(number + first_line, "", problem, Remedy("SettingsSyntax", remedy))
     line = (above[0] if above else 0) + first_line
-    return ConfigProblem(line, "", "is not YAML", "Check indentation, quotes, and the space after each colon.")
+    return ConfigProblem(
+        line, "", "is not YAML", Remedy("SettingsSyntax", "Check indentation, quotes, and the space after each colon.")
+    )

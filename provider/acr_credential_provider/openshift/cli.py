@@ -16,6 +16,7 @@ from acr_credential_provider.console.command_line import CommandParser, path_arg
 from acr_credential_provider.console.output import say, warn, warn_of_all, write_document
 from acr_credential_provider.fastpath.plain_text import plain_text
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.connection import connect
 from acr_credential_provider.pull_secrets.model.resources import SECRETS, SERVICE_ACCOUNTS
@@ -123,7 +124,9 @@ def _retry_on_conflict(attempt: Callable[[], str], name: str) -> str:
             time.sleep(random.uniform(0.01, 0.05) * 2**turn if turn < 5 else 1.0)  # noqa: S311 - spreads writers
     raise CredentialProviderError(
         f"{name} was changed by others before each of {TRIES} tries to write it",
-        remedy="Find the other writer (kubectl get -o yaml --show-managed-fields), and try again.",
+        remedy=Remedy(
+            "ChangedMeanwhile", "Find the other writer (kubectl get -o yaml --show-managed-fields), and try again."
+        ),
     )
 
 
@@ -158,12 +161,17 @@ def _check_secret(api: KubeClient, namespace: str, name: str, *, is_for_kubelets
     if secret is None:
         raise ConfigurationError(
             f"there is no Secret {namespace}/{name}",
-            remedy=f"Make it first: {COMMAND} pull-secret {name} -n {namespace}",
+            remedy=Remedy("SecretMissing", f"Make it first: {COMMAND} pull-secret {name} -n {namespace}"),
         )
     if is_for_kubelets and secret.get("type") not in pull_secrets.PULL_SECRET_TYPES:
-        remedy = f"Make one of logins that kubelets read: {COMMAND} pull-secret NAME -n {namespace}"
+        remedy = Remedy(
+            "SecretTypeWrong", f"Make one of logins that kubelets read: {COMMAND} pull-secret NAME -n {namespace}"
+        )
         if pull_secrets.file_key(secret):
-            remedy = f"Make one of it that they read: {COMMAND} pull-secret NAME --from-secret {name} -n {namespace}"
+            remedy = Remedy(
+                "SecretTypeWrong",
+                f"Make one of it that they read: {COMMAND} pull-secret NAME --from-secret {name} -n {namespace}",
+            )
         raise ConfigurationError(
             f"no kubelet reads {namespace}/{name}, which is of type {secret.get('type')}", remedy=remedy
         )
@@ -187,7 +195,10 @@ def _patch_service_account(
         if account is None:
             raise ConfigurationError(
                 f"there is no ServiceAccount {namespace}/{name}",
-                remedy="Create it first; each project gets its own a moment later: add --wait 30s.",
+                remedy=Remedy(
+                    "ServiceAccountMissing",
+                    "Create it first; each project gets its own a moment later: add --wait 30s.",
+                ),
             )
         patch = plan(account, secrets, options.purposes)
         if not patch:
@@ -211,10 +222,15 @@ def _pull_secret(options: argparse.Namespace) -> int:
     if not logins and options.host:
         raise ConfigurationError(
             "none of the logins is for the named hosts, or a path below them",
-            remedy=f"Correct --host, or leave it out. There are: {', '.join(map(plain_text, left_out)) or 'none'}",
+            remedy=Remedy(
+                "ArgumentInvalid",
+                f"Correct --host, or leave it out. There are: {', '.join(map(plain_text, left_out)) or 'none'}",
+            ),
         )
     if not logins:
-        raise ConfigurationError("no login was found there", remedy="Log in first, or name another source.")
+        raise ConfigurationError(
+            "no login was found there", remedy=Remedy("AuthFileInvalid", "Log in first, or name another source.")
+        )
     _warn(logins)
     content = docker_config.encode(logins)
     path = SECRETS.path(namespace, options.name)
@@ -228,7 +244,10 @@ def _pull_secret(options: argparse.Namespace) -> int:
         if not options.replace or secret.get("type") != pull_secrets.KUBELET_TYPE:
             raise ConfigurationError(
                 f"there is a Secret {namespace}/{options.name} already (type {secret.get('type')})",
-                remedy="Choose another name, or replace one of type kubernetes.io/dockerconfigjson with --replace.",
+                remedy=Remedy(
+                    "SecretExists",
+                    "Choose another name, or replace one of type kubernetes.io/dockerconfigjson with --replace.",
+                ),
             )
         patch = pull_secrets.replace_content(secret, content)
         api.patch(path, patch, dry_run=options.dry_run)
@@ -262,7 +281,9 @@ def _merge(options: argparse.Namespace) -> int:
         names = ", ".join(map(plain_text, left_out))
         warn("note", f"left out, because they are not ACR's and no --host names them: {names}")
     if not logins:
-        raise ConfigurationError("no login of ACR was given", remedy="Name the hosts to add with --host HOST.")
+        raise ConfigurationError(
+            "no login of ACR was given", remedy=Remedy("ArgumentMissing", "Name the hosts to add with --host HOST.")
+        )
     logins = docker_config.with_auth_servers(logins, dict(options.auth_server))
     _warn(logins)
     merged: list[Merge] = []
@@ -295,18 +316,24 @@ def _global_secret(api: KubeClient, namespace: str, name: str) -> dict[str, Any]
         if not error.is_forbidden:
             raise
         raise ConfigurationError(
-            error.problem, remedy="Log in as cluster-admin, who alone may change the global pull secret."
+            error.problem,
+            remedy=Remedy(
+                "ClusterPermissionMissing", "Log in as cluster-admin, who alone may change the global pull secret."
+            ),
         ) from None
     if secret is None:
         raise ConfigurationError(
             f"there is no Secret {namespace}/{name}",
-            remedy="It is OpenShift's. Clusters with a hosted control plane (ROSA, ARO, HyperShift) take "
-            "kube-system/additional-pull-secret in its place: pull-secret additional-pull-secret -n kube-system.",
+            remedy=Remedy(
+                "SecretMissing",
+                "It is OpenShift's. Clusters with a hosted control plane (ROSA, ARO, HyperShift) take "
+                "kube-system/additional-pull-secret in its place: pull-secret additional-pull-secret -n kube-system.",
+            ),
         )
     if secret.get("type") != pull_secrets.KUBELET_TYPE:
         raise ConfigurationError(
             f"Secret {namespace}/{name} is of type {secret.get('type')}",
-            remedy="Name one of type kubernetes.io/dockerconfigjson.",
+            remedy=Remedy("SecretTypeWrong", "Name one of type kubernetes.io/dockerconfigjson."),
         )
     return secret
 
@@ -324,7 +351,10 @@ def _grant(options: argparse.Namespace) -> int:
     # PROJECT/ is refused, too: read as PROJECT, it would grant to all Pods what was meant for one ServiceAccount.
     for name, form in [*names, (service_account, _SERVICE_ACCOUNT)] if slash else names:
         if not form.fullmatch(name):
-            raise ConfigurationError(f"{name!r} is not a name in Kubernetes", remedy="Write --from PROJECT[/NAME].")
+            raise ConfigurationError(
+                f"{name!r} is not a name in Kubernetes",
+                remedy=Remedy("ArgumentInvalid", "Write --from PROJECT[/NAME]."),
+            )
     binding = pull_secrets.image_puller(project, options.target, service_account)
     write_document(yaml.safe_dump(binding, sort_keys=False))
     return 0

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.fastpath.plain_text import key_name, plain_text
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.pull_secrets.model.dockerconfigjson import decode_login, docker_config, encode_login
 from acr_credential_provider.sources.basic_auth import BasicAuth
 
@@ -54,7 +55,8 @@ def named_path(text: str) -> str:
     path = path_of(text.strip())
     if path is None:
         raise ConfigurationError(
-            f"{_short(text)} is not HOST or HOST/PATH", remedy="Write it as quay.io or quay.io/team."
+            f"{_short(text)} is not HOST or HOST/PATH",
+            remedy=Remedy("ArgumentInvalid", "Write it as quay.io or quay.io/team."),
         )
     host, slash, rest = path.partition("/")
     return host.lower() + slash + rest
@@ -71,7 +73,9 @@ def parse(content: bytes | str, *, source: str, is_dockercfg: bool | None = None
         auths = document if is_dockercfg else _auths(document, source, is_form_known=is_dockercfg is not None)
         store, helpers = _field(document, "credsStore"), _field(document, "credHelpers")
     except ValueError as error:
-        raise ConfigurationError(f"{source} {error}", remedy="Keep one of the two.") from None
+        raise ConfigurationError(
+            f"{source} {error}", remedy=Remedy("AuthFileInvalid", "Keep one of the two.")
+        ) from None
     logins: dict[str, BasicAuth] = {}
     refused: dict[str, str] = {}
     notes = []
@@ -106,7 +110,10 @@ def parse(content: bytes | str, *, source: str, is_dockercfg: bool | None = None
 
 def load(content: bytes | str, *, source: str) -> dict[str, Any]:
     """Return the JSON object in *content*; raise `ConfigurationError` if it is too large, none, or has a key twice."""
-    remedy = "Give a docker config.json or podman auth.json, as `docker login` or `podman login` writes it."
+    remedy = Remedy(
+        "AuthFileInvalid",
+        "Give a docker config.json or podman auth.json, as `docker login` or `podman login` writes it.",
+    )
     if len(content) > LARGEST:
         raise ConfigurationError(f"{source} is larger than 1 MiB", remedy=remedy)
     try:
@@ -114,7 +121,7 @@ def load(content: bytes | str, *, source: str) -> dict[str, Any]:
         document = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
         json.dumps(document, ensure_ascii=False).encode()  # JSON may escape halves of characters, which are no text
     except _RepeatedKeyError as error:
-        problem, remedy = f"{source} has {key_name(error.key)} twice", "Keep one of the two."
+        problem, remedy = f"{source} has {key_name(error.key)} twice", Remedy("AuthFileInvalid", "Keep one of the two.")
     except (ValueError, RecursionError):
         problem = f"{source} is not JSON"
     else:
@@ -138,13 +145,20 @@ def merged(configs: Iterable[DockerConfig]) -> dict[str, BasicAuth]:
     for config in configs:
         for problem in config.refused.values():
             raise ConfigurationError(
-                problem, remedy="Log in again so that the client writes it anew, or name other hosts with --host."
+                problem,
+                remedy=Remedy(
+                    "AuthFileInvalid",
+                    "Log in again so that the client writes it anew, or name other hosts with --host.",
+                ),
             )
         for path, login in config.logins.items():
             if any(place_of(path) == place_of(known) and login != other for known, other in logins.items()):
                 raise ConfigurationError(
                     f"{_short(path)} has two different logins",
-                    remedy="Keep one; for two logins of one registry, give each a path below it (HOST/NAMESPACE).",
+                    remedy=Remedy(
+                        "LoginsConflict",
+                        "Keep one; for two logins of one registry, give each a path below it (HOST/NAMESPACE).",
+                    ),
                 )
             logins[path] = login
     return logins
@@ -162,12 +176,15 @@ def with_auth_servers(logins: Mapping[str, BasicAuth], servers: Mapping[str, str
         if own is None:
             raise ConfigurationError(
                 f"there is no login for {_short(host)}, whose authentication server was named",
-                remedy="Name the host as the login's entry does.",
+                remedy=Remedy("ArgumentInvalid", "Name the host as the login's entry does."),
             )
         if any(place_of(path) == place_of(server) and login != own for path, login in result.items()):
             raise ConfigurationError(
                 f"{_short(server)} has two different logins",
-                remedy="Put the two registries into two Secrets: one authentication server can have one login in each.",
+                remedy=Remedy(
+                    "LoginsConflict",
+                    "Put the two registries into two Secrets: one authentication server can have one login in each.",
+                ),
             )
         result[server] = own
     return result
@@ -232,7 +249,7 @@ def _auths(document: dict[str, Any], source: str, *, is_form_known: bool) -> dic
         return auths
     if store := _field(document, "credsStore"):
         raise _in_store(store, source)
-    remedy = "Log in first: `podman login HOST`, `docker login HOST`."
+    remedy = Remedy("AuthFileInvalid", "Log in first: `podman login HOST`, `docker login HOST`.")
     raise ConfigurationError(f"{source} has no auths", remedy=remedy)
 
 
@@ -244,9 +261,12 @@ def _in_store(store: object, source: str) -> ConfigurationError:
     name = key_name(store)
     return ConfigurationError(
         f"{source} has no logins: the credential store {name} has them",
-        remedy="Write them into a file: podman login --authfile FILE HOST. Or read one with: echo HOST | "
-        f"docker-credential-{name if name == store else 'NAME'} get, and give it with --docker-server, "
-        "--docker-username and --docker-password-file.",
+        remedy=Remedy(
+            "AuthFileInvalid",
+            "Write them into a file: podman login --authfile FILE HOST. Or read one with: echo HOST | "
+            f"docker-credential-{name if name == store else 'NAME'} get, and give it with --docker-server, "
+            "--docker-username and --docker-password-file.",
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from acr_credential_provider.console.command_line import path_argument
 from acr_credential_provider.console.output import warn_of_all
 from acr_credential_provider.fastpath.plain_text import plain_text
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.pull_secrets.model.resources import SECRETS
 from acr_credential_provider.sources.basic_auth import BasicAuth
 from acr_credential_provider.sources.secret_file import read_secret
@@ -47,7 +48,9 @@ def named_logins(
     for name in map(secret_name, options.from_secret):
         secret = api.get(SECRETS.path(namespace, name))
         if secret is None:
-            raise ConfigurationError(f"there is no Secret {namespace}/{name}", remedy="Name one that there is.")
+            raise ConfigurationError(
+                f"there is no Secret {namespace}/{name}", remedy=Remedy("SecretMissing", "Name one that there is.")
+            )
         configs.append(login_sources.from_secret(secret, source=f"Secret {namespace}/{name}"))
     for config in configs:
         warn_of_all("note", config.notes)
@@ -56,7 +59,8 @@ def named_logins(
         logins |= login_sources.from_acr(options.settings, options.host)
     if not configs and not logins:
         raise ConfigurationError(
-            "no login was named", remedy="Use --from-file, --from-secret, --settings or --docker-server."
+            "no login was named",
+            remedy=Remedy("ArgumentMissing", "Use --from-file, --from-secret, --settings or --docker-server."),
         )
     chosen = [config.only(is_wanted) for config in (*configs, docker_config.DockerConfig(logins))]
     return docker_config.merged(config for config, _ in chosen), [path for _, others in chosen for path in others]
@@ -76,7 +80,8 @@ def _object_name(text: str, resources: Sequence[str], kind: str) -> str:
     resource, slash, name = text.rpartition("/")
     if (slash and resource.lower() not in resources) or not name:
         raise ConfigurationError(
-            f"{plain_text(text)} does not name a {kind}", remedy=f"Write it as NAME or {resources[0]}/NAME."
+            f"{plain_text(text)} does not name a {kind}",
+            remedy=Remedy("ArgumentInvalid", f"Write it as NAME or {resources[0]}/NAME."),
         )
     return name
 
@@ -87,14 +92,15 @@ def _docker_login(options: argparse.Namespace) -> dict[str, BasicAuth]:
         return {}
     if not all(parts):
         raise ConfigurationError(
-            "a login needs --docker-server, --docker-username and --docker-password-file", remedy="Give all three."
+            "a login needs --docker-server, --docker-username and --docker-password-file",
+            remedy=Remedy("ArgumentMissing", "Give all three."),
         )
     try:
         password = read_secret(options.docker_password_file, what="the password").decode()
     except UnicodeDecodeError:
         raise ConfigurationError(
             f"{options.docker_password_file} is not text in UTF-8",
-            remedy="Write the password into it, and nothing else.",
+            remedy=Remedy("SecretFileInvalid", "Write the password into it, and nothing else."),
         ) from None
     return {docker_config.named_path(options.docker_server): BasicAuth(options.docker_username, password)}
 

@@ -14,6 +14,7 @@ from acr_credential_provider.model.deadline import Deadline, Deadlines
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.model.progress import Progress
 from acr_credential_provider.model.question import Question
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.resource_limits import explained
 from acr_credential_provider.settings.loader import load
 from acr_credential_provider.sources.basic_auth import BasicAuth
@@ -36,7 +37,9 @@ def from_file(path: str) -> DockerConfig:
     try:
         content = regular_file.read(path, docker_config.LARGEST + 1)
     except OSError as error:
-        reason, remedy = explained(error, remedy="Name ~/.docker/config.json, or podman's auth.json.")
+        reason, remedy = explained(
+            error, remedy=Remedy("FileUnusable", "Name ~/.docker/config.json, or podman's auth.json.")
+        )
         raise ConfigurationError(f"cannot read {path}: {reason}", remedy=remedy) from None
     return docker_config.parse(content, source=path)
 
@@ -49,8 +52,11 @@ def from_secret(secret: Mapping[str, Any], *, source: str) -> DockerConfig:
     if not key:
         raise ConfigurationError(
             f"{source} holds no container client's file (type {kind or 'unknown'})",
-            remedy=f"Name a Secret with one of the keys {', '.join(FILE_KEYS)}, or give the login in parts: "
-            "--docker-server, --docker-username and --docker-password-file.",
+            remedy=Remedy(
+                "SecretTypeWrong",
+                f"Name a Secret with one of the keys {', '.join(FILE_KEYS)}, or give the login in parts: "
+                "--docker-server, --docker-username and --docker-password-file.",
+            ),
         )
     is_dockercfg = key == docker_config.DOCKERCFG if key in PULL_SECRET_TYPES.values() else None
     return docker_config.parse(b64decode(data[key]), source=source, is_dockercfg=is_dockercfg)
@@ -63,7 +69,9 @@ def from_acr(settings: str, scopes: Sequence[str]) -> dict[str, BasicAuth]:
     """
     scopes = scopes or [host for registry in load(settings).registries for host in registry.domains]
     if not scopes:
-        raise ConfigurationError(f"{settings} names no domains", remedy="Say which hosts with --host HOST.")
+        raise ConfigurationError(
+            f"{settings} names no domains", remedy=Remedy("HostsUnknown", "Say which hosts with --host HOST.")
+        )
     with TemporaryFolder() as folder:  # the tokens in it must not outlive this command
         cache = f"{folder}/cache"
         ensure(cache)
@@ -76,4 +84,6 @@ def _token(settings: str, scope: str, cache: str) -> BasicAuth:
     with acquire_response(question, CacheFolder(cache), Deadlines(deadline, deadline), Progress()) as response:
         for auth in json.loads(response.answer).values():
             return BasicAuth(auth["username"], auth["password"])
-    raise ConfigurationError(f"{settings} does not cover {scope}", remedy=f"See: explain {question.request.image}")
+    raise ConfigurationError(
+        f"{settings} does not cover {scope}", remedy=Remedy("ImageNotCovered", f"See: explain {question.request.image}")
+    )

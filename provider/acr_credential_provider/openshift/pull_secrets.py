@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from acr_credential_provider.fastpath.plain_text import plain_text
 from acr_credential_provider.model.acr_hosts import recognise
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.pull_secrets.model.names import TEMPORARY_USER
 
 from . import docker_config
@@ -135,7 +136,7 @@ def merge(content: bytes, logins: Mapping[str, BasicAuth], *, source: str) -> Me
     Raises `ConfigurationError` if *content* cannot be read: to overwrite it would remove the cluster's own logins.
     """
     document = docker_config.load(content, source=source)
-    remedy = "Repair it first; nothing was changed."
+    remedy = Remedy("AuthFileInvalid", "Repair it first; nothing was changed.")
     try:
         name = docker_config.auths_key(document)
     except ValueError as error:

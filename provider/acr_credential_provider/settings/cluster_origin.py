@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from acr_credential_provider.files.credentials_folder import FOLDER, KEY
 from acr_credential_provider.model.acr_hosts import is_service, recognise
+from acr_credential_provider.model.remedy import Remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +30,7 @@ class Refusal(NamedTuple):
     """Why a value is refused, and what to do."""
 
     problem: str
-    remedy: str
+    remedy: Remedy
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +64,26 @@ class ClusterJudge:
         if not path.startswith(start) or not KEY.fullmatch(name):
             return Refusal(
                 "names a file outside of the credentials folder, which settings from a cluster may not",
-                f"Put the file into the Secret with the credentials, and write {start}KEY with the key's name.",
+                Remedy(
+                    "ClusterSettingsFile",
+                    f"Put the file into the Secret with the credentials, and write {start}KEY with the key's name.",
+                ),
             )
         if word not in name.lower():
             return Refusal(
                 f"names a key of the Secret that is not meant to be handed out: {word} is not in its name",
-                f"Rename the key in the Secret, so that its name says what it holds, for example {word}.",
+                Remedy(
+                    "ClusterSettingsFile",
+                    f"Rename the key in the Secret, so that its name says what it holds, for example {word}.",
+                ),
             )
         if self._uses.setdefault(path, use) != use:
             return Refusal(
                 "names a file that another field of these settings uses in another way",
-                "Give each its own key in the Secret: a file is one half of one kind of credential.",
+                Remedy(
+                    "ClusterSettingsFile",
+                    "Give each its own key in the Secret: a file is one half of one kind of credential.",
+                ),
             )
         return None
 
@@ -93,5 +103,8 @@ class ClusterJudge:
 
 _FOREIGN = Refusal(
     "is a host that is not Alibaba Cloud's, and settings from a cluster may send credentials to no other",
-    "Correct it. If credentials may go there, allow the host at installation: allowedHosts, or --allow-host.",
+    Remedy(
+        "HostNotAllowed",
+        "Correct it. If credentials may go there, allow the host at installation: allowedHosts, or --allow-host.",
+    ),
 )

@@ -14,6 +14,7 @@ from acr_credential_provider.model.acr_hosts import (
     meant_host,
     recognise,
 )
+from acr_credential_provider.model.remedy import Remedy
 
 from .field_types import ContradictionError
 from .identity_kinds import KINDS
@@ -38,17 +39,19 @@ def contradictions(
     is_login = is_known and not KINDS[registry.identity.kind].asks_cloud
     if is_login and not registry.domains and "domains" not in unknown:
         problem = "is missing: a login says nothing about hosts"
-        yield ContradictionError(problem, "Add domains: [HOST], the host of the images.", "domains")
+        yield ContradictionError(
+            problem, Remedy("SettingsFieldMissing", "Add domains: [HOST], the host of the images."), "domains"
+        )
     if is_login and registry.assume_role:
         problem = "has no meaning for a login, which asks nothing of the cloud"
-        yield ContradictionError(problem, "Remove it.", "assumeRole")
+        yield ContradictionError(problem, Remedy("SettingsContradiction", "Remove this field."), "assumeRole")
     is_personal = not registry.instance_id and "instanceId" not in unknown
     if is_known and is_personal and not is_login and "token_duration" in registry.model_fields_set:
         problem = "has no meaning for the Personal Edition, whose tokens have one life"
-        yield ContradictionError(problem, "Remove it.", "tokenDuration")
+        yield ContradictionError(problem, Remedy("SettingsContradiction", "Remove this field."), "tokenDuration")
     if registry.namespaces and registry.instance_id:
         problem = "are for the Personal Edition's shared hosts only"
-        yield ContradictionError(problem, "Remove them.", "namespaces")
+        yield ContradictionError(problem, Remedy("SettingsContradiction", "Remove this field."), "namespaces")
     seen: list[AcrHost] = []
     for index, host in enumerate(registry.domains):
         error = _of_domain(registry, host, seen, unknown, is_login=is_login)
@@ -71,10 +74,12 @@ def _of_domain(
     """Return what is wrong with the domain *host*, given the system domains that were *seen* before it."""
     system = recognise(host)
     if system is None and is_of_alibaba_cloud(host):
-        return ContradictionError("is a host of Alibaba Cloud, but no registry of an instance", meant_host(host))
+        return ContradictionError(
+            "is a host of Alibaba Cloud, but no registry of an instance", Remedy("HostInvalid", meant_host(host))
+        )
     if registry.namespaces and not isinstance(system, SharedHost):
         problem = "is not a shared host, so that namespaces mean nothing there"
-        return ContradictionError(problem, "Remove it, or the namespaces.")
+        return ContradictionError(problem, Remedy("SettingsContradiction", "Remove it, or the namespaces."))
     if system is None:
         return None
     error = _of_region(registry, system, seen, is_known="region" not in unknown)
@@ -87,12 +92,15 @@ def _of_region(
     registry: RegistryModel, system: AcrHost, seen: Sequence[AcrHost], *, is_known: bool
 ) -> ContradictionError | None:
     if registry.region is not None and system.region != registry.region:
-        return ContradictionError(f"is in {system.region}, not in the registry's region", "Correct one of the two.")
+        return ContradictionError(
+            f"is in {system.region}, not in the registry's region",
+            Remedy("SettingsContradiction", "Correct one of the two."),
+        )
     other = next((each.region for each in seen if each.region != system.region), None)
     if other is None or not is_known:
         return None
     problem = f"is in {system.region}, and a domain above it in {other}"
-    return ContradictionError(problem, "Write an entry of its own for each region.")
+    return ContradictionError(problem, Remedy("SettingsContradiction", "Write an entry of its own for each region."))
 
 
 def _of_edition(
@@ -101,19 +109,22 @@ def _of_edition(
     if isinstance(system, PersonalHost):
         return ContradictionError(
             "belongs to the new Personal Edition, which grants no temporary tokens",
-            "Give the registry identity: {kind: basicAuth, usernameFile: ..., passwordFile: ...}.",
+            Remedy(
+                "PersonalEditionHasNoTokens",
+                "Give the registry identity: {kind: basicAuth, usernameFile: ..., passwordFile: ...}.",
+            ),
         )
     if isinstance(system, SharedHost):
         problem, remedy = "belongs to the Personal Edition", "Move it to a registry without instanceId."
-        return ContradictionError(problem, remedy) if registry.instance_id else None
+        return ContradictionError(problem, Remedy("SettingsContradiction", remedy)) if registry.instance_id else None
     if not registry.instance_id and is_known:
         problem = "belongs to an instance of the Enterprise Edition"
-        return ContradictionError(problem, "Add the instanceId of that instance.")
+        return ContradictionError(problem, Remedy("SettingsContradiction", "Add the instanceId of that instance."))
     others = {each.instance_name for each in seen if isinstance(each, EnterpriseHost)} - {system.instance_name}
     if not others:
         return None
     problem = f"is of the instance {system.instance_name}, and a domain above it of {min(others)}"
-    return ContradictionError(problem, "Write an entry of its own for each instance.")
+    return ContradictionError(problem, Remedy("SettingsContradiction", "Write an entry of its own for each instance."))
 
 
 def wrong_place(place: str, registry: RegistryModel) -> Iterator[ContradictionError]:
@@ -123,12 +134,20 @@ def wrong_place(place: str, registry: RegistryModel) -> Iterator[ContradictionEr
     refusal = {"node": traits.not_on_node, "controller": traits.not_in_controller}.get(place)
     if refusal:
         why, alternative = refusal
-        yield ContradictionError(f"{identity.kind} does not work on a {place}: {why}", alternative, "identity", "kind")
+        yield ContradictionError(
+            f"{identity.kind} does not work on a {place}: {why}",
+            Remedy("IdentityDoesNotApply", alternative),
+            "identity",
+            "kind",
+        )
     for name in traits.needed_on_node if place == "node" else ():
         if getattr(identity, name) is None:
             yield ContradictionError(
                 "is missing: no webhook sets it in a kubelet's environment",
-                "Add it, with a token file that something on this host renews; or use serviceAccount.",
+                Remedy(
+                    "SettingsFieldMissing",
+                    "Add it, with a token file that something on this host renews; or use serviceAccount.",
+                ),
                 "identity",
                 to_camel(name),
             )
@@ -155,7 +174,10 @@ def conflicts(registries: Sequence[RegistryModel | None]) -> Iterator[Conflict]:
                 continue
             error = ContradictionError(
                 "is claimed by a registry above too",
-                "Keep one of the two; two accounts on the Personal Edition's shared hosts need namespaces.",
+                Remedy(
+                    "SettingsContradiction",
+                    "Keep one of the two; two accounts on the Personal Edition's shared hosts need namespaces.",
+                ),
                 *steps,
             )
             yield Conflict(index, other, None if _is_repetition(registry, earlier) else error)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from acr_credential_provider.model.config_problem import ConfigProblem
 from acr_credential_provider.model.display_name import display_name
+from acr_credential_provider.model.remedy import Remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,12 +64,16 @@ def mistakes(before: Judged, after: Judged, lost: str) -> tuple[ConfigProblem, .
                 "",
                 "the configuration names no instance, which means the Personal Edition at a first start only: "
                 f"it would take away {lost}",
-                f"Name the instances; for the Personal Edition, name its region. {UNDO}",
+                Remedy("ChangeHeldBack", f"Name the instances; for the Personal Edition, name its region. {UNDO}"),
             ),
         )
     if Counter(map(_cause, after.problems)) - Counter(map(_cause, before.problems)):
         remedy = f"Correct what else is said of this edit, or take them away in an edit of its own. {UNDO}"
-        return (ConfigProblem(1, "", f"something is newly broken, and it would take away {lost}", remedy),)
+        return (
+            ConfigProblem(
+                1, "", f"something is newly broken, and it would take away {lost}", Remedy("ChangeHeldBack", remedy)
+            ),
+        )
     return ()
 
 

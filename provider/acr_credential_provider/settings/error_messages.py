@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, get_args
 
 from acr_credential_provider.model.config_problem import did_you_mean
+from acr_credential_provider.model.remedy import Remedy
 
 from .field_types import ContradictionError, Model
 from .identity_kinds import KINDS
@@ -27,6 +28,7 @@ _MESSAGES = {  # pydantic's error type: problem and remedy, where its own messag
     "bool_type": ("is neither true nor false", "Write true or false, without quotes."),
     "int_type": ("is not a whole number", "Write digits, without quotes."),
 }
+_ABSENT = ("missing", "union_tag_not_found")
 _NO_MAPPING = ("model_attributes_type", "model_type", "dict_type")
 _MISSING = {
     "apiVersion": "Add the line apiVersion: aliyun-acr-credential-provider/v1.",
@@ -35,7 +37,7 @@ _MISSING = {
 }
 
 
-def message_of(error: Any, model: type[Model], raw: Any) -> tuple[tuple[str, str], list[str | int]]:
+def message_of(error: Any, model: type[Model], raw: Any) -> tuple[tuple[str, Remedy], list[str | int]]:
     """Return problem and remedy of a validation *error* of *raw* as a *model*, and the steps to its field."""
     # The kind that pydantic puts between an identity and its field is no level of the file.
     path = error["loc"]
@@ -46,32 +48,40 @@ def message_of(error: Any, model: type[Model], raw: Any) -> tuple[tuple[str, str
         ours = error["ctx"]["error"]
         if isinstance(ours, ContradictionError):
             return (str(ours), ours.remedy), [*steps, *ours.steps]
-        return (str(ours), "Correct the value."), steps
+        return (str(ours), Remedy("SettingsInvalid", "Correct the value.")), steps
     if kind == "extra_forbidden":
         return _unknown_field(name, _fields(model, path[:-1])), steps
     values = {key: str(value) for key, value in error.get("ctx", {}).items()}
     if kind == "union_tag_invalid":
         kinds = ", ".join(KINDS)
-        return ("has a kind that is not known", f"{did_you_mean(values['tag'], KINDS)}Use kind: {kinds}."), steps
-    problem, remedy = _MESSAGES.get(kind, ("is not valid", "{msg}."))
+        remedy = Remedy("SettingsInvalid", f"{did_you_mean(values['tag'], KINDS)}Use kind: {kinds}.")
+        return ("has a kind that is not known", remedy), steps
+    problem, advice = _MESSAGES.get(kind, ("is not valid", "{msg}."))
     if kind == "missing" and (name != "kind" or len(steps) == 1):
-        remedy = _MISSING.get(name, remedy)
+        advice = _MISSING.get(name, advice)
     if name == "identity" and kind in _NO_MAPPING:
         written = raw.get("identity") if isinstance(raw, dict) else None
         example = written if isinstance(written, str) and written in KINDS else "nodeRole"
-        remedy = f"Write identity: {{{{kind: {example}}}}}."
+        advice = f"Write identity: {{{{kind: {example}}}}}."
     values["msg"] = error["msg"]
-    return (problem.format_map(values), remedy.format_map(values)), steps
+    code = "SettingsFieldMissing" if kind in _ABSENT else "SettingsInvalid"
+    return (problem.format_map(values), Remedy(code, advice.format_map(values))), steps
 
 
-def _unknown_field(name: str, known: list[str]) -> tuple[str, str]:
+def _unknown_field(name: str, known: list[str]) -> tuple[str, Remedy]:
     file = f"{name}File"
     if file in known:
         return (
             "is a secret in the settings themselves: keys and passwords are read from files",
-            f"Write it into a file that only root can read, and name that: {file}: /etc/.../{name}. Renew the secret.",
+            Remedy(
+                "AccessKeyInText",
+                f"Write it into a file that only root can read, and name that: {file}: /etc/.../{name}. Renew "
+                "the secret.",
+            ),
         )
-    return "is not a known field", f"{did_you_mean(name, known)}Correct its spelling or remove it."
+    return "is not a known field", Remedy(
+        "SettingsUnknownKey", f"{did_you_mean(name, known)}Correct its spelling or remove it."
+    )
 
 
 def _fields(model: type[Model], path: tuple[str | int, ...]) -> list[str]:

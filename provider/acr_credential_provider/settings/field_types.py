@@ -17,6 +17,8 @@ from acr_credential_provider.model.regions import region_of_zone
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from acr_credential_provider.model.remedy import Remedy
+
     from .cluster_origin import ClusterJudge, Refusal
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
@@ -209,7 +211,7 @@ class Model(BaseModel):
 class ContradictionError(ValueError):
     """Fields that do not go together; *steps* lead to the one to change, from the model on."""
 
-    def __init__(self, problem: str, remedy: str, *steps: str | int) -> None:
+    def __init__(self, problem: str, remedy: Remedy, *steps: str | int) -> None:
         super().__init__(problem)
         self.remedy = remedy
         self.steps = steps

@@ -10,6 +10,7 @@ from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.files.root_reading import check_before_reading
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.model.own_places import is_ours
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.resource_limits import explained
 
 from .verdict import judge
@@ -40,7 +41,10 @@ def settings_in(text: str, path: str) -> ProviderSettings:
 
 def read(path: str) -> str:
     """Return the text of *path*; raise `ConfigurationError` if another user but root could have written it."""
-    remedy = f"Install the settings at {path}, owned by root with mode 0600, or name another file with --settings."
+    remedy = Remedy(
+        "SettingsUnreadable",
+        f"Install the settings at {path}, owned by root with mode 0600, or name another file with --settings.",
+    )
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             status = os.fstat(file.fileno())
@@ -53,10 +57,13 @@ def read(path: str) -> str:
     if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
         raise ConfigurationError(
             f"{path} can be changed by others than root",
-            remedy=f"Run: chown root:root {path}; chmod 0600 {path}"
-            if is_ours(path)
-            else "Put the settings into a new file of root's with mode 0600, such as "
-            f"{SETTINGS}, and name that with --settings. Leave {path} as it is.",
+            remedy=Remedy(
+                "SettingsUnsafe",
+                f"Run: chown root:root {path}; chmod 0600 {path}"
+                if is_ours(path)
+                else "Put the settings into a new file of root's with mode 0600, such as "
+                f"{SETTINGS}, and name that with --settings. Leave {path} as it is.",
+            ),
         )
     return decoded(data, path)
 
@@ -64,9 +71,11 @@ def read(path: str) -> str:
 def decoded(data: bytes, path: str) -> str:
     """Return the text in *data*, which was read from *path* up to one byte more than `LARGEST`."""
     if len(data) > LARGEST:
-        raise ConfigurationError(f"{path} is larger than 1 MiB", remedy="Leave out what this node does not use.")
+        raise ConfigurationError(
+            f"{path} is larger than 1 MiB", remedy=Remedy("SettingsTooLarge", "Leave out what this node does not use.")
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         pass
-    raise ConfigurationError(f"{path} is not UTF-8 text", remedy="Save it as UTF-8.")
+    raise ConfigurationError(f"{path} is not UTF-8 text", remedy=Remedy("SettingsSyntax", "Save it as UTF-8."))

@@ -15,6 +15,7 @@ from acr_credential_provider.fastpath.lookup import ROLE_ANNOTATION
 from acr_credential_provider.kubelet.image_match import explain_mismatch
 from acr_credential_provider.model.acr_hosts import P2P_PORT, EnterpriseHost, PersonalHost, SharedHost, recognise
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,14 +74,14 @@ def _with_tokens(node: tuple[str, ...], by_account: Sequence[Registry], settings
             index = settings.registries.index(registry)
             raise ConfigurationError(
                 f"registries[{index}].domains is missing: a kubelet hands out tokens of pods for hosts by name only",
-                remedy="Add domains: [HOST], the hosts of the images.",
+                remedy=Remedy("SettingsFieldMissing", "Add domains: [HOST], the hosts of the images."),
             )
     audiences = sorted({registry.identity.audience for registry in by_account})
     if len(audiences) > 1:
         raise ConfigurationError(
             f"registries want ServiceAccount tokens for {len(audiences)} audiences ({', '.join(audiences)}), "
             "and a kubelet's provider has one",
-            remedy="Give them the same audience.",
+            remedy=Remedy("SettingsContradiction", "Give them the same audience."),
         )
     token = tuple(sorted({host for registry in by_account for host in registry.domains}))
     for_static_pods = {host for r in by_account if r.identity.static_pods != "deny" for host in r.domains}
@@ -93,7 +94,9 @@ def _with_tokens(node: tuple[str, ...], by_account: Sequence[Registry], settings
             raise ConfigurationError(
                 f"{host} is for ServiceAccounts, but {pattern} of another registry matches it too, so that every pod "
                 "would get the node's login there",
-                remedy="Give the other registries domains, or this one staticPods: deny.",
+                remedy=Remedy(
+                    "SettingsContradiction", "Give the other registries domains, or this one staticPods: deny."
+                ),
             )
         notes.append(f"{pattern} matches {host} too: the kubelet logs a refusal there for each pull, and goes on.")
     return MatchImages(node, token, audiences[0], requires_account=not for_static_pods, notes=tuple(notes))

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from acr_credential_provider.model.remedy import Remedy
+
 from .field_types import ContradictionError, KubernetesName, LabelKey, LabelValue, Model, NamePattern
 
 
@@ -23,7 +25,9 @@ class LabelRequirement(Model):
     def _has_values_where_they_matter(self) -> LabelRequirement:
         if (self.operator in ("In", "NotIn")) != bool(self.values):
             raise ContradictionError(
-                f"does not fit operator {self.operator}", "In and NotIn have values, the others none.", "values"
+                f"does not fit operator {self.operator}",
+                Remedy("SettingsInvalid", "In and NotIn have values, the others none."),
+                "values",
             )
         return self
 

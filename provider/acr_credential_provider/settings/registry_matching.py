@@ -18,6 +18,7 @@ from acr_credential_provider.model.acr_hosts import (
     recognise,
 )
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
+from acr_credential_provider.model.remedy import Remedy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,7 +114,7 @@ def _match_shared(
         if len({(registry.identity, registry.assume_role) for registry in matching}) > 1:
             raise ConfigurationError(
                 f"two registries of the Personal Edition are for {host}/{namespace}",
-                remedy="Keep one of them, or give each its namespaces.",
+                remedy=Remedy("SettingsContradiction", "Keep one of them, or give each its namespaces."),
             )
         if matching:
             return Match(matching[0])

@@ -13,6 +13,8 @@ from .identity_kinds import IMDS, KINDS, IdentityKind
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from acr_credential_provider.model.remedy import Remedy
+
     from .pull_secrets import PullSecrets
 
 
@@ -107,7 +109,7 @@ class ProviderSettings(NamedTuple):
     metadata_endpoint: str
     sts_endpoint: str | None
     log: str
-    skipped: tuple[tuple[str, str], ...] = ()
+    skipped: tuple[tuple[str, Remedy], ...] = ()
     quarantined_hosts: tuple[str, ...] = ()
     personal_quarantined: bool = False
     pull_secrets: PullSecrets | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from acr_credential_provider.model.config_problem import ConfigProblem
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.yaml_pieces import readable_pieces
 from acr_credential_provider.model.yaml_syntax import problem_of
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 REGISTRIES = "registries"
 MOST_VALUES = 200_000
 """Keys and values of settings with all aliases written out. A file of the largest size has half of this without any."""
-START = "Start with apiVersion: aliyun-acr-credential-provider/v1."
+START = Remedy("SettingsSyntax", "Start with apiVersion: aliyun-acr-credential-provider/v1.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,11 @@ class _Reader:
             self._values += _size(node, self._sizes)
             if self._values > MOST_VALUES:
                 told = "has aliases that stand for more values than settings may have"
-                return Member(line, problem=ConfigProblem(line, "", told, "Write the values out."), text=text)
+                return Member(
+                    line,
+                    problem=ConfigProblem(line, "", told, Remedy("SettingsTooLarge", "Write the values out.")),
+                    text=text,
+                )
             return Member(line, self._loader.construct_document(node))
         except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
             problem = problem_of(error, "") if not isinstance(error, yaml.MarkedYAMLError) else None
@@ -111,7 +116,7 @@ class _Reader:
                 line,
                 "",
                 "has a value of a type that settings do not have",
-                "Put the value in quotes, and remove tags of YAML (!).",
+                Remedy("SettingsSyntax", "Put the value in quotes, and remove tags of YAML (!)."),
             ),
             text=text,
         )
@@ -133,7 +138,9 @@ def line_of(node: yaml.Node | None, steps: list[Any]) -> int:
 
 
 def _repeated(line: int) -> ConfigProblem:
-    return ConfigProblem(line, "", "repeats a key of the same mapping", "Keep one of the two.")
+    return ConfigProblem(
+        line, "", "repeats a key of the same mapping", Remedy("SettingsSyntax", "Keep one of the two.")
+    )
 
 
 def _size(node: yaml.Node, sizes: dict[int, float]) -> float:

@@ -18,6 +18,7 @@ from acr_credential_provider.acr_configuration.yaml_repair import Change
 from acr_credential_provider.fastpath.plain_text import key_name
 from acr_credential_provider.model.config_problem import ConfigProblem
 from acr_credential_provider.model.regions import about_region
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.yaml_pieces import one_document
 
 from .contradictions import conflicts, contradictions, merged, wrong_place
@@ -41,7 +42,7 @@ Place = Literal["node", "controller", "laptop"]
 _HAVE_DEFAULTS = frozenset({"maxCacheDuration", "log", "pullSecrets"})
 """Keys of native settings that have their default if they are wrong. The others say to whom credentials are sent."""
 _KEYS = frozenset(each.alias for each in ProviderSettingsModel.model_fields.values())
-NO_REGISTRY = ("names no registry", "Add an entry for each instance.")
+NO_REGISTRY = ("names no registry", Remedy("SettingsFieldMissing", "Add an entry for each instance."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +97,19 @@ def judge(
         else:
             draft.broken_key(name, member.problem)
     if document.entries == []:
-        draft.problems.append(ConfigProblem(locate([REGISTRIES])[1], REGISTRIES, "has no item", "Add at least one."))
+        draft.problems.append(
+            ConfigProblem(
+                locate([REGISTRIES])[1], REGISTRIES, "has no item", Remedy("SettingsFieldMissing", "Add at least one.")
+            )
+        )
     if document.entries is None and REGISTRIES not in document.members:
         draft.problems.append(
-            ConfigProblem(1, REGISTRIES, "is missing", "Add registries: with an entry for each instance.")
+            ConfigProblem(
+                1,
+                REGISTRIES,
+                "is missing",
+                Remedy("SettingsFieldMissing", "Add registries: with an entry for each instance."),
+            )
         )
     verdict = draft.verdict(locate)
     return replace(verdict, problems=tuple(sorted(verdict.problems, key=lambda problem: problem.line)))
@@ -283,7 +293,7 @@ class _Draft:
 
 def _checked(
     raw: Any, limits: ClusterJudge | None
-) -> tuple[RegistryModel | None, list[tuple[tuple[str | int, ...], str, str]]]:
+) -> tuple[RegistryModel | None, list[tuple[tuple[str | int, ...], str, Remedy]]]:
     """Return the registry in *raw*, and all errors in it: steps, problem and remedy. With errors it may be None."""
     found = []
     wrong: set[str] = set()
@@ -322,6 +332,6 @@ def _texts_in(value: Any) -> Iterator[str]:
         yield value
 
 
-def _located(entry: _Entry, steps: Sequence[str | int], problem: str, remedy: str) -> ConfigProblem:
+def _located(entry: _Entry, steps: Sequence[str | int], problem: str, remedy: Remedy) -> ConfigProblem:
     name, line = entry.locate(steps)
     return ConfigProblem(line, name, problem, remedy)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from acr_credential_provider.model.errors import IdentityUnavailableError
+from acr_credential_provider.model.remedy import Remedy
 
 from .secret_file import FOR_OWNER_ALONE, read_secret
 
@@ -33,7 +34,10 @@ def read_basic_auth(username_file: str, password_file: str, *, forbidden: int = 
     if ":" in username:
         raise IdentityUnavailableError(
             f"{username_file} holds a user name with a colon, which no registry can take",
-            remedy=f"Write only the user name into {username_file}, and the password into {password_file}.",
+            remedy=Remedy(
+                "SecretFileInvalid",
+                f"Write only the user name into {username_file}, and the password into {password_file}.",
+            ),
         )
     return BasicAuth(username, _line(password_file, "the password", forbidden))
 
@@ -46,5 +50,6 @@ def _line(path: str, what: str, forbidden: int) -> str:
     if text.isprintable() and text:
         return text
     raise IdentityUnavailableError(
-        f"{path} does not hold one line of text", remedy=f"Write {what} into {path}, and nothing else."
+        f"{path} does not hold one line of text",
+        remedy=Remedy("SecretFileInvalid", f"Write {what} into {path}, and nothing else."),
     )

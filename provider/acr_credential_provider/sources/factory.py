@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.model.errors import IdentityUnavailableError
+from acr_credential_provider.model.remedy import Remedy
 
 from .secret_file import FOR_OWNER_ALONE
 
@@ -103,7 +104,11 @@ def _managed_role(identity: Identity, _: CloudServices, __: int) -> CredentialSo
     else:
         return ManagedRoleSource(identity.token_file or "")
     raise IdentityUnavailableError(
-        problem, remedy="Use another identity for that registry in the settings, such as nodeRole or serviceAccount."
+        problem,
+        remedy=Remedy(
+            "IdentityDoesNotApply",
+            "Use another identity for that registry in the settings, such as nodeRole or serviceAccount.",
+        ),
     )
 
 

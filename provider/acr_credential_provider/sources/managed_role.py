@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from acr_credential_provider.model.cloud_credential import CloudCredential
 from acr_credential_provider.model.errors import IdentityUnavailableError
+from acr_credential_provider.model.remedy import Remedy
 
 from .principal import Principal
 from .secret_file import NOT_WRITTEN_BY_OTHERS, read_secret
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
 
 _LARGEST = 65536
 _BLOCK = 16
-_WAIT = (
+_WAIT = Remedy(
+    "AddonTokenUnusable",
     "Wait for the control plane to renew it; if it stays, check in the ACK console that the cluster may use "
-    "AliyunCSManagedAcrRole, or use another identity (rrsa, nodeRole)."
+    "AliyunCSManagedAcrRole, or use another identity (rrsa, nodeRole).",
 )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acr_credential_provider.model.errors import ServiceAccountTokenRefusedError
+from acr_credential_provider.model.remedy import Remedy
 
 AUDIENCE = "sts.aliyuncs.com"
 LARGEST = 20000  # characters; STS takes no longer ones
@@ -24,9 +25,10 @@ _LATEST = 1e12
 _LEEWAY = 60.0
 """Seconds that a token may be from the future: the node's clock and the API server's differ."""
 
-_AUDIENCE_REMEDY = (
+_AUDIENCE_REMEDY = Remedy(
+    "AudienceMismatch",
     "Ask for tokens of that audience: serviceAccountTokenAudience in the kubelet's CredentialProviderConfig, "
-    "audience of the projected volume elsewhere."
+    "audience of the projected volume elsewhere.",
 )
 
 
@@ -56,8 +58,11 @@ class OidcToken:
         if token is None:
             raise ServiceAccountTokenRefusedError(
                 "the ServiceAccount token is not a signed token of a Kubernetes cluster",
-                remedy="Check where it comes from: tokenAttributes in the kubelet's CredentialProviderConfig, "
-                "or the file that the settings name.",
+                remedy=Remedy(
+                    "ServiceAccountTokenInvalid",
+                    "Check where it comes from: tokenAttributes in the kubelet's CredentialProviderConfig, "
+                    "or the file that the settings name.",
+                ),
             )
         return token
 
@@ -74,15 +79,21 @@ class OidcToken:
         if not (self.issuer == issuer if issuer else same_cluster):
             raise ServiceAccountTokenRefusedError(
                 f"{who} was issued by another cluster than {issuer or provider_arn} stands for",
-                remedy="Correct oidcProviderArn and issuer in the settings: they must be this cluster's "
-                "(ACK console: cluster information, security and auditing).",
+                remedy=Remedy(
+                    "IssuerMismatch",
+                    "Correct oidcProviderArn and issuer in the settings: they must be this cluster's "
+                    "(ACK console: cluster information, security and auditing).",
+                ),
             )
         if now >= self.expires_at or now < self.not_before - _LEEWAY:
             when = f"expired {now - self.expires_at:.0f} s ago" if now >= self.expires_at else "is not valid yet"
             raise ServiceAccountTokenRefusedError(
                 f"{who} {when} by this node's clock",
-                remedy="Correct this node's clock (chrony or ntp); if it is right, restart the kubelet, which renews "
-                "such tokens.",
+                remedy=Remedy(
+                    "ClockWrong",
+                    "Correct this node's clock (chrony or ntp); if it is right, restart the kubelet, which renews "
+                    "such tokens.",
+                ),
             )
 
 

@@ -14,6 +14,7 @@ from acr_credential_provider.model.errors import (
     IdentityUnavailableError,
     ServiceAccountTokenRefusedError,
 )
+from acr_credential_provider.model.remedy import Remedy
 
 from .oidc_token import AUDIENCE, LARGEST, OidcToken
 from .principal import Principal
@@ -33,9 +34,10 @@ USUAL_FILE = "/var/run/secrets/ack.alibabacloud.com/rrsa-tokens/token"
 _ROLE = re.compile(r"acs:ram::\d{1,32}:role/[A-Za-z0-9._-]{1,64}", re.ASCII)
 _PROVIDER = re.compile(r"acs:ram::\d{1,32}:oidc-provider/[A-Za-z0-9._-]{1,128}", re.ASCII)
 _ENDPOINT = re.compile(r"(?:https://)?[A-Za-z0-9.-]+(?::\d{1,5})?", re.ASCII)
-_SWITCH_ON = (
+_SWITCH_ON = Remedy(
+    "RrsaNotSetUp",
     "Switch RRSA on in the cluster (security settings), install ack-pod-identity-webhook, and label the namespace "
-    "pod-identity.alibabacloud.com/injection=on; or set roleArn, oidcProviderArn and tokenFile in the settings."
+    "pod-identity.alibabacloud.com/injection=on; or set roleArn, oidcProviderArn and tokenFile in the settings.",
 )
 
 
@@ -92,7 +94,7 @@ class RrsaSource:
         if not form.fullmatch(value):
             raise ConfigurationError(
                 f"{variable} does not have the form of an ARN",
-                remedy="Set it as the webhook does, or use the settings.",
+                remedy=Remedy("RrsaNotSetUp", "Set it as the webhook does, or use the settings."),
             )
         return value
 
@@ -104,7 +106,9 @@ class RrsaSource:
         if not _ENDPOINT.fullmatch(named):
             raise ConfigurationError(
                 "ALIBABA_CLOUD_STS_ENDPOINT is not a host name",
-                remedy="Set it to a host such as sts-vpc.cn-hangzhou.aliyuncs.com, or remove it.",
+                remedy=Remedy(
+                    "RrsaNotSetUp", "Set it to a host such as sts-vpc.cn-hangzhou.aliyuncs.com, or remove it."
+                ),
             )
         return "https://" + named.removeprefix("https://")
 

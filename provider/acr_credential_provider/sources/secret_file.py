@@ -9,6 +9,7 @@ import stat
 from acr_credential_provider.files.root_reading import check_before_reading
 from acr_credential_provider.model.errors import ConfigurationError, IdentityUnavailableError
 from acr_credential_provider.model.own_places import CONFIGURATION, is_ours
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.resource_limits import explained
 
 USUAL_SIZE = 4096
@@ -27,7 +28,10 @@ def read_word(path: str, *, what: str, largest: int = USUAL_SIZE, forbidden: int
     if not _WORD.fullmatch(word):
         raise IdentityUnavailableError(
             f"{path} holds more than {what}",
-            remedy=f"Write the bare value into {path}: one line, no name before it, no quotes, no base64.",
+            remedy=Remedy(
+                "SecretFileInvalid",
+                f"Write the bare value into {path}: one line, no name before it, no quotes, no base64.",
+            ),
         )
     return word.decode("ascii")
 
@@ -45,7 +49,9 @@ def read_secret(
         raise outcome
     word = outcome.strip()
     if not word:
-        raise IdentityUnavailableError(f"{path} is empty", remedy=f"Write {what} into {path}.")
+        raise IdentityUnavailableError(
+            f"{path} is empty", remedy=Remedy("SecretFileInvalid", f"Write {what} into {path}.")
+        )
     return word
 
 
@@ -59,16 +65,24 @@ def _content(path: str, what: str, largest: int, forbidden: int) -> bytes | Iden
         # Not blocking, or a FIFO would hold the pull until someone writes.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except FileNotFoundError:
-        return IdentityUnavailableError(f"{path} does not exist", remedy=f"Write {what} into {path}.")
+        return IdentityUnavailableError(
+            f"{path} does not exist", remedy=Remedy("SecretFileInvalid", f"Write {what} into {path}.")
+        )
     except OSError as error:
-        reason, remedy = explained(error, remedy=f"Make {path} a file that root can read.")
+        reason, remedy = explained(
+            error, remedy=Remedy("SecretFileUnreadable", f"Make {path} a file that root can read.")
+        )
         return IdentityUnavailableError(f"{path} cannot be opened: {reason}", remedy=remedy)
     except ValueError:  # a NUL byte
-        return IdentityUnavailableError(f"{path} is not a path", remedy="Correct it in the settings.")
+        return IdentityUnavailableError(
+            f"{path} is not a path", remedy=Remedy("SecretFileUnreadable", "Correct it in the settings.")
+        )
     try:
         return _refusal(path, os.fstat(descriptor), what, largest, forbidden) or os.read(descriptor, largest)
     except OSError as error:
-        reason, remedy = explained(error, remedy=f"Make {path} a file that root can read.")
+        reason, remedy = explained(
+            error, remedy=Remedy("SecretFileUnreadable", f"Make {path} a file that root can read.")
+        )
         return IdentityUnavailableError(f"{path} cannot be read: {reason}", remedy=remedy)
     finally:
         os.close(descriptor)
@@ -78,26 +92,36 @@ def _refusal(
     path: str, status: os.stat_result, what: str, largest: int, forbidden: int
 ) -> IdentityUnavailableError | None:
     if not stat.S_ISREG(status.st_mode):
-        return IdentityUnavailableError(f"{path} is not a regular file", remedy=f"Make {path} a regular file.")
+        return IdentityUnavailableError(
+            f"{path} is not a regular file", remedy=Remedy("SecretFileUnreadable", f"Make {path} a regular file.")
+        )
     if status.st_uid not in {0, os.geteuid()}:
         return IdentityUnavailableError(
             f"{path} belongs to user {status.st_uid}, who could put another one there",
-            remedy=f"Run: chown root:root {path}; chmod 0600 {path}"
-            if is_ours(path)
-            else f"Write {what} into a new file of root's with mode 0600, such as {CONFIGURATION}/credentials/NAME, "
-            f"and name that in the settings. Leave {path} as it is.",
+            remedy=Remedy(
+                "SecretFileUnsafe",
+                f"Run: chown root:root {path}; chmod 0600 {path}"
+                if is_ours(path)
+                else f"Write {what} into a new file of root's with mode 0600, such as "
+                f"{CONFIGURATION}/credentials/NAME, and name that in the settings. Leave {path} as it is.",
+            ),
         )
     if stat.S_IMODE(status.st_mode) & forbidden:
         return IdentityUnavailableError(
             f"{path} can be used by others than its owner (mode {stat.S_IMODE(status.st_mode):04o})",
-            remedy=f"Run: chown root:root {path}; chmod 0600 {path}"
-            if is_ours(path)
-            else f"Write {what} into a new file of root's with mode 0600, such as {CONFIGURATION}/credentials/NAME, "
-            "and name that in the settings (a mounted Secret: defaultMode: 0400).",
+            remedy=Remedy(
+                "SecretFileUnsafe",
+                f"Run: chown root:root {path}; chmod 0600 {path}"
+                if is_ours(path)
+                else f"Write {what} into a new file of root's with mode 0600, such as "
+                f"{CONFIGURATION}/credentials/NAME, and name that in the settings "
+                "(a mounted Secret: defaultMode: 0400).",
+            ),
         )
     if status.st_size > largest:
         return IdentityUnavailableError(
-            f"{path} is too large ({status.st_size} bytes)", remedy=f"Write {what} into {path}, and nothing else."
+            f"{path} is too large ({status.st_size} bytes)",
+            remedy=Remedy("SecretFileInvalid", f"Write {what} into {path}, and nothing else."),
         )
     try:
         check_before_reading(path)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from acr_credential_provider.cloud.sts import WantedRole
 from acr_credential_provider.fastpath.lookup import ROLE_ANNOTATION
 from acr_credential_provider.model.errors import IdentityUnavailableError, ServiceAccountTokenRefusedError
+from acr_credential_provider.model.remedy import Remedy
 
 from .oidc_token import AUDIENCE, OidcToken
 from .principal import Principal
@@ -97,8 +98,11 @@ class ServiceAccountSource:
         if name is not None and not _ROLE_NAME.fullmatch(name):
             raise ServiceAccountTokenRefusedError(
                 f"the annotation {ROLE_ANNOTATION} of ServiceAccount {account} is not the name of a RAM role",
-                remedy="Write the bare name of a role of the cluster's own account there, no ARN; for a role of "
-                "another account use assumeRole in the settings.",
+                remedy=Remedy(
+                    "RoleInvalid",
+                    "Write the bare name of a role of the cluster's own account there, no ARN; for a role of "
+                    "another account use assumeRole in the settings.",
+                ),
             )
         return name
 
@@ -109,12 +113,18 @@ class ServiceAccountSource:
         if token is None:
             raise IdentityUnavailableError(
                 "the kubelet sent no ServiceAccount token, and the settings give nothing to those without one",
-                remedy="Give the provider tokenAttributes in the kubelet's CredentialProviderConfig (Kubernetes 1.34 "
-                "or newer). If another provider there has them for these hosts, this is of no account. For static pods "
-                "alone: staticPods: nodeRole in the settings.",
+                remedy=Remedy(
+                    "TokenAttributesMissing",
+                    "Give the provider tokenAttributes in the kubelet's CredentialProviderConfig (Kubernetes 1.34 "
+                    "or newer). If another provider there has them for these hosts, this is of no account. For static "
+                    "pods alone: staticPods: nodeRole in the settings.",
+                ),
             )
         raise IdentityUnavailableError(
             f"ServiceAccount {token.namespace}/{token.name} has no RAM role to pull with",
-            remedy=f"Annotate it with {ROLE_ANNOTATION} and list that key in the kubelet's tokenAttributes, or name "
-            "its role in the settings (roles), or allow withoutRole: nodeRole there.",
+            remedy=Remedy(
+                "ServiceAccountHasNoRole",
+                f"Annotate it with {ROLE_ANNOTATION} and list that key in the kubelet's tokenAttributes, or name "
+                "its role in the settings (roles), or allow withoutRole: nodeRole there.",
+            ),
         )

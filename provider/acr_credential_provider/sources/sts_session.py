@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from acr_credential_provider.fastpath.response_cache import file_fingerprint
 from acr_credential_provider.model.cloud_credential import CloudCredential
 from acr_credential_provider.model.errors import IdentityUnavailableError
+from acr_credential_provider.model.remedy import Remedy
 
 from .principal import Principal
 from .secret_file import FOR_OWNER_ALONE, read_word
@@ -49,7 +50,7 @@ class StsSessionSource:
                 return CloudCredential(*parts)
         raise IdentityUnavailableError(
             f"the files of the session ({self.id_file} and others) keep changing while they are read",
-            remedy="Renew them less often, and replace each by rename.",
+            remedy=Remedy("SecretFileUnreadable", "Renew them less often, and replace each by rename."),
         )
 
     def files(self) -> tuple[str, ...]:

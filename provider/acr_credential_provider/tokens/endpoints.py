@@ -21,6 +21,7 @@ from acr_credential_provider.model.errors import (
     IdentityUnavailableError,
 )
 from acr_credential_provider.model.progress import Progress
+from acr_credential_provider.model.remedy import Remedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +66,7 @@ class EndpointResolver:
             return region
         raise ConfigurationError(
             f"the settings name no region for {display_name(registry)}, nor does the metadata service",
-            remedy="Add region: to that registry, for example region: cn-hangzhou.",
+            remedy=Remedy("RegionUnknown", "Add region: to that registry, for example region: cn-hangzhou."),
         )
 
     def acr(self, registry: Registry, region: str) -> tuple[str, ...]:

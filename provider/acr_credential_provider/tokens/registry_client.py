@@ -12,6 +12,7 @@ from acr_credential_provider.fastpath.response_cache import file_fingerprint
 from acr_credential_provider.model.cloud_credential import FixedCredential
 from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import IdentityUnavailableError, RegistryRefusedError, RoleRefusedError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.sources.factory import create_source
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class RegistryClient:
         if principal is None:
             raise IdentityUnavailableError(
                 f"the identity of {display_name(registry)} ({registry.identity.kind}) does not apply to this request",
-                remedy="Choose another identity for that registry in the settings.",
+                remedy=Remedy("IdentityDoesNotApply", "Choose another identity for that registry in the settings."),
             )
         self.principal = principal
         self.fingerprints = tuple(file_fingerprint(path) for path in self.source.files())

@@ -16,7 +16,7 @@ from acr_credential_provider.cloud.transport import Bounds, HttpResponse, Transp
 from acr_credential_provider.cloud.transport_errors import TransportError
 from acr_credential_provider.model.cloud_credential import CloudCredential, FixedCredential
 from acr_credential_provider.model.deadline import Deadline
-from acr_credential_provider.model.error_codes import CODES, KINDS, find, kind_of
+from acr_credential_provider.model.error_codes import CODES, KINDS, REMEDY_CODES, find, kind_of
 from acr_credential_provider.model.errors import (
     CredentialProviderError,
     IdentityUnavailableError,
@@ -302,4 +302,4 @@ def test_a_call_that_succeeds_does_not_load_the_table():
 
 def test_the_page_of_remedies_has_each_code():
     page = (REPOSITORY / "docs/remedies.md").read_text()
-    assert all(f"| {row.code} | {row.kind} | {row.cause} | " in page for row in CODES)
+    assert all(f"| {row.code} | {row.cause} | [{REMEDY_CODES[row.kind]}](#" in page for row in CODES)

@@ -31,6 +31,7 @@ REVIEWED = {
     "Compare the kubelet's files with what they should be, then remove that file.": "a journal of ours",
     "if it is empty, remove it (rmdir)": "an empty folder only",
     "Correct its spelling or remove it": "a field of the settings",
+    "Remove it, or the namespaces.": "a field of the settings",
     "Set it to a host such as sts-vpc.cn-hangzhou.aliyuncs.com, or remove it.": "a field of the settings",
     "Remove it: systemd does not read the file.": "a drop-in that has no effect, in the kubelet's own folder",
 }

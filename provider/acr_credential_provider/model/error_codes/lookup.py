@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from acr_credential_provider.model.remedy import Remedy
+
 from .table import GROUPS, KINDS
 
 
@@ -21,9 +23,33 @@ class ErrorCode(NamedTuple):
     where: str = ""
 
     @property
-    def advice(self) -> str:
+    def advice(self) -> Remedy:
         """The remedy, and where in the console."""
-        return f"{self.remedy} Console: {self.where}." if self.where else self.remedy
+        text = f"{self.remedy} Console: {self.where}." if self.where else self.remedy
+        return Remedy(REMEDY_CODES[self.kind], text)
+
+
+REMEDY_CODES = {
+    "permission": "CloudPermissionMissing",
+    "quota": "CloudQuotaUsedUp",
+    "throttling": "CloudThrottled",
+    "billing": "CloudPaymentDue",
+    "activation": "CloudServiceInactive",
+    "account": "CloudAccountBlocked",
+    "region": "RegionInvalid",
+    "signature": "AccessKeySecretWrong",
+    "time": "ClockWrong",
+    "key": "AccessKeyRefused",
+    "session": "SessionRefused",
+    "role": "RoleRefused",
+    "oidc": "OidcProviderRefused",
+    "instance": "InstanceUnknown",
+    "missing": "CloudNameUnknown",
+    "request": "CloudRequestRefused",
+    "server": "CloudUnavailable",
+    "unknown": "CloudRefused",
+}
+"""By kind of failure."""
 
 
 CODES = tuple(

@@ -162,7 +162,7 @@ GROUPS: tuple[tuple[str, str, str, dict[str, str]], ...] = (  # kind, remedy, wh
         {"Forbidden.AccessKey": "the access key is locked, for example because it became public"},
     ),
     (
-        "key",
+        "signature",
         _SECRET,
         USERS,
         {"InvalidAccessKeySecret": "the secret is not accepted"},

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy, coded
 from acr_credential_provider.pull_secrets.config.configuration import (
     ABSENT,
     ActiveConfig,
@@ -68,7 +69,9 @@ def dry_run(api: KubeClient, options: Options, *, read_settings: Callable[[], st
     if parsed.settings is None:
         first = parsed.problems[0]
         raise ConfigurationError(f"the configuration can't be used: {first}", remedy=first.remedy)
-    remarks = [f"{problem}. {problem.remedy}" for problem in parsed.problems] + list(parsed.notes)
+    remarks = [f"{coded(str(problem), problem.remedy)}. {problem.remedy}" for problem in parsed.problems] + list(
+        parsed.notes
+    )
     tokens = TokenCache(clock=time.time)
     tokens.merge(shared.tokens)
     entries = tokens.entries(parsed.settings, read=_unread, on_failure=lambda _, __: None)
@@ -106,7 +109,9 @@ def dry_run(api: KubeClient, options: Options, *, read_settings: Callable[[], st
 
 def _unread(_username_file: str, _password_file: str) -> Any:
     """Raise, in place of files that only the controller's Pod has."""
-    raise ConfigurationError("the files of a login are in the controller's Pod", remedy="See them in that Pod.")
+    raise ConfigurationError(
+        "the files of a login are in the controller's Pod", remedy=Remedy("NotInCluster", "See them in that Pod.")
+    )
 
 
 def _active_in_controller(
@@ -122,7 +127,7 @@ def _active_in_controller(
         if config_map is None:
             raise ConfigurationError(
                 f"there is no ConfigMap {namespace}/{name}: the controller would do nothing",
-                remedy="Create it, or name another one with --config-map NAMESPACE/NAME.",
+                remedy=Remedy("ConfigMapMissing", "Create it, or name another one with --config-map NAMESPACE/NAME."),
             )
         text = text_of(config_map.get("data"))
         hidden = tuple(config_map.get("binaryData") or ())

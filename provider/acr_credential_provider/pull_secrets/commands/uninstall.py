@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.cluster_cache import ClusterCache, ClusterListener
 from acr_credential_provider.pull_secrets.model.names import HELPER_SECRETS, LEASE_NAME, TOKENS_NAME, is_name
@@ -61,8 +62,11 @@ class Undone:
         return ConfigurationError(
             f"not everything could be taken away: {'; '.join(self.left[:MOST_NAMED])}"
             + (f"; and {len(self.left) - MOST_NAMED} more" if len(self.left) > MOST_NAMED else ""),
-            remedy="Remove what refuses it (an admission policy or webhook, a finalizer, a missing right), then run it "
-            f"again: pull-secrets uninstall {' '.join(words)}",
+            remedy=Remedy(
+                "UninstallIncomplete",
+                "Remove what refuses it (an admission policy or webhook, a finalizer, a missing right), then run it "
+                f"again: pull-secrets uninstall {' '.join(words)}",
+            ),
         )
 
 
@@ -177,5 +181,8 @@ def _refuse_while_one_runs(api: KubeClient, options: Options, *, force: bool) ->
     if is_running and not force:
         raise ConfigurationError(
             "a controller is at work in this cluster, and would put everything back",
-            remedy=f"Delete its Deployment (or scale it to 0), wait {RECENT:.0f} s, and try again; --force goes on.",
+            remedy=Remedy(
+                "ControllerActive",
+                f"Delete its Deployment (or scale it to 0), wait {RECENT:.0f} s, and try again; --force goes on.",
+            ),
         )

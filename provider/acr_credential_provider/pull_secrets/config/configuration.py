@@ -18,6 +18,7 @@ import yaml
 from acr_credential_provider import acr_configuration
 from acr_credential_provider.files.atomic_write import write_private_atomically
 from acr_credential_provider.model.config_problem import ConfigProblem
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.settings.edits import UNDO, mistakes
 from acr_credential_provider.settings.pull_secrets import PullSecrets
 from acr_credential_provider.settings.verdict import judge
@@ -121,7 +122,8 @@ def _means_none(loss: Loss) -> tuple[ConfigProblem, ...]:
         "namespaces": ("namespaces", "watch-namespace"),
         "ServiceAccounts": ("serviceAccounts", "service-account"),
     }[loss.unserved]
-    return (ConfigProblem(1, "", problem, f"Correct pullSecrets.{field} and its selectors ({key}). {UNDO}"),)
+    remedy = f"Correct pullSecrets.{field} and its selectors ({key}). {UNDO}"
+    return (ConfigProblem(1, "", problem, Remedy("ChangeHeldBack", remedy)),)
 
 
 def unreadable(hidden: Iterable[str]) -> tuple[ConfigProblem, ...]:
@@ -131,7 +133,7 @@ def unreadable(hidden: Iterable[str]) -> tuple[ConfigProblem, ...]:
             1,
             key,
             "is under binaryData of the ConfigMap: its file is not in UTF-8",
-            "Save the file as UTF-8 and make the ConfigMap anew.",
+            Remedy("SettingsSyntax", "Save the file as UTF-8 and make the ConfigMap anew."),
         )
         for key in sorted(hidden)
         if key in NATIVE_KEYS or acr_configuration.is_key(key)
@@ -145,13 +147,22 @@ def parse(text: str, *, role: Role, keys_directory: str, origin: ClusterOrigin |
     """
     if _has_too_many_values(text):
         remedy = f"Write at most {MOST_VALUES} lines, and as many keys and values."
-        return ParsedConfig(None, (ConfigProblem(1, "", "has more values than any settings need", remedy),))
+        return ParsedConfig(
+            None, (ConfigProblem(1, "", "has more values than any settings need", Remedy("SettingsTooLarge", remedy)),)
+        )
     try:
         verdict = judge(text, place="controller", origin=origin, role=role, keys_directory=keys_directory)
     except Exception as error:
         LOG.exception("the configuration could not be read")
         problem = f"cannot be read: {type(error).__name__} in this program"
-        return ParsedConfig(None, (ConfigProblem(1, "", problem, "Undo the last edit, and report this with the log."),))
+        return ParsedConfig(
+            None,
+            (
+                ConfigProblem(
+                    1, "", problem, Remedy("UnforeseenError", "Undo the last edit, and report this with the log.")
+                ),
+            ),
+        )
     notes = tuple(map(str, [*verdict.changes, *verdict.notes]))
     return ParsedConfig(verdict.settings, verdict.problems, notes, verdict.key_files)
 
@@ -221,5 +232,5 @@ def role_of(mode: str, created: str) -> Role:
 def write_keys(keys: Mapping[str, str]) -> None:
     """Write each of *keys* (content by path) into a file of mode 0600; raise `ConfigurationError` where that fails."""
     for path, content in keys.items():
-        remedy = "Mount a writable volume (emptyDir, medium: Memory) at --keys-directory."
+        remedy = Remedy("FileUnusable", "Mount a writable volume (emptyDir, medium: Memory) at --keys-directory.")
         write_private_atomically(path, content, remedy=remedy)

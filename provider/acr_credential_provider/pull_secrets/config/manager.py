@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
+from acr_credential_provider.model.remedy import coded
 from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
 from acr_credential_provider.pull_secrets.model.resources import NAMESPACES
 from acr_credential_provider.pull_secrets.model.selection import system_namespaces
@@ -47,7 +48,7 @@ class ConfigManager:
     def report(self, reason: str, error: CredentialProviderError, entry: str = "") -> None:
         """Report an *error* of one *entry*, or of all."""
         what = f"{entry}: " if entry else ""
-        self.reporter.event(self.about(), reason, f"{what}{error.problem}. {error.remedy}")
+        self.reporter.event(self.about(), reason, f"{what}{error.coded}. {error.remedy}")
 
     def restore(self, text: str) -> None:
         """Take *text*, which was active in another replica, if nothing is active here yet."""
@@ -121,7 +122,9 @@ class ConfigManager:
             self.reporter.event(about, "ConfigurationAbsent", message, is_warning=False)
         for problem in active.problems[:MOST_REPORTED]:
             held = "; what held before stays in force" if active.outcome == "last_good" else ""
-            self.reporter.event(about, "ConfigurationProblem", f"{problem}. {problem.remedy}{held}")
+            self.reporter.event(
+                about, "ConfigurationProblem", f"{coded(str(problem), problem.remedy)}. {problem.remedy}{held}"
+            )
         for note in active.parsed.notes:
             LOG.info("%s", note, extra={"about": f"{about.namespace}/{about.name}"})
         if active.outcome in ("loaded", "partial"):

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.model.errors import CredentialProviderError
+from acr_credential_provider.model.remedy import Remedy
 
 from .refusals import Answer, Cause
 
@@ -26,7 +27,7 @@ class ClusterError(CredentialProviderError):
     *verb* is the HTTP method, LIST or WATCH. *retry_after* is in seconds, 0 if the answer did not have it.
     """
 
-    def __init__(self, problem: str, *, remedy: str, status: int = 0, reason: str = "", verb: str = "") -> None:
+    def __init__(self, problem: str, *, remedy: Remedy, status: int = 0, reason: str = "", verb: str = "") -> None:
         super().__init__(problem, remedy=remedy)
         self.status = status
         self.reason = reason
@@ -64,8 +65,11 @@ def unreachable(verb: str, path: str, reason: str = "") -> ClusterError:
     """Return the error for a call without a usable answer; *reason* is IdleTimeout if a watch had no byte for long."""
     return ClusterError(
         f"the API server {'fell silent' if reason else 'did not answer'} ({verb} {path})",
-        remedy="Nothing, if it passes: it is tried again. If it stays, check the way to the API server (network "
-        "policies, proxy, its address, its certificate), and whether kubectl reaches it from here.",
+        remedy=Remedy(
+            "ApiServerUnreachable",
+            "Nothing, if it passes: it is tried again. If it stays, check the way to the API server (network "
+            "policies, proxy, its address, its certificate), and whether kubectl reaches it from here.",
+        ),
         reason=reason,
         verb=verb,
     )
@@ -94,45 +98,73 @@ def _explain(verb: str, path: str, answer: Answer, cause: Cause) -> ClusterError
         what = target["plural"] + (f" in {namespace}" if namespace else "")
         error = of_answer(
             f"the API server does not let this user {action} {what} ({code})",
-            remedy="Grant the right to the user or ServiceAccount that this runs as (RBAC). "
-            f"To see it: kubectl auth can-i {action} {resource} {place}",
+            remedy=Remedy(
+                "ClusterPermissionMissing",
+                "Grant the right to the user or ServiceAccount that this runs as (RBAC). "
+                f"To see it: kubectl auth can-i {action} {resource} {place}",
+            ),
         )
     elif namespace and answer.code == 404 and verb == "POST":
         error = of_answer(
-            f"there is no namespace {namespace} ({code})", remedy=f"Create it: kubectl create namespace {namespace}"
+            f"there is no namespace {namespace} ({code})",
+            remedy=Remedy("NamespaceMissing", f"Create it: kubectl create namespace {namespace}"),
         )
     elif cause is Cause.UNAUTHENTICATED:
         error = of_answer(
-            refused, remedy="Check the ServiceAccount or kubeconfig that this runs with: its token is not accepted."
+            refused,
+            remedy=Remedy(
+                "ClusterLoginRefused",
+                "Check the ServiceAccount or kubeconfig that this runs with: its token is not accepted.",
+            ),
         )
     elif cause is Cause.QUOTA:
         error = of_answer(
-            refused, remedy=f"Raise the quota, or delete what is not used: kubectl get resourcequota {place}"
+            refused,
+            remedy=Remedy(
+                "ClusterQuotaUsedUp", f"Raise the quota, or delete what is not used: kubectl get resourcequota {place}"
+            ),
         )
     elif cause is Cause.POLICY:
         error = of_answer(
             refused,
-            remedy="Change the admission policy or webhook that it names, so that it allows this write: kubectl get "
-            "validatingadmissionpolicies,validatingwebhookconfigurations,mutatingwebhookconfigurations",
+            remedy=Remedy(
+                "AdmissionRefused",
+                "Change the admission policy or webhook that it names, so that it allows this write: kubectl get "
+                "validatingadmissionpolicies,validatingwebhookconfigurations,mutatingwebhookconfigurations",
+            ),
         )
     elif cause is Cause.WEBHOOK:
         error = of_answer(
-            refused, remedy="Repair or remove the admission webhook that it names: the API server cannot reach it."
+            refused,
+            remedy=Remedy(
+                "AdmissionUnreachable",
+                "Repair or remove the admission webhook that it names: the API server cannot reach it.",
+            ),
         )
     elif cause is Cause.TERMINATING:
-        error = of_answer(refused, remedy="Nothing: the namespace is being deleted.")
+        error = of_answer(refused, remedy=Remedy("NamespaceTerminating", "Nothing: the namespace is being deleted."))
     elif cause is Cause.IMMUTABLE:
         error = of_answer(
-            refused, remedy="Delete the object, so that it is created anew, and do not make it immutable again."
+            refused,
+            remedy=Remedy(
+                "ObjectImmutable", "Delete the object, so that it is created anew, and do not make it immutable again."
+            ),
         )
     elif cause is Cause.INVALID:
         error = of_answer(
             refused,
-            remedy="Correct what it names. Names have lower case letters, digits, dots and dashes, at most 253.",
+            remedy=Remedy(
+                "NameInvalid",
+                "Correct what it names. Names have lower case letters, digits, dots and dashes, at most 253.",
+            ),
         )
     else:
         error = of_answer(
-            refused, remedy="Nothing, if it passes: it is tried again. If it stays, try the same with kubectl."
+            refused,
+            remedy=Remedy(
+                "ApiServerUnreachable",
+                "Nothing, if it passes: it is tried again. If it stays, try the same with kubectl.",
+            ),
         )
     return error
 

@@ -23,6 +23,7 @@ from lightkube.config.kubeconfig import KubeConfig
 from lightkube.core.exceptions import ConfigError
 
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.pull_secrets.model.decoding import UNDECODABLE
 from acr_credential_provider.pull_secrets.model.names import FIELD_MANAGER
 from acr_credential_provider.pull_secrets.model.reporter import Reporter
@@ -106,8 +107,11 @@ class KubeClient:
             pass
         raise ConfigurationError(
             f"no cluster to talk to: {path or 'the default kubeconfig'} cannot be used",
-            remedy="Name a kubeconfig with --kubeconfig (and --context), or run it in a pod with a ServiceAccount; try "
-            "kubectl first.",
+            remedy=Remedy(
+                "KubeconfigUnusable",
+                "Name a kubeconfig with --kubeconfig (and --context), or run it in a pod with a ServiceAccount; try "
+                "kubectl first.",
+            ),
         )
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 
 if TYPE_CHECKING:
     from .client import KubeClient
@@ -18,6 +19,6 @@ def connect(kubeconfig: str | None, context: str) -> KubeClient:
     except ModuleNotFoundError:
         raise ConfigurationError(
             "this installation has no Kubernetes client",
-            remedy="Run it from the container image, or install the extra: controller.",
+            remedy=Remedy("CommandNotInBuild", "Run it from the container image, or install the extra: controller."),
         ) from None
     return KubeClient.find(kubeconfig=kubeconfig or "", context=context)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic
 
 import msgspec
 
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.pull_secrets.model.decoding import OBJECTS, UNDECODABLE, Item, PartialObject, T
 
 from .api_errors import ClusterError
@@ -201,7 +202,7 @@ class Informer(Generic[T]):
         self.is_refused = error.is_forbidden
         if error.status in (400, 401, 403) and error.problem != self._reported:
             self._reported = error.problem
-            LOG.warning("%s", error.problem, extra={"remedy": error.remedy})
+            LOG.warning("%s", error.problem, extra={"remedy": error.remedy, "code": error.remedy.code})
 
     def _list(self) -> str:
         """Replace the store by a list; return the version to watch from."""
@@ -241,7 +242,11 @@ class Informer(Generic[T]):
     def _apply(self, event: _Event) -> None:
         if event.type == "ERROR":
             code = _STATUSES.decode(event.object).code
-            raise ClusterError("the API server ended a watch", remedy="Nothing: it begins anew.", status=code)
+            raise ClusterError(
+                "the API server ended a watch",
+                remedy=Remedy("ApiServerUnreachable", "Nothing: it begins anew."),
+                status=code,
+            )
         wire = OBJECTS.decode(event.object)
         if event.type == "BOOKMARK":
             self._since = wire.metadata.resource_version

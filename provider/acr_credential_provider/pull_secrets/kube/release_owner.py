@@ -96,7 +96,7 @@ class ReleaseOwner:
                 self._is_refused = error.status == 403
                 self._looked_at = began if error.status else self._looked_at
                 if self._is_refused and not self._is_gone:
-                    self._report("OwnerUnknown", f"{error.problem}: {NOT_OWNED}. {error.remedy}")
+                    self._report("OwnerUnknown", f"{error.coded}: {NOT_OWNED}. {error.remedy}")
                 return
             self._looked_at, self._is_refused = began, False
             meta = (role or {}).get("metadata") or {}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.model.acr_hosts import P2P_PORT, EnterpriseHost
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.model.remedy import Remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -51,7 +52,10 @@ def encode_login(username: str, password: str) -> str:
     if ":" in username:
         raise ConfigurationError(
             "a user name has a colon, and for a registry it would end there",
-            remedy="Give the name without it; Basic authentication (RFC 7617) allows no colon in a user name.",
+            remedy=Remedy(
+                "SecretFileInvalid",
+                "Give the name without it; Basic authentication (RFC 7617) allows no colon in a user name.",
+            ),
         )
     return b64encode(f"{username}:{password}".encode()).decode("ascii")
 
@@ -91,7 +95,10 @@ def docker_config(logins: Iterable[tuple[str, str, str]]) -> bytes:
     if len(content) > LARGEST:
         raise ConfigurationError(
             f"the pull secret for {len(auths)} hosts would have {len(content)} bytes; a Secret holds {LARGEST}",
-            remedy="Give the instances domains: with the hosts that are in use only, or leave out instances.",
+            remedy=Remedy(
+                "PullSecretTooLarge",
+                "Give the instances domains: with the hosts that are in use only, or leave out instances.",
+            ),
         )
     return content
 

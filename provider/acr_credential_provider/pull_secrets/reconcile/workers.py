@@ -119,7 +119,7 @@ class Workers:
                 result = self.reconcile(namespace)
             except CredentialProviderError as error:
                 about = ObjectRef("Namespace", "", namespace)
-                self._reporter.event(about, "ReconcileFailed", f"{error.problem}. {error.remedy}")
+                self._reporter.event(about, "ReconcileFailed", f"{error.coded}. {error.remedy}")
             except Exception:  # a mistake of ours about one namespace must not stop the work on all others
                 LOG.exception("a namespace could not be worked on", extra={"namespace": namespace})
             finally:
@@ -236,7 +236,7 @@ class Workers:
             self._reporter.event(
                 ObjectRef("Namespace", "", namespace.name, namespace.uid),
                 "WriteRefused",
-                f"{error.problem}. {error.remedy}",
+                f"{error.coded}. {error.remedy}",
             )
 
 

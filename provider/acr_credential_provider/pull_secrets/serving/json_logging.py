@@ -56,7 +56,8 @@ def _message(record: logging.LogRecord) -> str:
 
 def _describe(error: BaseException) -> dict[str, Any]:
     if isinstance(error, CredentialProviderError):
-        return {"error": type(error).__name__, "problem": error.problem, "remedy": error.remedy}
+        texts = {"problem": error.problem, "remedy": error.remedy, "code": error.remedy.code}
+        return {"error": type(error).__name__} | texts
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if f"/{PACKAGE}/" in frame.filename.replace("\\", "/")]
     lines = [f"{frame.filename.rpartition(PACKAGE)[2].lstrip('/')}:{frame.lineno}" for frame in ours]

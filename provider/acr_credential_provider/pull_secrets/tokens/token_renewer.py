@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from acr_credential_provider.model.display_name import display_name
 from acr_credential_provider.model.errors import CloudUnreachableError, CredentialProviderError
+from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.pull_secrets.model.registry_names import entry_of
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class TokenRenewer:
             self._failed(registry, error)
         except Exception:  # a mistake of ours must neither be repeated at full speed nor cost the other entries
             LOG.exception("a token could not be fetched", extra={"entry": display_name(registry)})
-            report = "Report this with the controller's log: it names the place."
+            report = Remedy("UnforeseenError", "Report this with the controller's log: it names the place.")
             self._failed(registry, CloudUnreachableError("fetching a token met the unforeseen", remedy=report))
         finally:
             with self._ended:

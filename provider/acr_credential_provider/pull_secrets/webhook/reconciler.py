@@ -257,7 +257,7 @@ class WebhookReconciler:
     def _report(self, error: CredentialProviderError) -> None:
         """Report a missing right, because that does not pass by itself."""
         if isinstance(error, ClusterError) and error.status == 403:
-            self._reporter.event(self._replica.about(), "WebhookRefused", f"{error.problem}. {error.remedy}")
+            self._reporter.event(self._replica.about(), "WebhookRefused", f"{error.coded}. {error.remedy}")
 
     def _warn(self, webhook: Webhook) -> None:
         warnings = registration.warnings_about(webhook)
