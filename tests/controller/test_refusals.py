@@ -214,6 +214,7 @@ def test_an_account_that_is_deleted_and_made_again_is_served_as_fast_as_the_firs
             team.account(app, "robot")
             eventually(lambda: team.pull_secrets(app, "robot") == [team.name], within=5 if number else 60)
             api.request("DELETE", f"/api/v1/namespaces/{app}/serviceaccounts/robot")
+        team.account(app, "robot")
         for _ in range(12):
             team.configure(serviceAccounts=["robot"])
             eventually(lambda: team.pull_secrets(app, "other") == [], within=5)

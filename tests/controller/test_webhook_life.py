@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 import threading
 import time
 
@@ -55,6 +56,28 @@ def test_with_fail_a_service_account_is_refused_while_no_replica_can_be_reached(
         replicas.service.drop()
         with pytest.raises(KubeError, match="failed calling webhook"):
             create(api, own_team(api))
+
+
+@pytest.fixture
+def hung():
+    """The port of a replica that takes connections and never answers, as one on a node that hangs."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+        yield listening.getsockname()[1]
+
+
+@pytest.mark.parametrize("policy", ["Ignore", "Fail"])
+def test_the_failure_policy_decides_once_a_replica_that_hangs_has_had_its_time(api, own, hung, policy):
+    with Replicas(api, own, Given(Webhook(enabled=True, failurePolicy=policy, timeoutSeconds=2))) as replicas:
+        replicas.started(1)
+        replicas.service.ports[:] = [hung]
+        replicas.service.drop()
+        began = time.monotonic()
+        if policy == "Fail":
+            with pytest.raises(KubeError, match="failed calling webhook"):
+                create(api, own_team(api))
+        else:
+            assert names(create(api, own_team(api))) == []
+        assert 1.5 < time.monotonic() - began < 10
 
 
 def test_with_fail_an_account_that_the_settings_do_not_select_is_created_all_the_same(api, own):

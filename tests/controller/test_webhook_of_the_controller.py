@@ -5,6 +5,7 @@ import itertools
 import json
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -136,6 +137,30 @@ def test_with_two_replicas_each_new_account_is_served_whoever_dies_or_leaves(api
         assert sandbox.calls.count("GetAuthorizationToken") == 1
         assert all(json.loads(line) for line in log.splitlines())
         assert not [secret for secret in sandbox.state.secrets() if secret in log]
+
+
+def test_ten_accounts_a_second_with_fail_and_fifteen_seconds_are_served_at_once_without_a_call_to_the_cloud(
+    api, team, sandbox, settings
+):
+    text = json.loads(settings.read_text())
+    text["pullSecrets"]["webhook"]["timeoutSeconds"] = 15
+    settings.write_text(json.dumps(text))
+    with Processes(api, team, settings) as processes:
+        processes.start()
+        eventually(lambda: find(api, CONFIGURATION))
+        assert {each["timeoutSeconds"] for each in find(api, CONFIGURATION)["webhooks"]} == {10}
+        numbers = itertools.count()
+        eventually(lambda: names(create(api, team.open(f"probe-{next(numbers)}"), "probe")) == [team.name])
+        before, waits = sandbox.calls.count(), []
+        for number in range(50):
+            began = time.monotonic()
+            name = f"{team.prefix}-busy-{number}"
+            api.create("/api/v1/namespaces", {"metadata": {"name": name}})
+            assert names(create(api, name)) == [team.name]
+            waits.append(time.monotonic() - began)
+            time.sleep(max(0.1 - waits[-1], 0))
+        assert max(waits) < 2
+        assert sandbox.calls.count() == before
 
 
 def test_a_namespace_that_is_meant_by_its_labels_is_so_for_accounts_that_come_right_behind_it(api, team, settings):

@@ -20,6 +20,8 @@ from acr_credential_provider.pull_secrets.reconcile.controller import Controller
 from acr_credential_provider.pull_secrets.tokens.token_cache import Fetched
 from acr_credential_provider.pull_secrets.tokens.token_fetcher import TokenFetcher
 
+from support.own_account import own_account
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -133,15 +135,23 @@ def replica(
     times: Times = Times(silence=SILENCE),  # noqa: B008 - a value
     clock: Callable[[], float] = time.time,
     url: str = "",
-    user: tuple[str, str | None] = ("admin", "system:masters"),
+    user: tuple[str, str | None] | None = None,
+    secrets: tuple[str, ...] = (),
     **options: Any,
 ) -> Iterator[Controller]:
     """Run a controller whose own namespace is *namespace*; its configuration is a ConfigMap there.
 
-    *url* is where it finds the API server, if that is not where it is.
+    It signs in as *user* (name and group), by default as a ServiceAccount of its own with the rights of the manifests,
+    for Secrets of the usual names and those in *secrets*. *url* is where it finds the API server, if that is not where
+    it is.
     """
     record = record or Record()
-    kubeconfig = api.kubeconfig(user[0], group=user[1])
+    if user is None:
+        names = {f"acr-credential-{namespace.removesuffix('-controller')}", "acr-credential-aliyun", *secrets}
+        account = own_account(api, namespace, names, take_over=bool(options.get("take_over")))
+        kubeconfig = api.kubeconfig_of(namespace, account)
+    else:
+        kubeconfig = api.kubeconfig(user[0], group=user[1])
     if url:
         document = json.loads(kubeconfig.read_text())
         document["clusters"][0]["cluster"]["server"] = url

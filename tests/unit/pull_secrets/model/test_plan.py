@@ -106,7 +106,8 @@ class Api:
 
 
 NAMES = st.sampled_from([OURS, OLD, HELPERS, THEIRS, "registry-login"])
-LISTS = st.none() | st.lists(NAMES, max_size=5).map(tuple)
+NAMELESS = st.just("")  # API servers take `{}` and `{name: ""}`, and the same name twice
+LISTS = st.none() | st.lists(NAMES | NAMELESS, max_size=5).map(tuple)
 SECRETS = st.builds(
     secret,
     NAMES,
@@ -126,6 +127,9 @@ WISHES = st.builds(
     accounts=st.sets(st.sampled_from(["default", "build"])),
     retired=st.sampled_from([frozenset(), frozenset({OLD})]),
     replaced=st.sampled_from([frozenset(), frozenset({HELPERS})]),
+) | st.just(
+    # What `uninstall` wishes: no Secret at all, and those of all names gone.
+    DesiredNamespace("", b"", "", is_selected=False, accounts=frozenset(), retired=frozenset({OURS, OLD}))
 )
 
 
