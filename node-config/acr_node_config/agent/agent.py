@@ -238,13 +238,13 @@ class Agent:
         return grant.refusal not in self.status.message if grant.refusal else self._may_restart()
 
     def _grant(self) -> RestartGrant | None:
-        grant = self.channel.grant() if self.status.slot else None
-        return grant if grant is not None and grant.slot == self.status.slot else None
+        grant = self.channel.grant() if self.status.request else None
+        return grant if grant is not None and grant.request == self.status.request else None
 
     def _wait(self, changes: str) -> None:
-        if not self.status.slot:
+        if not self.status.request:
             self._requests += 1
-            self.status = replace(self.status, slot=f"{self.clock():.3f}-{self._requests}")
+            self.status = replace(self.status, request=f"{self.clock():.3f}-{self._requests}")
             self.log(f"waiting for a turn: {changes}")
         grant = self._grant()
         if grant is not None and grant.refusal:
@@ -259,10 +259,10 @@ class Agent:
         is_news = (state, message) != (self.status.state, self.status.message)
         if is_news and state in (agent_status.READY, agent_status.WAITING, agent_status.UNINSTALLED):
             self.log(state + (f": {message}" if message else ""))
-        slot = self.status.slot if state == agent_status.WAITING else ""
+        request = self.status.request if state == agent_status.WAITING else ""
         is_serving = self.status.is_serving if serving is None else serving
         self.status = replace(
-            self.status, state=state, message=message, remedy=remedy, is_serving=is_serving, slot=slot
+            self.status, state=state, message=message, remedy=remedy, is_serving=is_serving, request=request
         )
 
     def _fail(self, error: CredentialProviderError) -> None:

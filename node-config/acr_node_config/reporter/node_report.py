@@ -28,7 +28,7 @@ LONGEST_MESSAGE = 1000  # an Event's note may have 1024 bytes
 _REASONS = {
     of.STARTING: "Starting",
     of.READY: "Installed",
-    of.WAITING: "WaitingForSlot",
+    of.WAITING: "WaitingToRestart",
     of.REFUSED: "NodeNotSupported",
     of.REJECTED: "ChangeRejected",
     of.FAILED: "Failed",

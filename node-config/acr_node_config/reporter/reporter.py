@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 HEARTBEAT = 300.0
 """Seconds between two patches of a condition that has not changed."""
 FIRST_WAIT, LONGEST_WAIT = 5.0, 30.0
-"""Seconds between two tries for a slot, growing."""
+"""Seconds between two tries for a restart Lease, growing."""
 FAILURE_WAIT = 10.0
 """Seconds without calls after the API server failed."""
 QUEUE = 20
@@ -49,7 +49,7 @@ class Clocks:
 
 @dataclass(slots=True)
 class Reporter:
-    """Reports of *node* the status in *status_dir*, and writes grants to *lease_dir*; without *slots* at once.
+    """Reports of *node* the status in *status_dir*, and writes grants to *lease_dir*; without *leases* at once.
 
     Call `tick` every few seconds; *report* prints errors.
     """
@@ -58,7 +58,7 @@ class Reporter:
     status_dir: str
     lease_dir: str
     api: NodeKubeClient
-    slots: RestartSemaphore | None
+    leases: RestartSemaphore | None
     clocks: Clocks
     report: Callable[[CredentialProviderError], None]
     agent: AgentStatus | None = None
@@ -94,10 +94,10 @@ class Reporter:
                     return  # no server answers; a missing right or object says nothing of the others
 
     def _serve_agent(self) -> None:
-        if self.slots is not None:
-            self._serve_slots(self.slots)
-        elif self.agent is not None and self.agent.slot and self.agent.slot != self._granted:
-            self._grant(self.agent.slot, self.clocks.boot() + LEASE_SECONDS)
+        if self.leases is not None:
+            self._serve_restarts(self.leases)
+        elif self.agent is not None and self.agent.request and self.agent.request != self._granted:
+            self._grant(self.agent.request, self.clocks.boot() + LEASE_SECONDS)
 
     def _complain(self, error: CredentialProviderError) -> None:
         now = self.clocks.boot()
@@ -116,65 +116,65 @@ class Reporter:
         except ValueError:
             return self.agent
 
-    # Restart slots.
-    def _serve_slots(self, slots: RestartSemaphore) -> None:
+    # Restart Leases.
+    def _serve_restarts(self, leases: RestartSemaphore) -> None:
         if self._is_new:
-            slots.adopt()
+            leases.adopt()
             self._is_new = False
         if self.agent is None:
             return
         if self.agent.state == agent_status.REJECTED and self.agent.content:
-            # Before the slot is released: its next holder must know.
-            self._write_rejection(slots, self.agent)
-        if not self.agent.slot or self.agent.slot != (self._granted or self.agent.slot):
-            self._take_back(slots)
-        if self.agent.slot:
-            self._serve(slots, self.agent)
+            # Before the Lease is released: its next holder must know.
+            self._write_rejection(leases, self.agent)
+        if not self.agent.request or self.agent.request != (self._granted or self.agent.request):
+            self._take_back(leases)
+        if self.agent.request:
+            self._serve(leases, self.agent)
 
-    def _write_rejection(self, slots: RestartSemaphore, status: AgentStatus) -> None:
+    def _write_rejection(self, leases: RestartSemaphore, status: AgentStatus) -> None:
         if self._rejected != status.content:  # once: an operator may remove it again
-            slots.reject(status.content, status.message)
+            leases.reject(status.content, status.message)
             self._rejected = status.content
 
-    def _take_back(self, slots: RestartSemaphore) -> None:
+    def _take_back(self, leases: RestartSemaphore) -> None:
         if self._granted:
             json_exchange.drop(self.lease_dir, GRANT)
             self._granted = ""
-        slots.release()
+        leases.release()
         self._wait, self._next_try = FIRST_WAIT, 0.0
 
-    def _serve(self, slots: RestartSemaphore, status: AgentStatus) -> None:
+    def _serve(self, leases: RestartSemaphore, status: AgentStatus) -> None:
         now = self.clocks.boot()
-        if slots.held and self._granted:
-            if now - slots.renewed_at >= RENEW_EVERY and slots.renew():
-                self._grant(status.slot, slots.renewed_at + LEASE_SECONDS)
-            if not slots.held:  # another node took it while the API server could not be reached
-                self._take_back(slots)
+        if leases.held and self._granted:
+            if now - leases.renewed_at >= RENEW_EVERY and leases.renew():
+                self._grant(status.request, leases.renewed_at + LEASE_SECONDS)
+            if not leases.held:  # another node took it while the API server could not be reached
+                self._take_back(leases)
             return
         if now < self._next_try:
             return
         self._next_try = now + self._wait * random.uniform(0.5, 1.0)  # noqa: S311 - a spread
         self._wait = min(self._wait * 1.5, LONGEST_WAIT)
-        if self._is_refused(slots, status):
+        if self._is_refused(leases, status):
             return
-        if not slots.acquire(random.randrange(len(slots.names))):  # noqa: S311 - any of them
+        if not leases.acquire(random.randrange(len(leases.names))):  # noqa: S311 - any of them
             return
-        # Again, now that we hold a slot: a rejection is written before a slot is released.
-        if self._is_refused(slots, status):
-            slots.release()
+        # Again, now that we hold a Lease: a rejection is written before one is released.
+        if self._is_refused(leases, status):
+            leases.release()
         else:
-            self._grant(status.slot, slots.renewed_at + LEASE_SECONDS)
+            self._grant(status.request, leases.renewed_at + LEASE_SECONDS)
 
-    def _is_refused(self, slots: RestartSemaphore, status: AgentStatus) -> bool:
-        rejection = slots.rejection(status.content)
+    def _is_refused(self, leases: RestartSemaphore, status: AgentStatus) -> bool:
+        rejection = leases.rejection(status.content)
         if rejection:
-            json_exchange.put(self.lease_dir, GRANT, RestartGrant(status.slot, refusal=rejection).to_dict())
+            json_exchange.put(self.lease_dir, GRANT, RestartGrant(status.request, refusal=rejection).to_dict())
             self._wait = LONGEST_WAIT
         return bool(rejection)
 
-    def _grant(self, slot: str, until: float) -> None:
-        json_exchange.put(self.lease_dir, GRANT, RestartGrant(slot, until).to_dict())
-        self._granted = slot
+    def _grant(self, request: str, until: float) -> None:
+        json_exchange.put(self.lease_dir, GRANT, RestartGrant(request, until).to_dict())
+        self._granted = request
 
     # The node.
     def _patch_condition(self) -> None:

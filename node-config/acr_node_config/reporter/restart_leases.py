@@ -1,7 +1,7 @@
 """Leases as a semaphore: they bound how many nodes restart their kubelet at once, and stop a bad rollout.
 
-Each slot is a Lease that one node holds while it changes; another Lease names the contents that some node rejected, and
-no slot is given for these again. A node writes its rejection before it releases its slot, so that the next holder sees
+One node holds a restart Lease while it changes; another Lease names the contents that some node rejected, and none is
+given for these again. A node writes its rejection before it releases its restart Lease, so that the next holder sees
 it. The Leases come with the manifests: creating objects cannot be limited to names, updating can.
 """
 
@@ -28,20 +28,20 @@ ROLLOUT = f"{PREFIX}-rollout"
 REJECTED = f"rejected.{PREFIX}/"
 """Begins the names of its annotations; the content's digest ends them. To retry a content, remove its annotation."""
 LEASE_SECONDS = 180.0
-"""Seconds a slot is held without being renewed: far more than the 40 s that a restart and its undoing may take."""
+"""Seconds one is held without being renewed: far more than the 40 s that a restart and its undoing may take."""
 RENEW_EVERY = 30.0
 MOST_REJECTED = 10
 CONFLICT = 409
 
 
 def slot_name(number: int) -> str:
-    """Return the name of the Lease that is slot *number*, from 0 on."""
+    """Return the name of restart Lease *number*, from 0 on."""
     return f"{PREFIX}-slot-{number}"
 
 
 @dataclass(slots=True)
 class RestartSemaphore:
-    """The slots *names* in *namespace*, used by the node *me*; *clock* is in seconds and is never set."""
+    """The restart Leases *names* in *namespace*, used by the node *me*; *clock* is in seconds and is never set."""
 
     api: NodeKubeClient
     namespace: str
@@ -55,9 +55,9 @@ class RestartSemaphore:
     """The resourceVersion of each Lease of others, and since when it has it."""
 
     def acquire(self, preferred: int) -> bool:
-        """Try to get the slot numbered *preferred* (modulo their count); return True if one is held.
+        """Try to get the one numbered *preferred* (modulo their count); return True if one is held.
 
-        One slot a try, because a thousand nodes that look at all slots would keep the API server busy.
+        One Lease a try, because a thousand nodes that look at all of them would keep the API server busy.
         """
         if self.held:
             return True
@@ -68,7 +68,7 @@ class RestartSemaphore:
         return self._write(name, lease, self.me)
 
     def renew(self) -> bool:
-        """Renew the slot that is held; return False, and hold none, if another node has it."""
+        """Renew the Lease that is held; return False, and hold none, if another node has it."""
         lease = self.api.get(self._path(self.held))
         if _holder(lease) == self.me and self._write(self.held, lease, self.me):
             return True
@@ -77,7 +77,7 @@ class RestartSemaphore:
         return False
 
     def release(self) -> None:
-        """Release the slot that is held, if any."""
+        """Release the Lease that is held, if any."""
         if not self.held:
             return
         lease = self.api.get(self._path(self.held))
@@ -85,7 +85,7 @@ class RestartSemaphore:
             self.held = ""
 
     def adopt(self) -> None:
-        """Take over the slot that an earlier reporter of this node held, if any."""
+        """Take over the Lease that an earlier reporter of this node held, if any."""
         for name in self.names:
             if _holder(self.api.get(self._path(name))) == self.me:
                 self.held, self.renewed_at = name, self.clock() - RENEW_EVERY

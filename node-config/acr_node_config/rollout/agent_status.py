@@ -75,7 +75,7 @@ class AgentStatus:
     """Everything that people and monitoring may know of a node.
 
     *is_serving*: the kubelet runs with a plugin that was verified, whatever else is going on. *content* is a digest of
-    the desired state, equal on all nodes that become the same. *slot* names a request for a restart grant, "" for
+    the desired state, equal on all nodes that become the same. *request* names a request for a restart grant, "" for
     none. *beat* is when this was written, in seconds since boot.
     """
 
@@ -85,7 +85,7 @@ class AgentStatus:
     remedy: Remedy = NONE
     is_serving: bool = False
     content: str = ""
-    slot: str = ""
+    request: str = ""
     settings: SettingsStatus = SettingsStatus()
     counts: Mapping[str, int] = field(default_factory=dict)
     tokens: tuple[TokenStatus, ...] = ()
@@ -113,7 +113,7 @@ class AgentStatus:
                 remedy=Remedy(_text(document.get("code", "")), _text(document["remedy"])),
                 is_serving=document["is_serving"] is True,
                 content=_text(document["content"]),
-                slot=_text(document["slot"]),
+                request=_text(document["request"]),
                 settings=SettingsStatus(
                     _text(settings["outcome"]),
                     _text(settings["in_force"]),
@@ -138,9 +138,9 @@ class AgentStatus:
 
 @dataclass(frozen=True, slots=True)
 class RestartGrant:
-    """Permission to restart the kubelet for the request *slot*, until *until* (seconds since boot); or a *refusal*."""
+    """Permission to restart the kubelet for a *request* until *until* (seconds since boot); or a *refusal*."""
 
-    slot: str
+    request: str
     until: float = 0.0
     refusal: str = ""
 
@@ -152,7 +152,7 @@ class RestartGrant:
     def from_dict(cls, document: Mapping[str, Any]) -> RestartGrant:
         """Read what `to_dict` wrote; raise ``ValueError`` for anything else."""
         try:
-            return cls(_text(document["slot"]), _number(document["until"]), _text(document["refusal"]))
+            return cls(_text(document["request"]), _number(document["until"]), _text(document["refusal"]))
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a grant: {type(error).__name__}") from None
 

@@ -43,8 +43,8 @@ def collect_garbage(cache: CacheFolder) -> None:
     try:
         with cache.locks.try_acquire("sweep") as free, part(cache.path, "locks") as locks:
             if free and _is_time(locks, now):
-                with part(cache.path, "memo") as memo:
-                    _sweep_entries(memo, now)
+                with part(cache.path, "memo") as entries:
+                    _sweep_entries(entries, now)
                 _sweep_locks(locks, cache, now)
     except (OSError, CacheUnsafeError):  # no folder, read-only, not ours
         return
@@ -59,27 +59,27 @@ def bound_uncovered(cache: CacheFolder, key: str = "", most: int = MOST_UNCOVERE
     try:
         with part(cache.path, "locks") as locks:
             _remove_lock(locks, cache, f"{key}.lock")
-        with part(cache.path, "memo") as memo:
-            names = memo.names()
+        with part(cache.path, "memo") as entries:
+            names = entries.names()
             if len(names) < most or len(names) % COUNTED_EVERY:
                 return
             with cache.locks.try_acquire("sweep") as free:
                 if free:
-                    _remove_oldest_uncovered(memo, cache, names, most)
+                    _remove_oldest_uncovered(entries, cache, names, most)
     except (OSError, CacheUnsafeError):  # no folder, read-only, not ours
         return
 
 
-def _remove_oldest_uncovered(memo: Folder, cache: CacheFolder, names: list[str], most: int) -> None:
+def _remove_oldest_uncovered(entries: Folder, cache: CacheFolder, names: list[str], most: int) -> None:
     uncovered: list[tuple[float, str]] = []
     for name in names:
         try:
             if name.endswith(".memo") and cache.responses.read(f"{cache.path}/memo/{name}").kind == NOT_COVERED:
-                uncovered.append((memo.status(name).st_mtime, name))
+                uncovered.append((entries.status(name).st_mtime, name))
         except (OSError, ValueError):  # gone, torn, not ours: the hourly run's
             continue
     for _, name in sorted(uncovered)[: max(len(uncovered) - most + COUNTED_EVERY, 0)]:
-        _remove(memo, name)
+        _remove(entries, name)
 
 
 def _is_time(locks: Folder, now: float) -> bool:
@@ -91,10 +91,10 @@ def _is_time(locks: Folder, now: float) -> bool:
     return True
 
 
-def _sweep_entries(memo: Folder, now: float) -> None:
-    for name, age in _some(memo, now):
+def _sweep_entries(entries: Folder, now: float) -> None:
+    for name, age in _some(entries, now):
         if age > (KEPT if name.endswith(SUFFIXES) else DRAFT_KEPT):
-            _remove(memo, name)
+            _remove(entries, name)
 
 
 def _sweep_locks(locks: Folder, cache: CacheFolder, now: float) -> None:

@@ -21,7 +21,10 @@ def check_cache_folder(context: DoctorContext) -> str:
     """Write to the cache folder's disk."""
     try:
         ensure(context.cache)
-        with part(context.cache, "memo") as memo, open(memo.nameless_file(), "wb") as file:  # a kill leaves nothing
+        with (
+            part(context.cache, "memo") as entries,
+            open(entries.nameless_file(), "wb") as file,
+        ):  # a kill leaves nothing
             file.write(bytes(4096))
             file.flush()
             os.fsync(file.fileno())

@@ -20,7 +20,7 @@ statuses = st.builds(
     remedy=words,
     is_serving=st.booleans(),
     content=words,
-    slot=words,
+    request=words,
     settings=st.builds(
         SettingsStatus,
         outcome=words,
@@ -45,7 +45,7 @@ def test_a_status_reads_back_as_it_was_written(status):
         st.none() | st.booleans() | st.text() | st.integers(),
         lambda inner: (
             st.lists(inner)
-            | st.dictionaries(st.sampled_from(["version", "state", "settings", "counts", "tokens", "slot"]), inner)
+            | st.dictionaries(st.sampled_from(["version", "state", "settings", "counts", "tokens", "request"]), inner)
         ),
     )
 )

@@ -100,7 +100,7 @@ def test_the_time_of_the_last_transition_moves_with_the_status_only(stage):
     first = stage.condition["lastTransitionTime"]
     stage.tell(agent_status.WAITING, is_serving=True, message="waiting for a turn")
     stage.tick(60)
-    assert stage.condition["reason"] == "WaitingForSlot"
+    assert stage.condition["reason"] == "WaitingToRestart"
     assert stage.condition["lastTransitionTime"] == first
     stage.tell(agent_status.FAILED, message="the disk is full", remedy="Free some space.")
     stage.tick(60)
@@ -179,16 +179,16 @@ def test_without_its_leases_a_node_still_has_its_condition_and_what_is_missing_i
     api = FakeApi(slots=0, nodes=(NODE,))
     stage = Stage(tmp_path, api, clock)
     for _ in range(100):
-        stage.tell(agent_status.WAITING, slot="r1")
+        stage.tell(agent_status.WAITING, request="r1")
         stage.tick(1)
 
     assert stage.grant is None
-    assert stage.condition["reason"] == "WaitingForSlot"
+    assert stage.condition["reason"] == "WaitingToRestart"
     assert [error.status for error in stage.said] == [404]
 
 
 def test_a_request_is_granted_for_as_long_as_the_slot_is_held(stage, api):
-    stage.tell(agent_status.WAITING, slot="r1")
+    stage.tell(agent_status.WAITING, request="r1")
     stage.tick()
 
     assert stage.grant == RestartGrant("r1", stage.clock.now + LEASE_SECONDS)
@@ -200,7 +200,7 @@ def test_a_request_is_granted_for_as_long_as_the_slot_is_held(stage, api):
 
 
 def test_a_grant_is_prolonged_while_it_is_needed_and_runs_out_when_nobody_can_prolong_it(stage, api):
-    stage.tell(agent_status.WAITING, slot="r1")
+    stage.tell(agent_status.WAITING, request="r1")
     stage.tick()
     stage.tick(60)
     assert stage.grant.until == stage.clock.now + LEASE_SECONDS
@@ -213,8 +213,8 @@ def test_a_grant_is_prolonged_while_it_is_needed_and_runs_out_when_nobody_can_pr
 
 def test_the_second_node_waits_until_the_first_is_done(stage, tmp_path, api, clock):
     second = Stage(tmp_path, api, clock, node="node-2")
-    stage.tell(agent_status.WAITING, slot="a")
-    second.tell(agent_status.WAITING, slot="b")
+    stage.tell(agent_status.WAITING, request="a")
+    second.tell(agent_status.WAITING, request="b")
     stage.tick()
     for _ in range(10):
         stage.tick(2)
@@ -225,11 +225,11 @@ def test_the_second_node_waits_until_the_first_is_done(stage, tmp_path, api, clo
     for _ in range(int(LONGEST_WAIT)):
         second.tick(1)
 
-    assert second.grant.slot == "b"
+    assert second.grant.request == "b"
 
 
 def test_a_rejection_is_known_before_the_slot_is_given_back(stage, api):
-    stage.tell(agent_status.WAITING, slot="r1")
+    stage.tell(agent_status.WAITING, request="r1")
     stage.tick()
     order = []
     api.before_put = lambda path: order.append(path.removeprefix(LEASES))
@@ -241,7 +241,7 @@ def test_a_rejection_is_known_before_the_slot_is_given_back(stage, api):
 
 
 def test_if_a_rejection_cannot_be_told_the_slot_is_kept(stage, api):
-    stage.tell(agent_status.WAITING, slot="r1")
+    stage.tell(agent_status.WAITING, request="r1")
     stage.tick()
     api.is_down = True
     stage.tell(agent_status.REJECTED, message="the kubelet did not start")
@@ -260,14 +260,14 @@ def test_after_a_rejection_the_same_content_is_refused_with_its_cause_and_other_
     stage.tell(agent_status.REJECTED, message="the kubelet did not start")
     stage.tick()
     second = Stage(tmp_path, api, clock, node="node-2")
-    second.tell(agent_status.WAITING, slot="b")
+    second.tell(agent_status.WAITING, request="b")
     second.tick()
     assert second.grant == RestartGrant("b", refusal="node-1: the kubelet did not start")
     assert api.holder() == ""
-    second.tell(agent_status.WAITING, slot="c", content="another")
+    second.tell(agent_status.WAITING, request="c", content="another")
     second.tick(LONGEST_WAIT)
 
-    assert second.grant.slot == "c"
+    assert second.grant.request == "c"
     assert second.grant.refusal == ""
 
 
@@ -281,19 +281,19 @@ def test_a_rejection_that_an_operator_took_back_is_not_written_again(stage, api)
 
 
 def test_a_reporter_killed_while_its_node_changes_goes_on_where_it_was(stage, api):
-    stage.tell(agent_status.WAITING, slot="r1")
+    stage.tell(agent_status.WAITING, request="r1")
     stage.tick()
     stage.start()
     stage.tick(2)
 
-    assert stage.grant.slot == "r1"
+    assert stage.grant.request == "r1"
     stage.tell(is_serving=True)
     stage.tick(2)
     assert api.holder() == ""
 
 
 def test_a_node_that_was_slow_to_be_killed_gives_back_what_it_does_not_need(stage, api):
-    stage.tell(agent_status.WAITING, slot="r1")
+    stage.tell(agent_status.WAITING, request="r1")
     stage.tick()
     stage.tell(is_serving=True)
     stage.start()
@@ -304,10 +304,10 @@ def test_a_node_that_was_slow_to_be_killed_gives_back_what_it_does_not_need(stag
 
 def test_without_slots_everybody_may_go_at_once(tmp_path, api, clock):
     stage = Stage(tmp_path, api, clock, slots=False)
-    stage.tell(agent_status.WAITING, slot="r1")
+    stage.tell(agent_status.WAITING, request="r1")
     stage.tick()
 
-    assert stage.grant.slot == "r1"
+    assert stage.grant.request == "r1"
     assert not [path for _, path in api.calls if "leases" in path]
 
 

@@ -27,10 +27,12 @@ def fuzz(data):
             continue
         assert kind.from_dict(json.loads(json.dumps(value.to_dict()))) == value
         if kind is AgentStatus:
-            check_text(value.message, value.remedy, value.version, value.content, value.slot, *value.settings.problems)
+            check_text(
+                value.message, value.remedy, value.version, value.content, value.request, *value.settings.problems
+            )
             times = [value.beat, *(time for token in value.tokens for time in (token.refresh_in, token.expires_in))]
             check_text(*value.counts)
         else:
-            check_text(value.slot, value.refusal)
+            check_text(value.request, value.refusal)
             times = [value.until]
         assert all(map(math.isfinite, times))
