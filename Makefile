@@ -208,6 +208,10 @@ clean: ## remove everything that was built; the venv stays
 e2e-assets: venv ## build what a cluster needs and nobody packages, once per version; kept outside of the tree
 	PYTHONPATH=tests $(PY) -m cluster.assets
 
+.PHONY: sdks
+sdks: venv ## fetch Alibaba Cloud's SDKs whose models tests read, once per version; kept outside of the tree
+	PYTHONPATH=tests $(PY) -m cluster.sdks
+
 .PHONY: e2e
 e2e: venv freeze freeze-controller e2e-assets image ## pull through the frozen plugin on a real cluster, as root; E2E_FULL=1 runs the long scenario in full
 	$(PY) -m pytest --verbose $(if $(E2E_FULL),-o faulthandler_timeout=1800) tests/cluster/e2e
@@ -234,7 +238,7 @@ test-chart: venv e2e-assets ## the chart as Helm renders it, for each Kubernetes
 	$(PY) -m pytest -q tests/chart
 
 .PHONY: test-controller
-test-controller: venv freeze-controller e2e-assets ## what works on a cluster's objects, against a real API server (CHAOS_FULL=1: 50 leaders killed, longer outages)
+test-controller: venv freeze-controller e2e-assets sdks ## what works on a cluster's objects, against a real API server (CHAOS_FULL=1: 50 leaders killed, longer outages)
 	$(PY) -m pytest -q $(if $(CHAOS_FULL),-o faulthandler_timeout=1800) tests/controller
 
 .PHONY: bench-controller

@@ -54,6 +54,25 @@ def test_the_api_gets_its_parameters_by_name(program):
     assert ended.stderr == b""
 
 
+def test_another_accounts_instance_has_both_roles_in_the_api(program):
+    document = json.loads(program.settings.read_text())
+    document["registries"][0]["assumeRole"] = [{"roleArn": "acs:ram::2222222222222222:role/pull"}]
+    program.settings.write_text(json.dumps(document))
+    role = "acs:ram::1111111111111111:role/eci"
+    ended = eci(program, "--form", "api", "--output", "json", "--service-arn", role)
+    assert ended.document == {
+        "AcrRegistryInfo.1.InstanceId": "cri-a",
+        "AcrRegistryInfo.1.RegionId": "cn-beijing",
+        "AcrRegistryInfo.1.ArnService": role,
+        "AcrRegistryInfo.1.ArnUser": "acs:ram::2222222222222222:role/pull",
+    }
+
+
+def test_terraform_gets_blocks_that_can_be_pasted_into_the_resource(program):
+    ended = eci(program, "--form", "terraform-ess")
+    assert ended.stdout.decode() == ('acr_registry_infos {\n  instance_id = "cri-a"\n  region_id   = "cn-beijing"\n}\n')
+
+
 def test_a_password_goes_into_a_file_for_its_owner_alone_and_nowhere_else(program, tmp_path):
     written = tmp_path / "parameters.json"
     ended = eci(program, "--form", "api", "--output", "json", "--with-passwords", str(written))

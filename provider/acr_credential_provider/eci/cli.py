@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from typing import TYPE_CHECKING
-
-import yaml
 
 from acr_credential_provider.console.command_line import CommandParser, path_argument
 from acr_credential_provider.console.output import warn, warn_of_all, write_document
@@ -20,7 +17,8 @@ from acr_credential_provider.settings.verdict import judge
 from acr_credential_provider.sources.basic_auth import read_basic_auth
 from acr_credential_provider.version import NAME
 
-from .annotations import render
+from .forms import POD, ROLES, written
+from .registry_infos import render
 
 if TYPE_CHECKING:
     from acr_credential_provider.settings import Identity, ProviderSettings
@@ -45,12 +43,15 @@ def _parser() -> argparse.ArgumentParser:
     settings = f"settings, or an acr-configuration (default: {SETTINGS})"
     eci.add_argument("--settings", type=path_argument, default=SETTINGS, help=settings)
     eci.add_argument("--image", action="append", default=[], help="an image to pull; all entries without")
-    form = "annotations for a Pod's metadata, or parameters of CreateContainerGroup (default: pod)"
-    eci.add_argument("--form", choices=("pod", "api"), default="pod", help=form)
+    form = (
+        "annotations for a Pod's metadata (default), parameters of CreateContainerGroup (api) or of "
+        "CreateEciScalingConfiguration (ess), or blocks for Terraform's resources of the two"
+    )
+    eci.add_argument("--form", choices=tuple(ROLES), default=POD, help=form)
     role = "role of ECI's own account that ECI asks as"
     eci.add_argument("--service-arn", type=_arn, default="", metavar="ARN", help=role)
-    eci.add_argument("--output", choices=("yaml", "json"), default="yaml")
-    passwords = "read logins and write all into FILE, for its owner alone; stdout never gets a password (form api only)"
+    eci.add_argument("--output", choices=("yaml", "json"), default="yaml", help="for Terraform: HCL in place of YAML")
+    passwords = "read logins and write all into FILE, for its owner alone; stdout never gets a password (not for pod)"
     eci.add_argument("--with-passwords", type=path_argument, metavar="FILE", help=passwords)
     eci.set_defaults(run=_eci)
     return parser
@@ -63,7 +64,7 @@ def _arn(text: str) -> str:
 
 
 def _eci(options: argparse.Namespace) -> int:
-    if options.with_passwords and options.form != "api":
+    if options.with_passwords and options.form == POD:
         raise ConfigurationError(
             "--with-passwords has no meaning for a Pod, which takes logins from imagePullSecrets",
             remedy=Remedy(
@@ -77,13 +78,10 @@ def _eci(options: argparse.Namespace) -> int:
         images=options.image,
         service_arn=options.service_arn,
         login_of=_login if options.with_passwords else None,
+        roles=ROLES[options.form],
     )
     warn_of_all("note", rendered.notes)
-    document = rendered.parameters if options.form == "api" else {"metadata": {"annotations": rendered.annotations}}
-    if options.output == "json":
-        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    else:
-        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1000)
+    text = written(rendered, options.form, as_json=options.output == "json")
     if options.with_passwords:
         write_private_atomically(
             options.with_passwords, text, remedy=Remedy("FileUnusable", "Name a file in a folder that you may write.")

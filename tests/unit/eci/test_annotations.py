@@ -1,7 +1,10 @@
-"""What ECI is told: annotations of a Pod, parameters of CreateContainerGroup, and what cannot come along."""
+"""What ECI gets: annotations of a Pod, parameters of APIs, blocks of Terraform, and notes on what cannot come along."""
+
+import json
 
 import pytest
-from acr_credential_provider.eci.annotations import render
+from acr_credential_provider.eci.forms import ROLES, parameters, written
+from acr_credential_provider.eci.registry_infos import Roles, render
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.model.eci_annotations import InstanceRequest, annotations_for, requests_of
 from acr_credential_provider.sources.basic_auth import BasicAuth
@@ -47,7 +50,7 @@ def test_the_same_instance_in_two_regions_is_two_requests():
 
 
 @pytest.mark.parametrize(
-    ("registry", "parameters"),
+    ("registry", "expected"),
     [
         ({"instanceId": "cri-a"}, {"AcrRegistryInfo.1.InstanceId": "cri-a"}),
         (
@@ -73,13 +76,13 @@ def test_the_same_instance_in_two_regions_is_two_requests():
     ],
     ids=["id only", "id and name", "all fields"],
 )
-def test_create_container_group_gets_all_that_the_settings_know(registry, parameters):
-    assert render(settings(registry)).parameters == parameters
+def test_create_container_group_gets_all_that_the_settings_know(registry, expected):
+    assert parameters(render(settings(registry))) == expected
 
 
 def test_several_instances_are_numbered_in_the_api():
     found = render(settings({"instanceId": "cri-a"}, {"instanceId": "cri-b"}))
-    assert found.parameters == {"AcrRegistryInfo.1.InstanceId": "cri-a", "AcrRegistryInfo.2.InstanceId": "cri-b"}
+    assert parameters(found) == {"AcrRegistryInfo.1.InstanceId": "cri-a", "AcrRegistryInfo.2.InstanceId": "cri-b"}
 
 
 def test_an_image_chooses_the_entries_it_may_belong_to():
@@ -112,7 +115,7 @@ def test_another_accounts_instance_gets_both_roles():
 
 def test_another_accounts_instance_is_left_out_without_a_role_to_start_from():
     found = render(settings({"instanceId": "cri-a", "assumeRole": [{"roleArn": ROLE_B}]}))
-    assert (found.annotations, found.parameters) == ({}, {})
+    assert (found.annotations, parameters(found)) == ({}, {})
     assert ROLE_B in found.notes[0]
     assert "--service-arn" in found.notes[0]
 
@@ -121,7 +124,7 @@ def test_a_chain_of_roles_cannot_come_along():
     chain = [{"roleArn": "acs:ram::1111111111111111:role/first"}, {"roleArn": ROLE_B}]
     found = render(settings({"instanceId": "cri-a", "assumeRole": chain}), service_arn=ROLE_A)
     assert "cri-a: left out" in found.notes[0]
-    assert found.parameters == {}
+    assert parameters(found) == {}
 
 
 def test_instances_of_two_accounts_are_refused_for_one_pod():
@@ -129,11 +132,80 @@ def test_instances_of_two_accounts_are_refused_for_one_pod():
     with pytest.raises(ConfigurationError) as caught:
         render(settings(*registries), service_arn=ROLE_A)
     assert "--image" in caught.value.remedy
+    assert "--form api" in caught.value.remedy
+
+
+def test_the_api_gets_a_pair_of_roles_for_each_instance():
+    registries = ({"instanceId": "cri-a", "assumeRole": [{"roleArn": ROLE_B}]}, {"instanceId": "cri-b"})
+    found = render(settings(*registries), service_arn=ROLE_A, roles=Roles.EACH)
+    assert parameters(found) == {
+        "AcrRegistryInfo.1.InstanceId": "cri-a",
+        "AcrRegistryInfo.1.ArnService": ROLE_A,
+        "AcrRegistryInfo.1.ArnUser": ROLE_B,
+        "AcrRegistryInfo.2.InstanceId": "cri-b",
+        "AcrRegistryInfo.2.ArnService": ROLE_A,
+    }
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("form", ["ess", "terraform", "terraform-ess"])
+def test_a_form_without_room_for_roles_says_what_it_leaves_out(form):
+    registries = ({"instanceId": "cri-a", "assumeRole": [{"roleArn": ROLE_B}]}, {"instanceId": "cri-b"})
+    found = render(settings(*registries), service_arn=ROLE_A, roles=ROLES[form])
+    assert [info.instance_id for info in found.infos] == ["cri-b"]
+    assert "--service-arn does not come along" in found.notes[0]
+    assert "cri-a: left out" in found.notes[1]
+    assert "role/" not in written(found, form, as_json=False)
+
+
+@pytest.mark.parametrize("roles", [Roles.EACH, Roles.NONE])
+def test_more_instances_than_a_request_takes_are_refused(roles):
+    registries = [{"instanceId": f"cri-{number}"} for number in range(22)]
+    assert len(render(settings(*registries[:21]), roles=roles).infos) == 21
+    with pytest.raises(ConfigurationError, match="22 instances, and ECI takes 21") as caught:
+        render(settings(*registries), roles=roles)
+    assert "--image" in caught.value.remedy
+    assert len(render(settings(*registries)).infos) == 22
+
+
+def test_terraform_gets_blocks_as_its_formatter_writes_them():
+    registries = (
+        {"instanceId": "cri-a", "domains": [PUBLIC, "images.example.com"]},
+        {"domains": ["x.example"], "identity": LOGIN},
+    )
+    found = render(settings(*registries), login_of=lambda _: BasicAuth("me", 'a"b${c}%{d}'), roles=Roles.NONE)
+    assert (
+        written(found, "terraform-ess", as_json=False)
+        == f"""\
+acr_registry_infos {{
+  instance_id   = "cri-a"
+  region_id     = "cn-beijing"
+  instance_name = "demo"
+  domains       = ["{PUBLIC}", "images.example.com"]
+}}
+image_registry_credentials {{
+  server   = "x.example"
+  username = "me"
+  password = "a\\"b$${{c}}%%{{d}}"
+}}
+"""
+    )
+    assert json.loads(written(found, "terraform", as_json=True)) == {
+        "acr_registry_info": [
+            {
+                "instance_id": "cri-a",
+                "region_id": "cn-beijing",
+                "instance_name": "demo",
+                "domains": [PUBLIC, "images.example.com"],
+            }
+        ],
+        "image_registry_credential": [{"server": "x.example", "user_name": "me", "password": 'a"b$${c}%%{d}'}],
+    }
 
 
 def test_the_own_personal_edition_needs_nothing():
     found = render(settings({"region": "cn-beijing"}))
-    assert (found.annotations, found.parameters) == ({}, {})
+    assert (found.annotations, parameters(found)) == ({}, {})
     assert "needs nothing" in found.notes[0]
 
 
@@ -148,10 +220,10 @@ def test_a_login_becomes_a_registry_credential_only_where_passwords_are_asked_fo
     host = "crpi-a1b2.cn-beijing.personal.cr.aliyuncs.com"
     registry = {"domains": [host], "identity": LOGIN}
     found = render(settings(registry))
-    assert found.parameters == {}
+    assert parameters(found) == {}
     assert "--with-passwords" in found.notes[0]
     found = render(settings(registry), login_of=lambda _: BasicAuth("me", "CANARYSECRET"))
-    assert found.parameters == {
+    assert parameters(found) == {
         "ImageRegistryCredential.1.Server": host,
         "ImageRegistryCredential.1.UserName": "me",
         "ImageRegistryCredential.1.Password": "CANARYSECRET",
