@@ -65,9 +65,8 @@ class Operator:
 
     def _follow(self, remedy: str) -> bool:
         """Do what *remedy* says first; False if that is the controller. Raises for one that names nothing to do."""
-        named = re.search(r"--flags-in[ =](\S+:\w+)|--mode[ =](drop-in|files-only)|mode (files-only|drop-in)", remedy)
-        if named:
-            new = ["--flags-in", named[1]] if named[1] else ["--mode", named[2] or named[3]]
+        new = options_in(remedy)
+        if new:
             assert new != self.options, f"the same again: {remedy}"
             self.options = new
             self.result = BY_HAND if "files-only" in new else ASKS
@@ -119,6 +118,14 @@ class Operator:
         words = [verb, "--bundle", self.bundle, "--settings", self.settings, *self.options]
         options = node_cli._parser().parse_args(words)
         return install_request(options, self._installer().host)
+
+
+def options_in(remedy: str) -> list[str]:
+    """Return the options of ``node install`` that *remedy* names first, none if it names no such way."""
+    named = re.search(r"--flags-in[ =](\S+:\w+)|--mode[ =](drop-in|files-only)|mode (files-only|drop-in)", remedy)
+    if named is None:
+        return []
+    return ["--flags-in", named[1]] if named[1] else ["--mode", named[2] or named[3]]
 
 
 def paths_of(plan: InstallPlan) -> tuple[set[str], set[str]]:
