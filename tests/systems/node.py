@@ -328,6 +328,11 @@ class SystemNode:
         )
         return read_only <= writable
 
+    def past_links(self, path: str) -> str:
+        """Return *path* with the symlinks on the way to its last name resolved."""
+        folder, _, name = path.rpartition("/")
+        return f"{self._resolved(folder).rstrip('/')}/{name}" if folder else path
+
     def _resolved(self, path: str) -> str:
         return "/" + str(self.at(path).relative_to(self.root))
 

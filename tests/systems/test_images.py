@@ -30,14 +30,6 @@ UNITS = [
     for state, result in each.result.items()
     if result == INSTALLS and (each.rancher or each.unit == "kubelet.service")
 ]
-PENDING = {"fedora-coreos", "gardener", "image-builder", "k3s-agent"}
-"""What does not work yet."""
-
-
-@pytest.fixture(autouse=True)
-def pending(request):
-    if PENDING & set(request.node.callspec.params.values() if hasattr(request.node, "callspec") else ()):
-        request.applymarker(pytest.mark.xfail(strict=False))
 
 
 @pytest.fixture
