@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROOTS = ("provider/acr_credential_provider", "node-config/acr_node_config")
 LISTED = Path(__file__).with_name("remedy_codes.txt")
+SIGNS = Path(__file__).with_name("signs.toml")
+SIGNS_HEAD = """## What you see
+
+Search this page for a word of the message: of the kubelet, of containerd, CRI-O or docker, an HTTP status, the reason
+of an Event. For a code of Alibaba Cloud, such as SignatureDoesNotMatch, see [below](#error-codes-of-alibaba-cloud).
+
+| what you see | who says it | codes | what to do |
+|---|---|---|---|"""
 TABLE = "model/error_codes/lookup.py"
 """What this says of Alibaba Cloud's codes is taken from its table, not from its source."""
 CODES_HEAD = """## Error codes of Alibaba Cloud
@@ -337,7 +346,7 @@ def listed() -> dict[str, dict[str, str]]:
 def page(root: Path = REPOSITORY) -> str:
     """Return the whole page."""
     rows = found(root)
-    lines = [HEAD]
+    lines = [HEAD, *signs(), ""]
     for title, codes_of_chapter in listed().items():
         lines += [f"## {title}", ""]
         for code, meaning in codes_of_chapter.items():
@@ -358,6 +367,19 @@ def cloud_codes() -> list[str]:
         *(
             f"| {code} | {cause} | {link(error_codes.REMEDY_CODES[kind])} | {cell(remedy)} | {where} |"
             for code, kind, cause, remedy, where in rows
+        ),
+    ]
+
+
+def signs() -> list[str]:
+    """Return the lines of the table of what people see elsewhere."""
+    rows = tomllib.loads(SIGNS.read_text())["sign"]
+    return [
+        SIGNS_HEAD,
+        *(
+            f"| {', '.join(f'`{text}`' for text in row['seen'])} | {row['by']} | {', '.join(map(link, row['codes']))} "
+            f"| {row['todo']} |"
+            for row in rows
         ),
     ]
 

@@ -262,6 +262,8 @@ GROUPS: tuple[tuple[str, str, str, dict[str, str]], ...] = (  # kind, remedy, wh
         {
             "InvalidParameter.RoleSessionName": "the session's name has another form",
             "MissingParameter": "a parameter is missing",
+            "MissingAccessKeyId": "the call is not signed",
+            "MissingInstanceId": "the call names no instance",
         },
     ),
     (
