@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-RUN = Path(__file__).parents[3] / ".ci/run"
+ROOT = Path(__file__).parents[3]
+RUN = ROOT / ".ci/run"
 SUITES = {
     *("lint", "lint-workflows", "demo", "distros", "test-image", "reproduce", "test", "test-systemd", "test-upgrade"),
     *("e2e", "test-controller", "hostile", "test-chart"),
@@ -17,7 +18,17 @@ for target; do :; done
 echo "$target" >> asked
 case " $BROKEN " in
     *" $target "*) echo "this is $target, which fails, with $PYTEST_ADDOPTS"; exit 2 ;;
-    *" $target-once "*) case $PYTEST_ADDOPTS in *--last-failed) ;; *) echo "once is never"; exit 2 ;; esac ;;
+    *" $target-once "*)
+        case $PYTEST_ADDOPTS in
+            *--last-failed) ;;
+            *)
+                folder=${PYTEST_ADDOPTS#-o cache_dir=}/v/cache
+                mkdir -p "$folder" && echo "{\\"tests/$target.py::test_a\\": true}" >"$folder/lastfailed"
+                echo "once is never"
+                exit 2
+                ;;
+        esac
+        ;;
 esac
 echo "this is $target"; sleep 0.2; echo "this was $target"
 """
@@ -35,6 +46,8 @@ def run(tmp_path):
     shutil.copy(RUN, tmp_path / ".ci/run")
     (tmp_path / "packaging/check").mkdir(parents=True)
     (tmp_path / "packaging/check/system_packages.sh").touch()
+    for name in ("packaging/check/flakes.py", ".ci/flakes.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "tests/cluster").mkdir(parents=True)
     (tmp_path / "tests/cluster/assets.py").touch()
     tools = tmp_path / "tools"
@@ -46,7 +59,7 @@ def run(tmp_path):
     def run(broken=""):
         done = subprocess.run(
             [tmp_path / ".ci/run"],
-            env={"PATH": f"{tools}:{os.environ['PATH']}", "BROKEN": broken},
+            env={"PATH": f"{tools}:{os.environ['PATH']}", "BROKEN": broken, "HOME": str(tmp_path)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -82,6 +95,16 @@ def test_what_passes_the_second_time_is_told_and_fails_nothing(run):
     assert code == 0, said
     assert (asked.count("e2e"), asked.count("test-chart")) == (2, 2)
     assert "== e2e failed: what failed, once more" in said
+    assert "tests/e2e.py::test_a: failed and then passed: find out why" in said
+
+
+def test_what_passes_the_second_time_in_two_runs_fails_the_second(run):
+    assert run("e2e-once")[0] == 0
+    code, said, _ = run("e2e-once test-chart-once")
+    assert code == 1
+    assert said.splitlines()[-1] == "== failed: flakes "
+    assert "tests/e2e.py::test_a: failed and then passed, and not for the first time" in said
+    assert "tests/test-chart.py::test_a: failed and then passed: find out why" in said
 
 
 @pytest.mark.parametrize("what", ["lint", "demo", "reproduce"])
