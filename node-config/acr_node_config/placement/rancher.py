@@ -138,18 +138,20 @@ def _kubelet_arguments(rancher: Rancher, texts: Sequence[str]) -> dict[str, str]
 
 def _values(rancher: Rancher, besides: str) -> dict[str, list[str]]:
     """Return the values of its files and its command line, by key."""
-    values: dict[str, list[str]] = {}
+    found: dict[str, list[str | None]] = {}
     for file in rancher.files:
         for key, texts in _pairs(rancher, file) if file.path != besides else ():
             name = key.removesuffix("+")
-            values[name] = [*values.get(name, []), *texts] if key.endswith("+") else texts
+            is_added = key.endswith("+") and name in found  # then null is nothing, on both sides
+            found[name] = [text for text in (*found[name], *texts) if text is not None] if is_added else texts
+    values = {name: [text or "" for text in texts] for name, texts in found.items()}
     for name, value in _flags(rancher.arguments):
         values[name] = [*values.get(name, []), value]
     return values
 
 
-def _pairs(rancher: Rancher, file: HostFile) -> Iterator[tuple[str, list[str]]]:
-    """Yield each key of *file* with its texts, one if it is no list; a key may be there twice."""
+def _pairs(rancher: Rancher, file: HostFile) -> Iterator[tuple[str, list[str | None]]]:
+    """Yield each key of *file* with its texts, one if it is no list, None for null; a key may be there twice."""
     line = 1
     try:
         text = file.content.decode()
@@ -169,10 +171,10 @@ def _pairs(rancher: Rancher, file: HostFile) -> Iterator[tuple[str, list[str]]]:
     )
 
 
-def _text(node: yaml.Node) -> str:
-    if not isinstance(node, yaml.ScalarNode) or (not node.style and node.value in ("~", "null", "Null", "NULL")):
-        return ""
-    return str(node.value)
+def _text(node: yaml.Node) -> str | None:
+    if isinstance(node, yaml.ScalarNode) and not node.style and node.value in ("", "~", "null", "Null", "NULL"):
+        return None
+    return str(node.value).strip() if isinstance(node, yaml.ScalarNode) else ""
 
 
 def _flags(words: Sequence[str]) -> Iterator[tuple[str, str]]:

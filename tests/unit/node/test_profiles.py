@@ -148,6 +148,25 @@ def test_in_a_folder_of_configurations_we_have_a_file_of_our_own():
     assert placement.flag_values["image-credential-provider-config"] == "/etc/kubernetes/providers.d"
 
 
+@pytest.mark.parametrize(
+    ("text", "config"),
+    [
+        ("image-credential-provider-config: |\n  /x.yaml\n", "/x.yaml"),
+        ('image-credential-provider-config: " /x.yaml"\n', "/x.yaml"),
+        ("image-credential-provider-config: [/x.yaml]\nimage-credential-provider-config+: null\n", "/x.yaml"),
+        ("image-credential-provider-config: ~\nimage-credential-provider-config+: [/x.yaml]\n", "/x.yaml"),
+        ("kubelet-arg: [image-credential-provider-config=/x.yaml]\nkubelet-arg+: ~\n", "/x.yaml"),
+    ],
+    ids=["a block", "spaces", "null added", "added to null", "null added to kubelet-arg"],
+)
+def test_values_of_k3s_are_read_as_it_reads_them(text, config):
+    key = "kubelet-arg+: [image-credential-provider-bin-dir=/b]\n"
+    other = key if "kubelet-arg" in text else "image-credential-provider-bin-dir: /b\n"
+    facts = nodes.rancher("k3s", "k3s.service", HostFile("/etc/rancher/k3s/config.yaml", (text + other).encode()))
+
+    assert placed(facts).config == config
+
+
 @pytest.mark.parametrize("name", ["k3s", "rke2"])
 def test_before_its_first_start_it_can_be_baked_by_name_and_not_installed(name):
     image = NodeFacts(is_image=True, folders={"/": Folder(is_writable=True)})
