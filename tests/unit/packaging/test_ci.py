@@ -76,6 +76,8 @@ def test_each_suite_is_run_once_and_shown_in_one_piece(run):
     assert code == 0, said
     assert sorted(asked) == sorted([*SUITES, "e2e-assets", "image"])
     assert all(f"\nthis is {each}\nthis was {each}\n" in said for each in SUITES)
+    durations = said.partition("== duration of each suite\n")[2].splitlines()
+    assert {line.split()[2] for line in durations if " s  " in line} == {*SUITES, "e2e-assets"}
 
 
 def test_what_fails_is_tried_once_more_by_itself_and_stops_no_other_suite(run):
