@@ -40,6 +40,7 @@ USUAL = (
     "/opt",
     "/var/lib/kubelet",
     "/var/cache",
+    "/run",
     "/proc/1",
 )
 """Folders that each of these systems has, or gets a link in place of."""
@@ -161,6 +162,7 @@ class SystemNode:
     def start(self) -> str:
         """Start the kubelet anew; return why it does not run, "" if it does."""
         self.stop()
+        self._run_guard()
         self.fault = self._fault()
         if self.fault:
             return self.fault
@@ -238,6 +240,16 @@ class SystemNode:
         if not flags and all(self.at(path).exists() for path in defaults.values()):
             flags = defaults
         return {**flags, **arguments}
+
+    def _run_guard(self) -> None:
+        """Do what our guard does before a start: give the flags if the program and the configuration are there."""
+        for command in self._unit().before:
+            script = self.read(command.removeprefix("-/bin/sh ")) if command.startswith("-/bin/sh /") else None
+            found = dict(re.findall(r"^(flags|program|config)=(\S+)$", script or "", re.MULTILINE))
+            if len(found) == 3 and self.at(found["program"]).exists() and self.at(found["config"]).exists():
+                variable, bin_dir = re.search(r"\n\s+(\w+) \"\$config\" (\S+) >", script).groups()
+                given = f"--{CONFIG_FLAG}={found['config']} --{BIN_DIR_FLAG}={bin_dir}"
+                self.write(found["flags"], f'{variable}="{given}"\n')
 
     def _fault(self) -> str:
         """Return why a kubelet with the next start's flags exits at once, "" if it does not."""

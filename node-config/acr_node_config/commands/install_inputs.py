@@ -33,7 +33,7 @@ def install_request(options: argparse.Namespace, host: HostFiles) -> InstallRequ
     bundle = bundles.read(options.bundle or bundles.own_folder())
     path = options.settings or host.outside(SETTINGS)
     content = settings_at(path)
-    wanted = Wanted(options.profile, options.bin_dir or "", options.config or "")
+    wanted = Wanted(options.profile, options.bin_dir or "", options.config or "", options.flags_in)
     return InstallRequest(
         bundle,
         match_images(f"{bundle.source}/{NAME}", content, path),

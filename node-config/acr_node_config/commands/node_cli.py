@@ -37,7 +37,8 @@ from acr_node_config.kubelet.service_manager import (
 from acr_node_config.kubelet_config.provider_entries import NAME
 from acr_node_config.model import first_call, steps
 from acr_node_config.model.errors import NodeConfigError
-from acr_node_config.model.placement import MODES
+from acr_node_config.model.paths import tidy
+from acr_node_config.model.placement import MODES, EnvironmentFlags
 from acr_node_config.placement.profiles import PROFILES
 
 from .install_inputs import install_request
@@ -128,6 +129,12 @@ def _add_install_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", choices=PROFILES, default="", help="kind of node (default: found out)")
     parser.add_argument("--bin-dir", metavar="DIR", type=path_on_node, help="folder of the kubelet's providers")
     parser.add_argument("--config", metavar="FILE", type=path_on_node, help="the CredentialProviderConfig")
+    parser.add_argument(
+        "--flags-in",
+        metavar="FILE:VARIABLE",
+        type=_flags_in,
+        help="environment file and variable that the kubelet takes more flags from (default: found out)",
+    )
     parser.add_argument("--retry", action="store_true", help="try even what was rejected on this node before")
     _add_service(parser)
 
@@ -147,6 +154,13 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
 
 def _host_root(path: str) -> str:
     return path_on_node(path_argument(path))
+
+
+def _flags_in(text: str) -> EnvironmentFlags:
+    path, colon, variable = text.rpartition(":")
+    if not colon or not (variable.isascii() and variable.isidentifier()):
+        raise argparse.ArgumentTypeError("must be FILE:VARIABLE, such as /etc/kubernetes/kubelet.env:KUBELET_ARGS")
+    return EnvironmentFlags(tidy(path_on_node(path)), variable)
 
 
 def _seconds(text: str) -> float:

@@ -34,6 +34,7 @@ from acr_node_config.model.facts import (
 from acr_node_config.model.placement import BIN_DIRS, OWN_FOLDER, PlacementRefusedError
 from acr_node_config.placement.rancher import config_file, given
 
+from . import supervision
 from .kubelet_unit import KUBELET_UNIT, kubelet_unit, unit_file
 
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ SECONDS = 10.0
 """For the kubelet to say its version."""
 
 _PROGRAMS = ("/usr/bin/kubelet", "/usr/local/bin/kubelet", "/opt/bin/kubelet")
-_RANCHERS = {"k3s": ("k3s.service", "k3s-agent.service"), "rke2": ("rke2-server.service", "rke2-agent.service")}
 _YAML = (".yaml", ".yml")
 _VERSION = re.compile(r"\bv(\d{1,3})\.(\d{1,3})\.\d")
 
@@ -70,12 +70,13 @@ def discover(
     """
     tree = HostReader(root)
     run = run or _runner(root)
-    process = None if is_image else _process(tree, main_pid)
+    process = None if is_image else _process(tree, main_pid) or supervision.supervised(tree)
     rancher = _rancher(tree, process, is_image=is_image)
     unit = kubelet_unit(tree, process, rancher, None if is_image else ask_unit)
     rancher = _with_files(tree, process, rancher, unit) if rancher else None
     version = _version(tree, process, unit, rancher, run)
-    kubelet = _running(tree, process, rancher, unit, version)
+    found = None if is_image else supervision.supervisor_of(tree, process)
+    kubelet = _running(tree, process, rancher, unit, version) or supervision.embedded(tree, found)
     facts = NodeFacts(
         system=_system(tree),
         kubelet=kubelet,
@@ -83,6 +84,7 @@ def discover(
         unit=unit,
         rancher=rancher,
         ack_arguments=tree.read(ACK_ARGUMENTS),
+        supervisor=found,
         has_nodeadm=tree.is_program("/usr/bin/nodeadm"),
         is_user_namespaced=_is_user_namespaced(tree),
         is_image=is_image,
@@ -112,9 +114,9 @@ def _with_places(tree: HostReader, facts: NodeFacts) -> NodeFacts:
         bin_dir = own_bin_dir or bin_dir or f"{RANCHER}/bin"
     sources = facts.unit.environment_files if facts.unit else ()
     files = [source.path for source in sources] + [ACK_ARGUMENTS, path]
-    folders = {"/", "/etc", "/opt", "/usr", "/var", OWN_FOLDER, *BIN_DIRS, bin_dir, path}
+    folders = {"/", "/etc", "/etc/systemd/system", "/opt", "/usr", "/var", OWN_FOLDER, *BIN_DIRS, bin_dir, path}
     folders |= {facts.rancher.drop_ins} if facts.rancher else set()
-    folders |= {f"/etc/rancher/{name}" for name in _RANCHERS} | {file.rpartition("/")[0] for file in files}
+    folders |= {f"/etc/rancher/{name}" for name in supervision.RANCHERS} | {file.rpartition("/")[0] for file in files}
     executables = [name for name in tree.listed(bin_dir) if tree.is_program(f"{bin_dir}/{name}")] if bin_dir else []
     return replace(
         facts,
@@ -172,16 +174,22 @@ def _environment(tree: HostReader, pid: int, names: tuple[str, ...]) -> dict[str
 
 def _rancher(tree: HostReader, process: Kubelet | None, *, is_image: bool) -> Rancher | None:
     if process is not None:
-        name = next((name for name in _RANCHERS if process.unit.startswith(name)), "")
+        name = next((name for name in supervision.RANCHERS if process.unit.startswith(name)), "")
         unit = process.unit
-        if not name and os.path.basename(process.arguments[0].split(" ")[0]) in _RANCHERS:
+        if not name and os.path.basename(process.arguments[0].split(" ")[0]) in supervision.RANCHERS:
             name = os.path.basename(process.arguments[0].split(" ")[0])
-            unit = next((unit for unit in _RANCHERS[name] if unit_file(tree, unit)), _RANCHERS[name][0])
+            unit = next(
+                (unit for unit in supervision.RANCHERS[name] if unit_file(tree, unit)), supervision.RANCHERS[name][0]
+            )
     else:
-        units = [(name, unit) for name, units in _RANCHERS.items() for unit in units if unit_file(tree, unit)]
+        units = [
+            (name, unit) for name, units in supervision.RANCHERS.items() for unit in units if unit_file(tree, unit)
+        ]
         if not units and is_image:  # before its first start: its program or its configuration
-            signs = [(name, f"/usr/local/bin/{name}", f"/etc/rancher/{name}/config.yaml") for name in _RANCHERS]
-            units = [(name, _RANCHERS[name][0]) for name, *paths in signs if any(map(tree.mode, paths))]
+            signs = [
+                (name, f"/usr/local/bin/{name}", f"/etc/rancher/{name}/config.yaml") for name in supervision.RANCHERS
+            ]
+            units = [(name, supervision.RANCHERS[name][0]) for name, *paths in signs if any(map(tree.mode, paths))]
         name, unit = units[0] if units and not unit_file(tree, KUBELET_UNIT) else ("", "")
     return Rancher(name, unit) if name else None
 

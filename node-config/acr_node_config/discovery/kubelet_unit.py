@@ -9,6 +9,7 @@ from acr_credential_provider.kubelet.process import CONFIG_FLAG
 from acr_credential_provider.model.errors import CredentialProviderError
 
 from acr_node_config.model.facts import ABSENT, EnvironmentSource, KubeletUnit
+from acr_node_config.model.placement import OWN_DROP_IN
 
 from . import unit_files, unit_folders
 
@@ -50,6 +51,8 @@ def read_unit(tree: HostReader, name: str, ask_unit: AskUnit | None) -> KubeletU
         return None
     sources = tuple(source for path, is_optional in text.files for source in _sources(tree, path, is_optional))
     environment = dict(pair.split("=", 1) for pair in text.environment if "=" in pair)
+    bare = _unit_text(tree, name, without=OWN_DROP_IN)
+    is_known = bare.command and not bare.problem
     scripts = tuple(word for word in text.command if _names_providers(tree, word))
     return KubeletUnit(
         name,
@@ -62,6 +65,8 @@ def read_unit(tree: HostReader, name: str, ask_unit: AskUnit | None) -> KubeletU
         is_literal=text.is_literal,
         inherited=dict(pair.split("=", 1) for pair in text.inherited or () if "=" in pair),
         problem=text.problem,
+        bare_command=tuple(bare.command) if is_known else (),
+        prefixes=bare.prefixes,
     )
 
 
@@ -99,6 +104,6 @@ def unit_file(tree: HostReader, name: str) -> HostFile | None:
     return found.file if found else None
 
 
-def _unit_text(tree: HostReader, name: str) -> unit_files.UnitText:
-    found = unit_folders.find(tree, name)
+def _unit_text(tree: HostReader, name: str, *, without: str = "") -> unit_files.UnitText:
+    found = unit_folders.find(tree, name, without=without)
     return unit_files.parse(found.texts, found.name) if found else unit_files.UnitText()

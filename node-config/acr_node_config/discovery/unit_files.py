@@ -40,6 +40,8 @@ class UnitText:
     is_literal: bool = False
     inherited: tuple[str, ...] | None = field(default=None, repr=False)
     problem: str = ""
+    prefixes: str = ""
+    """What stands before the command in its file; "" where systemd was asked."""
 
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -126,6 +128,7 @@ def parse(texts: Sequence[bytes], name: str = "") -> UnitText:
         tuple(unit.unset),
         is_literal=":" in prefixes,
         problem=problem,
+        prefixes=prefixes,
     )
 
 

@@ -44,8 +44,8 @@ class UnitFiles:
     texts: tuple[bytes, ...]
 
 
-def find(tree: HostReader, name: str) -> UnitFiles | None:
-    """Return the files of the unit *name*; None if it has none, or is masked."""
+def find(tree: HostReader, name: str, *, without: str = "") -> UnitFiles | None:
+    """Return the files of the unit *name*, but for drop-ins called *without*; None if it has none, or is masked."""
     links = _links(tree)
     own = _resolved(links, name)
     path = links.get(own) or links.get(template_of(own))
@@ -54,7 +54,7 @@ def find(tree: HostReader, name: str) -> UnitFiles | None:
         return None
     names = dict.fromkeys(_instance(alias, own) for alias in links)
     aliases = [alias for alias in names if alias != own and _resolved(links, alias) == own]
-    drop_ins = _drop_ins(tree, [own, *aliases])
+    drop_ins = [path for path in _drop_ins(tree, [own, *aliases]) if path.rpartition("/")[2] != without]
     contents = [content for drop_in in drop_ins if (content := tree.read(drop_in))]
     return UnitFiles("" if aliases else own, file, (file.content, *(content.content for content in contents)))
 

@@ -10,6 +10,8 @@ from acr_credential_provider.model.remedy import Remedy
 
 from acr_node_config.model import steps
 from acr_node_config.model.errors import BundleError, RefusedError, RejectedError
+from acr_node_config.model.placement import DropInFlags
+from acr_node_config.placement.start_guard import FLAGS_FOLDER
 
 from . import bundle as bundles
 from . import plan
@@ -234,6 +236,8 @@ class Node:
         notes = () if installed.had_cache else self._foreign_cache()
         if not notes:
             rest.append(Change.removal(CACHE if not installed.had_cache else f"{CACHE}/{TRACE}"))
+        if isinstance(placement.flags, DropInFlags):
+            rest.append(Change.removal(FLAGS_FOLDER))
         change_set = ChangeSet(
             verb,
             tuple(self._inverse(placement, change) for change in first),

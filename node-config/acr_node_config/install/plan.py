@@ -20,7 +20,9 @@ from acr_node_config.kubelet_config.provider_entries import NAME, TOKEN_NAME, en
 from acr_node_config.model import steps
 from acr_node_config.model.environment_file import EnvironmentFile
 from acr_node_config.model.errors import RefusedError
-from acr_node_config.model.placement import OWN_FILE, EnvironmentFlags, Placement, RancherFlags, Refusal
+from acr_node_config.model.placement import OWN_FILE, DropInFlags, EnvironmentFlags, Placement, RancherFlags, Refusal
+from acr_node_config.placement.drop_in import choose_drop_in, guard
+from acr_node_config.placement.drop_in import drop_in as unit_drop_in
 from acr_node_config.placement.rancher import drop_in
 
 from .bundle import HIDDEN
@@ -100,7 +102,7 @@ def desired_state(
         wanted.append(steps.PutLink(f"{bin_dir}/{TOKEN_NAME}", NAME))
     if placement.config:
         wanted += _config_steps(facts, placement, providers, states)
-    wanted += _flag_steps(placement, states)
+    wanted += _flag_steps(facts, placement, states, has_token_provider=has_token_provider)
     if not has_token_provider and not states.get(f"{bin_dir}/{TOKEN_NAME}", steps.NOTHING).is_absent:
         wanted.append(steps.RemoveFile(f"{bin_dir}/{TOKEN_NAME}"))
     missing = left_out(request.covered, facts.version)
@@ -117,6 +119,7 @@ def desired_state(
 def paths(placement: Placement) -> list[str]:
     """Return the paths whose present state `desired_state` needs."""
     flags = [placement.flags.path] if placement.flags else []
+    flags += [placement.flags.guard] if isinstance(placement.flags, DropInFlags) else []
     return [path for path in [placement.config, *flags, f"{placement.bin_dir}/{TOKEN_NAME}"] if path]
 
 
@@ -153,7 +156,7 @@ def placement_from_dict(document: Mapping[str, Any]) -> Placement:
     flags = fields.pop("flags")
     target = None
     if flags is not None:
-        kind = {"EnvironmentFlags": EnvironmentFlags, "RancherFlags": RancherFlags}[flags["kind"]]
+        kind = {kind.__name__: kind for kind in (EnvironmentFlags, RancherFlags, DropInFlags)}[flags["kind"]]
         target = kind(**{name: value for name, value in flags.items() if name != "kind"})
     return Placement(**{**fields, "notes": tuple(fields["notes"])}, flags=target)
 
@@ -192,11 +195,22 @@ def _config_steps(
     return _file_steps(path, content, before)
 
 
-def _flag_steps(placement: Placement, states: Mapping[str, PathState]) -> list[FileStep]:
+def _flag_steps(
+    facts: NodeFacts, placement: Placement, states: Mapping[str, PathState], *, has_token_provider: bool
+) -> list[FileStep]:
     flags = placement.flags
     if flags is None:
         return []
     before = states[flags.path]
+    if isinstance(flags, DropInFlags):
+        choose_drop_in(facts.unit)
+        if facts.unit is None:
+            return []
+        script = guard(placement, facts.unit, has_token_provider=has_token_provider)
+        return [
+            *_file_steps(flags.guard, script, states[flags.guard]),
+            *_file_steps(flags.path, unit_drop_in(flags, facts.unit), before),
+        ]
     if isinstance(flags, RancherFlags):
         content = drop_in(placement)
     else:

@@ -10,6 +10,7 @@ from acr_credential_provider.kubelet.process import CONFIG_FLAG
 from acr_node_config.discovery import discovery
 from acr_node_config.kubelet.probe import KubeletProbe
 from acr_node_config.kubelet_config.provider_entries import NAME
+from acr_node_config.model.placement import DropInFlags
 
 from . import bundle, plan
 from .state import FOLDER
@@ -50,6 +51,7 @@ class HostSystem:
             flags={} if is_leaving else plan.visible_flags(placement),
             program=f"{placement.bin_dir}/{NAME}",
             config=placement.flag_values[CONFIG_FLAG] if placement.config and not is_leaving else "",
+            reloads=isinstance(placement.flags, DropInFlags),
         )
 
     def smoke_test(self, tree: str) -> None:

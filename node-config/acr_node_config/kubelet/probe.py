@@ -45,6 +45,8 @@ class KubeletProbe:
     flags: Mapping[str, str] | None = None
     program: str = ""
     config: str = ""
+    reloads: bool = False
+    """Whether systemd must read the unit's files again before a restart."""
     port: int = healthz.PORT
 
     def state(self) -> ServiceState:
@@ -54,6 +56,8 @@ class KubeletProbe:
     def restart(self) -> int:
         """Have it restarted; return the process that this should end, 0 for none."""
         pid = self.state().pid
+        if self.reloads:
+            self.service.reload()
         self.service.restart(self.unit)
         return pid
 

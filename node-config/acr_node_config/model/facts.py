@@ -18,6 +18,8 @@ from .paths import tidy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .supervisors import Supervisor
+
 Version = tuple[int, int]
 """A kubelet's version as (major, minor)."""
 
@@ -142,6 +144,10 @@ class KubeletUnit:
     """The variables of systemd itself (``systemctl set-environment``); empty where it was not asked."""
     problem: str = ""
     """Why it cannot be told what systemd starts, "" if it can."""
+    bare_command: tuple[str, ...] = field(default=(), repr=False)
+    """Its command without our drop-in, as its files say; empty if they do not tell one."""
+    prefixes: str = ""
+    """What stands before that command: ``-``, ``:``, ``@`` and others."""
 
     def value(self, variable: str) -> str:
         """Return what systemd sets *variable* to, "" if nothing, or if only systemd knows."""
@@ -224,6 +230,8 @@ class NodeFacts:
     """Of each folder that something may be put into."""
     ack_arguments: HostFile | None = None
     """The file at `ACK_ARGUMENTS`."""
+    supervisor: Supervisor | None = None
+    """What starts the kubelet, where that is neither systemd nor a script of its own unit."""
     has_nodeadm: bool = False
     """Whether EKS's nodeadm is there, which writes the kubelet's files at each boot."""
     is_user_namespaced: bool = False

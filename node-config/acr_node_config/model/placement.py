@@ -10,14 +10,16 @@ from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG
 if TYPE_CHECKING:
     from acr_credential_provider.model.remedy import Remedy
 
-Mode = Literal["auto", "merge", "patch", "files-only"]
-MODES: tuple[Mode, ...] = ("auto", "merge", "patch", "files-only")
+Mode = Literal["auto", "merge", "patch", "drop-in", "files-only"]
+MODES: tuple[Mode, ...] = ("auto", "merge", "patch", "drop-in", "files-only")
 
 OWN_FOLDER = "/etc/aliyun-acr-credential-provider"
 OWN_CONFIG = f"{OWN_FOLDER}/credential-providers.yaml"
 """Our CredentialProviderConfig where the kubelet has no other."""
 BIN_DIRS = ("/opt/aliyun-acr-credential-provider/bin", "/var/lib/aliyun-acr-credential-provider/bin")
 """Our folder of credential providers there: the first that can be written and run from."""
+OWN_DROP_IN = "zz-aliyun-acr-credential-provider.conf"
+"""Our drop-in of a unit: after those of others, which may reset its command too."""
 OWN_FILE = "50-aliyun-acr-credential-provider.yaml"
 """Our file in a folder of configurations, a kubelet's or k3s's."""
 FALLBACK = "the pull-secrets controller needs nothing on the node"
@@ -39,12 +41,21 @@ class RancherFlags:
 
 
 @dataclass(frozen=True, slots=True)
+class DropInFlags:
+    """The two flags come from a drop-in of the unit at *path*, which resets its command and runs our guard."""
+
+    path: str
+    guard: str = f"{OWN_FOLDER}/kubelet-flags.sh"
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
-    """An operator's choices: a profile by name, and other paths than ours; "" for none."""
+    """An operator's choices: a profile by name, other paths than ours, the place of the flags; "" or None for none."""
 
     profile: str = ""
     bin_dir: str = ""
     config: str = ""
+    flags_in: EnvironmentFlags | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +72,7 @@ class Placement:
     """Whether that file is ours alone; otherwise our provider joins those of others in it."""
     is_directory: bool
     """Whether the kubelet reads the whole folder that *config* is in."""
-    flags: EnvironmentFlags | RancherFlags | None
+    flags: EnvironmentFlags | RancherFlags | DropInFlags | None
     """Where the two flags go; None where the kubelet has them already or gets them from elsewhere."""
     unit: str
     """The unit to restart; "" for none."""

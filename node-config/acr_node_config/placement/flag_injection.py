@@ -6,6 +6,7 @@ belongs to the node's operator is edited.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from acr_node_config.model.environment_file import EnvironmentFile, split
 from acr_node_config.model.facts import ABSENT, ACK_ARGUMENTS, ACK_VARIABLE, EXTRA_ARGUMENTS
 from acr_node_config.model.placement import FALLBACK, EnvironmentFlags, PlacementRefusedError
 from acr_node_config.model.running_config import RunningConfig
+
+from .drop_in import FILES_ONLY, is_offered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,23 +35,32 @@ NAMED = {
 """Where the flags go by the name of a profile."""
 
 _NOT_AN_OPERATORS = ("/run/", "/usr/", "/lib/", "/proc/", "/tmp/", KUBEADM_FLAGS)  # noqa: S108 - none of ours
-_ELSEWHERE = f"Use mode files-only and give the kubelet the two flags where its others come from; or {FALLBACK}."
+_ELSEWHERE = FILES_ONLY
+_VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_LIKELY = ("EXTRA", "CUSTOM", "KUBELET_ARGS", "KUBELET_FLAGS", "KUBELET_OPTS", "ARGS", "FLAGS", "OPTS", "OPTIONS")
+"""What a variable for more flags is called, the likeliest first."""
 
 
-def choose_flag_target(facts: NodeFacts, profile: str, flags: Mapping[str, str]) -> tuple[str, EnvironmentFlags]:
+def choose_flag_target(
+    facts: NodeFacts, profile: str, flags: Mapping[str, str], named: EnvironmentFlags | None = None
+) -> tuple[str, EnvironmentFlags]:
     """Return the profile's name and where *flags* go.
 
-    *profile* is one of `NAMED` to have that one, whatever the unit says; "" to go by the unit. Raises
-    `PlacementRefusedError`, and `ConfigurationError` for a file that cannot be parsed.
+    *profile* is one of `NAMED` to have that one, whatever the unit says; "" to go by the unit. *named* is the file and
+    variable that the operator names. Raises `PlacementRefusedError`, and `ConfigurationError` for a file that cannot be
+    parsed.
     """
     name = profile or ("ack" if _is_ack(facts) else "")
-    if name in NAMED:
+    if named is not None:
+        target = named
+        name = next((profile for profile, known in NAMED.items() if known == target), "generic")
+    elif name in NAMED:
         target = NAMED[name]
     else:
-        target = _of_unit(facts.unit)
+        target = _of_unit(facts, facts.unit)
         name = next((profile for profile, known in NAMED.items() if known == target), "generic")
     if facts.unit is not None:
-        _check_effect(facts.unit, target, is_certain=name != "ack", is_image=facts.is_image)
+        _check_effect(facts, facts.unit, target, is_certain=name != "ack")
     file = _file_at(facts, target.path)
     _check_running(facts, target.variable, file)
     EnvironmentFile.parse(file.content if file else b"", target.path).with_flags(target.variable, flags)
@@ -60,7 +72,7 @@ def _is_ack(facts: NodeFacts) -> bool:
     return facts.ack_arguments is not None or any(source.path == ACK_ARGUMENTS for source in sources)
 
 
-def _of_unit(unit: KubeletUnit | None) -> EnvironmentFlags:
+def _of_unit(facts: NodeFacts, unit: KubeletUnit | None) -> EnvironmentFlags:
     if unit is None:
         raise PlacementRefusedError(
             "nothing says where the kubelet's flags come from",
@@ -70,8 +82,8 @@ def _of_unit(unit: KubeletUnit | None) -> EnvironmentFlags:
     variable = next((name for name in (EXTRA_ARGUMENTS, ACK_VARIABLE) if f"${name}" in used), "")
     if not variable:
         raise PlacementRefusedError(
-            f"{unit.name} takes flags from no variable that is left to the operator",
-            Remedy("KubeletFlagsNotChangeable", _ELSEWHERE),
+            f"{unit.name} takes flags from no variable that is known to be left to the operator",
+            Remedy("KubeletFlagsNotChangeable", _other_ways(facts, unit)),
         )
     holder = _holder(unit, variable)
     if holder is not None:
@@ -83,12 +95,33 @@ def _of_unit(unit: KubeletUnit | None) -> EnvironmentFlags:
     if not editable:
         raise PlacementRefusedError(
             f"{unit.name} reads no environment file that is left to the operator",
-            Remedy("KubeletFlagsNotChangeable", _ELSEWHERE),
+            Remedy("KubeletFlagsNotChangeable", _other_ways(facts, unit)),
         )
     return EnvironmentFlags((usual or editable[-1:])[0], variable)
 
 
-def _check_effect(unit: KubeletUnit, target: EnvironmentFlags, *, is_certain: bool, is_image: bool) -> None:
+def _other_ways(facts: NodeFacts, unit: KubeletUnit) -> str:
+    """Return the remedy for *unit*: the option that names its best variable, or a drop-in, or the two flags by hand."""
+    ways = [f"--flags-in {target.path}:{target.variable}"] if (target := _candidate(unit)) else []
+    ways += ["--mode drop-in, which writes the unit's command into a drop-in of ours"] if is_offered(facts) else []
+    if not ways:
+        return _ELSEWHERE
+    by_hand = f"--mode files-only, and give the kubelet the two flags by hand; or {FALLBACK}."
+    return "Use " + "; or ".join([*ways, by_hand])
+
+
+def _candidate(unit: KubeletUnit) -> EnvironmentFlags | None:
+    """Return the file and variable of *unit* that look most like the kubelet's flags, None if none does."""
+    found = []
+    for word in () if unit.is_literal else unit.command:
+        holder = _holder(unit, word[1:]) if _VARIABLE.fullmatch(word) else None
+        if holder is not None and _is_an_operators(holder.path):
+            found.append(EnvironmentFlags(holder.path, word[1:]))
+    likely = [target for rule in _LIKELY for target in found if rule in target.variable]
+    return next(iter(likely), None)
+
+
+def _check_effect(facts: NodeFacts, unit: KubeletUnit, target: EnvironmentFlags, *, is_certain: bool) -> None:
     """Raise if flags in *target* would not reach the kubelet, or would replace what it has.
 
     ACK may read its file itself (not *is_certain*); whether that worked shows after the restart.
@@ -99,9 +132,11 @@ def _check_effect(unit: KubeletUnit, target: EnvironmentFlags, *, is_certain: bo
         if not is_certain:
             return
         what = f"read {target.path}" if not is_read else f"use ${target.variable} as words of their own"
-        raise PlacementRefusedError(f"{unit.name} does not {what}", Remedy("KubeletFlagsNotChangeable", _ELSEWHERE))
+        raise PlacementRefusedError(
+            f"{unit.name} does not {what}", Remedy("KubeletFlagsNotChangeable", _other_ways(facts, unit))
+        )
     holder = _holder(unit, target.variable)
-    _check_sources(unit, target, holder, is_image=is_image)
+    _check_sources(unit, target, holder, is_image=facts.is_image)
     if holder is not None and holder.path != target.path:
         raise PlacementRefusedError(
             f"{holder.path} sets {target.variable} after {target.path}, and so overrides it",
@@ -110,12 +145,14 @@ def _check_effect(unit: KubeletUnit, target: EnvironmentFlags, *, is_certain: bo
     if holder is not None and not _is_an_operators(holder.path):
         raise PlacementRefusedError(
             f"{holder.path}, which sets {target.variable}, is not the operator's to edit",
-            Remedy("KubeletFlagsNotChangeable", _ELSEWHERE),
+            Remedy("KubeletFlagsNotChangeable", _other_ways(facts, unit)),
         )
     if holder is None and unit.environment.get(target.variable):
         raise PlacementRefusedError(
             f"{unit.name} sets {target.variable} itself (Environment=), and a file would take that away",
-            Remedy("KubeletFlagsNotChangeable", f"Move its value to {target.path}."),
+            Remedy(
+                "KubeletFlagsNotChangeable", f"Move its value to {target.path}; or leave it: {_other_ways(facts, unit)}"
+            ),
         )
 
 

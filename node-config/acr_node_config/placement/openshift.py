@@ -24,6 +24,9 @@ from acr_node_config.kubelet_config.document import fresh
 from acr_node_config.kubelet_config.provider_entries import NAME, entries, left_out
 from acr_node_config.model.placement import BIN_DIRS
 
+from . import start_guard
+from .start_guard import VARIABLE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -33,41 +36,13 @@ FOLDER = "/etc/kubernetes/credential-providers"
 """A change below it restarts the kubelet; anywhere else it reboots the node, unless a policy says otherwise."""
 CONFIG, GUARD = f"{FOLDER}/{NAME}.yaml", f"{FOLDER}/{NAME}.guard"
 BIN_DIR = BIN_DIRS[1]
-FLAGS_FILE = f"/run/{NAME}/kubelet-flags"
 ON_PREMISE = "KUBELET_CRIO_IMAGE_CREDENTIAL_PROVIDER_FLAGS"
 """The variable that the units of BareMetal, vSphere, OpenStack, Nutanix and oVirt have for such flags."""
-VARIABLE = "ALIYUN_ACR_CREDENTIAL_PROVIDER_FLAGS"
 PARTS = ("machine-config", "disruption-policy", "scc")
 
 _DROP_IN = f"50-{NAME}.conf"
 _IGNITION = "3.2.0"  # of OpenShift 4.7 and all after it
 _FLAG = re.compile("--(" + f"{CONFIG_FLAG}|{BIN_DIR_FLAG}".replace("-", "[-_]") + r")\b")
-_GUARD = """\
-#!/bin/sh
-# Runs before each start of the kubelet. Writes the flags that make it use the credential provider, but
-# only if the program is there and runs and the configuration is there, and no other one is in use. The
-# unit ignores how this ends: a kubelet without the plugin is better than none.
-set -u
-PATH=/usr/sbin:/usr/bin:/sbin:/bin
-flags={flags}
-program={program}
-config={config}
-
-rm -f "$flags"
-case "${{{variable}:-}}" in
-'' | *{bin_dir}*) ;; # nothing, or what this wrote before the last start
-*) exit 0 ;;         # somebody else's provider
-esac
-[ -x "$program" ] && [ -r "$config" ] || exit 0
-{token_check}timeout 20 "$program" --version >/dev/null 2>&1 </dev/null || exit 0
-# Counts the restarts that systemd did by itself; a reboot or an operator's restart begins anew.
-restarts=$(systemctl show --property=NRestarts --value kubelet.service 2>/dev/null) || restarts=0
-[ "${{restarts:-0}}" -lt 3 ] || exit 0
-mkdir -p "${{flags%/*}}" &&
-    printf '%s="--{config_flag}=%s --{bin_dir_flag}=%s"\\n' \\
-        {variable} "$config" {bin_dir} >"$flags.new" &&
-    mv -f "$flags.new" "$flags"
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,18 +138,7 @@ def security_context(namespace: str, service_account: str) -> Rendered:
 
 def guard_script(variable: str, *, has_token_provider: bool = False) -> str:
     """Return the guard, POSIX sh, that sets *variable* to the flags when they can be used."""
-    program = f"{BIN_DIR}/{NAME}"
-    token_check = '[ -x "$program-token" ] || exit 0\n' if has_token_provider else ""
-    return _GUARD.format(
-        flags=FLAGS_FILE,
-        program=program,
-        config=CONFIG,
-        variable=variable,
-        bin_dir=BIN_DIR,
-        config_flag=CONFIG_FLAG,
-        bin_dir_flag=BIN_DIR_FLAG,
-        token_check=token_check,
-    )
+    return start_guard.script(CONFIG, BIN_DIR, variable=variable, has_token_provider=has_token_provider)
 
 
 def _command(unit: str) -> tuple[str, str]:
@@ -215,8 +179,7 @@ def _exec_start(unit: str) -> str:
 
 
 def _drop_in(command: str) -> str:
-    text = f"[Service]\nEnvironmentFile=-{FLAGS_FILE}\nExecStartPre=-/bin/sh {GUARD}\n"
-    return text + (f"ExecStart=\nExecStart={command}\n" if command else "")
+    return start_guard.settings(GUARD) + (f"ExecStart=\nExecStart={command}\n" if command else "")
 
 
 def _file(path: str, content: bytes, mode: int) -> dict[str, Any]:

@@ -31,11 +31,15 @@ from acr_node_config.model.placement import (
     Wanted,
 )
 
+from .drop_in import choose_drop_in
 from .flag_injection import NAMED, choose_flag_target
 from .rancher import place_rancher
 
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from acr_node_config.model.facts import NodeFacts
+    from acr_node_config.model.supervisors import Supervisor
 
 __all__ = ["MODES", "PROFILES", "EnvironmentFlags", "Mode", "Placement", "RancherFlags", "Refusal", "Wanted", "place"]
 
@@ -124,7 +128,14 @@ def _refuse_what_never_works(facts: NodeFacts, mode: Mode, wanted: Wanted) -> No
 def _placed(facts: NodeFacts, mode: Mode, wanted: Wanted) -> Placement:
     if mode == "files-only":
         return _files_only(facts, wanted)
+    if facts.supervisor is not None and not (facts.supervisor.restarts_alone and facts.config is not None):
+        _refuse_supervised(facts.supervisor)
     if facts.rancher is not None or wanted.profile in ("k3s", "rke2"):
+        if mode == "drop-in" or wanted.flags_in is not None:
+            raise PlacementRefusedError(
+                "k3s and RKE2 give their kubelet flags by their own configuration",
+                Remedy("ModeUnsuitable", "Use mode auto, without --flags-in."),
+            )
         return place_rancher(facts, wanted)
     if facts.kubelet is None and facts.unit is None and wanted.profile not in NAMED:
         raise PlacementRefusedError(
@@ -140,22 +151,63 @@ def _placed(facts: NodeFacts, mode: Mode, wanted: Wanted) -> Placement:
         raise PlacementRefusedError(
             "the kubelet has no credential providers to join", Remedy("ModeUnsuitable", "Use mode auto or patch.")
         )
-    if mode == "patch" and is_others:
+    if wanted.flags_in is not None and mode not in ("auto", "patch"):
+        raise PlacementRefusedError(
+            f"--flags-in has no meaning with mode {mode}", Remedy("ModeUnsuitable", "Leave one of them out.")
+        )
+    if mode in ("patch", "drop-in") and is_others:
         raise PlacementRefusedError(
             f"the kubelet has credential providers already, in {config}, and takes only one configuration",
             Remedy("ModeUnsuitable", "Use mode auto or merge: our provider then joins them."),
         )
-    return _merge(facts) if is_others else _patch(facts, wanted)
+    return _merge(facts) if is_others else _patch(facts, mode, wanted)
+
+
+def _refuse_supervised(supervisor: Supervisor) -> NoReturn:
+    """Raise with what works for a kubelet that systemd does not start."""
+    if not supervisor.where:
+        raise PlacementRefusedError(
+            f"{supervisor.name} runs the kubelet here, and gives it no flags or files of ours",
+            Remedy("NodeNotSupported", f"There, {FALLBACK}."),
+        )
+    raise PlacementRefusedError(
+        f"{supervisor.name} starts the kubelet here, not systemd",
+        Remedy(
+            "KubeletFlagsNotChangeable",
+            f"Use --mode files-only, give the kubelet the flags that it tells of {supervisor.where}, and restart it "
+            f"({supervisor.restart}); or {FALLBACK}.",
+        ),
+    )
+
+
+def _joined_by_hand(facts: NodeFacts, wanted: Wanted) -> Placement | None:
+    """Return the place where the kubelet looks already, for an operator who restarts it; None if there is none."""
+    if wanted.bin_dir or wanted.config or _is_openshift(facts, wanted):
+        return None
+    if facts.rancher is not None:
+        placement = place_rancher(facts, wanted)
+    elif facts.config is not None and facts.given[0] != OWN_CONFIG:
+        placement = _merge(facts)
+    else:
+        return None
+    how = f" ({facts.supervisor.restart})" if facts.supervisor else ""
+    note = f"the kubelet looks into {placement.config} already: restart it{how}"
+    return replace(placement, unit="", notes=(note, *placement.notes))
 
 
 def _files_only(facts: NodeFacts, wanted: Wanted) -> Placement:
+    joined = _joined_by_hand(facts, wanted)
+    if joined is not None:
+        return joined
     is_openshift = _is_openshift(facts, wanted)
     bin_dir = wanted.bin_dir or _bin_dir(facts, BIN_DIRS[1:] if is_openshift else BIN_DIRS)
     config = wanted.config or ("" if is_openshift else OWN_CONFIG)
+    known = facts.supervisor if facts.supervisor and facts.supervisor.where else None
+    where, how = (f" {known.where}", f" ({known.restart})") if known else ("", "")
     note = (
         "the machine config of node render openshift brings the configuration and the flags"
         if is_openshift
-        else f"give the kubelet --{CONFIG_FLAG}={config} and --{BIN_DIR_FLAG}={bin_dir}, and restart it"
+        else f"give the kubelet --{CONFIG_FLAG}={config} and --{BIN_DIR_FLAG}={bin_dir}{where}, and restart it{how}"
     )
     return Placement(
         profile="openshift" if is_openshift else "generic",
@@ -197,7 +249,7 @@ def _merge(facts: NodeFacts) -> Placement:
     return replace(placement, config=file.path, is_config_ours=False, is_directory=False)
 
 
-def _patch(facts: NodeFacts, wanted: Wanted) -> Placement:
+def _patch(facts: NodeFacts, mode: Mode, wanted: Wanted) -> Placement:
     if facts.kubelet is None and facts.unit is not None and facts.unit.scripts:
         raise PlacementRefusedError(
             f"{facts.unit.scripts[0]}, which starts the kubelet, names credential providers itself: one would be lost",
@@ -206,15 +258,18 @@ def _patch(facts: NodeFacts, wanted: Wanted) -> Placement:
             ),
         )
     placement = Placement(
-        profile="",
+        profile="generic",
         bin_dir=wanted.bin_dir or _bin_dir(facts, BIN_DIRS),
         config=wanted.config or OWN_CONFIG,
         is_config_ours=True,
         is_directory=False,
-        flags=None,
+        flags=choose_drop_in(facts.unit) if mode == "drop-in" else None,
         unit=_unit(facts),
     )
-    profile, flags = choose_flag_target(facts, wanted.profile if wanted.profile in NAMED else "", placement.flag_values)
+    if placement.flags is not None:
+        return placement
+    named = wanted.profile if wanted.profile in NAMED else ""
+    profile, flags = choose_flag_target(facts, named, placement.flag_values, wanted.flags_in)
     if profile == "ack" and placement.bin_dir == BIN_DIRS[1]:
         profile = "ack-containeros"
     if not placement.unit and not facts.is_image:

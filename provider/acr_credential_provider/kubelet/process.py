@@ -37,6 +37,9 @@ interpreters run or load the files that theirs name."""
 
 _MOST_PARENTS = 16
 _KUBELET, _RANCHER = ("kubelet", "hyperkube"), ("k3s", "rke2")
+EMBEDDING = ("kubelite", "microshift", "edgecore")
+"""Programs of MicroK8s, MicroShift and KubeEdge: their kubelet is no process of its own."""
+BEHIND_SCRIPT, BEHIND_ANY = "script", "any"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,8 @@ def find_kubelet(
     if unknown.
     """
     kubelets = [*_kubelets(proc, root, _KUBELET), *_kubelets(proc, root, _RANCHER)]
-    kubelets = kubelets or list(_kubelets(proc, root, _KUBELET, may_be_behind_script=True))
-    kubelets = [kubelet for kubelet in kubelets if _is_of_a_kubelet(kubelet.unit)] or kubelets
+    kubelets = kubelets or list(_kubelets(proc, root, _KUBELET, may_be_behind=BEHIND_SCRIPT))
+    kubelets = [kubelet for kubelet in kubelets if is_kubelet_unit(kubelet.unit)] or kubelets
     # RKE2 starts its kubelet as another process; the kubelet of k3s is a part of k3s.
     kubelets = [kubelet for kubelet in kubelets if _program(kubelet.arguments) not in _RANCHER] or kubelets
     if len(kubelets) > 1:
@@ -115,27 +118,57 @@ def flag_name(word: str) -> str:
     return word.partition("=")[0].removeprefix("-").removeprefix("-").replace("_", "-")
 
 
-def _kubelets(proc: str, root: str, names: Family, *, may_be_behind_script: bool = False) -> Iterator[Kubelet]:
+def find_supervised(proc: str = "/proc", *, root: str = "/") -> Kubelet | None:
+    """Return the one kubelet, k3s or RKE2 that another process of the node started, None for none or several.
+
+    For a node without a unit of its kubelet; `find_kubelet` has the others.
+    """
+    found = [*_kubelets(proc, root, _KUBELET, may_be_behind=BEHIND_ANY)]
+    found = found or [*_kubelets(proc, root, _RANCHER, may_be_behind=BEHIND_ANY)]
+    return found[0] if len(found) == 1 else None
+
+
+def find_embedding(proc: str = "/proc", *, root: str = "/") -> Kubelet | None:
+    """Return a process of the node's root that has a kubelet inside (one of `EMBEDDING`), None without one."""
+    return next(_kubelets(proc, root, EMBEDDING, may_be_behind=BEHIND_ANY), None)
+
+
+def is_in_container(proc: str = "/proc") -> bool:
+    """True if a root process named kubelet runs in a container that is no pod's. For words alone: it is no proof."""
+    for entry in filter(str.isdigit, _listed(proc)):
+        if _program(_words(_read(f"{proc}/{entry}/cmdline"))) not in _KUBELET:
+            continue
+        with _opened(proc, entry) as process:
+            if process is not None and process.is_in_container:
+                return True
+    return False
+
+
+def _kubelets(proc: str, root: str, names: Family, *, may_be_behind: str = "") -> Iterator[Kubelet]:
     for entry in sorted(filter(str.isdigit, _listed(proc)), key=int):
         if _program(_words(_read(f"{proc}/{entry}/cmdline"))) not in names:
             continue
         with _opened(proc, entry) as process:
-            kubelet = _kubelet(process, root, names, may_be_behind_script) if process is not None else None
+            kubelet = _kubelet(process, root, names, may_be_behind) if process is not None else None
         if kubelet is not None:
             yield kubelet
 
 
-def _kubelet(process: _Process, root: str, names: Family, may_be_behind_script: bool) -> Kubelet | None:
+def _kubelet(process: _Process, root: str, names: Family, may_be_behind: str) -> Kubelet | None:
     """Return *process* as a kubelet called one of *names*, None if it is none."""
     program = process.program(root)
-    if program is None or not process.is_of_root(program):
+    if program is None or not process.is_of_root(program, names):
         return None
     words = _words(process.read("cmdline"))  # only now that the process is known to be root's
     if _program(words) not in names or (words[0].endswith("hyperkube") and words[1:2] != ["kubelet"]):
         return None
     parent = process.parent
     is_started_by_init = parent in (0, 1) or _program(_words(_read(f"{process.proc}/{parent}/cmdline"))) in _RANCHER
-    if not is_started_by_init and not (may_be_behind_script and process.is_below_its_own_unit):
+    is_behind_script = may_be_behind == BEHIND_SCRIPT and process.is_below_its_own_unit
+    is_behind_any = (
+        may_be_behind == BEHIND_ANY and process.has_nodes_mounts and not {"--version", "--help", "-h"} & set(words)
+    )
+    if not (is_started_by_init or is_behind_script or is_behind_any):
         return None
     config, bin_dir, kubeconfig = (flag(words, name) for name in (CONFIG_FLAG, BIN_DIR_FLAG, "kubeconfig"))
     if names is _RANCHER and not (config or bin_dir) and os.path.isdir(f"{RANCHER}/bin"):
@@ -183,13 +216,13 @@ class _Process:
         above, unit = self.parent, self.unit
         for _ in range(_MOST_PARENTS):
             if above == 1:
-                return _is_of_a_kubelet(unit)
+                return is_kubelet_unit(unit)
             if _service(_read(f"{self.proc}/{above}/cgroup")) != unit:
                 return False
             above = _parent(_read(f"{self.proc}/{above}/status"))
         return False
 
-    def is_of_root(self, program: str) -> bool:
+    def is_of_root(self, program: str, names: Family) -> bool:
         """True if it is a process of the node's root, in no pod, whose *program* is a kubelet's.
 
         Its user namespace must be that of PID 1, because root of another one is not the node's. So must its mount
@@ -200,10 +233,22 @@ class _Process:
         if not user or set(user.groups()) != {"0"} or _is_of_a_pod(self.read("cgroup")):
             return False
         is_users_shared = self._shares("user")
-        if _is_of_a_kubelet(self.unit):
+        if is_kubelet_unit(self.unit):
             return is_users_shared is not False
-        is_named_so = any(name in os.path.basename(program) for name in (*_KUBELET, *_RANCHER))
+        is_named_so = any(name in os.path.basename(program) for name in (*_KUBELET, *_RANCHER, *names))
         return is_named_so and is_users_shared is True and self._shares("mnt") is True
+
+    @property
+    def has_nodes_mounts(self) -> bool:
+        """True if it has the mounts of PID 1, and is in no unit that is called as a kubelet's."""
+        return self._shares("mnt") is True and not is_kubelet_unit(self.unit)
+
+    @property
+    def is_in_container(self) -> bool:
+        """True if it is root's, in no pod, and has other mounts than PID 1, outside of a kubelet's own unit."""
+        user = re.search(r"^Uid:\s*0\s", self.read("status"), re.MULTILINE)
+        is_elsewhere = self._shares("mnt") is False and not is_kubelet_unit(self.unit)
+        return bool(user) and is_elsewhere and not _is_of_a_pod(self.read("cgroup"))
 
     def program(self, root: str) -> str | None:
         """Return the path of its program below *root*, "" if it cannot be seen, None if others can change it.
@@ -256,7 +301,7 @@ def _is_of_a_pod(cgroups: str) -> bool:
     return re.search(r"kubepods|/pod[0-9a-f]{8}[-_]?[0-9a-f]{4}", cgroups) is not None
 
 
-def _is_of_a_kubelet(unit: str) -> bool:
+def is_kubelet_unit(unit: str) -> bool:
     """True if *unit* is called as distributions, snaps, k3s and RKE2 call a kubelet's unit."""
     return "kubelet" in unit or unit.startswith(_RANCHER)
 

@@ -13,7 +13,7 @@ from acr_credential_provider.model.errors import ConfigurationError
 from acr_node_config.commands import render_cli
 from acr_node_config.discovery import unit_files
 from acr_node_config.model.environment_file import EnvironmentFile
-from acr_node_config.placement import openshift
+from acr_node_config.placement import openshift, start_guard
 from support.kubelet_configs import TOKENS
 
 COVERED = {"matchImages": ["*.*.cr.aliyuncs.com"], "tokenMode": None}
@@ -85,9 +85,9 @@ def test_where_the_unit_has_no_hook_its_command_is_kept_word_by_word_and_gets_on
     document, notes = rendered()
     before = unit_files.parse([BASE.encode()])
     after = unit_files.parse([BASE.encode(), drop_in(document)])
-    assert after.command == (*before.command, f"${openshift.VARIABLE}")
+    assert after.command == (*before.command, f"${start_guard.VARIABLE}")
     assert after.environment == before.environment
-    assert after.files == (*before.files, (openshift.FLAGS_FILE, True))
+    assert after.files == (*before.files, (start_guard.FLAGS_FILE, True))
     assert any("after each upgrade" in note for note in notes)
 
 
@@ -119,11 +119,11 @@ class Guarded:
 
     def __init__(self, folder, restarts="0", *, has_token_provider=False):
         self.folder = folder
-        script = openshift.guard_script(openshift.VARIABLE, has_token_provider=has_token_provider)
+        script = openshift.guard_script(start_guard.VARIABLE, has_token_provider=has_token_provider)
         for place in ("/var/lib/", "/run/", "/etc/"):
             script = script.replace(place, f"{folder}{place}")
         self.script = script.replace("PATH=/usr/sbin", f"PATH={folder}/stub:/usr/sbin")
-        self.flags_file = folder / openshift.FLAGS_FILE.lstrip("/")
+        self.flags_file = folder / start_guard.FLAGS_FILE.lstrip("/")
         self.write("/stub/systemctl", f'#!/bin/sh\necho "{restarts}"\n', 0o755)
         self.program = f"{openshift.BIN_DIR}/aliyun-acr-credential-provider"
 
@@ -145,7 +145,7 @@ class Guarded:
         assert ran.stderr == b""
         if not self.flags_file.exists():
             return None
-        found = EnvironmentFile.parse(self.flags_file.read_bytes()).value(openshift.VARIABLE)
+        found = EnvironmentFile.parse(self.flags_file.read_bytes()).value(start_guard.VARIABLE)
         return found.replace(str(self.folder), "").split()
 
 
@@ -158,7 +158,7 @@ GIVEN = [
 def test_the_kubelet_gets_both_flags_when_all_is_there_again_and_again(tmp_path):
     guarded = Guarded(tmp_path).complete()
     assert guarded.flags() == GIVEN
-    assert guarded.flags(**{openshift.VARIABLE: " ".join(GIVEN).replace("/var", f"{tmp_path}/var")}) == GIVEN
+    assert guarded.flags(**{start_guard.VARIABLE: " ".join(GIVEN).replace("/var", f"{tmp_path}/var")}) == GIVEN
 
 
 @pytest.mark.parametrize("missing", ["program", "config", "both"])
@@ -194,7 +194,7 @@ def test_a_kubelet_that_keeps_failing_is_started_without_the_plugin(tmp_path):
 
 def test_another_provider_in_the_same_variable_is_left_in_peace(tmp_path):
     guarded = Guarded(tmp_path).complete()
-    assert guarded.flags(**{openshift.VARIABLE: "--image-credential-provider-bin-dir=/usr/libexec/x"}) is None
+    assert guarded.flags(**{start_guard.VARIABLE: "--image-credential-provider-bin-dir=/usr/libexec/x"}) is None
 
 
 def test_a_read_only_run_folder_costs_the_plugin_only(tmp_path):
@@ -208,7 +208,7 @@ def test_a_read_only_run_folder_costs_the_plugin_only(tmp_path):
 @pytest.mark.parametrize("tokens", [False, True])
 def test_the_guard_is_clean_posix_sh(tmp_path, tokens):
     script = tmp_path / "guard"
-    script.write_text(openshift.guard_script(openshift.VARIABLE, has_token_provider=tokens))
+    script.write_text(openshift.guard_script(start_guard.VARIABLE, has_token_provider=tokens))
     checker = os.path.join(os.path.dirname(sys.executable), "shellcheck")
     ran = subprocess.run([checker, "--shell=sh", script], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout
