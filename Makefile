@@ -234,7 +234,7 @@ test-image: venv image ## push, pull, unpack and run the image; as root
 	$(PY) -m pytest -q tests/image
 
 .PHONY: test-chart
-test-chart: venv e2e-assets ## the chart as Helm renders it, for each Kubernetes
+test-chart: venv e2e-assets ## the chart as Helm renders it for each Kubernetes, and each way to deploy it on a real API server
 	$(PY) -m pytest -q tests/chart
 
 .PHONY: test-controller

@@ -29,7 +29,7 @@ def commands():
 
 
 def test_there_is_a_guide_for_each_platform_with_its_uninstall():
-    assert {guide.stem for guide in GUIDES} == PLATFORMS | {"README", "upgrade", "release"}
+    assert {guide.stem for guide in GUIDES} == PLATFORMS | {"README", "upgrade", "release", "ways"}
     for platform in PLATFORMS:
         text = TEXTS[f"docs/install/{platform}.md"]
         headings = re.findall(r"^## (.*)$", text, re.MULTILINE)

@@ -83,6 +83,21 @@ def reasons(api, node):
     return [each["reason"] for each in events if each["involvedObject"]["name"] == node]
 
 
+def test_a_rollout_without_leases_makes_them_and_the_release_owns_them(api, manifests, tmp_path):
+    names = [each["metadata"]["name"] for each in manifests if each["kind"] == "Lease"]
+    for name in names:
+        api.request("DELETE", LEASES + name)
+    clock = Clock()
+    machines = machines_of(api, tmp_path, clock, 3)
+    run(machines, clock, 200)
+
+    assert [machine.status["state"] for machine in machines] == [agent_status.READY] * 3
+    assert [machine.said for machine in machines] == [[]] * 3
+    for name in names:
+        (owner,) = api.get(LEASES + name)["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["name"]) == ("Role", f"{NAME}-slots")
+
+
 def test_one_bad_node_of_twenty_stops_the_rollout_and_the_others_are_untouched(api, tmp_path):
     clock = Clock()
     machines = machines_of(api, tmp_path, clock, 20)

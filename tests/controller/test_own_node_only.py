@@ -4,6 +4,7 @@ Each field that the API server's own schemas have is tried: first by an administ
 that can be written, then by the reporter.
 """
 
+import contextlib
 import copy
 import itertools
 import time
@@ -229,6 +230,72 @@ def test_a_slot_is_held_and_given_back_for_its_own_node_only(reporter, lease):
     assert "for its own node" in reporter.refused("PUT", path, {**given_back, "spec": {"holderIdentity": "another"}})
     others = lease(f"{NAME}-slot-0", {"holderIdentity": "another"})
     assert "for its own node" in reporter.refused("PUT", path, {**others, "spec": {"holderIdentity": ""}})
+
+
+@pytest.fixture
+def without_leases(api):
+    """The Leases are not there, as Argo CD leaves them out; what was made instead is not there afterwards."""
+    path = f"{LEASES}/{NAME}-slot-0"
+    found = api.get(path)
+    api.request("DELETE", path)
+    yield
+    with contextlib.suppress(KubeError):
+        api.request("DELETE", path)
+    metadata = {name: value for name, value in found["metadata"].items() if name in ("name", "labels")}
+    api.create(LEASES, {"metadata": metadata})
+
+
+def new_lease(name=f"{NAME}-slot-0", spec=None, **more):
+    metadata = {"name": name, "namespace": "kube-system", **more}
+    document = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}
+    return {**document, **({"spec": spec} if spec else {})}
+
+
+def owner(**other):
+    named = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "name": f"{NAME}-slots", "uid": "0", **other}
+    return {"ownerReferences": [named]}
+
+
+def test_a_missing_lease_may_be_made_empty_and_with_its_role_as_its_owner(api, reporter, without_leases):
+    role = reporter.request("GET", f"/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/roles/{NAME}-slots")
+    reporter.request("POST", LEASES, new_lease(**owner(uid=role["metadata"]["uid"])))
+    assert api.get(f"{LEASES}/{NAME}-slot-0")["metadata"]["ownerReferences"][0]["name"] == f"{NAME}-slots"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        new_lease("kube-scheduler"),
+        new_lease(f"{NAME}-pull-secrets"),
+        new_lease(f"{NAME}-slot-100"),
+        new_lease(f"{NAME}-slot-0.example"),
+        new_lease(f"x-{NAME}-slot-0"),
+        new_lease(spec={"holderIdentity": "another"}),
+        new_lease(spec={"leaseTransitions": 1}),
+        new_lease(annotations={f"rejected.{NAME}/0123": "another: x"}),
+        new_lease(labels={"app": "x"}),
+        new_lease(finalizers=["example.com/stays"]),
+        new_lease(**owner(kind="ConfigMap")),
+        new_lease(**owner(name="another")),
+    ],
+)
+def test_no_other_lease_may_be_made(reporter, without_leases, document):
+    assert "only its release's Leases, and empty ones" in reporter.refused("POST", LEASES, document)
+
+
+def test_no_lease_may_be_made_in_another_namespace(api, reporter):
+    """Should a right for that be given too."""
+    namespace = api.namespace(f"tools-{next(NUMBERS)}")
+    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+    rules = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]}]
+    api.create(f"{rbac}/roles", {"metadata": {"name": "x"}, "rules": rules})
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "x"}
+    subjects = [{"kind": "ServiceAccount", "name": NAME, "namespace": "kube-system"}]
+    api.create(f"{rbac}/rolebindings", {"metadata": {"name": "x"}, "roleRef": role, "subjects": subjects})
+    document = new_lease()
+    document["metadata"]["namespace"] = namespace
+    path = LEASES.replace("kube-system", namespace)
+    assert "only its release's Leases" in reporter.refused("POST", path, document)
 
 
 def test_what_others_rejected_cannot_be_said_in_their_name(reporter, lease):

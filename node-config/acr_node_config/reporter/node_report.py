@@ -95,8 +95,8 @@ def is_stale(status: AgentStatus | None, now: float) -> bool:
     return status is None or not -STALE_AFTER < now - status.beat < STALE_AFTER
 
 
-def condition(status: AgentStatus | None, now: float) -> Condition:
-    """Return the node's condition; *now* is in seconds since boot."""
+def condition(status: AgentStatus | None, now: float, missing: str = "") -> Condition:
+    """Return the node's condition; *now* is in seconds since boot, *missing* what keeps it from a restart."""
     if status is None or is_stale(status, now):
         return Condition("Unknown", "AgentSilent", "the agent has given no sign of life for a while; see its log")
     words = [coded(status.message, status.remedy), status.remedy]
@@ -104,6 +104,8 @@ def condition(status: AgentStatus | None, now: float) -> Condition:
         words += ["New settings are not usable, the last good ones stay: " + " ".join(status.settings.problems[:3])]
     if status.settings.lost:
         words += [_loss(status.settings)]
+    if status.request and missing:
+        words += [missing]
     if status.is_serving:
         words += ["The kubelet runs with the plugin.", first_call.in_words(status.first_call)]
     verdict = "Unknown" if status.state == of.STARTING else str(status.is_serving)

@@ -73,6 +73,8 @@ class Reporter:
     _started_at: float | None = None
     _since: float = 0.0
     _patched_at: float = 0.0
+    _missing: str = ""
+    """What the API server refused while the agent waits for a restart Lease."""
     _uid: str = ""
     _waiting: list[node_report.NodeEvent] = field(default_factory=list)
     _sent: dict[str, float] = field(default_factory=dict)
@@ -95,7 +97,12 @@ class Reporter:
 
     def _serve_agent(self) -> None:
         if self.leases is not None:
-            self._serve_restarts(self.leases)
+            try:
+                self._serve_restarts(self.leases)
+            except ApiRefusedError as error:
+                self._missing = f"No restart Lease can be had: {error}. {error.remedy}"
+                raise
+            self._missing = ""
         elif self.agent is not None and self.agent.request and self.agent.request != self._granted:
             self._grant(self.agent.request, self.clocks.boot() + LEASE_SECONDS)
 
@@ -179,7 +186,7 @@ class Reporter:
     # The node.
     def _patch_condition(self) -> None:
         now = self.clocks.boot()
-        condition = node_report.condition(self.agent, now)
+        condition = node_report.condition(self.agent, now, self._missing)
         if self._started_at is None:
             self._started_at = now
         if self.agent is None and now < self._started_at + node_report.STALE_AFTER:

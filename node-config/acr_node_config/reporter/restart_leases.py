@@ -2,7 +2,8 @@
 
 One node holds a restart Lease while it changes; another Lease names the contents that some node rejected, and none is
 given for these again. A node writes its rejection before it releases its restart Lease, so that the next holder sees
-it. The Leases come with the manifests: creating objects cannot be limited to names, updating can.
+it. The Leases come with the manifests. Argo CD leaves out Leases by default, so one that is missing is made here, if
+there is a right for that: it comes with the policy that limits it to these names, which RBAC cannot.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from acr_credential_provider.kube_api.client import NodeKubeClient
 
 PREFIX = NAME
+OWNER = f"{PREFIX}-slots"
+"""The Role for the Leases. It owns those that are made here, so that they are deleted with the release."""
 ROLLOUT = f"{PREFIX}-rollout"
 """The Lease that names rejected contents."""
 REJECTED = f"rejected.{PREFIX}/"
@@ -31,7 +34,7 @@ LEASE_SECONDS = 180.0
 """Seconds one is held without being renewed: far more than the 40 s that a restart and its undoing may take."""
 RENEW_EVERY = 30.0
 MOST_REJECTED = 10
-CONFLICT = 409
+FORBIDDEN, NOT_FOUND, CONFLICT = 403, 404, 409
 
 
 def slot_name(number: int) -> str:
@@ -62,7 +65,7 @@ class RestartSemaphore:
         if self.held:
             return True
         name = self.names[preferred % len(self.names)]
-        lease = self.api.get(self._path(name))
+        lease = self._lease(name)
         if not self._is_free(name, lease):
             return False
         return self._write(name, lease, self.me)
@@ -87,19 +90,19 @@ class RestartSemaphore:
     def adopt(self) -> None:
         """Take over the Lease that an earlier reporter of this node held, if any."""
         for name in self.names:
-            if _holder(self.api.get(self._path(name))) == self.me:
+            if _holder(self._lease(name)) == self.me:
                 self.held, self.renewed_at = name, self.clock() - RENEW_EVERY
                 return
 
     def rejection(self, content: str) -> str:
         """Return the node that rejected *content* and why, "" if none did."""
-        annotations = self.api.get(self._path(ROLLOUT))["metadata"].get("annotations") or {}
+        annotations = self._lease(ROLLOUT)["metadata"].get("annotations") or {}
         return plain_text(str(annotations.get(REJECTED + content, "")))
 
     def reject(self, content: str, reason: str) -> None:
         """Write for all nodes that this one rejected *content*; retried while others write too."""
         for _ in range(5):
-            lease = self.api.get(self._path(ROLLOUT))
+            lease = self._lease(ROLLOUT)
             annotations = dict(lease["metadata"].get("annotations") or {})
             if REJECTED + content in annotations:
                 return
@@ -110,6 +113,30 @@ class RestartSemaphore:
             if self._put(ROLLOUT, lease):
                 return
         raise ApiRefusedError("PUT", self._path(ROLLOUT), CONFLICT)
+
+    def _lease(self, name: str) -> dict[str, Any]:
+        """Return the Lease called *name*; one that is missing is made, or else that it is missing is raised."""
+        try:
+            return self.api.get(self._path(name))
+        except ApiRefusedError as error:
+            if error.status != NOT_FOUND:
+                raise
+            missing = error
+        try:
+            return self.api.post(self._path(""), self._new(name))
+        except ApiRefusedError as error:
+            if error.status == CONFLICT:  # another node was faster
+                return self.api.get(self._path(name))
+            if error.status in (FORBIDDEN, NOT_FOUND):
+                raise missing from None
+            raise
+
+    def _new(self, name: str) -> dict[str, Any]:
+        kind = "rbac.authorization.k8s.io/v1"
+        role = self.api.get(f"/apis/{kind}/namespaces/{quote(self.namespace)}/roles/{OWNER}")
+        owner = {"apiVersion": kind, "kind": "Role", "name": OWNER, "uid": role["metadata"]["uid"]}
+        metadata = {"name": name, "namespace": self.namespace, "ownerReferences": [owner]}
+        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}
 
     def _is_free(self, name: str, lease: dict[str, Any]) -> bool:
         holder, version = _holder(lease), str(lease["metadata"].get("resourceVersion", ""))
@@ -144,7 +171,7 @@ class RestartSemaphore:
         return True
 
     def _path(self, name: str) -> str:
-        return f"/apis/coordination.k8s.io/v1/namespaces/{quote(self.namespace)}/leases/{name}"
+        return f"/apis/coordination.k8s.io/v1/namespaces/{quote(self.namespace)}/leases/{name}".rstrip("/")
 
 
 def _holder(lease: dict[str, Any]) -> str:

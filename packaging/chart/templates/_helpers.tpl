@@ -23,7 +23,7 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service | quote }}
 {{/* The labels of a component's objects: (list . "node"), and perhaps more labels. */}}
 {{- define "acr.labels" -}}
 {{- include "acr.podLabels" (append . dict) }}
-helm.sh/chart: {{ printf "%s-%s" (first .).Chart.Name (first .).Chart.Version | replace "+" "_" | trunc 63 | quote }}
+helm.sh/chart: {{ printf "%s-%s" (include "acr.name" (first .)) (first .).Chart.Version | replace "+" "_" | trunc 63 | quote }}
 {{- end -}}
 
 {{- define "acr.image" -}}

@@ -40,7 +40,11 @@ _REMEDIES = {
         "ClusterPermissionMissing",
         "Apply the RBAC that comes with the DaemonSet, for the ServiceAccount that it names.",
     ),
-    404: Remedy("ManifestsIncomplete", "Apply the manifests again: an object that they bring is not there."),
+    404: Remedy(
+        "ManifestsIncomplete",
+        "Apply the manifests again: an object that they bring is not there. "
+        "Argo CD leaves out Leases unless its resource.exclusions are changed.",
+    ),
 }
 _PASSES = Remedy("ApiServerUnreachable", "Nothing, if it passes: it is tried again.")
 

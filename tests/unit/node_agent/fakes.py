@@ -13,10 +13,11 @@ from acr_credential_provider.model.errors import CloudUnreachableError
 from acr_node_config.agent.plugin_runner import REJECTED, Installation, Plan, Validation
 from acr_node_config.agent.program_run import ProgramError
 from acr_node_config.agent.refresh_schedule import CachedToken
-from acr_node_config.reporter.restart_leases import ROLLOUT, slot_name
+from acr_node_config.reporter.restart_leases import OWNER, ROLLOUT, slot_name
 
 NAMESPACE = "kube-system"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/"
+ROLE = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/roles/{OWNER}"
 
 
 class Clock:
@@ -35,7 +36,7 @@ class Clock:
 class FakeApi:
     """Objects by path, with resourceVersions that must fit on PUT; `is_down` answers nobody."""
 
-    def __init__(self, *, slots: int = 1, nodes: tuple[str, ...] = ()) -> None:
+    def __init__(self, *, slots: int = 1, nodes: tuple[str, ...] = (), may_create: bool = False) -> None:
         self._versions = itertools.count(1)
         self.objects: dict[str, dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
@@ -43,10 +44,16 @@ class FakeApi:
         self.calls: list[tuple[str, str]] = []
         self.is_down = False
         self.before_put = lambda path: None
-        for name in [ROLLOUT, *map(slot_name, range(slots))]:
-            self._store(LEASES + name, {"metadata": {"name": name, "namespace": NAMESPACE}})
+        self.before_post = lambda path, document: None
+        self._may_create = may_create
+        for name in [ROLLOUT, *map(slot_name, range(slots))] if slots else []:
+            self.add_lease(name)
+        self._store(ROLE, {"metadata": {"name": OWNER, "namespace": NAMESPACE, "uid": "uid-of-the-role"}})
         for node in nodes:
             self._store(f"/api/v1/nodes/{node}", {"metadata": {"name": node, "uid": f"uid-of-{node}"}})
+
+    def add_lease(self, name: str) -> None:
+        self._store(LEASES + name, {"metadata": {"name": name, "namespace": NAMESPACE}})
 
     def _store(self, path: str, document: dict[str, Any]) -> None:
         document["metadata"]["resourceVersion"] = str(next(self._versions))
@@ -80,9 +87,21 @@ class FakeApi:
 
     def post(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
         self._begin("POST", path)
+        if path == LEASES.rstrip("/"):
+            return self._create(path, document)
         assert path == "/api/v1/namespaces/default/events"
         self.events.append(document)
         return {}
+
+    def _create(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
+        if not self._may_create:
+            raise ApiRefusedError("POST", path, 403)
+        self.before_post(path, document)
+        name = document["metadata"]["name"]
+        if LEASES + name in self.objects:
+            raise ApiRefusedError("POST", path, 409)
+        self._store(LEASES + name, copy.deepcopy(document))
+        return copy.deepcopy(self.objects[LEASES + name])
 
     def holder(self, slot: int = 0) -> str:
         return self.objects[LEASES + slot_name(slot)].get("spec", {}).get("holderIdentity", "")

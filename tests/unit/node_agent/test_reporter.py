@@ -10,7 +10,7 @@ from acr_node_config.reporter.reporter import (
     Clocks,
     Reporter,
 )
-from acr_node_config.reporter.restart_leases import LEASE_SECONDS, ROLLOUT, RestartSemaphore, slot_name
+from acr_node_config.reporter.restart_leases import LEASE_SECONDS, OWNER, ROLLOUT, RestartSemaphore, slot_name
 from acr_node_config.rollout import agent_status, json_exchange
 from acr_node_config.rollout.agent_status import AgentStatus, RestartGrant, SettingsStatus
 from unit.node_agent.fakes import LEASES, NAMESPACE, Clock, FakeApi
@@ -184,7 +184,49 @@ def test_without_its_leases_a_node_still_has_its_condition_and_what_is_missing_i
 
     assert stage.grant is None
     assert stage.condition["reason"] == "WaitingToRestart"
+    assert f"refused GET {LEASES}{slot_name(0)} (404)" in stage.condition["message"]
+    assert "Apply the manifests again" in stage.condition["message"]
     assert [error.status for error in stage.said] == [404]
+
+
+def test_what_was_missing_is_told_no_longer_once_it_is_there(tmp_path, clock):
+    api = FakeApi(slots=0, nodes=(NODE,))
+    stage = Stage(tmp_path, api, clock)
+    stage.tell(agent_status.WAITING, request="r1")
+    stage.tick(1)
+    for name in (ROLLOUT, slot_name(0)):
+        api.objects[LEASES + name] = {"metadata": {"name": name, "namespace": NAMESPACE, "resourceVersion": "1"}}
+    stage.tell(agent_status.WAITING, request="r1")
+    stage.tick(FAILURE_WAIT * 2)
+
+    assert stage.grant.request == "r1"
+    assert "Apply the manifests" not in stage.condition["message"]
+
+
+def test_leases_that_a_tool_left_out_are_made_once_and_belong_to_the_release(tmp_path, clock):
+    api = FakeApi(slots=0, nodes=(NODE, "node-2"), may_create=True)
+    first, second = Stage(tmp_path, api, clock), Stage(tmp_path, api, clock, node="node-2")
+    for stage in (first, second):
+        stage.tell(agent_status.WAITING, request="r1")
+        stage.tick(1)
+
+    assert first.grant.request == "r1"
+    assert second.grant is None
+    for name in (ROLLOUT, slot_name(0)):
+        (owner,) = api.objects[LEASES + name]["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["name"], owner["uid"]) == ("Role", OWNER, "uid-of-the-role")
+    assert first.said + second.said == []
+
+
+def test_a_lease_that_another_node_made_meanwhile_is_taken_as_it_is(tmp_path, clock):
+    api = FakeApi(slots=0, nodes=(NODE,), may_create=True)
+    api.before_post = lambda path, document: api.add_lease(document["metadata"]["name"])
+    stage = Stage(tmp_path, api, clock)
+    stage.tell(agent_status.WAITING, request="r1")
+    stage.tick(1)
+
+    assert stage.grant.request == "r1"
+    assert stage.said == []
 
 
 def test_a_request_is_granted_for_as_long_as_the_slot_is_held(stage, api):
