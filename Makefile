@@ -161,13 +161,14 @@ lint-workflows: ## judge .github/workflows by actionlint, which Go builds
 	go -C packaging/check/actionlint tool actionlint $(CURDIR)/.github/workflows/*.yml
 
 .PHONY: soak
-soak: venv freeze freeze-controller e2e-assets ## random kills for MINUTES (10), 5,000 random UNITS, a million steps of the controller's model, 500 SEQUENCES, fuzzing for FUZZ_SECONDS (3600) a target
+soak: venv freeze freeze-controller e2e-assets ## random kills for MINUTES (10), 5,000 random UNITS, a million steps of the controller's model, 500 SEQUENCES and 3,000 namespaces on a real API server, fuzzing for FUZZ_SECONDS (3600) a target
 	$(PY) -m pytest -q -s tests/soak
 	REFUSED_FULL=1 $(PY) -m pytest -q tests/e2e/test_refused_identities.py
 	UNITS=$${UNITS:-5000} $(PY) -m pytest -q -o faulthandler_timeout=7200 tests/systemd/test_random_units.py
 	STATE_MACHINE_EXAMPLES=$${STATE_MACHINE_EXAMPLES:-20000} STATE_MACHINE_STEPS=$${STATE_MACHINE_STEPS:-50} \
 		$(PY) -m pytest -q -o faulthandler_timeout=36000 tests/unit/pull_secrets/reconcile/test_state_machine.py
-	SEQUENCES=$${SEQUENCES:-500} $(PY) -m pytest -q -o faulthandler_timeout=7200 tests/controller/test_sequences.py
+	SEQUENCES=$${SEQUENCES:-500} NAMESPACES=3000 FLOOD_SECONDS=30 \
+		$(PY) -m pytest -q -o faulthandler_timeout=7200 tests/controller/test_sequences.py tests/controller/test_floods.py
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-3600} $(MAKE) fuzz
 
 .PHONY: bench

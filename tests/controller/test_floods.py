@@ -22,7 +22,7 @@ from support.own_account import own_account
 from support.replica import Team, eventually
 
 NAMESPACES = int(os.environ.get("NAMESPACES", "200"))
-SECONDS = float(os.environ.get("FLOOD_SECONDS", "4"))
+SECONDS = float(os.environ.get("FLOOD_SECONDS", "2"))
 LONGEST = 1.0
 """Seconds in which a new ServiceAccount of a namespace that has its Secret has the entry."""
 MERGE = "application/merge-patch+json"

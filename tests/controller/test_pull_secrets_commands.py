@@ -9,6 +9,10 @@ from base64 import b64encode
 
 import pytest
 import yaml
+from acr_credential_provider.cluster_doctor.checks import check_session_duration
+from acr_credential_provider.cluster_doctor.snapshot import Cluster, Configuration
+from acr_credential_provider.settings.verdict import judge
+from sandbox.state import Role
 from support import harness
 from support.replica import HOSTS, Bank, Record, Team, eventually, replica, settings, stays
 
@@ -69,6 +73,30 @@ def test_it_keeps_pull_secrets_with_one_call_to_acr_and_ends_when_told(team, com
     assert team.api.get(lease)["spec"]["holderIdentity"] == ""
     assert all(json.loads(line) for line in log.splitlines())
     assert not [secret for secret in sandbox.state.secrets() if secret in log]
+
+
+def test_a_session_that_sts_refuses_is_an_event_with_its_remedy_and_the_doctor_finds_it(team, command, sandbox):
+    user = sandbox.key.principal.arn
+    trust = {"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"RAM": [user]}}]}
+    role = sandbox.state.add_role(Role(f"pull-{team.prefix}", trust, max_session_duration=3600))
+    document = json.loads(of_the_sandbox(team, sandbox))
+    document["registries"][0]["assumeRole"] = [{"roleArn": role.arn, "sessionDuration": "12h"}]
+    body = {"metadata": {"name": "acr-configuration"}, "data": {"settings.yaml": json.dumps(document)}}
+    team.api.create(f"/api/v1/namespaces/{team.own}/configmaps", body)
+    events = f"/api/v1/namespaces/{team.own}/events"
+    with running(command("run", "--config-map", f"{team.own}/acr-configuration", *sandbox.from_cluster)):
+        told = eventually(
+            lambda: [each for each in team.api.get(events)["items"] if each["reason"] == "TokenNotRenewed"]
+        )
+    assert f"Raise the maximum session duration of {role.arn} to 43200 s" in told[0]["message"]
+    found = next(
+        check_session_duration(
+            Cluster(
+                Configuration(judge(json.dumps(document), place="controller").settings), lambda *_: True, events=told
+            )
+        )
+    )
+    assert (str(found.status), "longer than its role allows" in found.detail) == ("failed", True)
 
 
 def test_the_plan_says_what_will_be_done_and_then_that_nothing_is_left(team, command):
