@@ -315,3 +315,31 @@ def test_a_full_quota_is_no_reason_against_an_account_whose_secret_is_there(team
         ensure_secret(kube, empty, secret, 10.0)
     assert kube.reporter.writes == {("Secret", "create", "ok"): 1, ("Secret", "create", "quota"): 1}
     kube.close()
+
+
+def test_a_quota_that_the_clusters_own_controller_counts_is_told_and_one_that_is_used_up_takes_nothing(team, api):
+    served, full = team.open("served"), team.open("full")
+
+    def quota(namespace, most):
+        path = f"/api/v1/namespaces/{namespace}/resourcequotas"
+        body = {"metadata": {"name": "few"}, "spec": {"hard": {"secrets": most}}}
+        if team.find(f"{path}/few") is None:
+            api.create(path, body)
+        else:
+            api.request("PUT", f"{path}/few", body)
+        return lambda: api.get(f"{path}/few").get("status", {}).get("used", {}).get("secrets")
+
+    record = Record()
+    team.configure()
+    with api.controllers("resourcequota-controller"):
+        eventually(lambda: quota(full, "0")() == "0")
+        with replica(api, team.own, fetch=Bank(), record=record):
+            eventually(lambda: team.pull_secrets(served) == [team.name])
+            used = quota(served, "1")
+            eventually(lambda: used() == "1")
+            team.account(served, "late")
+            eventually(lambda: team.pull_secrets(served, "late") == [team.name], within=2)
+            eventually(lambda: any("exceeded quota: few" in text for text in said_about(record, full)))
+            quota(full, "1")
+            eventually(lambda: team.pull_secrets(full) == [team.name])
+    assert said_about(record, served) == []

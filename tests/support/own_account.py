@@ -17,14 +17,23 @@ if TYPE_CHECKING:
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 MANIFESTS = ROOT / "packaging/manifests/pull-secrets"
+TAKE_OVER = "aliyun-acr-credential-provider-take-over"
 NAME, SYSTEM, SECRET = "aliyun-acr-credential-provider-pull-secrets", "kube-system", "acr-credential-aliyun"
 
 
-def own_account(api: LoopbackApi, namespace: str, names: Iterable[str], *, take_over: bool = False) -> str:
-    """Make it in *namespace* for Secrets called *names*, or give what is there the rights anew; return its name."""
+def own_account(
+    api: LoopbackApi, namespace: str, names: Iterable[str], *, take_over: bool = False, owner: str = ""
+) -> str:
+    """Make it in *namespace* for Secrets called *names*, or give what is there the rights anew; return its name.
+
+    *owner* is the ClusterRole that owns what the controller writes, if that is not its own.
+    """
     name = f"of-{namespace}"
     for document in _documents(take_over=take_over):
         mine = _moved(document, name, namespace, sorted(names))
+        for rule in mine.get("rules", []) if owner else []:
+            if rule["resources"] == ["clusterroles"]:
+                rule["resourceNames"] = [owner]
         _put(api, mine, mine["metadata"].get("namespace", ""))
         if mine["kind"] in ("Role", "RoleBinding") and namespace != SYSTEM:
             rules = [rule for rule in mine.get("rules", []) if rule["apiGroups"] == ["apps"]]  # the helper's Deployment
@@ -51,7 +60,8 @@ def _moved(value: Any, name: str, namespace: str, secrets: list[str]) -> Any:
         return moved
     if isinstance(value, list):
         return [_moved(each, name, namespace, secrets) for each in value]
-    return {NAME: name, SYSTEM: namespace}.get(value, value) if isinstance(value, str) else value
+    names = {NAME: name, TAKE_OVER: f"{name}-take-over", SYSTEM: namespace}
+    return names.get(value, value) if isinstance(value, str) else value
 
 
 def _put(api: LoopbackApi, document: dict[str, Any], namespace: str) -> None:

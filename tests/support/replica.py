@@ -148,7 +148,9 @@ def replica(
     record = record or Record()
     if user is None:
         names = {f"acr-credential-{namespace.removesuffix('-controller')}", "acr-credential-aliyun", *secrets}
-        account = own_account(api, namespace, names, take_over=bool(options.get("take_over")))
+        account = own_account(
+            api, namespace, names, take_over=bool(options.get("take_over")), owner=options.get("owner", "")
+        )
         kubeconfig = api.kubeconfig_of(namespace, account)
     else:
         kubeconfig = api.kubeconfig(user[0], group=user[1])

@@ -99,6 +99,13 @@ class Replica:
         if verb != "GET" and space in self.server.guarded:
             self._refuse(verb, path, 422, "Invalid", "ValidatingAdmissionPolicy 'p' denied request: no", name="x")
 
+    def is_meant(self, space, account=""):
+        """True if a namespace, or an account there, is to have a login by what this replica was told."""
+        known, person = self.cache.spaces.get(space), self.cache.people.get((space, account))
+        if known is None or not selects_namespace(self.state.spec, known):
+            return False
+        return not account or (person is not None and selects_account(self.state.spec, person))
+
     def get(self, path, timeout=0.0):
         self._judge("GET", path)
         return copy.deepcopy(self.server.objects.get(path))
@@ -108,6 +115,7 @@ class Replica:
         name = f"{path}/{body['metadata']['name']}"
         if name in self.server.objects:
             self._refuse("POST", path, 409, "AlreadyExists")
+        assert self.is_meant(path.split("/")[4]), "a login in a namespace that is not meant"
         made = copy.deepcopy(body)
         made["metadata"]["managedFields"] = [{"manager": FIELD_MANAGER}]
         self.server.objects[name] = self.server.stamp(made)
@@ -126,6 +134,8 @@ class Replica:
         assert [name for name in before if name != OURS] == [name for name in after if name != OURS], (
             "entries of others"
         )
+        if before.count(OURS) > after.count(OURS):
+            assert not self.is_meant(path.split("/")[4], path.split("/")[-1]), "an entry taken out without a reason"
         if OURS in after and OURS not in before:
             space = path.split("/")[4]
             target = self.server.objects.get(f"/api/v1/namespaces/{space}/secrets/{OURS}")
@@ -135,6 +145,8 @@ class Replica:
             )
         if "/secrets/" in path:
             assert is_ours(present), "a Secret of somebody else"
+            kept = b64decode(changed["data"][SECRET_KEY])
+            assert kept == self.state.content.content, "a login that is alive is not among them"
         self.server.objects[path] = self.server.stamp(changed, uid=present["metadata"]["uid"])
         self._wrote(path, "patch")
         return copy.deepcopy(changed)
@@ -148,6 +160,7 @@ class Replica:
         if (uid, resource_version) != (meta["uid"], meta["resourceVersion"]):
             self._refuse("DELETE", path, 409, "Conflict")
         assert is_ours(present), "a Secret of somebody else"
+        assert not self.is_meant(path.split("/")[4]), "a login taken out without a reason"
         self.deleted.add(meta["uid"])
         del self.server.objects[path]
         self._wrote(path, "delete")
