@@ -104,6 +104,10 @@ emulated: $(FREEZE_STAMP)
 image: $(if $(ARCH),emulated,bundles) | check-system ## put all bundles in dist/ into one container image, without a daemon
 	PYTHONPATH=packaging $(FREEZE_VENV)/bin/python -m dist.image
 
+.PHONY: krew
+krew: $(FREEZE_STAMP) ## write the manifest by which krew installs kubectl-acr from RELEASE_URL into dist/
+	PYTHONPATH=packaging $(FREEZE_VENV)/bin/python -m dist.krew $(RELEASE_URL)
+
 .PHONY: reproduce
 reproduce: dist ## build what is committed a second time, elsewhere, and compare the bytes
 	sh packaging/check/reproduce.sh

@@ -28,6 +28,7 @@ STUBS = FREEZE / "stubs"
 INPUTS = (
     *("bundles.py", "entry.py", "build.py", "inventory.py", "launcher.c", "portable.py", "check_stubs.py"),
     f"{NAME}.spec",
+    "kubectl-acr",
 )
 
 # Imports every module against the stubs once: a name that a stub lacks shows here, not in the frozen program.
@@ -72,6 +73,8 @@ def finish(bundle: Bundle, frozen: Path, build_path: Path) -> None:
     folder = bundle.executable.parent
     folder.parent.mkdir(parents=True, exist_ok=True)
     portable.assemble(frozen / NAME, folder)
+    if bundle.script:
+        shutil.copy(FREEZE / bundle.script, folder)
     contents = json.loads((bundle.work / NAME / "contents.json").read_text())
     parts = inventory.inventory(contents, folder, build_path)
     for path, text in inventory.licence_texts(parts):

@@ -53,9 +53,11 @@ class Bundle:
     excludes: list[str]
     """Modules that are not in it."""
     packages: list[str]
-    """Packages of ours behind doors that open by name (commands.LAZY_SUBCOMMANDS)."""
+    """Packages of ours behind doors that open by name (commands/subcommands.py)."""
     real: frozenset[str] = frozenset()
     """Packages that no stub replaces."""
+    script: str = ""
+    """A script of packaging/freeze that lies beside the program."""
 
     @property
     def executable(self) -> Path:
@@ -99,5 +101,6 @@ CONTROLLER = Bundle(
         "acr_credential_provider.pull_secrets",
     ],
     real=frozenset({"asyncio", "cryptography"}),
+    script="kubectl-acr",
 )
 BUNDLES = {"plugin": PLUGIN, "controller": CONTROLLER}

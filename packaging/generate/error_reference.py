@@ -115,7 +115,8 @@ class Reader:
     def pairs(self, module: Module) -> Iterator[tuple[str, str]]:
         """Yield (error, remedy) for each place in *module* that gives one."""
         for place, call in calls(module.tree):
-            if called(call) == "explained":  # it hands on the remedy, or that of a limit, which is in its own table
+            # One hands on the remedy, or that of a limit, which is in its own table; one quotes what was typed.
+            if called(call) in ("explained", "CommandLineError"):
                 continue
             given = {keyword.arg: keyword.value for keyword in call.keywords}
             written = next((at for at, argument in enumerate(call.args) if is_remedy(argument)), len(call.args))

@@ -48,5 +48,5 @@ def test_people_read_the_same_as_yaml(run):
 def test_what_cannot_be_said_is_one_error_and_one_remedy(run):
     ended = run({**ACCOUNT, "domains": []})
     assert (ended.code, ended.stdout) == (1, b"")
-    assert ended.stderr.startswith(b"error: registries[0].domains is missing")
-    assert b"\nremedy: Add domains" in ended.stderr
+    assert json.loads(ended.stderr)["error"].startswith("registries[0].domains is missing")
+    assert json.loads(ended.stderr)["remedy"].startswith("Add domains")

@@ -156,7 +156,8 @@ def test_repaired_settings_hold_at_once(program, sandbox):
 def test_words_that_are_not_understood_end_with_2(program, arguments):
     ended = program.run(b"", *arguments)
     assert (ended.code, ended.stdout) == (2, b"")
-    assert ended.stderr.startswith(b"usage: aliyun-acr-credential-provider")
+    assert ended.stderr.startswith(b"error: ")
+    assert ended.stderr.endswith(b" --help.\n")
 
 
 def test_version_and_help_are_told(program):

@@ -12,6 +12,7 @@ from acr_credential_provider.cache.cached_answer import COOL_DOWN, LONGEST_COOL_
 from acr_credential_provider.exec import docker_credential_helper
 from acr_credential_provider.exec.run import REFRESH
 from acr_credential_provider.fastpath.syslog import LARGEST, LEVELS
+from acr_credential_provider.files import user_paths
 from acr_credential_provider.kubelet.image_match import explain_mismatch
 from acr_credential_provider.settings import ProviderSettings
 from acr_credential_provider.settings.models import ProviderSettingsModel
@@ -105,7 +106,7 @@ def test_its_credential_helper_is_found_by_the_name_in_the_clients_file():
 
 @pytest.mark.parametrize(("page", "variables"), [(COMMAND_LINE, 3), (CLIENTS, 2), (LOG, 1)])
 def test_each_environment_variable_it_names_is_read(page, variables):
-    known = {*docker_credential_helper.VARIABLES.values(), LOG_VARIABLE.decode()}
+    known = {*user_paths.VARIABLES.values(), LOG_VARIABLE.decode()}
     named = set(re.findall(r"ACR_CREDENTIAL_PROVIDER_\w+", page))
     assert (named <= known, len(named)) == (True, variables)
 

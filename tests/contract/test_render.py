@@ -112,4 +112,4 @@ def test_the_nodes_build_says_that_it_is_not_in_it(program):
     frozen = harness.frozen(program.settings, program.cache)
     ended = eci(frozen)
     assert ended.code == 1
-    assert b"render is not part of this build" in ended.stderr
+    assert b"this program does not have the command render" in ended.stderr

@@ -87,7 +87,7 @@ def test_what_would_go_is_named_and_how_to_take_it_away(team, record):
         eventually(lambda: "ConfigurationProblem" in record.reasons())
     (message,) = [message for _, reason, message in record.events if reason == "ConfigurationProblem"]
     assert f"{ONE} in cn-hangzhou, {TWO} in cn-hangzhou" in message
-    assert "pull-secrets uninstall" in message
+    assert "kubectl acr uninstall" in message
 
 
 def test_namespaces_that_are_misspelt_lose_nothing_until_there_is_one_that_is_meant(team, record):

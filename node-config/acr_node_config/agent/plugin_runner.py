@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from acr_credential_provider.console.output import errors_in
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.model.remedy import Remedy
 
@@ -140,12 +141,11 @@ class InstalledPlugin:
         lost = tuple(plain_text(line.removeprefix("lost: ")) for line in lines if line.startswith("lost: "))
         if ran.code == DONE:
             return Validation((), lost)
-        errors = [line for line in lines if line.startswith("error: ")]
         # Not the folder of the copy: operators know the ConfigMap.
         name = os.path.basename(settings)
         problems = tuple(
-            plain_text(line.removeprefix("error: ").replace(self._outside(settings), name).replace(settings, name))
-            for line in errors
+            plain_text(problem.replace(self._outside(settings), name).replace(settings, name))
+            for problem, _remedy in errors_in(ran.stderr)
         )
         return Validation(problems or (ran.error()[0],), lost)
 
@@ -215,20 +215,23 @@ def _parsed(ran: CompletedRun) -> Any:
 def _token(row: dict[str, Any]) -> CachedToken:
     return CachedToken(
         plain_text(str(row["host"])),
-        _seconds(row.get("refreshIn")),
-        _seconds(row.get("expiresIn")),
+        _seconds(row, "refreshIn"),
+        _seconds(row, "expiresIn"),
         is_wanted=row.get("renewable") is not False,
         is_valid=row.get("valid") is True,
     )
 
 
-def _seconds(text: object) -> float:
-    """Return the seconds of a cell of `cache show`; `NEVER` for "never".
+def _seconds(row: dict[str, Any], name: str) -> float:
+    """Return a time of a row of `cache show`; `NEVER` for null. The plugin of an earlier version wrote texts.
 
-    >>> _seconds("+1500s"), _seconds("never") == NEVER
-    (1500.0, True)
+    >>> _seconds({"refreshInSeconds": 1500}, "refreshIn"), _seconds({"refreshIn": "+1500s"}, "refreshIn")
+    (1500.0, 1500.0)
+    >>> _seconds({"refreshInSeconds": None}, "refreshIn") == _seconds({"refreshIn": "never"}, "refreshIn") == NEVER
+    True
     """
+    value = row.get(f"{name}Seconds", row.get(name))
     try:
-        return float(str(text).removesuffix("s"))
+        return float(str(value).removesuffix("s"))
     except ValueError:
         return NEVER

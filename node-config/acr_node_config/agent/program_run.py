@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from subprocess import SubprocessError, TimeoutExpired
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.console.output import errors_in
 from acr_credential_provider.files.trusted_files import UntrustedFileError
-from acr_credential_provider.model.remedy import Remedy, uncoded
+from acr_credential_provider.model.remedy import NONE, Remedy, printable
 from acr_credential_provider.model.resource_limits import limit_behind
 
 from acr_node_config.hostfs import host_exec
@@ -46,13 +47,11 @@ class CompletedRun:
     def error(self) -> tuple[str, Remedy]:
         """Return the last error and remedy on stderr, as our programs write them; else its last line."""
         lines = [line for line in self.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
-        texts = dict.fromkeys(("error", "remedy"), "")
-        for line in lines:
-            kind, colon, text = line.partition(": ")
-            if colon and kind in texts:
-                texts[kind] = plain_text(text)
-        last = plain_text(lines[-1]) if lines else ""
-        return uncoded(texts["error"] or last or f"it ended with exit code {self.code}", texts["remedy"])
+        found = errors_in(self.stderr)
+        if found:
+            problem, remedy = found[-1]
+            return plain_text(problem), printable(remedy)
+        return plain_text(lines[-1]) if lines else f"it ended with exit code {self.code}", NONE
 
 
 def run(

@@ -14,6 +14,7 @@ from dataclasses import replace
 from acr_credential_provider.console.command_line import (
     CommandParser,
     add_allowed_hosts,
+    add_output,
     folder_argument,
     path_on_node,
 )
@@ -99,7 +100,12 @@ def _log(text: str) -> None:
         return
 
 
-def _parser() -> argparse.ArgumentParser:
+def whole_parser() -> CommandParser:
+    """Return the parser of this command."""
+    return _parser()
+
+
+def _parser() -> CommandParser:
     parser = CommandParser(
         prog=f"{NAME} node agent",
         description="Installs the plugin on this node, keeps it and its settings right, and renews tokens before they "
@@ -141,4 +147,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plugin-settings", type=path_on_node, default=SETTINGS, help=argparse.SUPPRESS)
     parser.add_argument("--plugin-cache", type=path_on_node, default=CACHE, help=argparse.SUPPRESS)
     parser.add_argument("installer", nargs="*", metavar="-- OPTION", help="options of `node install`")
+    add_output(parser)
     return parser

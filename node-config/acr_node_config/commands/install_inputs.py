@@ -8,9 +8,10 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 from acr_credential_provider.console.command_line import STDIN, STDIN_NAME
+from acr_credential_provider.console.output import errors_in
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.model.own_places import is_ours
-from acr_credential_provider.model.remedy import Remedy, uncoded
+from acr_credential_provider.model.remedy import NONE, Remedy
 from acr_credential_provider.model.resource_limits import explained
 
 from acr_node_config.hostfs import host_exec
@@ -57,12 +58,8 @@ def match_images(program: str, content: bytes, path: str) -> dict[str, Any]:
         document = None
     if isinstance(document, dict):
         return document
-    messages = dict(
-        line.replace(STDIN_NAME, path).partition(": ")[::2]
-        for line in ended.stderr.decode("utf-8", "replace").splitlines()
-        if ": " in line
-    )
-    problem, remedy = uncoded(messages.get("error", f"{path} is not usable"), messages.get("remedy", ""))
+    found = errors_in(ended.stderr.replace(STDIN_NAME.encode(), path.encode()))
+    problem, remedy = found[0] if found else (f"{path} is not usable", NONE)
     raise RefusedError(problem, remedy=remedy or Remedy("SettingsInvalid", f"See {NAME} settings validate {path}."))
 
 

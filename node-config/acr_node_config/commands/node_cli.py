@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from acr_credential_provider.console import output
 from acr_credential_provider.console.command_line import (
     CommandParser,
+    add_output,
+    add_yes,
     folder_argument,
     path_argument,
     path_on_node,
 )
-from acr_credential_provider.console.output import say, warn_of_all, write_document
-from acr_credential_provider.exec.watchdog import report
+from acr_credential_provider.console.confirmation import is_confirmed
+from acr_credential_provider.console.output import say, warn_of_all, write_json
 from acr_credential_provider.fastpath.lookup import SETTINGS
+from acr_credential_provider.model import exit_codes
 from acr_credential_provider.model.errors import CredentialProviderError
 
 from acr_node_config.hostfs.host_files import HostFiles
@@ -36,7 +39,6 @@ from acr_node_config.kubelet.service_manager import (
 )
 from acr_node_config.kubelet_config.provider_entries import NAME
 from acr_node_config.model import first_call, steps
-from acr_node_config.model.errors import NodeConfigError
 from acr_node_config.model.paths import tidy
 from acr_node_config.model.placement import MODES, EnvironmentFlags
 from acr_node_config.placement.profiles import PROFILES
@@ -47,17 +49,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from acr_node_config.install.change_set import Outcome
+    from acr_node_config.install.requests import InstallStatus
 
 DESCRIPTION = "Installs the plugin on a node, keeps it there, and takes it away again."
 EPILOG = f"""\
-exit codes:
-  0  done, or nothing was to be done
-  1  failed; the node is as it was, or the next run brings it there
-  2  the command line was not understood
-  3  refused: this node cannot be changed safely; nothing was changed
-  4  rejected: the kubelet was not healthy with it, now or the last time; it has what it had before
-  5  another installer is at work on this node
-
 examples:
   {NAME} node plan --settings settings.yaml
   {NAME} node install --settings settings.yaml
@@ -74,24 +69,26 @@ LAZY_SUBCOMMANDS = {
 
 def run(arguments: list[str]) -> int:
     """Carry out *arguments*; return the exit code."""
-    parser = _parser()
-    arguments = parser.ordered(arguments)
-    if arguments and arguments[0] in LAZY_SUBCOMMANDS:
-        code: int = importlib.import_module(LAZY_SUBCOMMANDS[arguments[0]][0]).run(arguments[1:])
-        return code
-    options = parser.parse_args(arguments)
     try:
+        parser = _parser()
+        arguments = parser.ordered(arguments)
+        if arguments and arguments[0] in LAZY_SUBCOMMANDS:
+            code: int = importlib.import_module(LAZY_SUBCOMMANDS[arguments[0]][0]).run(arguments[1:])
+            return code
+        options = parser.parse_args(arguments)
         code = options.run(options)
-    except NodeConfigError as error:
-        report(error)
-        return error.exit_code
     except CredentialProviderError as error:
-        report(error)
-        return 1
+        output.report(error)
+        return error.exit_code
     return code
 
 
-def _parser() -> CommandParser:
+def whole_parser() -> CommandParser:
+    """Return the parser of all commands below ``node``."""
+    return _parser(is_whole=True)
+
+
+def _parser(*, is_whole: bool = False) -> CommandParser:
     parser = CommandParser(
         prog=f"{NAME} node",
         description=DESCRIPTION,
@@ -103,7 +100,7 @@ def _parser() -> CommandParser:
     def add(name: str, command: Callable[[argparse.Namespace], int], help_text: str) -> argparse.ArgumentParser:
         verb = verbs.add_parser(name, help=help_text)
         verb.add_argument("--host-root", metavar="DIR", type=_host_root, default="/", help="where the node's / is (/)")
-        verb.add_argument("--output", choices=("text", "json"), default="text")
+        add_output(verb)
         verb.set_defaults(run=command, is_image=False)
         return verb
 
@@ -113,10 +110,16 @@ def _parser() -> CommandParser:
     add("status", _status, "print what is installed, and whether it is as it was left")
     add("verify", _verify, "try what is installed: files, program, kubelet; exit code 1 if something is wrong")
     _add_service(add("rollback", _rollback, "go back to what was before the last change"))
-    _add_service(add("uninstall", _uninstall, "take it all away; the node is as it was before"))
-    verbs.add_parser("healthz").set_defaults(run=_healthz)  # for `KubeletProbe` in a pod with another network
-    for word, (_module, purpose) in LAZY_SUBCOMMANDS.items():
+    undo = add("uninstall", _uninstall, "take it all away; the node is as it was before")
+    _add_service(undo)
+    add_yes(undo)
+    health = verbs.add_parser("healthz")  # for `KubeletProbe` in a pod with another network
+    add_output(health)
+    health.set_defaults(run=_healthz)
+    for word, (module, purpose) in LAZY_SUBCOMMANDS.items():
         verbs.add_parser(word, help=purpose, add_help=False)
+        if is_whole:
+            verbs.choices[word] = importlib.import_module(module).whole_parser()
     return parser
 
 
@@ -182,7 +185,7 @@ def _plan(options: argparse.Namespace) -> int:
     node = _node(options)
     plan = node.plan(install_request(options, node.host))
     if options.output == "json":
-        write_document(json.dumps(plan.to_dict(), indent=2))
+        write_json(plan.to_dict())
         return 0
     for step in plan.to_do:
         say(steps.words(step))
@@ -203,7 +206,7 @@ def _bake(options: argparse.Namespace) -> int:
 def _status(options: argparse.Namespace) -> int:
     status = _node(options).status()
     if options.output == "json":
-        write_document(json.dumps(status.to_dict(), indent=2))
+        write_json(status.to_dict())
         return 0
     if status.installed is None:
         say("nothing is installed")
@@ -227,7 +230,7 @@ def _verify(options: argparse.Namespace) -> int:
     node = _node(options)
     problems = node.verify()
     if options.output == "json":
-        write_document(json.dumps({"problems": problems}, indent=2))
+        write_json({"problems": problems})
     else:
         for problem in problems or ["all is well"]:
             say(problem)
@@ -239,12 +242,33 @@ def _rollback(options: argparse.Namespace) -> int:
 
 
 def _uninstall(options: argparse.Namespace) -> int:
-    return _print_outcome(options, _node(options).uninstall())
+    node = _node(options)
+    if options.dry_run:
+        return _print_removal(options, node.status())
+    if not is_confirmed(options, "Take the plugin away from this node, and restart its kubelet?"):
+        return exit_codes.FAILED
+    return _print_outcome(options, node.uninstall())
 
 
-def _healthz(_options: argparse.Namespace) -> int:
+def _print_removal(options: argparse.Namespace, status: InstallStatus) -> int:
+    """Say what `uninstall` would take away or put back."""
+    paths = sorted({*status.watched, *((status.installed.tree,) if status.installed is not None else ())})
+    if options.output == "json":
+        write_json({"verb": "uninstall", "dryRun": True, "wouldChange": paths})
+        return exit_codes.DONE
+    for path in paths:
+        say(f"would take away or put back {path}")
+    if not paths:
+        say("nothing is installed")
+    return exit_codes.DONE
+
+
+def _healthz(options: argparse.Namespace) -> int:
     is_well = healthz.answers()
-    say("ok" if is_well else "no")  # see `probe.HEALTH`
+    if options.output == "json":
+        write_json({"healthy": is_well})
+    else:
+        say("ok" if is_well else "no")  # see `probe.HEALTH`
     return 0 if is_well else 1
 
 
@@ -281,7 +305,7 @@ def _print_outcome(options: argparse.Namespace, outcome: Outcome) -> int:
             "confirmed": outcome.confirmed,
             "notes": list(outcome.notes),
         }
-        write_document(json.dumps(document, indent=2))
+        write_json(document)
         return 0
     for path in outcome.changed:
         say(f"changed {path}")

@@ -9,10 +9,11 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from acr_credential_provider.console.command_line import STDIN, CommandParser, file_or_stdin, path_argument
-from acr_credential_provider.console.output import pass_on, write_document
-from acr_credential_provider.fastpath.lookup import SETTINGS
+from acr_credential_provider.console.command_line import STDIN, CommandParser, add_output, file_or_stdin
+from acr_credential_provider.console.output import pass_on, warn_of_all, write_document, write_json
+from acr_credential_provider.console.paths import add_settings, own_paths
 from acr_credential_provider.files import regular_file
+from acr_credential_provider.model import exit_codes
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.version import NAME
@@ -37,8 +38,15 @@ EXAMPLES = f"""examples:
 def run(arguments: list[str]) -> int:
     """Write what *arguments* ask for; raise ``CredentialProviderError``. Exit code 0, or argparse's 2."""
     options = _parser().parse_args(arguments)
-    write_document(openshift.text(_rendered(options)))
-    return 0
+    own_paths(options)
+    rendered = _rendered(options)
+    if options.output != "json":
+        write_document(openshift.text(rendered))
+        return exit_codes.DONE
+    warn_of_all("note", rendered.notes)
+    first, *more = rendered.documents
+    write_json({"apiVersion": "v1", "kind": "List", "items": [first, *more]} if more else first)
+    return exit_codes.DONE
 
 
 def _rendered(options: argparse.Namespace) -> openshift.Rendered:
@@ -59,7 +67,12 @@ def _rendered(options: argparse.Namespace) -> openshift.Rendered:
     return openshift.machine_config(covered, unit, role=options.role, version=options.kubernetes)
 
 
-def _parser() -> argparse.ArgumentParser:
+def whole_parser() -> CommandParser:
+    """Return the parser of this command."""
+    return _parser()
+
+
+def _parser() -> CommandParser:
     parser = CommandParser(
         prog=PROGRAM,
         description=__doc__,
@@ -75,7 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     platform.add_argument("--role", default="worker", type=_name, help="pool of machines (default: worker)")
     platform.add_argument("--kubernetes", type=_version, metavar="X.Y", help="version of the nodes' kubelet")
-    platform.add_argument("--settings", type=path_argument, default=SETTINGS, help=f"default: {SETTINGS}")
+    add_settings(platform)
+    add_output(platform, is_yaml=True)
     platform.add_argument(
         "--match-images", type=file_or_stdin, metavar="FILE", help="what settings match-images --output json wrote"
     )

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.console.command_line import CommandParser, folder_argument
+from acr_credential_provider.console.command_line import CommandParser, add_output, folder_argument
 from acr_credential_provider.exec.watchdog import report
 from acr_credential_provider.kube_api.client import NodeKubeClient
 from acr_credential_provider.kube_api.in_cluster import SERVICE_ACCOUNT, InCluster
@@ -22,7 +22,6 @@ from acr_node_config.reporter.reporter import Clocks, Reporter
 from acr_node_config.reporter.restart_leases import RestartSemaphore, slot_name
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
 
 TICK = 2.0
@@ -77,7 +76,12 @@ def _boot() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _parser() -> argparse.ArgumentParser:
+def whole_parser() -> CommandParser:
+    """Return the parser of this command."""
+    return _parser()
+
+
+def _parser() -> CommandParser:
     parser = CommandParser(
         prog=f"{NAME} node reporter",
         description="Reports this node's agent to the cluster, and serves its metrics and health.",
@@ -106,4 +110,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--service-account", type=folder_argument, default=SERVICE_ACCOUNT, metavar="DIR", help="token and ca.crt"
     )
+    add_output(parser)
     return parser

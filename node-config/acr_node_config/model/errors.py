@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from acr_credential_provider.model import exit_codes
 from acr_credential_provider.model.errors import CredentialProviderError
 
 
 class NodeConfigError(CredentialProviderError):
     """The base of them all."""
-
-    exit_code = 1
 
 
 class UnsafePathError(NodeConfigError):
@@ -26,19 +25,19 @@ class DiskError(NodeConfigError):
 class RefusedError(NodeConfigError):
     """This node cannot be patched safely; nothing was changed."""
 
-    exit_code = 3
+    exit_code = exit_codes.REFUSED
 
 
 class RejectedError(NodeConfigError):
     """The kubelet was not healthy with the change (now, or the last time): the node has what it had before."""
 
-    exit_code = 4
+    exit_code = exit_codes.REJECTED
 
 
 class BusyError(NodeConfigError):
     """Another installer is at work on this node."""
 
-    exit_code = 5
+    exit_code = exit_codes.BUSY
 
 
 class ServiceError(NodeConfigError):

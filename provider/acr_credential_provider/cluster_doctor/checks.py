@@ -299,7 +299,7 @@ def check_secret_before_pod(cluster: Cluster) -> Iterator[CheckResult]:
             problem = f"ServiceAccount {namespace}/{name} has no pull secret of ours yet"
             remedy = Remedy(
                 "PullSecretMissing",
-                "See why in the controller's Events and log (pull-secrets plan); then restart the workload.",
+                "See why in the controller's Events and log (kubectl acr plan); then restart the workload.",
             )
         yield failed(problem, remedy=remedy, location=pod_names(pulls))
 

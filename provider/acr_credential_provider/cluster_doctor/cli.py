@@ -69,12 +69,12 @@ def _read_cluster(
         configuration,
         selects,
         system_namespaces(pull_secrets) if pull_secrets is not None else (),
-        namespaces=_list(api, NAMESPACES),
-        accounts=_list(api, SERVICE_ACCOUNTS),
-        pods=_list(api, PODS, is_wanted=is_relevant),
-        deployments=_list(api, DEPLOYMENTS),
-        nodes=_list(api, NODES),
-        events=_list(api, EVENTS),
+        namespaces=list_objects(api, NAMESPACES),
+        accounts=list_objects(api, SERVICE_ACCOUNTS),
+        pods=list_objects(api, PODS, is_wanted=is_relevant),
+        deployments=list_objects(api, DEPLOYMENTS),
+        nodes=list_objects(api, NODES),
+        events=list_objects(api, EVENTS),
     )
 
 
@@ -112,7 +112,7 @@ def _selects(pull_secrets: PullSecrets, entries: tuple[EntryLogins, ...], namesp
     )
 
 
-def _list(api: KubeClient, resource: Resource, *, is_wanted: Callable[[dict[str, Any]], bool] = bool) -> Objects:
+def list_objects(api: KubeClient, resource: Resource, *, is_wanted: Callable[[dict[str, Any]], bool] = bool) -> Objects:
     """Return all objects of *resource*, None if this user may not list them."""
     try:
         return api.list(resource.path(), is_wanted=is_wanted)

@@ -1,36 +1,44 @@
 """The command line of operators: each command, its options, and the function that carries it out.
 
-The node's installer, the controller and the platforms have command lines of their own, behind `LAZY_SUBCOMMANDS`.
+The node's installer, the controller and the platforms have command lines of their own (`subcommands`).
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import json
 import os
 import time
+from typing import TYPE_CHECKING
 
-from acr_credential_provider.console.arguments import add_paths, namespaced_name
+from acr_credential_provider.console import output
+from acr_credential_provider.console.arguments import namespaced_name
 from acr_credential_provider.console.command_line import (
     STDIN,
+    CommandLineError,
     CommandParser,
     add_allowed_hosts,
+    add_output,
+    commands_of,
     file_or_stdin,
     folder_argument,
     path_argument,
 )
-from acr_credential_provider.console.output import warn, write_document
-from acr_credential_provider.exec.watchdog import report
+from acr_credential_provider.console.paths import add_paths, own_paths
 from acr_credential_provider.fastpath.lookup import API_VERSIONS, LARGEST_REQUEST, SETTINGS
 from acr_credential_provider.files import regular_file
 from acr_credential_provider.files.regular_file import NotRegularFileError
+from acr_credential_provider.model import exit_codes
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
 from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.resource_limits import explained
-from acr_credential_provider.version import NAME, VERSION
+from acr_credential_provider.version import KUBECTL_PLUGIN, NAME
 
-from . import cache, settings
+from . import about, cache, kubectl, settings, subcommands
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from acr_credential_provider.console.checks import CheckResult
 
 DESCRIPTION = "Gives the kubelet registry tokens of Alibaba Cloud Container Registry (ACR)."
 EXAMPLES = f"""examples:
@@ -43,23 +51,11 @@ EXAMPLES = f"""examples:
   {NAME} settings validate {SETTINGS}
   {NAME} cache show
   {NAME} cache refresh --within 10m
+
+for clusters there is kubectl acr, of the same release: doctor, status, plan, uninstall, openshift, render
 """
-EXIT_CODES = "exit code: 0 no check failed, 1 a check failed, 3 no registry entry serves the image"
 HELPER_DEADLINE = 15.0
 """Seconds for the answer to docker."""
-LAZY_SUBCOMMANDS = {
-    "node": ("acr_node_config.commands.node_cli", "install the plugin on a node, keep it, undo it"),
-    "pull-secrets": (
-        "acr_credential_provider.pull_secrets.commands.cli",
-        "run the pull-secrets controller",
-    ),
-    "openshift": ("acr_credential_provider.openshift.cli", "link and merge pull secrets as oc does"),
-    "render": ("acr_credential_provider.eci.cli", "write what other platforms need of the settings"),
-}
-"""Commands with a command line of their own: the module, whose ``run(arguments)`` returns the exit code, and the help.
-
-Imported by name, because a build may leave them out: a node has no controller.
-"""
 
 
 def main(arguments: list[str]) -> int:
@@ -69,38 +65,36 @@ def main(arguments: list[str]) -> int:
 
 
 def run(arguments: list[str]) -> int:
-    """Carry out the command in *arguments*; return the exit code: 0 done, 1 failed, 2 not understood."""
+    """Carry out the command in *arguments*; return the exit code (`model/exit_codes.py`)."""
+    output.begin(arguments)
+    is_kubectl = arguments[:1] == [kubectl.WORD]
     try:
-        parser = _parser()
-        arguments = parser.ordered(arguments)
-        if arguments and arguments[0] in LAZY_SUBCOMMANDS:
-            return _run_lazy(LAZY_SUBCOMMANDS[arguments[0]][0], arguments[1:], command=arguments[0])
-        options = parser.parse_args(arguments)
-        code: int = _version(options) if options.version else options.run(options)
+        return _run(arguments[1:] if is_kubectl else arguments, is_kubectl=is_kubectl)
     except CredentialProviderError as error:
-        report(error)
-        return 1
+        output.report(error)
+        return error.exit_code
     except BrokenPipeError:  # a closed pager; Python must not flush into it again
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
+        return exit_codes.DONE
     except OSError as error:
-        report(_disk_error(error))
-        return 1
+        output.report(_disk_error(error))
+        return exit_codes.FAILED
+
+
+def _run(arguments: Sequence[str], *, is_kubectl: bool) -> int:
+    parser = make_parser(is_kubectl=is_kubectl)
+    words = parser.ordered(arguments)
+    if words[:1] == [about.HELP]:
+        named = [word for word in words[1:] if not word.startswith("-")]
+        words = [*named, "--help"]
+    if is_kubectl:
+        words = kubectl.spelled_out(words)
+    if words and words[0] in subcommands.LAZY_SUBCOMMANDS:
+        return subcommands.run(words[0], words[1:])
+    options = parser.parse_args(words)
+    own_paths(options)
+    code: int = about.print_version(options) if options.version else options.run(options)
     return code
-
-
-def _run_lazy(module: str, options: object, *, command: str) -> int:
-    try:
-        code: int = importlib.import_module(module).run(options)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module.startswith(error.name):
-            raise
-    else:
-        return code
-    raise ConfigurationError(
-        f"{command} is not part of this build",
-        remedy=Remedy("CommandNotInBuild", "Run it from the container image, which has every command."),
-    )
 
 
 def _disk_error(error: OSError) -> CredentialProviderError:
@@ -112,51 +106,59 @@ def _disk_error(error: OSError) -> CredentialProviderError:
     return ConfigurationError(f"cannot work on {path}: {reason}", remedy=remedy)
 
 
-def _parser() -> CommandParser:
+def make_parser(*, is_kubectl: bool = False, is_whole: bool = False) -> CommandParser:
+    """Return the parser of all commands, as the program itself or as a plugin of kubectl.
+
+    *is_whole*: with the options of commands that are loaded by name, for completion, man pages and tests.
+    """
+    prog, about_it = (KUBECTL_PLUGIN, kubectl) if is_kubectl else (NAME, None)
     parser = CommandParser(
-        prog=NAME, description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=prog,
+        description=about_it.DESCRIPTION if about_it else DESCRIPTION,
+        epilog=about_it.EXAMPLES if about_it else EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=_reject_tty)
+    parser.set_defaults(run=_without_command, is_kubectl=is_kubectl, program=prog.replace(" ", "-"))
     parser.add_argument("--version", action="store_true", help="show the version and exit")
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="with json, --version says it all")
+    add_output(parser)
     add_paths(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-
-    get = commands.add_parser("get-credentials", help="answer a CredentialProviderRequest (the default)")
-    add_paths(get)
-    get.set_defaults(run=_reject_tty)
-
-    explain = commands.add_parser(
-        "explain", help="say which answer an image would get and why: offline", epilog=EXIT_CODES
-    )
+    if not is_kubectl:
+        _add_protocols(commands)
+    explain = commands.add_parser("explain", help="say which answer an image would get and why: offline")
     explain.add_argument("image", metavar="IMAGE")
     add_paths(explain)
-    explain.add_argument("--output", choices=("text", "json"), default="text")
+    add_output(explain)
     explain.set_defaults(run=_explain)
+    _add_doctor(commands.add_parser("doctor", help="try a pull's whole path and name the first broken step"))
+    settings.add_to(commands)
+    cache.add_to(commands)
+    subcommands.add_to(commands, is_kubectl=is_kubectl, is_whole=is_whole)
+    for word, (spelled_out, purpose) in kubectl.SHORT.items() if is_kubectl else ():
+        commands.add_parser(word, help=purpose, add_help=False)
+        if is_whole:
+            outer, inner = spelled_out
+            commands.choices[word] = commands_of(commands.choices[outer])[inner]
+    about.add_to(commands)
+    return parser
 
-    _add_doctor(
-        commands.add_parser("doctor", help="try a pull's whole path and name the first broken step", epilog=EXIT_CODES)
-    )
 
+def _add_protocols(commands: argparse._SubParsersAction[CommandParser]) -> None:
+    """Add the commands that answer another program in its own protocol."""
+    get = commands.add_parser("get-credentials", help="answer a CredentialProviderRequest (the default)")
+    add_paths(get)
+    get.set_defaults(run=_without_command)
     helper = commands.add_parser("docker-credential", help="answer docker's credential helper protocol")
     helper.add_argument("verb", choices=("get", "list", "store", "erase", "version"))
     add_paths(helper)
     helper.set_defaults(run=_docker_credential)
-
-    settings.add_to(commands)
-
-    cache.add_to(commands)
-
-    for command, (_module, purpose) in LAZY_SUBCOMMANDS.items():
-        commands.add_parser(command, help=purpose, add_help=False)
-    return parser
 
 
 def _add_doctor(doctor: argparse.ArgumentParser) -> None:
     add = doctor.add_argument
     add("image", metavar="IMAGE", nargs="?", default="")
     add_paths(doctor)
-    add("--output", choices=("text", "json"), default="text")
+    add_output(doctor)
     add("--host-root", metavar="DIR", type=folder_argument, help="where the node's / is mounted, in a pod")
     add("--cluster", action="store_true", help="look at a cluster's pull secrets instead; changes nothing")
     add("--kubeconfig", type=path_argument, metavar="FILE", help="with --cluster; default: as kubectl")
@@ -181,16 +183,14 @@ def _annotation(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _reject_tty(_options: argparse.Namespace) -> int:
-    warn(NAME, "a CredentialProviderRequest is expected on stdin, not a terminal; see --help")
-    return 2
-
-
-def _version(options: argparse.Namespace) -> int:
-    from acr_credential_provider.console.build_info import build_info  # noqa: PLC0415 - for this command alone
-
-    write_document(json.dumps(build_info(), indent=2) if options.output == "json" else f"{NAME} {VERSION}")
-    return 0
+def _without_command(options: argparse.Namespace) -> int:
+    if options.is_kubectl:
+        make_parser(is_kubectl=True).print_help()
+        return exit_codes.DONE
+    raise CommandLineError(
+        "a CredentialProviderRequest is expected on stdin, not a terminal",
+        remedy=Remedy("CommandLineInvalid", f"See {NAME} --help."),
+    )
 
 
 def _explain(options: argparse.Namespace) -> int:
@@ -202,9 +202,9 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    if options.cluster:
+    if options.cluster or (options.is_kubectl and not options.image):
         return _cluster_doctor(options)
-    from acr_credential_provider.console.checks import report, run_checks  # noqa: PLC0415 - for this command alone
+    from acr_credential_provider.console.checks import report, run_checks, show  # noqa: PLC0415 - for this command alone
     from acr_credential_provider.doctor.checks import CHECKS  # noqa: PLC0415
     from acr_credential_provider.doctor.chroot import chroot  # noqa: PLC0415
     from acr_credential_provider.doctor.context import DoctorContext, PodIdentity  # noqa: PLC0415
@@ -221,7 +221,13 @@ def _doctor(options: argparse.Namespace) -> int:
     )
     if options.host_root:
         chroot(options.host_root)
-    return report(run_checks(CHECKS, context), as_json=options.output == "json")
+    as_json = options.output == "json"
+    results = run_checks(CHECKS, context, on_result=_show_nothing if as_json else show)
+    return report(results, as_json=as_json, are_shown=not as_json)
+
+
+def _show_nothing(_result: CheckResult) -> None:
+    """All results are one document, in the end."""
 
 
 def _token(path: str) -> str:
@@ -247,9 +253,10 @@ def _bytes(path: str) -> bytes:
 
 
 def _cluster_doctor(options: argparse.Namespace) -> int:
-    if options.settings == SETTINGS:  # the default of a node; the cluster's controller has a ConfigMap
+    if options.settings_are_own:  # of a node or a laptop; the cluster's controller has a ConfigMap
         options.settings = ""
-    return _run_lazy("acr_credential_provider.cluster_doctor.cli", options, command="doctor --cluster")
+    module = "acr_credential_provider.cluster_doctor.cli"
+    return subcommands.load(module, "doctor --cluster", elsewhere=subcommands.CONTROLLER)(options)
 
 
 def _docker_credential(options: argparse.Namespace) -> int:

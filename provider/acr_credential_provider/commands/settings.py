@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -13,14 +12,16 @@ from acr_credential_provider.console.command_line import (
     STDIN,
     STDIN_NAME,
     add_allowed_hosts,
+    add_output,
     file_or_stdin,
     folder_argument,
     path_argument,
 )
-from acr_credential_provider.console.output import say, warn, warn_of_all, write_document
+from acr_credential_provider.console.output import say, warn, warn_of_all, write_document, write_json
 from acr_credential_provider.fastpath.lookup import SETTINGS
 from acr_credential_provider.files.atomic_write import write_private_atomically
 from acr_credential_provider.files.credentials_folder import FOLDER
+from acr_credential_provider.model import exit_codes
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
 from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.model.resource_limits import explained
@@ -31,6 +32,7 @@ from acr_credential_provider.settings.verdict import judge
 from acr_credential_provider.sources.secret_file import read_secret
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from acr_credential_provider.console.command_line import CommandParser
@@ -48,6 +50,7 @@ def add_to(commands: argparse._SubParsersAction[CommandParser]) -> None:
     _add_origin(validate)
     replacing = "also say what these settings take away from those in FILE, and refuse what looks like a mistake"
     validate.add_argument("--replacing", type=path_argument, metavar="FILE", help=replacing)
+    add_output(validate)
     validate.set_defaults(run=_validate)
     convert = settings.add_parser("convert", help="write an acr-configuration ConfigMap as native settings to stdout")
     file = "the ConfigMap's manifest or its data, YAML or JSON; - is stdin"
@@ -55,19 +58,20 @@ def add_to(commands: argparse._SubParsersAction[CommandParser]) -> None:
     _add_target(convert)
     keys = "write access keys that stand in the file into files in this folder, for root alone"
     convert.add_argument("--keys-directory", type=folder_argument, metavar="DIR", help=keys)
+    add_output(convert, is_yaml=True)
     convert.set_defaults(run=_convert)
 
     match = settings.add_parser("match-images", help="write the kubelet's matchImages for a settings file to stdout")
     _add_file(match)
-    match.add_argument("--output", choices=("text", "json"), default="text", help="text is YAML (default)")
+    add_output(match, is_yaml=True)
     match.set_defaults(run=_match_images)
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
     """Add the settings file, as ``--settings`` like in other commands or without an option."""
     files = parser.add_mutually_exclusive_group()
-    files.add_argument("file", nargs="?", type=file_or_stdin, help=f"default: {SETTINGS}; - is stdin")
-    files.add_argument("--settings", type=file_or_stdin, help=argparse.SUPPRESS)
+    files.add_argument("file", nargs="?", type=file_or_stdin, help="as --settings")
+    files.add_argument("--settings", type=file_or_stdin, default=SETTINGS, help=f"default: {SETTINGS}; - is stdin")
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:
@@ -98,37 +102,67 @@ def _read(file: str) -> tuple[str, str]:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    text, file = _read(options.file or options.settings or SETTINGS)
+    text, file = _read(options.file or options.settings)
     is_limited = options.origin == "cluster"
     origin = ClusterOrigin(frozenset(options.allow_host), options.credentials_dir) if is_limited else None
     # A controller accepts keys in its ConfigMap, and writes them to memory; validation writes none.
     keys_directory = "/run/keys" if options.target == "controller" else ""
     verdict = judge(text, place=options.target, origin=origin, keys_directory=keys_directory)
-    _print_verdict(file, verdict)
-    if verdict.settings is None:
-        return 1
-    refused = _compare(file, verdict, options.replacing, options.target) if options.replacing else ()
+    compared = _compare(verdict, options.replacing, options.target) if options.replacing else _Comparison()
     # Key files are looked at where they must be: on the node whose settings these are, or on this laptop.
     is_here = options.target == "laptop" or (options.target == "node" and file == SETTINGS)
-    wrong_files = _wrong_files(verdict.settings) if is_here else []
+    wrong_files = _wrong_files(verdict.settings) if is_here and verdict.settings is not None else []
+    if options.output == "json":
+        document = _as_document(file, verdict, wrong_files, compared)
+        write_json(document)
+        return exit_codes.DONE if document["valid"] else exit_codes.FAILED
+    _print_verdict(file, verdict)
+    warn_of_all("lost", compared.lost)
+    for problem in compared.problems:
+        warn("error", f"{file}, {problem}", remedy=problem.remedy)
     for error in wrong_files:
         warn("error", f"{file}, {error}", remedy=error.remedy)
-    is_right = not (verdict.problems or wrong_files or refused)
-    say(f"{file}: {'valid' if is_right else 'partly usable'}, {len(verdict.settings.registries)} registries")
-    return 0 if is_right else 1
+    is_right = not (verdict.settings is None or verdict.problems or wrong_files or compared.problems)
+    if verdict.settings is not None:
+        say(f"{file}: {'valid' if is_right else 'partly usable'}, {len(verdict.settings.registries)} registries")
+    return exit_codes.DONE if is_right else exit_codes.FAILED
 
 
-def _compare(file: str, after: Verdict, replaced: str, target: Place) -> Sequence[ConfigProblem]:
-    """Write what *after* takes away from the settings in the file *replaced*; return why that is a mistake."""
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """What settings take away from those that they replace, and why that is a mistake."""
+
+    lost: tuple[str, ...] = ()
+    problems: tuple[ConfigProblem, ...] = ()
+
+
+def _as_document(
+    file: str, verdict: Verdict, wrong_files: Sequence[CredentialProviderError], comparison: _Comparison
+) -> dict[str, Any]:
+    """Return *verdict* as `settings validate --output json` writes it."""
+    problems = [
+        {"line": each.line, "field": each.field, "error": each.problem, "remedy": each.remedy}
+        for each in (*verdict.problems, *comparison.problems)
+    ]
+    problems += [{"error": error.problem, "remedy": error.remedy} for error in wrong_files]
+    return {
+        "file": file,
+        "valid": verdict.settings is not None and not problems,
+        "registries": len(verdict.settings.registries) if verdict.settings is not None else 0,
+        "errors": problems,
+        "lost": list(comparison.lost),
+        "changes": [str(change) for change in verdict.changes],
+        "notes": [str(note) for note in verdict.notes],
+    }
+
+
+def _compare(after: Verdict, replaced: str, target: Place) -> _Comparison:
+    """Compare *after* with the settings in the file *replaced*."""
     before = judge(read(replaced), place=target, keys_directory="/run/keys" if target == "controller" else "")
     if before.settings is None or after.settings is None:
-        return ()
+        return _Comparison()
     lost = lost_logins(before.settings.registries, after.settings.registries)
-    warn_of_all("lost", lost)
-    problems = mistakes(before, after, f"the logins of {some(lost)}" if lost else "")
-    for problem in problems:
-        warn("error", f"{file}, {problem}", remedy=problem.remedy)
-    return problems
+    return _Comparison(tuple(lost), tuple(mistakes(before, after, f"the logins of {some(lost)}" if lost else "")))
 
 
 def _wrong_files(settings: ProviderSettings) -> list[CredentialProviderError]:
@@ -158,24 +192,28 @@ def _convert(options: argparse.Namespace) -> int:
             "FileUnusable", "Name a folder with --keys-directory that this user may write, on a disk with space."
         )
         write_private_atomically(path, secret + "\n", remedy=remedy)
-    write_document(yaml.safe_dump(verdict.document, sort_keys=False, allow_unicode=True))
+    _write(verdict.document, options.output)
     return 1 if verdict.problems else 0
 
 
 def _match_images(options: argparse.Namespace) -> int:
     from acr_credential_provider.settings.match_images import match_images  # noqa: PLC0415 - for this command alone
 
-    text, file = _read(options.file or options.settings or SETTINGS)
+    text, file = _read(options.file or options.settings)
     patterns = match_images(settings_in(text, file))
     warn_of_all("note", (f"{file}: {note}" for note in patterns.notes))
     document = patterns.to_dict()
-    if options.output == "json":
-        write_document(json.dumps(document, indent=2))
-        return 0
-    if document["tokenMode"] is None:
+    if options.output != "json" and document["tokenMode"] is None:
         del document["tokenMode"]
-    write_document(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1000))
-    return 0
+    _write(document, options.output)
+    return exit_codes.DONE
+
+
+def _write(document: Any, form: str) -> None:
+    if form == "json":
+        write_json(document)
+    else:
+        write_document(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1000))
 
 
 def _print_verdict(file: str, verdict: Verdict) -> None:

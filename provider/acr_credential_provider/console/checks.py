@@ -6,17 +6,17 @@ results of its own (none: it is ok), or raises. The runner gives every result th
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from acr_credential_provider.fastpath.plain_text import plain_text
+from acr_credential_provider.model import exit_codes
 from acr_credential_provider.model.deadline import Deadline
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
 from acr_credential_provider.model.remedy import NONE, Remedy, coded, printable
 from acr_credential_provider.model.resource_limits import limit_behind
 
-from .output import write_document
+from .output import write_document, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -70,18 +70,30 @@ def warning(detail: str, *, remedy: Remedy, location: str = "") -> CheckResult:
 
 
 def run_checks(
-    checks: Sequence[Check[Subject]], subject: Subject, *, keep_going: bool = False, seconds: float = SECONDS
+    checks: Sequence[Check[Subject]],
+    subject: Subject,
+    *,
+    keep_going: bool = False,
+    seconds: float = SECONDS,
+    on_result: Callable[[CheckResult], None] = lambda _result: None,
 ) -> list[CheckResult]:
-    """Run *checks* on *subject* in order, until one fails unless *keep_going*; none begins after *seconds*."""
+    """Run *checks* on *subject* in order, until one fails unless *keep_going*; none begins after *seconds*.
+
+    *on_result* gets each result as soon as there is one.
+    """
     deadline = Deadline(seconds)
     results: list[CheckResult] = []
     blocker = ""
     for name, check in checks:
         if blocker:
             results.append(CheckResult(name, NOT_RUN, blocker))
+            on_result(results[-1])
             continue
         own = list(_results(check, subject)) if deadline.remaining() else [_late(seconds)]
-        results += [replace(result, name=name) for result in own] or [CheckResult(name, OK)]
+        named = [replace(result, name=name) for result in own] or [CheckResult(name, OK)]
+        for result in named:
+            on_result(result)
+        results += named
         if any(result.status in (FAILED, NO_MATCH) for result in own) and not (keep_going and deadline.remaining()):
             blocker = f"{name} failed"
     return results
@@ -138,12 +150,20 @@ def to_dict(results: Sequence[CheckResult]) -> dict[str, Any]:
 
 
 def exit_code(results: Iterable[CheckResult]) -> int:
-    """Return 1 if a check failed, 3 if no registry entry serves the image, else 0."""
+    """Return the exit code of *results*: that of the worst of them."""
     statuses = {result.status for result in results}
-    return 1 if FAILED in statuses else 3 if NO_MATCH in statuses else 0
+    return exit_codes.FAILED if FAILED in statuses else exit_codes.REFUSED if NO_MATCH in statuses else exit_codes.DONE
 
 
-def report(results: Sequence[CheckResult], *, as_json: bool) -> int:
-    """Print *results*; return the exit code."""
-    write_document(json.dumps(to_dict(results), indent=2) if as_json else text(results))
+def show(result: CheckResult) -> None:
+    """Print one result, as soon as there is one."""
+    write_document(text([result]))
+
+
+def report(results: Sequence[CheckResult], *, as_json: bool, are_shown: bool = False) -> int:
+    """Print *results*, unless each was shown before; return the exit code."""
+    if as_json:
+        write_json(to_dict(results))
+    elif not are_shown:
+        write_document(text(results))
     return exit_code(results)

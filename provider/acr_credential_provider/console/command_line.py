@@ -1,13 +1,20 @@
-"""Parsing of all command lines: paths are made absolute at once, and options may stand before their command."""
+"""Parsing of all command lines: paths are made absolute at once, and options may stand before their command.
+
+What is not understood is a `CommandLineError`, which is reported as every other error is, as JSON too.
+"""
 
 from __future__ import annotations
 
 import argparse
 import re
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from acr_credential_provider.fastpath.lookup import absolute
-from acr_credential_provider.fastpath.plain_text import plain_text
+from acr_credential_provider.model import exit_codes
+from acr_credential_provider.model.config_problem import did_you_mean
+from acr_credential_provider.model.errors import CredentialProviderError
+from acr_credential_provider.model.remedy import Remedy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +22,12 @@ if TYPE_CHECKING:
 STDIN = "-"
 STDIN_NAME = "stdin"
 """Its name in errors."""
+
+
+class CommandLineError(CredentialProviderError):
+    """The command line was not understood."""
+
+    exit_code = exit_codes.NOT_UNDERSTOOD
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -29,18 +42,57 @@ class CommandParser(argparse.ArgumentParser):
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parse *args*, whose options may stand before the command that they belong to."""
-        return super().parse_args(args if args is None else self.ordered(args), namespace)
+        arguments = self.ordered(sys.argv[1:] if args is None else args)
+        options, unknown = self.parse_known_args(arguments, namespace)
+        if unknown:
+            self._named_in(arguments)._refuse(unknown)  # noqa: SLF001 - of this very class
+        return options
 
     def error(self, message: str) -> NoReturn:
-        """End with argparse's *message*, which quotes what was typed."""
-        super().error(plain_text(message))
+        """Raise `CommandLineError` with argparse's *message*, which quotes what was typed."""
+        raise CommandLineError(message, remedy=self._usage(""))
+
+    def format_help(self) -> str:
+        """Return the help, with the exit codes at its end."""
+        return f"{super().format_help()}\n{exit_codes.table()}\n"
+
+    def _usage(self, meant: str) -> Remedy:
+        return Remedy("CommandLineInvalid", f"{meant}Run {self.prog} --help.")
+
+    def _named_in(self, arguments: Sequence[str]) -> CommandParser:
+        """Return the parser of the command that *arguments* name, as far as there is one."""
+        parser = self
+        for word in arguments:
+            parser = commands_of(parser).get(word, parser)
+        return parser
+
+    def _refuse(self, unknown: Sequence[str]) -> NoReturn:
+        word = next((each for each in unknown if each.startswith("-")), unknown[0])
+        name = word.partition("=")[0]
+        what = f"there is no option {name}" if word.startswith("-") else f"{word!r} is one argument too many"
+        options = [option for action in self._actions for option in action.option_strings]
+        raise CommandLineError(f"{self.prog}: {what}", remedy=self._usage(did_you_mean(name, options)))
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a *value* that is none of the choices, without the names of commands that the help does not list.
+
+        argparse has no other place for what it says then.
+        """
+        if action.choices is None or value in action.choices:
+            return
+        is_command = isinstance(action, argparse._SubParsersAction)  # noqa: SLF001
+        words = listed_commands(self) if is_command else [str(choice) for choice in action.choices]
+        name = "command" if is_command else "/".join(action.option_strings) or action.dest
+        problem = f"{self.prog}: there is no {name} {str(value)!r}"
+        known = f"It can be {', '.join(words)}. "
+        raise CommandLineError(problem, remedy=self._usage(did_you_mean(str(value), words) + known))
 
     def ordered(self, arguments: Sequence[str]) -> list[str]:
         """Return *arguments* with the options before a command moved behind it; unchanged if one is not understood."""
         words: list[str] = []
         moved: list[str] = []
         rest = list(arguments)
-        parser: argparse.ArgumentParser = self
+        parser = self
         while commands := commands_of(parser):
             values = _numbers_of_values(parser)
             while rest and rest[0].startswith("-"):
@@ -57,12 +109,38 @@ class CommandParser(argparse.ArgumentParser):
         return [*words, *moved, *rest]
 
 
-def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+def commands_of(parser: argparse.ArgumentParser) -> dict[str, CommandParser]:
     """Return the parsers of the commands of *parser*, by name."""
     for action in parser._actions:  # noqa: SLF001 - argparse has no public way to its own tree
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             return dict(action.choices)
     return {}
+
+
+def listed_commands(parser: argparse.ArgumentParser) -> list[str]:
+    """Return the commands of *parser* that its help lists."""
+    for action in parser._actions:  # noqa: SLF001
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            return [choice.dest for choice in action._choices_actions]  # noqa: SLF001
+    return []
+
+
+def add_output(parser: argparse.ArgumentParser, *, is_yaml: bool = False, text: str = "") -> None:
+    """Give *parser* the form of what it writes; every command has it. *is_yaml*: its text is YAML.
+
+    *text* says what else it may be.
+    """
+    forms = ("text", "yaml", "json") if is_yaml else ("text", "json")
+    what = (
+        text or "text is YAML" if is_yaml else "json: the result on stdout, and errors and notes on stderr, a line each"
+    )
+    parser.add_argument("--output", choices=forms, default="text", help=what)
+
+
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    """Give a *parser* of what destroys the options not to be asked, and to destroy nothing."""
+    parser.add_argument("--yes", action="store_true", help="do not ask; without a terminal nothing is asked")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
 
 
 def _numbers_of_values(parser: argparse.ArgumentParser) -> dict[str, int]:

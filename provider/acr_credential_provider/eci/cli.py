@@ -6,16 +6,16 @@ import argparse
 import re
 from typing import TYPE_CHECKING
 
-from acr_credential_provider.console.command_line import CommandParser, path_argument
+from acr_credential_provider.console.command_line import CommandParser, add_output, path_argument
 from acr_credential_provider.console.output import warn, warn_of_all, write_document
-from acr_credential_provider.fastpath.lookup import SETTINGS
+from acr_credential_provider.console.paths import add_settings, own_paths
 from acr_credential_provider.files.atomic_write import write_private_atomically
 from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.settings.loader import read
 from acr_credential_provider.settings.verdict import judge
 from acr_credential_provider.sources.basic_auth import read_basic_auth
-from acr_credential_provider.version import NAME
+from acr_credential_provider.version import KUBECTL_PLUGIN
 
 from .forms import POD, ROLES, written
 from .registry_infos import render
@@ -32,16 +32,23 @@ _NOWHERE = "/not-read-for-this"
 def run(arguments: list[str]) -> int:
     """Carry out ``render`` with *arguments*; return the exit code: 0 done, 1 parts of the settings are unusable."""
     options = _parser().parse_args(arguments)
+    own_paths(options)
     code: int = options.run(options)
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = CommandParser(prog=f"{NAME} render", description="Writes what other platforms need of the settings.")
+def whole_parser() -> CommandParser:
+    """Return the parser of all commands below ``render``."""
+    return _parser()
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(
+        prog=f"{KUBECTL_PLUGIN} render", description="Writes what other platforms need of the settings."
+    )
     commands = parser.add_subparsers(required=True, metavar="PLATFORM")
     eci = commands.add_parser("eci", help="Elastic Container Instance and virtual nodes")
-    settings = f"settings, or an acr-configuration (default: {SETTINGS})"
-    eci.add_argument("--settings", type=path_argument, default=SETTINGS, help=settings)
+    add_settings(eci)
     eci.add_argument("--image", action="append", default=[], help="an image to pull; all entries without")
     form = (
         "annotations for a Pod's metadata (default), parameters of CreateContainerGroup (api) or of "
@@ -50,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     eci.add_argument("--form", choices=tuple(ROLES), default=POD, help=form)
     role = "role of ECI's own account that ECI asks as"
     eci.add_argument("--service-arn", type=_arn, default="", metavar="ARN", help=role)
-    eci.add_argument("--output", choices=("yaml", "json"), default="yaml", help="for Terraform: HCL in place of YAML")
+    add_output(eci, is_yaml=True, text="for Terraform: HCL in place of YAML")
     passwords = "read logins and write all into FILE, for its owner alone; stdout never gets a password (not for pod)"
     eci.add_argument("--with-passwords", type=path_argument, metavar="FILE", help=passwords)
     eci.set_defaults(run=_eci)

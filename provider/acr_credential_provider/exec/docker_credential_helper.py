@@ -18,15 +18,14 @@ import time
 
 from acr_credential_provider.fastpath.lookup import (
     API_VERSIONS,
-    CACHE,
-    SETTINGS,
-    absolute,
     log_hit,
     lookup,
     read_request,
     write_all,
 )
-from acr_credential_provider.version import NAME, VERSION
+from acr_credential_provider.files.user_paths import user_paths
+from acr_credential_provider.model.errors import ConfigurationError
+from acr_credential_provider.version import VERSION
 
 from .run import get_credentials
 from .watchdog import OutputClosedError, ResponseWriter
@@ -39,8 +38,6 @@ NOT_FOUND = "credentials not found in native keychain"
 """The protocol's own words; clients compare them and go on without a login."""
 NO_SERVER = "no credentials server URL"
 """The same, for an empty request."""
-VARIABLES = {"--settings": "ACR_CREDENTIAL_PROVIDER_SETTINGS", "--cache": "ACR_CREDENTIAL_PROVIDER_CACHE"}
-"""Environment variables in place of options, because clients pass none."""
 READERS = ("get", "store", "erase")
 """The verbs whose clients write to stdin. All of it is read, because a closed pipe would end the client."""
 BACKSTOP = 1.0
@@ -52,13 +49,10 @@ USAGE = "usage: docker-credential-aliyun-acr get|list|store|erase|version"
 
 def main(arguments: list[str], *, started: float, seconds: float) -> int:
     """Carry out the verb in *arguments*; return the exit code. Takes its paths from the environment."""
-    options = _user_paths()
-    for name, variable in VARIABLES.items():
-        path = os.environ.get(variable, "")
-        try:
-            options |= {name: absolute(path)} if path else {}
-        except (OSError, ValueError):
-            return _refuse(f"{variable} is not a path that can be followed: write it from / on")
+    try:
+        options = user_paths()
+    except ConfigurationError as error:
+        return _refuse(f"error: {error.coded}\nremedy: {error.remedy}")
     return run(arguments[0] if len(arguments) == 1 else "", options, started=started, seconds=seconds)
 
 
@@ -176,22 +170,3 @@ def _write(text: str) -> None:
         write_all(text.encode("utf-8", "backslashreplace") + b"\n")
     except OSError:
         return
-
-
-def _user_paths() -> dict[str, str]:
-    """Return the paths of settings and cache: the node's for root, a user's own if there are any."""
-    paths = {"--settings": SETTINGS, "--cache": CACHE}
-    home = os.environ.get("HOME", "")
-    if os.geteuid() == 0 or not home.startswith("/"):
-        return paths
-    config = _base("XDG_CONFIG_HOME") or f"{home}/.config"
-    paths["--cache"] = f"{_base('XDG_CACHE_HOME') or f'{home}/.cache'}/{NAME}"
-    if os.path.exists(f"{config}/{NAME}/settings.yaml"):
-        paths["--settings"] = f"{config}/{NAME}/settings.yaml"
-    return paths
-
-
-def _base(variable: str) -> str:
-    """Return the folder in *variable*, "" for a relative one, which the XDG specification ignores."""
-    folder = os.environ.get(variable, "")
-    return folder if folder.startswith("/") else ""

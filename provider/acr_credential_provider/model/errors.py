@@ -23,6 +23,9 @@ class CredentialProviderError(Exception):
     ('ACR refused cri-1 (NoPermission)', 'Attach the policy.', 'CloudPermissionMissing')
     """
 
+    exit_code = 1
+    """Of a command that ends with it (`exit_codes`)."""
+
     def __init__(self, problem: str, *, remedy: Remedy) -> None:
         self.problem = plain_text(problem)
         self.remedy = printable(remedy)

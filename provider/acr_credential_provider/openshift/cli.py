@@ -12,28 +12,28 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from acr_credential_provider.console.arguments import duration, namespaced_name
-from acr_credential_provider.console.command_line import CommandParser, path_argument
-from acr_credential_provider.console.output import say, warn, warn_of_all, write_document
+from acr_credential_provider.console.command_line import CommandParser, add_output, path_argument
+from acr_credential_provider.console.output import say, warn, warn_of_all, write_document, write_json
 from acr_credential_provider.fastpath.plain_text import plain_text
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
 from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.connection import connect
 from acr_credential_provider.pull_secrets.model.resources import SECRETS, SERVICE_ACCOUNTS
-from acr_credential_provider.version import NAME
+from acr_credential_provider.version import KUBECTL_PLUGIN
 
 from . import docker_config, pull_secrets
 from .login_arguments import add_sources, named_logins, secret_name, service_account_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from acr_credential_provider.pull_secrets.kube.client import KubeClient
     from acr_credential_provider.sources.basic_auth import BasicAuth
 
     from .pull_secrets import Merge
 
-COMMAND = f"{NAME} openshift"
+COMMAND = f"{KUBECTL_PLUGIN} openshift"
 TRIES = 10
 """Writes of one object, each on a version of it that was read anew."""
 _PROJECT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
@@ -53,7 +53,12 @@ def run(arguments: list[str]) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def whole_parser() -> CommandParser:
+    """Return the parser of all commands below ``openshift``."""
+    return _parser()
+
+
+def _parser() -> CommandParser:
     parser = CommandParser(
         prog=COMMAND,
         description="Pull secrets on OpenShift (and any cluster): links, merges, grants.",
@@ -90,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     grant = commands.add_parser("grant-image-puller", help="write the RoleBinding for images of another project")
     grant.add_argument("--from", dest="source", required=True, metavar="PROJECT[/SERVICEACCOUNT]", help="who pulls")
     grant.add_argument("--in", dest="target", required=True, metavar="PROJECT", help="whose images")
+    add_output(grant, is_yaml=True)
     grant.set_defaults(run=_grant)
     return parser
 
@@ -102,6 +108,7 @@ def _purposes(text: str) -> tuple[str, ...]:
 
 
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    add_output(parser)
     parser.add_argument("-n", "--namespace", default="", help="default: the one of the kubeconfig's context")
     parser.add_argument("--kubeconfig", type=path_argument, metavar="FILE", help="default: as kubectl")
     parser.add_argument("--context", default="")
@@ -130,7 +137,12 @@ def _retry_on_conflict(attempt: Callable[[], str], name: str) -> str:
     )
 
 
-def _print_outcome(line: str, options: argparse.Namespace) -> None:
+def _print_outcome(line: str, options: argparse.Namespace, *, changes: Sequence[str] = ()) -> None:
+    if options.output == "json":
+        write_json({"result": line, "changes": list(changes), "dryRun": options.dry_run})
+        return
+    for change in changes:
+        say(change)
     say(line + (" (dry run)" if options.dry_run else ""))
 
 
@@ -299,9 +311,7 @@ def _merge(options: argparse.Namespace) -> int:
         return "merged"
 
     result = _retry_on_conflict(attempt, f"Secret {namespace}/{name}")
-    for change in merged[0].diff().splitlines():
-        say(change)
-    _print_outcome(f"secret/{name} in {namespace} {result}", options)
+    _print_outcome(f"secret/{name} in {namespace} {result}", options, changes=merged[0].diff().splitlines())
     if result == "merged" and options.secret == pull_secrets.GLOBAL:
         warn_of_all("warning", pull_secrets.release_warnings(merged[0]))
     if result == "merged" and options.secret == pull_secrets.GLOBAL and not options.dry_run:
@@ -356,5 +366,8 @@ def _grant(options: argparse.Namespace) -> int:
                 remedy=Remedy("ArgumentInvalid", "Write --from PROJECT[/NAME]."),
             )
     binding = pull_secrets.image_puller(project, options.target, service_account)
-    write_document(yaml.safe_dump(binding, sort_keys=False))
+    if options.output == "json":
+        write_json(binding)
+    else:
+        write_document(yaml.safe_dump(binding, sort_keys=False))
     return 0

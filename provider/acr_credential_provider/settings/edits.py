@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .runtime import ProviderSettings, Registry
 
 MOST_NAMED = 5
-UNDO = "To take all logins away, run pull-secrets uninstall; on a node, node uninstall."
+UNDO = "To take all logins away, run kubectl acr uninstall; on a node, node uninstall."
 
 
 class Judged(Protocol):

@@ -41,9 +41,11 @@ def settings_in(text: str, path: str) -> ProviderSettings:
 
 def read(path: str) -> str:
     """Return the text of *path*; raise `ConfigurationError` if another user but root could have written it."""
+    is_users = os.geteuid() != 0 and not is_ours(path)
+    owner = "you" if is_users else "root"
     remedy = Remedy(
         "SettingsUnreadable",
-        f"Install the settings at {path}, owned by root with mode 0600, or name another file with --settings.",
+        f"Install the settings at {path}, owned by {owner} with mode 0600, or name another file with --settings.",
     )
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
@@ -62,7 +64,9 @@ def read(path: str) -> str:
                 f"Run: chown root:root {path}; chmod 0600 {path}"
                 if is_ours(path)
                 else "Put the settings into a new file of root's with mode 0600, such as "
-                f"{SETTINGS}, and name that with --settings. Leave {path} as it is.",
+                f"{SETTINGS}, and name that with --settings. Leave {path} as it is."
+                if not is_users
+                else "Put the settings into a new file of your own with mode 0600, and name that with --settings.",
             ),
         )
     return decoded(data, path)

@@ -131,10 +131,10 @@ def test_files_only_puts_files_and_says_what_is_left_to_do(capfd, tmp_path, bund
     ],
 )
 def test_a_command_line_that_is_not_understood_ends_with_2(capfd, words):
-    with pytest.raises(SystemExit) as ended:
-        node_cli.run(list(words))
-    assert ended.value.code == 2
-    capfd.readouterr()
+    code, out, err = ran(capfd, *words)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert "\nremedy: " in err
 
 
 def test_help_says_what_each_exit_code_means(capfd):
@@ -142,7 +142,7 @@ def test_help_says_what_each_exit_code_means(capfd):
         node_cli.run(["--help"])
     assert ended.value.code == 0
     out = capfd.readouterr().out
-    assert "rejected: the kubelet was not healthy with it" in out
+    assert "4  node: the kubelet was not healthy with the change" in out
     assert "==SUPPRESS==" not in out
 
 

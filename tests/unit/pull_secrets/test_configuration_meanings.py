@@ -169,7 +169,7 @@ def test_what_an_empty_list_would_take_away_and_how_to_take_it_away_is_told():
     held = follow(ABSENT, text_of({"acr-registry-info": INFO + OTHER}))
     (problem,) = follow(held, text_of({})).problems
     assert "cri-shop in cn-hangzhou, cri-other in cn-hangzhou" in problem.problem
-    assert "pull-secrets uninstall" in problem.remedy
+    assert "kubectl acr uninstall" in problem.remedy
 
 
 def test_an_empty_list_means_the_personal_edition_at_a_first_start_and_stays_so():

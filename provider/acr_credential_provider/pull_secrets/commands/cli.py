@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import signal
@@ -16,11 +15,15 @@ from acr_credential_provider.console.arguments import duration, namespaced_name
 from acr_credential_provider.console.command_line import (
     CommandParser,
     add_allowed_hosts,
+    add_output,
+    add_yes,
     folder_argument,
     path_argument,
 )
-from acr_credential_provider.console.output import say, warn_of_all, write_document
+from acr_credential_provider.console.confirmation import is_confirmed
+from acr_credential_provider.console.output import say, warn_of_all, write_json
 from acr_credential_provider.files.credentials_folder import FOLDER
+from acr_credential_provider.model import exit_codes
 from acr_credential_provider.pull_secrets.config.options import Options
 from acr_credential_provider.pull_secrets.kube.client import KubeClient
 from acr_credential_provider.pull_secrets.kube.informer import Times
@@ -32,14 +35,14 @@ from acr_credential_provider.pull_secrets.tokens.token_fetcher import TokenFetch
 from acr_credential_provider.pull_secrets.webhook.registration import SERVICE, ServiceReference
 from acr_credential_provider.settings import loader as settings_file
 from acr_credential_provider.settings.pull_secrets import PullSecrets
-from acr_credential_provider.version import NAME
+from acr_credential_provider.version import KUBECTL_PLUGIN
 
 from .dry_run import dry_run, line, to_dict
 from .servers import ADDRESS, HEALTH_PORT, WEBHOOK_PORT, ReplicaServers, Serving
 from .uninstall import Undone, planned, uninstall
 
 LOG = logging.getLogger(__name__)
-COMMAND = f"{NAME} pull-secrets"
+COMMAND = f"{KUBECTL_PLUGIN} pull-secrets"
 OWN_NAMESPACE = "kube-system"
 KEYS = "/run/aliyun-acr-credential-provider/keys"
 _EXAMPLES = f"""examples:
@@ -58,7 +61,12 @@ def run(arguments: list[str]) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def whole_parser() -> CommandParser:
+    """Return the parser of all commands below ``pull-secrets``."""
+    return _parser()
+
+
+def _parser() -> CommandParser:
     parser = CommandParser(
         prog=COMMAND,
         description="Keeps ServiceAccounts' pull secrets, where no kubelet can be configured.",
@@ -103,18 +111,18 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(plan)
     limits = "cluster: judge --settings under the limits of a ConfigMap, for one that is about to be edited"
     plan.add_argument("--from", dest="origin", choices=("root", "cluster"), default="root", help=limits)
-    plan.add_argument("--output", choices=("text", "json"), default="text")
     plan.set_defaults(run=_plan)
     undo = commands.add_parser("uninstall", help="take away all Secrets, entries and the webhook configuration")
     _add_cluster(undo)
     undo.add_argument("--secret-name", action="append", default=[], metavar="NAME", help="names used beside the known")
     undo.add_argument("--force", action="store_true", help="even while a controller seems to be at work")
-    undo.add_argument("--dry-run", action="store_true", help="say what would be taken away; writes nothing")
+    add_yes(undo)
     undo.set_defaults(run=_uninstall)
     return parser
 
 
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    add_output(parser)
     parser.add_argument(
         "--kubeconfig", type=path_argument, metavar="FILE", help="default: the pod's own, or KUBECONFIG"
     )
@@ -208,12 +216,12 @@ def _run(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     api = KubeClient.find(kubeconfig=options.kubeconfig or "", context=options.context)
     result = dry_run(api, _options(options), read_settings=lambda: settings_file.read(options.settings))
-    warn_of_all("note", result.remarks)
     if options.output == "json":
         actions = [to_dict(action) for action in result.actions]
         loss = {**result.loss.to_dict(), "isRefused": result.is_refused}
-        write_document(json.dumps({"loss": loss, "actions": actions, "remarks": result.remarks}, indent=2))
+        write_json({"loss": loss, "actions": actions, "remarks": result.remarks})
     else:
+        warn_of_all("note", result.remarks)
         verb = "would lose, but is refused:" if result.is_refused else "lose"
         for lost in result.loss.lines():
             say(f"{verb} {lost}")
@@ -227,20 +235,25 @@ def _uninstall(options: argparse.Namespace) -> int:
     api = KubeClient.find(kubeconfig=options.kubeconfig or "", context=options.context)
     names = [*options.secret_name, PullSecrets().secret_name]
     own = Options(namespace=options.namespace)
+    question = f"Take away all that the controller in namespace {options.namespace} wrote in this cluster?"
+    if not options.dry_run and not is_confirmed(options, question):
+        return exit_codes.FAILED
     undone = Undone()
-    is_anything = False
     lines = (
         planned(api, own, names=names)
         if options.dry_run
         else uninstall(api, own, names=names, force=options.force, undone=undone)
     )
-    for removed in lines:
-        is_anything = True
-        say(removed)
+    removed = []
+    for each in lines:
+        removed.append(each)
+        if options.output != "json":
+            say(each)
+    if options.output == "json":
+        write_json({"removed": removed, "left": undone.left, "dryRun": options.dry_run})
     error = undone.error(own)
     if error is not None:
-        sys.stdout.flush()
         raise error
-    if not is_anything:
+    if not removed and options.output != "json":
         say("nothing of ours is there")
-    return 0
+    return exit_codes.DONE

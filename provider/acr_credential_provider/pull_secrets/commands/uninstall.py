@@ -19,6 +19,7 @@ from acr_credential_provider.pull_secrets.tokens.state_secret import ReplicaStat
 from acr_credential_provider.pull_secrets.webhook.registration import NAME as WEBHOOK_NAME
 from acr_credential_provider.pull_secrets.webhook.registration import is_ours as is_own
 from acr_credential_provider.pull_secrets.webhook.serving_certificates import SECRET as CERTIFICATE_SECRET
+from acr_credential_provider.version import KUBECTL_PLUGIN
 
 from .dry_run import line
 
@@ -65,7 +66,7 @@ class Undone:
             remedy=Remedy(
                 "UninstallIncomplete",
                 "Remove what refuses it (an admission policy or webhook, a finalizer, a missing right), then run it "
-                f"again: pull-secrets uninstall {' '.join(words)}",
+                f"again: {KUBECTL_PLUGIN} uninstall {' '.join(words)}",
             ),
         )
 

@@ -90,7 +90,7 @@ class ConfigManager:
             self.reporter.edited("refused" if active.outcome == "last_good" else "taken", active.loss.extent)
         if text is None and active.settings is not None:
             message = "the configuration is gone: what held before stays in force. To take all logins away, run "
-            self.reporter.event(about, "ConfigurationAbsent", f"{message}pull-secrets uninstall.")
+            self.reporter.event(about, "ConfigurationAbsent", f"{message}kubectl acr uninstall.")
         self._report_state(about, active)
 
     def _now(self) -> tuple[ObjectRef, str | None, tuple[str, ...]]:

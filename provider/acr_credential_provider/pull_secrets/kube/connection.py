@@ -19,6 +19,6 @@ def connect(kubeconfig: str | None, context: str) -> KubeClient:
     except ModuleNotFoundError:
         raise ConfigurationError(
             "this installation has no Kubernetes client",
-            remedy=Remedy("CommandNotInBuild", "Run it from the container image, or install the extra: controller."),
+            remedy=Remedy("CommandNotInBuild", "Use kubectl acr of a release, or install the extra: controller."),
         ) from None
     return KubeClient.find(kubeconfig=kubeconfig or "", context=context)
