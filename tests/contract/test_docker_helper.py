@@ -1,5 +1,6 @@
 """Docker's credential helper protocol as literal bytes, by the helper's name and as a command."""
 
+import contextlib
 import json
 import os
 import re
@@ -127,11 +128,13 @@ def test_it_is_a_command_too(program, sandbox):
     assert (ended.code, ended.document["Username"]) == (0, "cr_temp_user")
 
 
-@pytest.mark.parametrize("verb", ["get", "store", "erase"])
-def test_a_stdin_that_never_ends_is_told_before_long(helper, verb):
-    with helper.start(verb) as process:
-        assert process.wait(timeout=20) == 1
-        assert process.stdout.read().startswith(b"error: what the client writes to stdin did not end")
+def test_a_stdin_that_never_ends_is_told_before_long(helper):
+    """Each verb, at the same time: all three wait for their deadline."""
+    with contextlib.ExitStack() as stack:
+        processes = {verb: stack.enter_context(helper.start(verb)) for verb in ("get", "store", "erase")}
+        for verb, process in processes.items():
+            assert process.wait(timeout=20) == 1, verb
+            assert process.stdout.read().startswith(b"error: what the client writes to stdin did not end"), verb
 
 
 @pytest.mark.parametrize(
