@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from acr_credential_provider.console.command_line import CommandLineError
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG
 from acr_node_config.commands import node_cli
 from acr_node_config.discovery import unit_files
@@ -79,7 +80,7 @@ def test_a_variable_that_would_not_reach_the_kubelet_is_refused(node, bundle, fl
 
 @pytest.mark.parametrize("text", ["KUBELET_ARGS", "/etc/x", "/etc/x:", "etc/x:A", "/etc/x:A-B", "/etc/x:1A"])
 def test_what_is_no_file_and_variable_is_no_argument(text):
-    with pytest.raises(SystemExit):
+    with pytest.raises(CommandLineError):
         node_cli._parser().parse_args(["plan", "--flags-in", text])
 
 
