@@ -146,12 +146,21 @@ def controller_of(api):
     return options, f"system:serviceaccount:kube-system:{pod['serviceAccountName']}"
 
 
+def take_back(api, folder):
+    """Run what docs/pull-secrets.md says for the entries that a deleted release leaves in ServiceAccounts."""
+    program = harness.source(folder / "settings.yaml", folder / "cache")
+    admin = api.kubeconfig("admin", group="system:masters")
+    ended = program.run(b"", "pull-secrets", "uninstall", "--namespace=kube-system", f"--kubeconfig={admin}", "--force")
+    assert ended.code == 0, ended.stderr
+
+
 def test_ack_with_eci_and_rrsa_is_installed_beside_the_helper_and_leaves_it_as_it_was(api, on, helper, tmp_path):
     """The controller runs as the release's Deployment says, with its ServiceAccount's rights, on a cloud by count."""
     virtual = api.namespace(f"{helper}-virtual")
     annotation = {"annotations": {"k8s.aliyun.com/acr-instance-id": f"cn-hangzhou:{ONE}"}}
     api.request("PATCH", f"/api/v1/namespaces/{virtual}", {"metadata": annotation}, "application/merge-patch+json")
     api.create(f"/api/v1/namespaces/{virtual}/serviceaccounts", {"metadata": {"name": "default"}})
+    take_back(api, tmp_path)  # what other tests left
     configuration = f"{SYSTEM}/configmaps/acr-configuration"
     before, version = everything(api), api.get(configuration)["metadata"]["resourceVersion"]
 
@@ -165,10 +174,7 @@ def test_ack_with_eci_and_rrsa_is_installed_beside_the_helper_and_leaves_it_as_i
         assert api.get(configuration)["metadata"]["resourceVersion"] == version
     on("uninstall", "acr", "--wait")
     wait_until(lambda: not has_secret(api, helper) and not has_secret(api, virtual), "the logins to go")
-    program = harness.source(tmp_path / "settings.yaml", tmp_path / "cache")
-    admin = api.kubeconfig("admin", group="system:masters")
-    ended = program.run(b"", "pull-secrets", "uninstall", "--namespace=kube-system", f"--kubeconfig={admin}", "--force")
-    assert ended.code == 0, ended.stderr
+    take_back(api, tmp_path)
     assert_as_before(api, before)
     assert api.get(configuration)["metadata"]["resourceVersion"] == version
 

@@ -11,10 +11,17 @@ from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.cluster_cache import ClusterCache, ClusterListener
-from acr_credential_provider.pull_secrets.model.names import HELPER_SECRETS, LEASE_NAME, TOKENS_NAME, is_name
+from acr_credential_provider.pull_secrets.model.names import (
+    HELPER_SECRETS,
+    LABELS,
+    LEASE_NAME,
+    TOKENS_NAME,
+    is_name,
+)
 from acr_credential_provider.pull_secrets.model.plan import DesiredNamespace, plan
 from acr_credential_provider.pull_secrets.model.resources import LEASES, SECRETS, WEBHOOKS
 from acr_credential_provider.pull_secrets.reconcile.apply import Applier
+from acr_credential_provider.pull_secrets.reconcile.conflicting_writers import helper_runs
 from acr_credential_provider.pull_secrets.tokens.state_secret import ReplicaState
 from acr_credential_provider.pull_secrets.webhook.registration import NAME as WEBHOOK_NAME
 from acr_credential_provider.pull_secrets.webhook.registration import is_ours as is_own
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
 
     from acr_credential_provider.pull_secrets.config.options import Options
     from acr_credential_provider.pull_secrets.kube.client import KubeClient
+    from acr_credential_provider.pull_secrets.model.objects import Secret
     from acr_credential_provider.pull_secrets.model.plan import Action
 
 ROUNDS = 10
@@ -49,11 +57,16 @@ RECENT = 60.0
 
 
 class Undone:
-    """What an uninstallation left and why, one line each; *names* are those of Secrets that may be left."""
+    """What an uninstallation left and why, one line each; *names* are those of Secrets that may be left.
+
+    While a helper runs (*has_helper*), Secrets of its that we took over are given back and not deleted: Pods pull with
+    them, and it would write them anew only as their logins end.
+    """
 
     def __init__(self) -> None:
         self.left: list[str] = []
         self.names: frozenset[str] = frozenset()
+        self.has_helper = False
 
     def error(self, options: Options) -> ConfigurationError | None:
         """Return the error to end with, None if nothing is left."""
@@ -82,6 +95,7 @@ def uninstall(
     the API server cannot be asked at all.
     """
     undone = undone or Undone()
+    undone.has_helper = _may_have_helper(api)
     _refuse_while_one_runs(api, options, force=force)
     kept = api.get(SECRETS.path(options.namespace, TOKENS_NAME))
     shared = ReplicaState.decode(kept.get("data") if kept else None)
@@ -98,12 +112,14 @@ def planned(api: KubeClient, options: Options, *, names: Iterable[str] = ()) -> 
     kept = api.get(SECRETS.path(options.namespace, TOKENS_NAME))
     shared = ReplicaState.decode(kept.get("data") if kept else None)
     undone = Undone()
+    undone.has_helper = _may_have_helper(api)
     undone.names = frozenset(name for name in (*names, *shared.names) if is_name(name))
     if _own_webhook(api) is not None:
         yield f"delete MutatingWebhookConfiguration {WEBHOOK_NAME}"
     cluster = _loaded(api, options, undone)
     for namespace in sorted(cluster.namespaces.namespaces()):
-        yield from map(line, _undoing(cluster, namespace, undone.names))
+        yield from map(line, _undoing(cluster, namespace, undone))
+        yield from map(_return_line, _returned(cluster, namespace, undone))
     for kind, resource, name in OWN_OBJECTS:
         if api.get(resource.path(options.namespace, name)) is not None:
             yield f"delete {kind} {options.namespace}/{name}"
@@ -141,12 +157,18 @@ def _free_namespaces(api: KubeClient, options: Options, undone: Undone) -> Itera
         for namespace in sorted(cluster.namespaces.namespaces()):
             done: list[Action] = []
             applier = Applier(api, cluster, may_go_on=lambda: True, on_done=done.append)
-            ended = applier.apply(_undoing(cluster, namespace, undone.names))
+            ended = applier.apply(_undoing(cluster, namespace, undone))
             yield from map(line, done)
             if ended.error is not None and ended.error.status in UNUSABLE:
                 raise ended.error
             if ended.error is not None:
                 failures[namespace] = ended.error
+            for secret in _returned(cluster, namespace, undone):
+                try:
+                    _give_back(api, secret)
+                    yield _return_line(secret)
+                except ClusterError as error:
+                    failures[namespace] = error
         if not failures:
             break
     undone.left += [f"namespace {namespace}: {error.problem}" for namespace, error in sorted(failures.items())]
@@ -163,12 +185,52 @@ def _loaded(api: KubeClient, options: Options, undone: Undone) -> ClusterCache:
     return cluster
 
 
-def _undoing(cluster: ClusterCache, namespace: str, names: frozenset[str]) -> list[Action]:
-    """Return the actions that remove the Secrets called *names* from *namespace*, and a helper's that we took over."""
+def _undoing(cluster: ClusterCache, namespace: str, undone: Undone) -> list[Action]:
+    """Return the actions that remove our Secrets from *namespace*, and a gone helper's that we took over."""
     observed = cluster.observed(namespace)
-    names |= {name for name in HELPER_SECRETS if name in observed.secrets and observed.secrets[name].is_ours}
+    names = undone.names
+    if not undone.has_helper:
+        names |= {name for name in HELPER_SECRETS if name in observed.secrets and observed.secrets[name].is_ours}
     nothing = DesiredNamespace("", b"", "", is_selected=False, accounts=frozenset(), retired=names)
     return plan(observed, nothing)
+
+
+def _may_have_helper(api: KubeClient) -> bool:
+    """True if a helper runs, or nobody lets us look: then its Secrets may be in use."""
+    try:
+        return helper_runs(api)
+    except ClusterError as error:
+        if not error.is_forbidden:
+            raise
+        return True
+
+
+def _returned(cluster: ClusterCache, namespace: str, undone: Undone) -> list[Secret]:
+    """Return the Secrets in *namespace* that a helper which runs again is given back."""
+    secrets = cluster.observed(namespace).secrets
+    found = [secrets[name] for name in HELPER_SECRETS if name in secrets] if undone.has_helper else []
+    return [secret for secret in found if secret.is_ours and not secret.terminating]
+
+
+def _return_line(secret: Secret) -> str:
+    return f"give back Secret {secret.namespace}/{secret.name}"
+
+
+def _give_back(api: KubeClient, secret: Secret) -> None:
+    """Take our labels and our owner off *secret*; the owner would take it along as the release is deleted."""
+    path = SECRETS.path(secret.namespace, secret.name)
+    found = api.get(path)
+    if found is None:
+        return
+    metadata = found["metadata"]
+    labels = {key: value for key, value in (metadata.get("labels") or {}).items() if LABELS.get(key) != value}
+    owners = [each for each in metadata.get("ownerReferences") or [] if each.get("kind") != "ClusterRole"]
+    operations = [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+        {"op": "add", "path": "/metadata/labels", "value": labels},
+        {"op": "add", "path": "/metadata/ownerReferences", "value": owners},
+    ]
+    api.patch(path, operations)
 
 
 def _refuse_while_one_runs(api: KubeClient, options: Options, *, force: bool) -> None:
