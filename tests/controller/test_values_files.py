@@ -6,9 +6,10 @@ import time
 import pytest
 from chart.helm import CHART, helm
 from cluster.kube import KubeError
+from cluster.loopback_api import LoopbackApi
 from cluster.replicas import delete, wait_until
 from support import harness
-from support.replica import ONE, Bank, eventually, replica
+from support.replica import ONE, Bank, eventually, reap, replica
 
 EXAMPLES = CHART / "examples"
 SYSTEM = "/api/v1/namespaces/kube-system"
@@ -31,13 +32,15 @@ PASSING = {"events", "leases", "endpoints", "endpointslices", "flowschemas", "pr
 """What the API server writes by itself, or forgets; a release's own Leases are looked at by name."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _collector(api):
-    with api.controllers("garbage-collector-controller", "namespace-controller"):
+@pytest.fixture(scope="module")
+def api():
+    """An API server of these tests' own, with nothing in it that other tests left."""
+    with LoopbackApi() as api, api.controllers("garbage-collector-controller", "namespace-controller"):
         before = None
         while before != (before := everything(api)):  # what an API server and its controllers make as they start
             time.sleep(2)
-        yield
+        yield api
+        reap()
 
 
 @pytest.fixture
@@ -160,7 +163,6 @@ def test_ack_with_eci_and_rrsa_is_installed_beside_the_helper_and_leaves_it_as_i
     annotation = {"annotations": {"k8s.aliyun.com/acr-instance-id": f"cn-hangzhou:{ONE}"}}
     api.request("PATCH", f"/api/v1/namespaces/{virtual}", {"metadata": annotation}, "application/merge-patch+json")
     api.create(f"/api/v1/namespaces/{virtual}/serviceaccounts", {"metadata": {"name": "default"}})
-    take_back(api, tmp_path)  # what other tests left
     configuration = f"{SYSTEM}/configmaps/acr-configuration"
     before, version = everything(api), api.get(configuration)["metadata"]["resourceVersion"]
 
