@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import kubernetes_validate
@@ -408,3 +409,25 @@ def test_a_chart_around_this_one_may_switch_it(words, tmp_path):
     done = helm("template", "shop", str(tmp_path), *words)
     assert done.returncode == 0, done.stderr
     assert bool(objects(done.stdout)) == (words != ["--set=acr.enabled=false"])
+
+
+def notes(folder, values, version):
+    """Return Helm's notes for a Kubernetes of this *version*: `helm template` has none, so an object takes them in."""
+    chart = folder / "chart"
+    shutil.copytree(CHART, chart)
+    (chart / "templates/told.yaml").write_text('told: {{ include (print .Template.BasePath "/NOTES.txt") . | quote }}')
+    words = [f"--kube-version={version}", f"--values={VALUES}/{values}.yaml", "--show-only=templates/told.yaml"]
+    done = helm("template", "acr", str(chart), *words)
+    assert done.returncode == 0, done.stderr
+    return yaml.safe_load(done.stdout)["told"]
+
+
+@pytest.mark.parametrize(("version", "is_said"), [("1.33.9", True), ("1.34.0-aliyun.1", False)])
+def test_a_kubelet_that_has_no_token_for_the_plugin_is_told_of(version, is_said, tmp_path):
+    assert ("before Kubernetes 1.34" in notes(tmp_path, "ack", version)) == is_said
+
+
+@pytest.mark.parametrize(("version", "is_said"), [("1.29.0", True), ("1.30.0", False)])
+def test_an_api_server_without_policies_is_told_of(version, is_said, tmp_path):
+    text = notes(tmp_path, "both", version)
+    assert [f"no policy limits the {each}" in text for each in ("reporter", "controller")] == [is_said, is_said]
