@@ -197,6 +197,10 @@ schema: venv ## write the JSON Schemas of settings and chart values again, and t
 	PYTHONPATH=packaging $(PY) -m generate.settings_reference > docs/reference/settings.md
 	PYTHONPATH=packaging $(PY) -m generate.values_schema > packaging/chart/values.schema.json
 
+.PHONY: chart-readme
+chart-readme: venv ## write the chart's README again, from its schema and values.yaml
+	PYTHONPATH=packaging $(PY) -m generate.chart_readme > packaging/chart/README.md
+
 .PHONY: manifests
 manifests: venv e2e-assets ## write the plain manifests' objects again, from the chart
 	PYTHONPATH=packaging $(PY) -m generate.manifests "$$(PYTHONPATH=tests $(PY) -c 'from cluster import parts; print(parts.find("helm"))')"

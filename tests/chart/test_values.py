@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from generate import values_schema
+from generate import chart_readme, values_schema
 
 CHART = Path(__file__).resolve().parents[2] / "packaging/chart"
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
@@ -30,6 +30,10 @@ PATHS = [path for path, _ in leaves(SCHEMA)]
 
 def test_the_schema_is_the_one_that_is_generated():
     assert (CHART / "values.schema.json").read_text() == values_schema.page(), "run make schema"
+
+
+def test_the_readme_of_the_chart_is_the_one_that_is_generated():
+    assert (CHART / "README.md").read_text() == chart_readme.page(), "run make chart-readme"
 
 
 @pytest.mark.parametrize("path", PATHS, ids=".".join)
