@@ -21,11 +21,8 @@ from systems import layout
 from systems.operator_steps import options_in
 
 UNITS = "/etc/systemd/system"
-ROWS = [
-    *(("kind", "fresh"), ("eks-al2", "others"), ("eks-hybrid", "others"), ("aks", "others"), ("kops", "others")),
-    *(("kubekey", "others"), ("karpenter", "fresh")),
-]
 LAYOUTS = layout.every()
+ROWS = [(name, state) for name, each in LAYOUTS.items() for state in each.booted]
 FOLDERS = ("/etc", "/opt", "/usr/local", "/var/lib", "/var/usr")
 OTHER_CHANGES = (
     f"{STATE}",
@@ -69,7 +66,7 @@ class Changing(RealMachine):
                 self.write(name, config)
         self.write(f"{UNITS}/kubelet.service.d/90-needs.conf", NEEDS)
         program = self.root / system.kubelet.lstrip("/")
-        if not program.exists():
+        if not program.is_symlink() and not program.exists():
             program.parent.mkdir(parents=True, exist_ok=True)
             program.symlink_to("/usr/bin/kubelet")
         if flags:

@@ -49,6 +49,10 @@ class Layout:
     kubelet: str
     files: dict[str, str]
     result: dict[str, str]
+    ends: dict[str, str] = field(default_factory=dict)
+    """The same in the words of docs/nodes.md."""
+    booted: tuple[str, ...] = ()
+    """The states in which tests/systemd has a real kubelet start from these files."""
     unit: str = "kubelet.service"
     takes: str = "words"
     rancher: str = ""
@@ -58,8 +62,9 @@ class Layout:
     links: dict[str, str] = field(default_factory=dict)
     processes: tuple[Process, ...] = ()
     kubelet_words: tuple[str, ...] = ()
-    others: dict[str, str] = field(default_factory=dict)
-    """Where providers of others are on this system: ``config``, ``bin-dir`` and the ``provider``."""
+    others: dict[str, Any] = field(default_factory=dict)
+    """Where providers of others are on this system: ``config``, ``bin-dir`` and the ``provider``; they may be
+    ``invented``, where it brings none itself."""
     read_only: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
     noexec: tuple[str, ...] = ()
@@ -77,7 +82,7 @@ def read(path: Path) -> Layout:
     document["processes"] = tuple(
         Process(**{**each, "words": tuple(each.get("words", ()))}) for each in document.get("processes", ())
     )
-    for name in ("programs", "kubelet_words", "read_only", "writable", "noexec", "sees"):
+    for name in ("booted", "programs", "kubelet_words", "read_only", "writable", "noexec", "sees"):
         document[name] = tuple(document.get(name, ()))
     return Layout(**document)
 

@@ -13,7 +13,7 @@ from acr_node_config.commands.install_inputs import install_request
 from acr_node_config.install.plan import placement_from_dict
 from acr_node_config.model import steps
 from acr_node_config.model.errors import RefusedError
-from acr_node_config.model.placement import EnvironmentFlags, RancherFlags
+from acr_node_config.model.placement import EnvironmentFlags
 
 if TYPE_CHECKING:
     from acr_node_config.install.change_set import Outcome
@@ -37,8 +37,8 @@ class Operator:
     is_image: bool = False
     options: list[str] = field(default_factory=list)
     result: str = ""
-    where: str = ""
-    """In the words of the table: where the kubelet's flags or our provider went."""
+    is_told: bool = False
+    """Whether it is told to give the kubelet the two flags."""
 
     def plan(self) -> InstallPlan:
         return self._installer().plan(self._request("plan"))
@@ -82,6 +82,7 @@ class Operator:
         if self.result != BY_HAND:
             return
         told = dict(FLAG.findall(" ".join(outcome.notes)))
+        self.is_told = bool(told)
         if told:
             assert set(told) == {CONFIG_FLAG, BIN_DIR_FLAG}, outcome.notes
             self.node.give(told)
@@ -94,22 +95,23 @@ class Operator:
             self.node.give(flags)
 
     def describe(self) -> str:
-        """Return where things went, in the words of the table."""
-        record = self._installer().state.record()
-        placement = placement_from_dict(record.installed.placement)
+        """Return how this ended, in the words of docs/nodes.md; after `finish`."""
+        words = {
+            CONTROLLER: "the pull-secrets controller",
+            RENDERS: "`node render openshift`",
+            BY_HAND: f"`--mode files-only`, and {'the two flags by hand' if self.is_told else 'a restart'}",
+            ASKS: f"asks for `{shlex.join(self.options)}`",
+        }
+        return words.get(self.result) or self._place()
+
+    def _place(self) -> str:
+        placement = placement_from_dict(self._installer().state.record().installed.placement)
         if isinstance(placement.flags, EnvironmentFlags):
             return f"flags in `{placement.flags.variable}` of `{placement.flags.path}`"
-        if isinstance(placement.flags, RancherFlags):
-            return f"flags in `{placement.flags.path}`"
-        if placement.flags is not None:
-            return f"flags in `{placement.flags.path}`"
-        if not placement.is_config_ours:
-            return f"joins `{placement.config}`"
-        return f"`{placement.config}`"
-
-    def command(self) -> str:
-        """Return the options that the remedies led to, as they are typed."""
-        return shlex.join(self.options)
+        if placement.is_config_ours:
+            return f"`{placement.config}`"
+        others = self.node.layout.others
+        return "joins them" if others.get("invented") or "config" not in others else f"joins `{placement.config}`"
 
     def _installer(self):
         return self.node.installer(is_image=self.is_image)

@@ -47,6 +47,7 @@ def test_it_works_or_the_remedy_does_and_the_node_is_given_back(request, cell, b
     assert operator.result == node.layout.result[state], operator.options
     assert node.tree() == before
     if operator.result == CONTROLLER:
+        assert operator.describe() == node.layout.ends[state]
         return
 
     # Install changes what plan listed.
@@ -55,6 +56,7 @@ def test_it_works_or_the_remedy_does_and_the_node_is_given_back(request, cell, b
     assert changed(before, installed) == listed(node, plan, installed)
     assert not [path for path in changed(before, installed) if not node.is_writable(path)]
     operator.finish(outcome)
+    assert operator.describe() == node.layout.ends[state]
     check_works(operator, words, theirs)
     assert operator.plan().to_do == ()
     given = node.tree()
