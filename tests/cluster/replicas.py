@@ -13,8 +13,8 @@ from acr_credential_provider.pull_secrets.commands.servers import ReplicaServers
 from acr_credential_provider.pull_secrets.kube.client import KubeClient
 from acr_credential_provider.pull_secrets.kube.release_owner import ReleaseOwner
 from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
-from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
-from acr_credential_provider.pull_secrets.serving.default_reporter import DefaultReporter
+from acr_credential_provider.pull_secrets.model.telemetry import ObjectRef
+from acr_credential_provider.pull_secrets.serving.default_telemetry import DefaultTelemetry
 from acr_credential_provider.pull_secrets.webhook.reconciler import WebhookTimes
 from acr_credential_provider.pull_secrets.webhook.registration import ServiceReference
 from acr_credential_provider.pull_secrets.webhook.serving_certificates import Lifetimes
@@ -84,7 +84,7 @@ class Replica:
 
     operations: ReplicaServers
     core: Core
-    telling: DefaultReporter
+    telling: DefaultTelemetry
     kube: KubeClient
     webhook: int
     health: int
@@ -118,8 +118,8 @@ class Replicas:
             delete(self._api, path)
 
     def start(self, *, is_leader: bool = True, user: str = "admin", group: str | None = "system:masters") -> Replica:
-        telling = DefaultReporter()
-        kube = KubeClient.find(kubeconfig=str(self._api.kubeconfig(user, group=group)), reporter=telling)
+        telling = DefaultTelemetry()
+        kube = KubeClient.find(kubeconfig=str(self._api.kubeconfig(user, group=group)), telemetry=telling)
         core = Core(self.given, kube, leads=is_leader)
         times = WebhookTimes(self._lives or Lifetimes(), 0.5)
         operations = ReplicaServers(kube, core, telling, Serving(self.where, "127.0.0.1", 0, 0, times))

@@ -14,7 +14,7 @@ import yaml
 from acr_credential_provider.pull_secrets.kube.event_recorder import Event
 from acr_credential_provider.pull_secrets.model.plan import ChangeAccount
 from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
-from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+from acr_credential_provider.pull_secrets.model.telemetry import ObjectRef
 from acr_credential_provider.pull_secrets.webhook import registration, serving_certificates
 from acr_credential_provider.pull_secrets.webhook.registration import ServiceReference
 from acr_credential_provider.settings.pull_secrets import PullSecrets, Webhook

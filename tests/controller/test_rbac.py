@@ -20,9 +20,9 @@ from acr_credential_provider.pull_secrets.kube.client import KubeClient
 from acr_credential_provider.pull_secrets.kube.event_recorder import EventFilter
 from acr_credential_provider.pull_secrets.kube.informer import Times
 from acr_credential_provider.pull_secrets.kube.leader_election import LeaseTimes
-from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+from acr_credential_provider.pull_secrets.model.telemetry import ObjectRef
 from acr_credential_provider.pull_secrets.reconcile.controller import Controller
-from acr_credential_provider.pull_secrets.serving.default_reporter import DefaultReporter
+from acr_credential_provider.pull_secrets.serving.default_telemetry import DefaultTelemetry
 from acr_credential_provider.pull_secrets.tokens.token_cache import Fetched
 from acr_credential_provider.pull_secrets.tokens.token_fetcher import TokenFetcher
 from acr_credential_provider.pull_secrets.webhook.reconciler import WebhookTimes
@@ -64,7 +64,7 @@ def _named(right):
     return f"{verb}-{rule['resources'][0]}-{'-'.join(rule.get('resourceNames', ['any']))}"
 
 
-class Refusals(DefaultReporter):
+class Refusals(DefaultTelemetry):
     """Remembers what the API server refused, for want of a right or by the policy."""
 
     def __init__(self):
@@ -129,7 +129,7 @@ def at_work(api, hook, teams, *, live=None, take_over=False):
     delete(api, LEASE)
     delete(api, CONFIGURATION)
     telling = Refusals()
-    kube = KubeClient.find(kubeconfig=str(api.kubeconfig_of(OWN, ACCOUNT["metadata"]["name"])), reporter=telling)
+    kube = KubeClient.find(kubeconfig=str(api.kubeconfig_of(OWN, ACCOUNT["metadata"]["name"])), telemetry=telling)
     controller = Controller(
         kube,
         Options(

@@ -304,7 +304,7 @@ def test_a_full_quota_is_no_reason_against_an_account_whose_secret_is_there(team
     from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
 
     served, empty = team.open("served"), team.open("empty")
-    kube = KubeClient.find(kubeconfig=str(api.kubeconfig("admin", group="system:masters")), reporter=Record())
+    kube = KubeClient.find(kubeconfig=str(api.kubeconfig("admin", group="system:masters")), telemetry=Record())
     secret = PullSecret("acr-credential-aliyun", b'{"auths":{}}')
     ensure_secret(kube, served, secret, 10.0)
     for namespace in (served, empty):
@@ -313,7 +313,7 @@ def test_a_full_quota_is_no_reason_against_an_account_whose_secret_is_there(team
     ensure_secret(kube, served, secret, 10.0)
     with pytest.raises(ClusterError, match="exceeded quota"):
         ensure_secret(kube, empty, secret, 10.0)
-    assert kube.reporter.writes == {("Secret", "create", "ok"): 1, ("Secret", "create", "quota"): 1}
+    assert kube.telemetry.writes == {("Secret", "create", "ok"): 1, ("Secret", "create", "quota"): 1}
     kube.close()
 
 

@@ -10,8 +10,8 @@ import pytest
 from acr_credential_provider.pull_secrets.commands.uninstall import uninstall
 from acr_credential_provider.pull_secrets.config.options import Options
 from acr_credential_provider.pull_secrets.kube.client import KubeClient
-from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
-from acr_credential_provider.pull_secrets.serving.default_reporter import DefaultReporter
+from acr_credential_provider.pull_secrets.model.telemetry import ObjectRef
+from acr_credential_provider.pull_secrets.serving.default_telemetry import DefaultTelemetry
 from acr_credential_provider.pull_secrets.webhook import registration
 from acr_credential_provider.pull_secrets.webhook.reconciler import WebhookReconciler
 from acr_credential_provider.pull_secrets.webhook.registration import ServiceReference
@@ -134,7 +134,7 @@ def test_a_replica_whose_release_is_deleted_takes_back_what_leads_to_it_whoever_
         CONFIGURATION.rpartition("/")[0], registration.manifest(PullSecrets(webhook=Webhook(enabled=True)), there, b"")
     )
     core = Core(given, kube, about=ObjectRef("ConfigMap", own, "acr-configuration"), leads=False, is_leaving=True)
-    keeper = WebhookReconciler(kube, core, ServiceReference(own, "hook"), DefaultReporter())
+    keeper = WebhookReconciler(kube, core, ServiceReference(own, "hook"), DefaultTelemetry())
     keeper.reconcile_once()
     assert (find(api, CONFIGURATION) is not None) == is_another_releases
     delete(api, CONFIGURATION)

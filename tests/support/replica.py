@@ -15,7 +15,7 @@ from acr_credential_provider.pull_secrets.config.options import Options
 from acr_credential_provider.pull_secrets.kube.client import KubeClient
 from acr_credential_provider.pull_secrets.kube.informer import Times
 from acr_credential_provider.pull_secrets.kube.leader_election import LeaseTimes
-from acr_credential_provider.pull_secrets.model.reporter import Reporter
+from acr_credential_provider.pull_secrets.model.telemetry import Telemetry
 from acr_credential_provider.pull_secrets.reconcile.controller import Controller
 from acr_credential_provider.pull_secrets.tokens.token_cache import Fetched
 from acr_credential_provider.pull_secrets.tokens.token_fetcher import TokenFetcher
@@ -64,7 +64,7 @@ class Bank:
         )
 
 
-class Record(Reporter):
+class Record(Telemetry):
     """Remembers what a replica tells."""
 
     def __init__(self) -> None:
@@ -159,7 +159,7 @@ def replica(
         document["clusters"][0]["cluster"]["server"] = url
         kubeconfig = kubeconfig.with_suffix(f".{name}")
         kubeconfig.write_text(json.dumps(document))
-    kube = KubeClient.find(kubeconfig=str(kubeconfig), reporter=record)
+    kube = KubeClient.find(kubeconfig=str(kubeconfig), telemetry=record)
     defaults = {"config_map": (namespace, "acr-configuration"), "tick": 0.5, "lease": LEASE, "token_mode": "workerRole"}
     controller = Controller(
         kube,

@@ -30,7 +30,7 @@ from acr_credential_provider.pull_secrets.kube.informer import Times
 from acr_credential_provider.pull_secrets.kube.leader_election import LeaseTimes
 from acr_credential_provider.pull_secrets.reconcile.controller import Controller
 from acr_credential_provider.pull_secrets.serving import json_logging
-from acr_credential_provider.pull_secrets.serving.default_reporter import DefaultReporter
+from acr_credential_provider.pull_secrets.serving.default_telemetry import DefaultTelemetry
 from acr_credential_provider.pull_secrets.tokens.token_fetcher import TokenFetcher
 from acr_credential_provider.pull_secrets.webhook.registration import SERVICE, ServiceReference
 from acr_credential_provider.settings import loader as settings_file
@@ -191,11 +191,11 @@ def _options(options: argparse.Namespace) -> Options:
 
 def _run(options: argparse.Namespace) -> int:
     json_logging.start(options.log)
-    reporter = DefaultReporter()
+    telemetry = DefaultTelemetry()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    api = KubeClient.find(kubeconfig=options.kubeconfig or "", context=options.context, reporter=reporter)
+    api = KubeClient.find(kubeconfig=options.kubeconfig or "", context=options.context, telemetry=telemetry)
     if not options.owner:
         LOG.info("without --owner, what is written stays in the cluster when this release is deleted")
     service = ServiceReference(options.namespace, options.webhook_service, options.webhook_service_port)
@@ -203,7 +203,7 @@ def _run(options: argparse.Namespace) -> int:
     identity = f"{os.uname().nodename}_{uuid.uuid4()}"
     with TemporaryFolder() as folder:
         controller = Controller(api, _options(options), identity=identity, source=TokenFetcher(folder))
-        servers = ReplicaServers(api, controller, reporter, serving)
+        servers = ReplicaServers(api, controller, telemetry, serving)
         servers.start()
         controller.start()
         stop.wait()

@@ -23,7 +23,7 @@ from acr_credential_provider.pull_secrets.webhook.reconciler import WebhookRecon
 if TYPE_CHECKING:
     from acr_credential_provider.pull_secrets.kube.client import KubeClient
     from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
-    from acr_credential_provider.pull_secrets.serving.default_reporter import DefaultReporter
+    from acr_credential_provider.pull_secrets.serving.default_telemetry import DefaultTelemetry
     from acr_credential_provider.pull_secrets.serving.health import Check
     from acr_credential_provider.pull_secrets.webhook.reconciler import Replica
     from acr_credential_provider.pull_secrets.webhook.registration import ServiceReference
@@ -49,12 +49,12 @@ class Serving:
 class ReplicaServers:
     """The servers of one *replica*."""
 
-    def __init__(self, api: KubeClient, replica: Replica, reporter: DefaultReporter, serving: Serving) -> None:
+    def __init__(self, api: KubeClient, replica: Replica, telemetry: DefaultTelemetry, serving: Serving) -> None:
         self._api = api
         self._is_ending = threading.Event()
-        self._events = reporter.events = EventRecorder(api, reporter)
-        self.webhook = WebhookReconciler(api, replica, serving.service, reporter, serving.times)
-        self._admission = AdmissionHandler(replica, self._ensure, reporter)
+        self._events = telemetry.events = EventRecorder(api, telemetry)
+        self.webhook = WebhookReconciler(api, replica, serving.service, telemetry, serving.times)
+        self._admission = AdmissionHandler(replica, self._ensure, telemetry)
         self._loop = Loop()
         ready: dict[str, Check] = {
             "staying": lambda: "about to end" if self._is_ending.is_set() else "",
@@ -62,18 +62,18 @@ class ReplicaServers:
             "certificate": self.webhook.check,
         }
         pages = {
-            "/metrics": reporter.answer,
+            "/metrics": telemetry.answer,
             "/healthz": health.handler({"serving": lambda: "", **replica.health_checks()}),
             "/readyz": health.handler(ready),
         }
         self._pages = Server(
-            pages, address=(serving.address, serving.health_port), limits=PAGES, count=reporter.client_fault
+            pages, address=(serving.address, serving.health_port), limits=PAGES, count=telemetry.client_fault
         )
         self._hooks = Server(
             {PATH: self._admission.answer},
             address=(serving.address, serving.webhook_port),
             tls=self.webhook.context,
-            count=reporter.client_fault,
+            count=telemetry.client_fault,
         )
 
     def start(self) -> tuple[int, int]:
@@ -112,6 +112,6 @@ def ensure_secret(api: KubeClient, namespace: str, secret: PullSecret, seconds: 
         left = began + seconds - time.monotonic()
         if not error.cause.passes and left > 0 and api.get(SECRETS.path(namespace, secret.name), timeout=left):
             return
-        api.reporter.wrote("Secret", "create", str(error.cause))
+        api.telemetry.wrote("Secret", "create", str(error.cause))
         raise
-    api.reporter.wrote("Secret", "create", "ok")
+    api.telemetry.wrote("Secret", "create", "ok")

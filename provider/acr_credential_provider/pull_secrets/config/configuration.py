@@ -59,7 +59,7 @@ class ParsedConfig:
 
 @dataclass(frozen=True, slots=True)
 class ActiveConfig:
-    """The active configuration and its *text*. *outcome* is as in `Reporter.configuration`."""
+    """The active configuration and its *text*. *outcome* is as in `Telemetry.configuration`."""
 
     parsed: ParsedConfig
     text: str = field(repr=False)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from acr_credential_provider.model.errors import ConfigurationError, CredentialProviderError
 from acr_credential_provider.model.remedy import coded
-from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
 from acr_credential_provider.pull_secrets.model.resources import NAMESPACES
 from acr_credential_provider.pull_secrets.model.selection import system_namespaces
+from acr_credential_provider.pull_secrets.model.telemetry import ObjectRef
 from acr_credential_provider.settings import loader as settings_file
 
 from .configuration import ABSENT, ActiveConfig, next_config, parse, role_of, text_of, write_keys
@@ -32,7 +32,7 @@ class ConfigManager:
 
     def __init__(self, api: KubeClient, options: Options, cluster: ClusterCache) -> None:
         self.active: ActiveConfig = ABSENT
-        self.reporter = api.reporter
+        self.telemetry = api.telemetry
         self._api = api
         self._options = options
         self._cluster = cluster
@@ -48,7 +48,7 @@ class ConfigManager:
     def report(self, reason: str, error: CredentialProviderError, entry: str = "") -> None:
         """Report an *error* of one *entry*, or of all."""
         what = f"{entry}: " if entry else ""
-        self.reporter.event(self.about(), reason, f"{what}{error.coded}. {error.remedy}")
+        self.telemetry.event(self.about(), reason, f"{what}{error.coded}. {error.remedy}")
 
     def restore(self, text: str) -> None:
         """Take *text*, which was active in another replica, if nothing is active here yet."""
@@ -85,12 +85,12 @@ class ConfigManager:
         is_edit = self.active.settings is not None and text not in (None, self.active.text)
         self._loaded = text, hidden
         self.active = active
-        self.reporter.configuration(active.outcome, problems=len(active.problems))
+        self.telemetry.configuration(active.outcome, problems=len(active.problems))
         if is_edit:
-            self.reporter.edited("refused" if active.outcome == "last_good" else "taken", active.loss.extent)
+            self.telemetry.edited("refused" if active.outcome == "last_good" else "taken", active.loss.extent)
         if text is None and active.settings is not None:
             message = "the configuration is gone: what held before stays in force. To take all logins away, run "
-            self.reporter.event(about, "ConfigurationAbsent", f"{message}kubectl acr uninstall.")
+            self.telemetry.event(about, "ConfigurationAbsent", f"{message}kubectl acr uninstall.")
         self._report_state(about, active)
 
     def _now(self) -> tuple[ObjectRef, str | None, tuple[str, ...]]:
@@ -119,24 +119,24 @@ class ConfigManager:
     def _report_state(self, about: ObjectRef, active: ActiveConfig) -> None:
         if active.outcome == "absent":
             message = "there is no configuration: nothing is done until there is one"
-            self.reporter.event(about, "ConfigurationAbsent", message, is_warning=False)
+            self.telemetry.event(about, "ConfigurationAbsent", message, is_warning=False)
         for problem in active.problems[:MOST_REPORTED]:
             held = "; what held before stays in force" if active.outcome == "last_good" else ""
-            self.reporter.event(
+            self.telemetry.event(
                 about, "ConfigurationProblem", f"{coded(str(problem), problem.remedy)}. {problem.remedy}{held}"
             )
         for note in active.parsed.notes:
             LOG.info("%s", note, extra={"about": f"{about.namespace}/{about.name}"})
         if active.outcome in ("loaded", "partial"):
             many = len(active.settings.registries) if active.settings else 0
-            self.reporter.event(about, "ConfigurationLoaded", f"{many} registries are in force", is_warning=False)
+            self.telemetry.event(about, "ConfigurationLoaded", f"{many} registries are in force", is_warning=False)
             if str(active.loss):
                 what = "nothing is left of what was in force: " if active.loss.is_all else ""
                 message = f"{what}the edit took away {active.loss}. If it was not meant to, undo it"
-                self.reporter.event(about, "LoginsRemoved", message)
+                self.telemetry.event(about, "LoginsRemoved", message)
             system = system_namespaces(active.parsed.spec)
             if system:
-                self.reporter.event(
+                self.telemetry.event(
                     about,
                     "SystemNamespaces",
                     f"{', '.join(system)} are among the namespaces: a login can spoil the pull of a system's public "

@@ -26,7 +26,7 @@ from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.model.remedy import Remedy
 from acr_credential_provider.pull_secrets.model.decoding import UNDECODABLE
 from acr_credential_provider.pull_secrets.model.names import FIELD_MANAGER
-from acr_credential_provider.pull_secrets.model.reporter import Reporter
+from acr_credential_provider.pull_secrets.model.telemetry import Telemetry
 
 from .api_errors import ClusterError, refusal, resource_of, unreachable
 
@@ -78,9 +78,9 @@ class KubeClient:
     """
 
     def __init__(
-        self, config: SingleConfig, *, trust_environment: bool = True, reporter: Reporter | None = None
+        self, config: SingleConfig, *, trust_environment: bool = True, telemetry: Telemetry | None = None
     ) -> None:
-        self.reporter = reporter or Reporter()
+        self.telemetry = telemetry or Telemetry()
         self.namespace = config.namespace
         """The namespace of the kubeconfig's context."""
         self._http = Client(config, ConnectionParams(timeout=CALL, trust_env=trust_environment))
@@ -91,7 +91,7 @@ class KubeClient:
         self._http.headers["Accept-Encoding"] = "identity"
 
     @classmethod
-    def find(cls, *, kubeconfig: str = "", context: str = "", reporter: Reporter | None = None) -> KubeClient:
+    def find(cls, *, kubeconfig: str = "", context: str = "", telemetry: Telemetry | None = None) -> KubeClient:
         """Return the client for *kubeconfig*, else what kubectl takes: KUBECONFIG, the pod's own, ~/.kube/config.
 
         Raises `ConfigurationError`. In a pod no proxy is used, because those variables are for the cloud.
@@ -102,7 +102,7 @@ class KubeClient:
         try:
             config = (KubeConfig.from_file(path) if path else KubeConfig.from_env()).get(context or None)
             if config is not None:
-                return cls(config, trust_environment=not in_pod, reporter=reporter)
+                return cls(config, trust_environment=not in_pod, telemetry=telemetry)
         except Exception:  # noqa: BLE001, S110 - lightkube raises anything for a broken kubeconfig
             pass
         raise ConfigurationError(
@@ -204,7 +204,7 @@ class KubeClient:
         try:
             request = self._http.build_request("GET", path, params=parameters, headers=headers, timeout=timeout)
             response = self._http.send(request, stream=True)
-            self.reporter.called("WATCH", resource_of(path), str(response.status_code), time.monotonic() - started)
+            self.telemetry.called("WATCH", resource_of(path), str(response.status_code), time.monotonic() - started)
             if response.status_code != 200:
                 response.read()
                 outcome = refusal("WATCH", path, response)
@@ -253,7 +253,7 @@ class KubeClient:
                 return response
             outcome = refusal(call.verb, call.path, response, sent=call.body)
         finally:
-            self.reporter.called(call.verb, resource_of(call.path), code, time.monotonic() - started)
+            self.telemetry.called(call.verb, resource_of(call.path), code, time.monotonic() - started)
         raise outcome
 
 

@@ -26,7 +26,7 @@ from .api_errors import ClusterError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from acr_credential_provider.pull_secrets.model.reporter import ObjectRef, Reporter
+    from acr_credential_provider.pull_secrets.model.telemetry import ObjectRef, Telemetry
 
     from .client import KubeClient
 
@@ -179,13 +179,13 @@ class EventRecorder:
     def __init__(
         self,
         api: KubeClient,
-        reporter: Reporter,
+        telemetry: Telemetry,
         *,
         clock: Callable[[], float] = time.time,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self._api = api
-        self._reporter = reporter
+        self._telemetry = telemetry
         self._clock = clock
         self._pause = pause
         self._filter = EventFilter()
@@ -204,7 +204,7 @@ class EventRecorder:
             if self._waiting.put(event, times):
                 return  # counted when it is
             outcome = "dropped"
-        self._reporter.event_sent(outcome)
+        self._telemetry.event_sent(outcome)
 
     def close(self, grace: float = 2.0) -> None:
         """Send what waits, for *grace* seconds at most."""
@@ -219,12 +219,12 @@ class EventRecorder:
                 self._send(event, times)
             except ClusterError as error:  # the API server is away, or refuses them: not worth a traceback each
                 LOG.warning("an Event was not sent: %s", error.problem, extra={"reason": event.reason})
-                self._reporter.event_sent("failed")
+                self._telemetry.event_sent("failed")
             except Exception as error:  # nothing may end this thread
                 LOG.warning("an Event was lost", extra={"about": event.name, "reason": event.reason}, exc_info=error)
-                self._reporter.event_sent("failed")
+                self._telemetry.event_sent("failed")
             else:
-                self._reporter.event_sent("sent")
+                self._telemetry.event_sent("sent")
             self._pause(1 / RATE)
 
     def _send(self, event: Event, times: int) -> None:

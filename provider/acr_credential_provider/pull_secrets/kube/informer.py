@@ -184,7 +184,7 @@ class Informer(Generic[T]):
             except Exception:  # a mistake of ours about one object must not blind us to all others
                 LOG.exception("a watch failed", extra={"resource": self.kind.name})
                 reason, since = "failed", ""
-            self._api.reporter.watch_ended(self.kind.name, reason)
+            self._api.telemetry.watch_ended(self.kind.name, reason)
             lasted = time.monotonic() - started
             # One that ends at once must not begin again at full speed.
             if reason == "failed" or (reason != "idle_timeout" and lasted <= LONGEST_PAUSE):

@@ -152,5 +152,5 @@ class LeaderElector:
         leads = self.may_write()
         if leads != self._notified:
             self._notified = leads
-            self._api.reporter.leading(leads)
+            self._api.telemetry.leading(leads)
             self.on_change(leads)

@@ -14,8 +14,8 @@ import time
 from typing import TYPE_CHECKING
 
 from acr_credential_provider.pull_secrets.model.owner_reference import API_VERSION, KIND, Reference
-from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
 from acr_credential_provider.pull_secrets.model.resources import CLUSTER_ROLES
+from acr_credential_provider.pull_secrets.model.telemetry import ObjectRef
 
 from .api_errors import ClusterError
 
@@ -118,4 +118,4 @@ class ReleaseOwner:
         """Report *message* once, until all is well again or something else is wrong."""
         if self._reported != message:
             self._reported = message
-            self._api.reporter.event(ObjectRef(KIND, "", self._name, api_version=API_VERSION), reason, message)
+            self._api.telemetry.event(ObjectRef(KIND, "", self._name, api_version=API_VERSION), reason, message)

@@ -104,7 +104,7 @@ class Applier:
                 self._read_again(action)
             raise
         finally:
-            self._api.reporter.wrote(kind, verb, outcome)
+            self._api.telemetry.wrote(kind, verb, outcome)
 
     def _write(self, action: Action) -> None:
         path = _path(action)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.refusals import sentence
 from acr_credential_provider.pull_secrets.model.names import FIELD_MANAGER, HELPER, HELPER_SECRETS, PREFIX
-from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
 from acr_credential_provider.pull_secrets.model.resources import DEPLOYMENTS
+from acr_credential_provider.pull_secrets.model.telemetry import ObjectRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -70,7 +70,7 @@ class HelperWatch:
             self._tokens.set_helper_running(runs)
         if runs:
             what = "ours is added beside its entries" if self.take_over else "nothing is written"
-            self._api.reporter.event(
+            self._api.telemetry.event(
                 ObjectRef("Deployment", "kube-system", HELPER, api_version="apps/v1"),
                 "HelperRunning",
                 f"{HELPER} runs in this cluster: {what} until it is gone. Uninstall it (ACK console: add-ons), "

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from acr_credential_provider.pull_secrets.kube.client import KubeClient
     from acr_credential_provider.pull_secrets.model.objects import Secret, ServiceAccount
     from acr_credential_provider.pull_secrets.model.owner_reference import Reference
-    from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+    from acr_credential_provider.pull_secrets.model.telemetry import ObjectRef
     from acr_credential_provider.pull_secrets.serving.health import Check
     from acr_credential_provider.pull_secrets.tokens.token_renewer import LoginSource
     from acr_credential_provider.settings.pull_secrets import PullSecrets
@@ -65,7 +65,7 @@ class Controller(ClusterListener):
     ) -> None:
         config_map = None if options.settings_file else options.config_map
         self._options = options
-        self._reporter = api.reporter
+        self._telemetry = api.telemetry
         self._clock = clock
         self._stop = threading.Event()
         self._wake = wake = threading.Event()
@@ -226,7 +226,7 @@ class Controller(ClusterListener):
         if leads:
             self._renewer.renew(settings)
             self._replication.push(settings)
-        self._reporter.tokens(self._tokens.states(settings))
+        self._telemetry.tokens(self._tokens.states(settings))
         owner = None if self.is_leaving() else self.owner.cached_reference()
         if self._builder.build(settings, self._replication.names) or owner != self._owner_seen:
             self._workers.enqueue_all()
@@ -251,4 +251,4 @@ class Controller(ClusterListener):
             if term != -1:
                 self._gate.open(term)
             self._workers.enqueue_all()
-        self._reporter.managed(**self._workers.managed(state.spec.secret_name))
+        self._telemetry.managed(**self._workers.managed(state.spec.secret_name))

@@ -14,7 +14,7 @@ from acr_credential_provider.pull_secrets.model.desired_state import desired
 from acr_credential_provider.pull_secrets.model.names import SECRET_TYPE, SWITCH
 from acr_credential_provider.pull_secrets.model.namespace_requests import unmet
 from acr_credential_provider.pull_secrets.model.plan import ChangeAccount, CreateSecret, DeleteSecret, is_foreign, plan
-from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+from acr_credential_provider.pull_secrets.model.telemetry import ObjectRef
 
 from .apply import Applier, ApplyResult
 from .conflicting_writers import RevertBackoff
@@ -47,7 +47,7 @@ class Workers:
     def __init__(
         self, api: KubeClient, cluster: ClusterCache, builder: DesiredStateBuilder, gate: WriteGate, options: Options
     ) -> None:
-        self._reporter = api.reporter
+        self._telemetry = api.telemetry
         self._cluster = cluster
         self._builder = builder
         self._gate = gate
@@ -75,7 +75,7 @@ class Workers:
         """Let *namespace* be brought into order soon."""
         if self._gate.may_write():
             self._queue.add(namespace, priority)
-            self._reporter.queue(len(self._queue))
+            self._telemetry.queue(len(self._queue))
 
     def enqueue_account(self, namespace: str) -> None:
         """Let *namespace*, with a ServiceAccount that is new or changed, be brought into order soon.
@@ -119,12 +119,12 @@ class Workers:
                 result = self.reconcile(namespace)
             except CredentialProviderError as error:
                 about = ObjectRef("Namespace", "", namespace)
-                self._reporter.event(about, "ReconcileFailed", f"{error.coded}. {error.remedy}")
+                self._telemetry.event(about, "ReconcileFailed", f"{error.coded}. {error.remedy}")
             except Exception:  # a mistake of ours about one namespace must not stop the work on all others
                 LOG.exception("a namespace could not be worked on", extra={"namespace": namespace})
             finally:
                 self._queue.done(namespace, failed=result.is_unfinished, after=result.after)
-                self._reporter.queue(len(self._queue))
+                self._telemetry.queue(len(self._queue))
 
     def reconcile(self, name: str) -> ApplyResult:
         """Bring the namespace *name* into order as far as that is possible now."""
@@ -178,7 +178,7 @@ class Workers:
         kind = "ServiceAccount" if isinstance(action, ChangeAccount) else "Secret"
         uid = action.uid if isinstance(action, ChangeAccount) else ""
         undoes, field = _undone(action)
-        self._reporter.event(
+        self._telemetry.event(
             ObjectRef(kind, action.namespace, action.name, uid),
             "EntryReverted" if isinstance(action, ChangeAccount) else "SecretReverted",
             f"{who} {undoes} again and again; it is repaired ever more slowly. Let the tool that manages this {kind} "
@@ -212,7 +212,7 @@ class Workers:
             self._reported_foreign.discard(observed.namespace)
         elif observed.namespace not in self._reported_foreign:
             self._reported_foreign.add(observed.namespace)
-            self._reporter.event(
+            self._telemetry.event(
                 ObjectRef("Secret", observed.namespace, name, present.uid if present else ""),
                 "SecretConflict",
                 "this Secret has the name of ours but not our label, and is left alone: no ServiceAccount here gets a "
@@ -222,7 +222,7 @@ class Workers:
     def _report_requests(self, namespace: Namespace, state: DesiredState) -> None:
         problems = unmet(namespace, state.spec, state.entries)
         if problems and self._reported_requests.get(namespace.name) != problems:
-            self._reporter.event(
+            self._telemetry.event(
                 ObjectRef("Namespace", "", namespace.name, namespace.uid),
                 "InvalidInstanceRequest",
                 f"{'; '.join(problems[:5])}. Correct the annotation, or add the instance to the configuration.",
@@ -233,7 +233,7 @@ class Workers:
 
     def _report_failure(self, namespace: Namespace, error: ClusterError) -> None:
         if not error.cause.passes and error.cause is not Cause.TERMINATING:
-            self._reporter.event(
+            self._telemetry.event(
                 ObjectRef("Namespace", "", namespace.name, namespace.uid),
                 "WriteRefused",
                 f"{error.coded}. {error.remedy}",

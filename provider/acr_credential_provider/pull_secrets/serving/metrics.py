@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, exposition
 
 from acr_credential_provider.model.connection_table import ClientFault
-from acr_credential_provider.pull_secrets.model.reporter import Reporter
+from acr_credential_provider.pull_secrets.model.telemetry import Telemetry
 from acr_credential_provider.version import VERSION
 
 from .http_server import Answer
@@ -19,7 +19,7 @@ from .http_server import Answer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from acr_credential_provider.pull_secrets.model.reporter import TokenState
+    from acr_credential_provider.pull_secrets.model.telemetry import TokenState
 
     from .http_server import Request
 
@@ -28,7 +28,7 @@ CONFIGURATIONS = ("loaded", "partial", "last_good", "absent")
 _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-class Metrics(Reporter):
+class Metrics(Telemetry):
     """All figures, and what counts them."""
 
     def __init__(self) -> None:

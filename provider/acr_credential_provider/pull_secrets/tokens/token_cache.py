@@ -22,7 +22,7 @@ from acr_credential_provider.pull_secrets.model.content import EntryLogins
 from acr_credential_provider.pull_secrets.model.decoding import UNDECODABLE
 from acr_credential_provider.pull_secrets.model.dockerconfigjson import places
 from acr_credential_provider.pull_secrets.model.registry_names import entry_of
-from acr_credential_provider.pull_secrets.model.reporter import TokenState
+from acr_credential_provider.pull_secrets.model.telemetry import TokenState
 from acr_credential_provider.settings.identities import fields_of
 
 if TYPE_CHECKING:

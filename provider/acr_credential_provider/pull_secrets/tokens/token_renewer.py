@@ -46,7 +46,7 @@ class TokenRenewer:
         self._tokens = tokens
         self._source = source
         self._config = config
-        self._reporter = config.reporter
+        self._telemetry = config.telemetry
         self._wake = wake
         self._in_flight: set[str] = set()
         self._ended = threading.Condition()
@@ -74,7 +74,7 @@ class TokenRenewer:
     def _fetch_one(self, settings: ProviderSettings, registry: Registry, known: tuple[str, ...]) -> None:
         try:
             self._tokens.keep(registry, self._source.fetch(settings, registry, known=known))
-            self._reporter.renewed(display_name(registry))
+            self._telemetry.renewed(display_name(registry))
         except CredentialProviderError as error:
             self._failed(registry, error)
         except Exception:  # a mistake of ours must neither be repeated at full speed nor cost the other entries
@@ -89,5 +89,5 @@ class TokenRenewer:
 
     def _failed(self, registry: Registry, error: CredentialProviderError) -> None:
         self._tokens.fail(registry, error)
-        self._reporter.renewal_failed(display_name(registry), type(error).__name__)
+        self._telemetry.renewal_failed(display_name(registry), type(error).__name__)
         self._config.report("TokenNotRenewed", error, display_name(registry))

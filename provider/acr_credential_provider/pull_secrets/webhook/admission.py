@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from acr_credential_provider.pull_secrets.model.pull_secret import PullSecretProvider
-    from acr_credential_provider.pull_secrets.model.reporter import Reporter
+    from acr_credential_provider.pull_secrets.model.telemetry import Telemetry
     from acr_credential_provider.pull_secrets.serving.http_server import Request
 
     from .secret_creation import EnsureSecret
@@ -159,10 +159,10 @@ def budget(query: Mapping[str, str]) -> float:
 class AdmissionHandler:
     """Answers reviews; `close` it."""
 
-    def __init__(self, provider: PullSecretProvider, ensure: EnsureSecret, reporter: Reporter) -> None:
+    def __init__(self, provider: PullSecretProvider, ensure: EnsureSecret, telemetry: Telemetry) -> None:
         self._provider = provider
         self._secrets = SecretCreator(provider, ensure)
-        self._reporter = reporter
+        self._telemetry = telemetry
 
     def close(self) -> None:
         """Create no more Secrets."""
@@ -178,7 +178,7 @@ class AdmissionHandler:
         except BadReviewError as error:
             return Answer(400, f"{error}\n".encode())
         outcome, answer = await self._decide(review, request.client, budget(request.query))
-        self._reporter.admitted(outcome, time.monotonic() - began)
+        self._telemetry.admitted(outcome, time.monotonic() - began)
         return answer
 
     async def _decide(self, review: Review, client: str, seconds: float) -> tuple[str, Answer]:

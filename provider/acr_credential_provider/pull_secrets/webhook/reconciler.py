@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from acr_credential_provider.pull_secrets.kube.client import KubeClient
     from acr_credential_provider.pull_secrets.kube.release_owner import ReleaseOwner
     from acr_credential_provider.pull_secrets.model.owner_reference import Reference
-    from acr_credential_provider.pull_secrets.model.reporter import ObjectRef, Reporter
+    from acr_credential_provider.pull_secrets.model.telemetry import ObjectRef, Telemetry
     from acr_credential_provider.settings.pull_secrets import PullSecrets, Webhook
 
     from .registration import ServiceReference
@@ -76,13 +76,13 @@ class WebhookReconciler:
         api: KubeClient,
         replica: Replica,
         service: ServiceReference,
-        reporter: Reporter,
+        telemetry: Telemetry,
         times: WebhookTimes = WebhookTimes(),
     ) -> None:
         self._api = api
         self._replica = replica
         self._service = service
-        self._reporter = reporter
+        self._telemetry = telemetry
         self._lifetimes = times.lifetimes
         self._every = times.every
         self._owner_seen: Reference | None = None
@@ -175,7 +175,7 @@ class WebhookReconciler:
             # Before the settings are known nothing is taken away, unless the release goes.
             is_known = self._replica.is_ready() or self._replica.is_leaving()
             is_configured = configuration is not None and not (is_known and self._withdraw(configuration))
-        self._reporter.webhook(is_configured)
+        self._telemetry.webhook(is_configured)
 
     # The certificates.
     def _certificates(self, configuration: Mapping[str, Any] | None) -> Certificates:
@@ -212,14 +212,14 @@ class WebhookReconciler:
         if self._served is None or certificates.serving != self._served.serving:
             self._context = context_of(certificates.serving)
         self._served = certificates
-        self._reporter.certificate(leaf=certificates.serving.expiry, authority=certificates.authority.expiry)
+        self._telemetry.certificate(leaf=certificates.serving.expiry, authority=certificates.authority.expiry)
 
     # The configuration of the API server.
     def _register(self, settings: PullSecrets, present: dict[str, Any] | None, certificates: Certificates) -> bool:
         owner = self._replica.owner.cached_reference()
         wanted = registration.manifest(settings, self._service, certificates.trusted, owner=owner)
         if present is not None and not registration.is_ours(present):
-            self._reporter.event(
+            self._telemetry.event(
                 self._replica.about(),
                 "WebhookForeign",
                 f"there is a MutatingWebhookConfiguration {registration.NAME} that is not ours: it was left "
@@ -257,13 +257,13 @@ class WebhookReconciler:
     def _report(self, error: CredentialProviderError) -> None:
         """Report a missing right, because that does not pass by itself."""
         if isinstance(error, ClusterError) and error.status == 403:
-            self._reporter.event(self._replica.about(), "WebhookRefused", f"{error.coded}. {error.remedy}")
+            self._telemetry.event(self._replica.about(), "WebhookRefused", f"{error.coded}. {error.remedy}")
 
     def _warn(self, webhook: Webhook) -> None:
         warnings = registration.warnings_about(webhook)
         if warnings != self._warned and self._replica.leads():
             for warning in warnings:
-                self._reporter.event(self._replica.about(), "WebhookSettings", warning)
+                self._telemetry.event(self._replica.about(), "WebhookSettings", warning)
             self._warned = warnings
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 from acr_credential_provider.pull_secrets.kube.leader_election import LeaderElector
-from acr_node_config.reporter.restart_leases import RestartSemaphore
+from acr_node_config.telemetry.restart_leases import RestartSemaphore
 from fuzz.promises import check_text
 
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]
@@ -37,7 +37,7 @@ class Api:
     def __init__(self, lease):
         self._text = json.dumps(lease)
         self.written = []
-        self.reporter = SimpleNamespace(leading=lambda _leads: None)
+        self.telemetry = SimpleNamespace(leading=lambda _leads: None)
 
     def get(self, _path):
         return json.loads(self._text)

@@ -1,11 +1,11 @@
-"""What a client sends to the reporter's port: one HTTP response, or nothing while the request has no end."""
+"""What a client sends to the telemetry's port: one HTTP response, or nothing while the request has no end."""
 
 import atexit
 import time
 from types import SimpleNamespace
 
 import h11
-from acr_node_config.reporter.health_server import HealthServer, _Client
+from acr_node_config.telemetry.health_server import HealthServer, _Client
 
 SERVER = HealthServer("127.0.0.1", 0, {"/healthz": lambda: (200, "ok\n")})
 SERVER._selector.close()

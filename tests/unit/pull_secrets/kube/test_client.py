@@ -10,7 +10,7 @@ from acr_credential_provider.model.errors import ConfigurationError
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.client import KubeClient, Recovery
 from acr_credential_provider.pull_secrets.model.decoding import service_accounts
-from acr_credential_provider.pull_secrets.model.reporter import Reporter
+from acr_credential_provider.pull_secrets.model.telemetry import Telemetry
 from lightkube import KubeConfig
 
 CANARY = "CANARYSECRET"
@@ -27,7 +27,7 @@ def config(port):
     ).get()
 
 
-class Calls(Reporter):
+class Calls(Telemetry):
     def __init__(self):
         self.seen = []
 
@@ -80,7 +80,7 @@ def calls():
 
 @pytest.fixture
 def api(server, calls):
-    api = KubeClient(config(server.server_address[1]), trust_environment=False, reporter=calls)
+    api = KubeClient(config(server.server_address[1]), trust_environment=False, telemetry=calls)
     yield api
     api.close()
 
@@ -166,7 +166,7 @@ def test_nothing_is_there_is_an_answer(api, server):
 
 
 def test_nobody_there_is_no_answer(calls):
-    api = KubeClient(config(1), trust_environment=False, reporter=calls)
+    api = KubeClient(config(1), trust_environment=False, telemetry=calls)
     with pytest.raises(ClusterError) as refused:
         api.get("/api/v1/namespaces/team")
     assert refused.value.status == 0

@@ -14,7 +14,7 @@ class Api:
     """Has no object; Secrets of the names *refused* may not be listed."""
 
     def __init__(self):
-        self.reporter = self
+        self.telemetry = self
         self.refused = set()
         self.is_over = threading.Event()
 

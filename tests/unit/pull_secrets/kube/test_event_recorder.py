@@ -15,8 +15,8 @@ from acr_credential_provider.pull_secrets.kube.event_recorder import (
     EventFilter,
     EventRecorder,
 )
-from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
-from acr_credential_provider.pull_secrets.serving.default_reporter import DefaultReporter
+from acr_credential_provider.pull_secrets.model.telemetry import ObjectRef
+from acr_credential_provider.pull_secrets.serving.default_telemetry import DefaultTelemetry
 
 ABOUT = ObjectRef("ConfigMap", "kube-system", "acr-configuration", "uid-1")
 NOW = 1_800_000_000.0
@@ -178,7 +178,7 @@ def test_an_api_server_that_hangs_holds_nobody_up_and_what_is_too_much_is_droppe
 
 def test_what_is_said_about_a_file_is_logged_alone(send, caplog):
     events, counted = send(Api())
-    telling = DefaultReporter()
+    telling = DefaultTelemetry()
     telling.events = events
     telling.event(ObjectRef("File", "", "/etc/settings.yaml"), "Unreadable", "cannot be read")
     assert "cannot be read" in caplog.text

@@ -11,7 +11,7 @@ from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.informer import Informer, Times
 from acr_credential_provider.pull_secrets.model.decoding import decode, namespaces, secrets, service_accounts
 from acr_credential_provider.pull_secrets.model.objects import ServiceAccount
-from acr_credential_provider.pull_secrets.model.reporter import Reporter
+from acr_credential_provider.pull_secrets.model.telemetry import Telemetry
 
 
 def account(name, version, *pull_secrets, **metadata):
@@ -27,7 +27,7 @@ class Api:
     """Each list and each watch is one of a script; a watch whose script is over stays silent."""
 
     def __init__(self, lists, watches):
-        self.reporter = self
+        self.telemetry = self
         self.lists = iter(lists)
         self.watches = iter(watches)
         self.since = []
@@ -225,4 +225,4 @@ def test_a_namespace_that_is_going_is_known_to_be(follow):
 
 
 def test_who_is_told_of_watches_need_not_listen():
-    Reporter().watch_ended("secrets", "gone")
+    Telemetry().watch_ended("secrets", "gone")

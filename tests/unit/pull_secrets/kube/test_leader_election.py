@@ -3,14 +3,14 @@
 import pytest
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
 from acr_credential_provider.pull_secrets.kube.leader_election import LONGEST, Clocks, LeaderElector
-from acr_credential_provider.pull_secrets.model.reporter import Reporter
+from acr_credential_provider.pull_secrets.model.telemetry import Telemetry
 
 
 class Leases:
     """The API server's part: one Lease, its version, and whether anybody can reach it."""
 
     def __init__(self):
-        self.reporter = Reporter()
+        self.telemetry = Telemetry()
         self.lease = None
         self.is_away = False
 

@@ -14,7 +14,7 @@ class Api:
     """An API server with one ClusterRole, or an error in its place."""
 
     def __init__(self):
-        self.reporter = Record()
+        self.telemetry = Record()
         self.uid = "uid-1"
         self.status = 200
         self.is_deleted = False
@@ -76,7 +76,7 @@ def test_one_that_was_there_and_is_gone_is_waited_for(status):
     api.status, api.is_deleted = status, True
     owner.refresh()
     assert owner.is_gone
-    assert api.reporter.reasons() == {"OwnerGone"}
+    assert api.telemetry.reasons() == {"OwnerGone"}
     api.status, api.is_deleted, api.uid = 200, False, "uid-2"
     owner.refresh()
     assert (owner.is_gone, owner.cached_reference()) == (False, Reference("release", "uid-2"))
@@ -89,7 +89,7 @@ def test_one_that_was_never_there_stops_nothing_and_is_told_once():
     owner.refresh()
     owner.refresh()
     assert (owner.is_gone, owner.cached_reference()) == (False, None)
-    assert [reason for _, reason, _ in api.reporter.events] == ["OwnerAbsent"]
+    assert [reason for _, reason, _ in api.telemetry.events] == ["OwnerAbsent"]
 
 
 @pytest.mark.parametrize("status", [0, 403, 500])
@@ -100,4 +100,4 @@ def test_what_is_known_stays_where_no_answer_says_otherwise(status):
     api.status = status
     owner.refresh()
     assert (owner.is_gone, owner.cached_reference(), owner.may_return) == (False, OURS, status == 403)
-    assert api.reporter.reasons() == ({"OwnerUnknown"} if status == 403 else set())
+    assert api.telemetry.reasons() == ({"OwnerUnknown"} if status == 403 else set())

@@ -4,7 +4,7 @@ import pytest
 from acr_credential_provider.model.authorization_token import AuthorizationGrant
 from acr_credential_provider.pull_secrets.config.configuration import ActiveConfig, ParsedConfig
 from acr_credential_provider.pull_secrets.kube.api_errors import ClusterError
-from acr_credential_provider.pull_secrets.model.reporter import Reporter
+from acr_credential_provider.pull_secrets.model.telemetry import Telemetry
 from acr_credential_provider.pull_secrets.reconcile.conflicting_writers import HelperWatch
 from acr_credential_provider.pull_secrets.reconcile.desired_state_builder import DesiredStateBuilder
 from acr_credential_provider.pull_secrets.tokens.token_cache import Fetched, TokenCache
@@ -26,7 +26,7 @@ class Api:
     """Answers about the helper's Deployment with the next of *answers*, the last one again and again."""
 
     def __init__(self, *answers):
-        self.reporter = Reporter()
+        self.telemetry = Telemetry()
         self._answers = list(answers)
 
     def get(self, path):

@@ -19,8 +19,8 @@ from acr_credential_provider.pull_secrets.model.decoding import decode, namespac
 from acr_credential_provider.pull_secrets.model.desired_state import DesiredState
 from acr_credential_provider.pull_secrets.model.names import FIELD_MANAGER, LABEL, SECRET_KEY, SECRET_TYPE, SWITCH
 from acr_credential_provider.pull_secrets.model.plan import Observed
-from acr_credential_provider.pull_secrets.model.reporter import Reporter
 from acr_credential_provider.pull_secrets.model.selection import selects_account, selects_namespace
+from acr_credential_provider.pull_secrets.model.telemetry import Telemetry
 from acr_credential_provider.pull_secrets.reconcile.conflicting_writers import FREE, RevertBackoff
 from acr_credential_provider.pull_secrets.reconcile.workers import Workers
 from acr_credential_provider.settings.pull_secrets import PullSecrets
@@ -70,7 +70,7 @@ class Replica:
     """The API as a replica's workers use it; each write of theirs is checked and counted."""
 
     def __init__(self, server, clock):
-        self.reporter = Reporter()
+        self.telemetry = Telemetry()
         self.server = server
         self.clock = clock
         self.writes = []

@@ -16,7 +16,7 @@ from acr_credential_provider.pull_secrets.model.eci_annotations import INSTANCES
 from acr_credential_provider.pull_secrets.model.objects import Namespace, ServiceAccount
 from acr_credential_provider.pull_secrets.model.plan import Observed
 from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
-from acr_credential_provider.pull_secrets.model.reporter import Reporter
+from acr_credential_provider.pull_secrets.model.telemetry import Telemetry
 from acr_credential_provider.pull_secrets.reconcile.apply import Applier, ApplyResult
 from acr_credential_provider.pull_secrets.reconcile.workers import Workers
 from acr_credential_provider.settings.pull_secrets import PullSecrets
@@ -72,7 +72,7 @@ class Watched:
 
 class Api:
     def __init__(self):
-        self.reporter = Reporter()
+        self.telemetry = Telemetry()
         self.written = []
         self.is_done = threading.Event()
 
@@ -115,7 +115,7 @@ class Asking:
         self.namespace = Namespace("team", annotations={INSTANCES: instance})
         self.namespaces = self
         self.accounts = self
-        self.reporter = Reporter()
+        self.telemetry = Telemetry()
         self.asked = []
 
     def get(self, path, _name=None):
@@ -197,7 +197,7 @@ class Listing:
         self.listed_secrets = lambda: frozenset(listed)
         self.namespaces = SimpleNamespace(get=lambda _group, name: Namespace(name))
         self.accounts = SimpleNamespace(update=lambda _account: None)
-        self.reporter = Reporter()
+        self.telemetry = Telemetry()
         self.written = []
 
     def is_synced(self):

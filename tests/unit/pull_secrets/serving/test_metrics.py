@@ -5,7 +5,7 @@ import re
 
 import pytest
 import yaml
-from acr_credential_provider.pull_secrets.model.reporter import TokenState
+from acr_credential_provider.pull_secrets.model.telemetry import TokenState
 from acr_credential_provider.pull_secrets.serving.http_server import Request
 from acr_credential_provider.pull_secrets.serving.metrics import PREFIX, Metrics
 from prometheus_client.parser import text_string_to_metric_families

@@ -37,7 +37,7 @@ class TokenState:
     expires_at: float
 
 
-class Reporter:
+class Telemetry:
     """Receives metrics and Events. This one drops them."""
 
     def event(self, about: ObjectRef, reason: str, message: str, *, is_warning: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""The reporter of a running controller: metrics, Events and log lines."""
+"""The telemetry of a running controller: metrics, Events and log lines."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .metrics import Metrics
 
 if TYPE_CHECKING:
     from acr_credential_provider.pull_secrets.kube.event_recorder import EventRecorder
-    from acr_credential_provider.pull_secrets.model.reporter import ObjectRef
+    from acr_credential_provider.pull_secrets.model.telemetry import ObjectRef
 
 LOG = logging.getLogger(__name__)
 
 
-class DefaultReporter(Metrics):
+class DefaultTelemetry(Metrics):
     """`Metrics`, and Events, which are logged too because not everyone may read Events."""
 
     def __init__(self) -> None:
