@@ -141,10 +141,10 @@ def _as_document(
 ) -> dict[str, Any]:
     """Return *verdict* as `settings validate --output json` writes it."""
     problems = [
-        {"line": each.line, "field": each.field, "error": each.problem, "remedy": each.remedy}
+        {"line": each.line, "field": each.field, "error": each.problem, **_remedy(each.remedy)}
         for each in (*verdict.problems, *comparison.problems)
     ]
-    problems += [{"error": error.problem, "remedy": error.remedy} for error in wrong_files]
+    problems += [{"error": error.problem, **_remedy(error.remedy)} for error in wrong_files]
     return {
         "file": file,
         "valid": verdict.settings is not None and not problems,
@@ -154,6 +154,10 @@ def _as_document(
         "changes": [str(change) for change in verdict.changes],
         "notes": [str(note) for note in verdict.notes],
     }
+
+
+def _remedy(remedy: Remedy) -> dict[str, str]:
+    return {"remedy": remedy, "code": remedy.code}
 
 
 def _compare(after: Verdict, replaced: str, target: Place) -> _Comparison:

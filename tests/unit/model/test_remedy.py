@@ -6,6 +6,7 @@ import logging
 
 import pytest
 from acr_credential_provider.cache.cached_answer import CachedAnswer
+from acr_credential_provider.commands.cli import main
 from acr_credential_provider.console import checks, output
 from acr_credential_provider.exec import watchdog
 from acr_credential_provider.fastpath.response_cache import FAILED, ResponseCache
@@ -107,3 +108,12 @@ def test_the_agent_takes_the_code_from_what_a_program_of_ours_printed():
     ran = CompletedRun(1, b"", b"note: odd\nerror: the disk is full [DiskFull]\nremedy: Free space.\n")
     problem, remedy = ran.error()
     assert (problem, remedy, remedy.code) == ("the disk is full", "Free space.", "DiskFull")
+
+
+def test_each_problem_of_validated_settings_has_its_code_in_json(tmp_path, capsys):
+    path = tmp_path / "settings.yaml"
+    path.write_text(json.dumps({"apiVersion": "aliyun-acr-credential-provider/v1", "kind": "ProviderSettings"}))
+    path.chmod(0o600)
+    assert main(["settings", "validate", "--output", "json", str(path)]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert [each["code"] for each in document["errors"]] == ["SettingsFieldMissing"]
