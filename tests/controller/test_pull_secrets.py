@@ -421,6 +421,20 @@ def test_one_of_two_writes_and_the_other_goes_on_without_a_call_to_the_cloud(tea
     assert bank.granted == {ONE: 1, TWO: 1}
 
 
+def test_a_replica_that_takes_the_place_of_another_as_in_an_upgrade_writes_nothing_and_asks_for_no_token(team, record):
+    app, bank = team.open("app"), Bank()
+    team.configure()
+    with replica(team.api, team.own, fetch=bank):
+        eventually(lambda: has_both(team, app))
+    account = f"/api/v1/namespaces/{app}/serviceaccounts/default"
+    before = [team.secret(app), team.api.get(account)]
+    with replica(team.api, team.own, fetch=bank, record=record, name="two") as second:
+        eventually(lambda: second.leader.may_write() and second.is_ready() and record.looks > 3)
+        stays(lambda: record.done() == 0, seconds=2)
+    assert [team.secret(app), team.api.get(account)] == before
+    assert bank.granted == {ONE: 1, TWO: 1}
+
+
 def test_who_comes_to_lead_in_the_middle_of_a_round_writes_from_the_next_one_on(team):
     app = team.open("app")
     team.configure()
