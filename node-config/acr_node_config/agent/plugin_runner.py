@@ -188,7 +188,8 @@ class InstalledPlugin:
         options = ["--host-root", self.host_root, "--output", "json"]
         ran = run([*self.own, "node", *words, *options], seconds=seconds, heartbeat=self.heartbeat, is_ours=True)
         document = _parsed(ran)
-        if ran.code != DONE or not isinstance(document, dict):
+        has_answer = ran.code == DONE or (ran.code == REJECTED and words[0] == "plan")
+        if not has_answer or not isinstance(document, dict):
             self._fail(f"node {words[0]}", ran)
         return document
 

@@ -39,6 +39,10 @@ from acr_node_config.kubelet.service_manager import (
 )
 from acr_node_config.kubelet_config.provider_entries import NAME
 from acr_node_config.model import first_call, steps
+<<<<<<< HEAD
+=======
+from acr_node_config.model.errors import NodeConfigError, RejectedError
+>>>>>>> e1756c9 (node: plan makes every check of install, and shows each file's change)
 from acr_node_config.model.paths import tidy
 from acr_node_config.model.placement import MODES, EnvironmentFlags
 from acr_node_config.placement.profiles import PROFILES
@@ -105,7 +109,9 @@ def _parser(*, is_whole: bool = False) -> CommandParser:
         return verb
 
     _add_install_options(add("install", _install, "install, or bring what is installed to what is wanted"))
-    _add_install_options(add("plan", _plan, "print what install would do; changes nothing"))
+    plan = add("plan", _plan, "print what install would do, or why it would not; changes nothing")
+    _add_install_options(plan)
+    plan.add_argument("--diff", action="store_true", help="and how each file would change, as a unified diff")
     _add_install_options(add("bake", _bake, "install into an image, or before the node joins: restarts nothing"))
     add("status", _status, "print what is installed, and whether it is as it was left")
     add("verify", _verify, "try what is installed: files, program, kubelet; exit code 1 if something is wrong")
@@ -184,15 +190,25 @@ def _install(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     node = _node(options)
     plan = node.plan(install_request(options, node.host))
+    code = RejectedError.exit_code if plan.rejection else 0
     if options.output == "json":
+<<<<<<< HEAD
         write_json(plan.to_dict())
         return 0
+=======
+        diffs = {"diffs": list(plan.diffs)} if options.diff else {}
+        write_document(json.dumps({**plan.to_dict(), **diffs}, indent=2))
+        return code
+>>>>>>> e1756c9 (node: plan makes every check of install, and shows each file's change)
     for step in plan.to_do:
         say(steps.words(step))
     if not plan.to_do:
         say("nothing is to be done")
+    for text in plan.diffs if options.diff else ():
+        for line in text.splitlines():
+            say(line)
     warn_of_all("note", (*plan.notes, *((f"it was rejected before: {plan.rejection}",) if plan.rejection else ())))
-    return 0
+    return code
 
 
 def _bake(options: argparse.Namespace) -> int:

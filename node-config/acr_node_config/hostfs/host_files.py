@@ -122,6 +122,11 @@ class HostFiles:
             case _:
                 return present.is_absent
 
+    def check(self, step: steps.FileStep) -> None:
+        """Raise what `apply` would raise for *step*, as far as that can be seen before."""
+        self.verify_parents(step.path)
+        _check_present(step, self.stat(step.path))
+
     def apply(self, step: steps.FileStep) -> None:
         """Bring about the state that *step* wants; idempotent."""
         match step:
@@ -186,10 +191,7 @@ class HostFiles:
     ) -> None:
         with safe_path.translate_os_errors(path), safe_path.own_parent(self.root, path) as (folder, name):
             if _look(folder, name, path).kind not in instead_of:
-                raise UnsafePathError(
-                    f"{path} is no plain file",
-                    remedy=Remedy("NodePathUnsafe", "Look what it is, and name the real file."),
-                )
+                raise _no_plain_file(path)
             owner, group = (like.owner, like.group) if like.kind == steps.FILE else (-1, -1)
             wanted = PathState(steps.FILE, mode, owner, group, content)
             dir_entry.put_draft(folder, _draft(name), wanted, label_of=name)
@@ -197,10 +199,7 @@ class HostFiles:
 
     def _put_link(self, path: str, target: str) -> None:
         with safe_path.translate_os_errors(path), safe_path.own_parent(self.root, path) as (folder, name):
-            if _look(folder, name, path).kind not in (steps.ABSENT, steps.LINK, steps.FILE):
-                raise UnsafePathError(
-                    f"{path} is a folder", remedy=Remedy("NodePathUnsafe", "Look what it is; we put a link there.")
-                )
+            _check_present(steps.PutLink(path, target), _look(folder, name, path))
             folder.remove_all(_draft(name))
             folder.symlink(target, _draft(name))
             self._flip(folder, name, path)
@@ -243,23 +242,7 @@ class HostFiles:
 
     def _make_folder(self, step: steps.MakeFolder) -> None:
         with safe_path.translate_os_errors(step.path), safe_path.own_parent(self.root, step.path) as (folder, name):
-            present = _look(folder, name, step.path)
-            if not present.is_absent and (present.kind != steps.FOLDER or not safe_path.is_trusted(present.owner)):
-                raise UnsafePathError(
-                    f"{step.path} is no folder of root's",
-                    remedy=Remedy(
-                        "NodePathUnsafe",
-                        "Find out who made it, and leave it as it is: choose another place (--bin-dir, --state).",
-                    ),
-                )
-            if present.mode & 0o022:
-                raise UnsafePathError(
-                    f"{step.path} can be changed by others than root",
-                    remedy=Remedy(
-                        "NodePathUnsafe",
-                        "Choose a folder that root alone can change (--bin-dir, --state); leave this one as it is.",
-                    ),
-                )
+            _check_present(step, _look(folder, name, step.path))
             with folder.make_folder(name, step.mode) as made:
                 if step.is_ours:
                     made.chmod(step.mode)
@@ -291,3 +274,42 @@ class HostFiles:
 
 def _look(folder: Folder, name: str, path: str) -> PathState:
     return dir_entry.look(folder.descriptor, name, path, content=False)
+
+
+def _check_present(step: steps.FileStep, present: PathState) -> None:
+    """Raise for a *step* that what is *present* does not allow."""
+    path = step.path
+    if isinstance(step, steps.PutFile) and present.kind not in (steps.ABSENT, steps.FILE):
+        raise _no_plain_file(path)
+    if isinstance(step, steps.PutLink) and present.kind not in (steps.ABSENT, steps.LINK, steps.FILE):
+        raise UnsafePathError(
+            f"{path} is a folder", remedy=Remedy("NodePathUnsafe", "Look what it is; we put a link there.")
+        )
+    if isinstance(step, steps.MakeFolder):
+        _check_folder(step, present)
+
+
+def _check_folder(step: steps.MakeFolder, present: PathState) -> None:
+    if not present.is_absent and (present.kind != steps.FOLDER or not safe_path.is_trusted(present.owner)):
+        raise UnsafePathError(
+            f"{step.path} is no folder of root's",
+            remedy=Remedy(
+                "NodePathUnsafe",
+                "Find out who made it, and leave it as it is: choose another place (--bin-dir, --state).",
+            ),
+        )
+    if present.mode & 0o022:
+        raise UnsafePathError(
+            f"{step.path} can be changed by others than root",
+            remedy=Remedy(
+                "NodePathUnsafe",
+                "Choose a folder that root alone can change (--bin-dir, --state); leave this one as it is.",
+            ),
+        )
+
+
+def _no_plain_file(path: str) -> UnsafePathError:
+    return UnsafePathError(
+        f"{path} is no plain file",
+        remedy=Remedy("NodePathUnsafe", "Look what it is, and name the real file."),
+    )

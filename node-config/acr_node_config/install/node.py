@@ -10,7 +10,7 @@ from acr_credential_provider.model.remedy import Remedy
 
 from acr_node_config.model import steps
 from acr_node_config.model.errors import BundleError, RefusedError, RejectedError
-from acr_node_config.model.placement import DropInFlags
+from acr_node_config.model.placement import DropInFlags, RancherFlags
 from acr_node_config.placement.start_guard import FLAGS_FOLDER
 
 from . import bundle as bundles
@@ -18,10 +18,13 @@ from . import plan
 from .change_set import ChangeSet, Outcome
 from .inspection import status, verify
 from .journal import Change, Installed, Record
+from .plan_diff import diff
 from .requests import InstallPlan, InstallRequest, InstallStatus
 from .transaction import Transaction
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from acr_node_config.hostfs.host_files import HostFiles
     from acr_node_config.kubelet.health_gate import HealthGate
     from acr_node_config.model.placement import Placement
@@ -46,10 +49,14 @@ class Node:
     def plan(self, request: InstallRequest) -> InstallPlan:
         """Return what `install` would do; nothing is changed."""
         desired = self._desired_state(request)
-        missing = self._missing(desired)
-        restarts = desired.placement.unit if self._must_restart(desired, missing) else ""
+        to_do = self._prepared(request, desired)
+        restarts = desired.placement.unit if self._must_restart(desired, tuple(to_do)) else ""
         rejection = "" if request.retries else self.state.rejection(desired.key)
-        return InstallPlan(missing, restarts, rejection, desired.notes)
+        journal = self.state.journal()
+        first = (f"an interrupted {journal.verb} is ended first, which may change this plan",) if journal else ()
+        return InstallPlan(
+            tuple(to_do), restarts, rejection, (*first, *desired.notes), tuple(self._diffs(desired, to_do))
+        )
 
     def install(self, request: InstallRequest) -> Outcome:
         """Install it, or bring what is installed to it. With all of it in place nothing is written or restarted."""
@@ -57,16 +64,8 @@ class Node:
             recovered = self._recover()
             desired = self._desired_state(request)
             self._check_history(request, desired.key)
-            must_restart = self._must_restart(desired, self._missing(desired))
+            must_restart = self._must_restart(desired, tuple(self._prepared(request, desired)))
             transaction = self._transaction(desired.placement)
-            if must_restart and not _runs(transaction):
-                raise RefusedError(
-                    f"{desired.placement.unit} does not run, so it cannot be told whether the change is to blame",
-                    remedy=Remedy(
-                        "KubeletNotRunning",
-                        "Repair the kubelet first; or, while an image is made or before the node joined: node bake.",
-                    ),
-                )
             outcome = self._apply(transaction, request, desired)
             record = self.state.record()
             # Nothing changed now, but no kubelet was seen healthy with it: it was baked, or installed while none ran.
@@ -142,8 +141,27 @@ class Node:
         facts = replace(facts, executables=frozenset(self.host.programs(placement.bin_dir)))
         return plan.desired_state(facts, placement, request, tree, states)
 
-    def _missing(self, desired: DesiredInstallation) -> tuple[FileStep, ...]:
-        return tuple(step for step in desired.steps if not self.host.satisfies(step))
+    def _prepared(self, request: InstallRequest, desired: DesiredInstallation) -> list[FileStep]:
+        """Return what is to be done; raise for what can't be, so that `plan` refuses what `install` does."""
+        transaction = self._transaction(desired.placement)
+        to_do, _changes = transaction.prepare(self._change_set(request, desired))
+        must_restart = self._must_restart(desired, tuple(to_do))
+        if must_restart and not _runs(transaction):
+            raise RefusedError(
+                f"{desired.placement.unit} does not run, so it cannot be told whether the change is to blame",
+                remedy=Remedy(
+                    "KubeletNotRunning",
+                    "Repair the kubelet first; or, while an image is made or before the node joined: node bake.",
+                ),
+            )
+        return to_do
+
+    def _diffs(self, desired: DesiredInstallation, to_do: list[FileStep]) -> Iterator[str]:
+        flags = desired.placement.flags
+        for step in to_do:
+            has_flags = flags is not None and step.path == flags.path and not isinstance(flags, RancherFlags)
+            if text := diff(step, self.host.stat(step.path), has_flags=has_flags):
+                yield text
 
     def _must_restart(self, desired: DesiredInstallation, missing: tuple[FileStep, ...]) -> bool:
         """True if a kubelet has still to be seen healthy with *desired*."""
@@ -184,10 +202,10 @@ class Node:
         note = self._transaction(placement, is_leaving=is_leaving).recover()
         return (note,) if note else ()
 
-    def _apply(self, transaction: Transaction, request: InstallRequest, desired: DesiredInstallation) -> Outcome:
+    def _change_set(self, request: InstallRequest, desired: DesiredInstallation) -> ChangeSet:
         record = self.state.record()
         installed = record.installed if record else Installed(had_cache=self.host.is_there(CACHE))
-        change_set = ChangeSet(
+        return ChangeSet(
             "install",
             desired.steps,
             installed=replace(
@@ -203,6 +221,9 @@ class Node:
             unit=desired.placement.unit,
             before_step=self._smoke_test_before,
         )
+
+    def _apply(self, transaction: Transaction, request: InstallRequest, desired: DesiredInstallation) -> Outcome:
+        change_set = self._change_set(request, desired)
         try:
             return transaction.run(change_set)
         except BundleError as error:

@@ -43,6 +43,8 @@ class InstallPlan:
     rejection: str = ""
     """Why this content was rejected on this node before, "" if it was not."""
     notes: tuple[str, ...] = ()
+    diffs: tuple[str, ...] = ()
+    """The change of each file, without secrets."""
 
     @property
     def to_do(self) -> tuple[steps.Step, ...]:

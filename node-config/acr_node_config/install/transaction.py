@@ -47,10 +47,7 @@ class Transaction:
         """Carry *change_set* out, or leave the node as it was and raise."""
         for step in change_set.steps:
             self.host.sweep(step.path)
-        to_do = [step for step in change_set.steps if not self.host.satisfies(step)]
-        changes = tuple(Change.of(step, self.host.stat(step.path)) for step in to_do)
-        for change in changes:
-            self.host.verify_parents(change.path)
+        to_do, changes = self.prepare(change_set)
         journal = self._journal(change_set, changes)
         if not (changes or journal.restarts or journal.afterwards):
             if journal.record != self.state.record():
@@ -63,6 +60,13 @@ class Transaction:
             self._abort(journal)
             raise
         return self._complete(self.state.write_journal(replace(journal, phase=APPLIED, kubelet=self._start_id())))
+
+    def prepare(self, change_set: ChangeSet) -> tuple[list[FileStep], tuple[Change, ...]]:
+        """Return the steps of *change_set* that are to be done, and their changes; raise for one that can't be done."""
+        to_do = [step for step in change_set.steps if not self.host.satisfies(step)]
+        for step in to_do:
+            self.host.check(step)
+        return to_do, tuple(Change.of(step, self.host.stat(step.path)) for step in to_do)
 
     def confirm(self, record: Record, *, key: str) -> Outcome:
         """Confirm what *record* installed without the health gate.
