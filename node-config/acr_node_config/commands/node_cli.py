@@ -39,10 +39,7 @@ from acr_node_config.kubelet.service_manager import (
 )
 from acr_node_config.kubelet_config.provider_entries import NAME
 from acr_node_config.model import first_call, steps
-<<<<<<< HEAD
-=======
-from acr_node_config.model.errors import NodeConfigError, RejectedError
->>>>>>> e1756c9 (node: plan makes every check of install, and shows each file's change)
+from acr_node_config.model.errors import RejectedError
 from acr_node_config.model.paths import tidy
 from acr_node_config.model.placement import MODES, EnvironmentFlags
 from acr_node_config.placement.profiles import PROFILES
@@ -192,14 +189,9 @@ def _plan(options: argparse.Namespace) -> int:
     plan = node.plan(install_request(options, node.host))
     code = RejectedError.exit_code if plan.rejection else 0
     if options.output == "json":
-<<<<<<< HEAD
-        write_json(plan.to_dict())
-        return 0
-=======
         diffs = {"diffs": list(plan.diffs)} if options.diff else {}
-        write_document(json.dumps({**plan.to_dict(), **diffs}, indent=2))
+        write_json({**plan.to_dict(), **diffs})
         return code
->>>>>>> e1756c9 (node: plan makes every check of install, and shows each file's change)
     for step in plan.to_do:
         say(steps.words(step))
     if not plan.to_do:
