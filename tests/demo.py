@@ -15,6 +15,13 @@ from sandbox.pull import PullError, pull
 from support import harness
 
 
+NEXT = f"""
+What next:
+   {harness.FROZEN.relative_to(harness.ROOT)} --help
+   docs/install/README.md says how to install it on your nodes, and what it needs of your account.
+   make test (as root) runs all tests that need no cluster; make unit runs the fast ones."""
+
+
 def main() -> int:
     with AcrSandbox() as sandbox, tempfile.TemporaryDirectory(prefix="acr-demo-") as folder:
         program = harness.frozen(sandbox.settings_file, Path(folder) / "cache")
@@ -40,6 +47,7 @@ def main() -> int:
         if sandbox.calls.count("GetAuthorizationToken") != 1:
             return failed("the second answer did not come from the node's disk", str(calls(sandbox)))
         print(f"\n4. Asked again: from the node's disk, after {second.seconds * 1000:.0f} ms and no API call.")
+    print(NEXT)
     return 0
 
 

@@ -2,7 +2,7 @@
 # Says which system packages the build and the tests need and this machine lacks, and the line that installs them.
 # Names are Debian's; elsewhere read them as hints. PYTHON: the interpreter to build with. NEEDED_FOR:
 # unit, for what runs from source alone; build, when nothing is tested; distros, when the bundles are run in other
-# distributions and in a container too.
+# distributions and in a container too. SETUP=yes: root installs them.
 set -u
 python=${PYTHON:-/usr/bin/python3}
 missing=
@@ -47,6 +47,15 @@ distros)
 esac
 
 if [ -n "$missing" ]; then
+    if [ "${SETUP-}" = yes ] && [ "$(id -u)" = 0 ] && has apt-get >/dev/null; then
+        echo "installing$missing (SETUP=no switches this off)"
+        # shellcheck disable=SC2086 # a list of names
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $missing >/dev/null &&
+            exit 0
+        echo "error: apt-get could not install:$missing" >&2
+        echo "remedy: repair what apt-get says above, then run make again" >&2
+        exit 1
+    fi
     echo "error: this machine lacks:$missing" >&2
     echo "remedy: apt-get update && apt-get install --yes --no-install-recommends$missing" >&2
     exit 1
