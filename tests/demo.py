@@ -14,7 +14,6 @@ from sandbox import AcrSandbox
 from sandbox.pull import PullError, pull
 from support import harness
 
-
 NEXT = f"""
 What next:
    {harness.FROZEN.relative_to(harness.ROOT)} --help
