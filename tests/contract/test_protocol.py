@@ -46,6 +46,7 @@ def test_a_covered_host_gets_its_token_in_the_version_asked(program, sandbox, ve
         "127.0.0.1:1/team/app",
         "docker.io/127.0.0.1:5000/team/app",
         "demo-registry.oss-cn-hangzhou.aliyuncs.com/team/app",
+        "image-registry.openshift-image-registry.svc:5000/project-b/app",
     ],
 )
 def test_a_host_that_is_not_covered_gets_nothing_and_no_call_is_made(program, sandbox, image, version):

@@ -81,3 +81,25 @@ def test_a_tool_that_reverts_again_and_again_keeps_its_own_list_and_is_told(team
         assert "EntryReverted" in record.reasons()
         assert 5 < record.done() < ROUNDS
         assert team.pull_secrets(app, "other") == [team.name]  # who fights one account serves the others
+
+
+def test_who_applies_a_list_on_the_servers_side_gets_it_by_force_and_ours_comes_behind(team, api):
+    """As Argo CD and Flux do. Without force the API server names us, because a list has one owner."""
+    app = team.open("app", "other")
+    path = f"/api/v1/namespaces/{app}/serviceaccounts/default"
+    wanted = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+    wanted["imagePullSecrets"] = [{"name": "theirs"}]
+
+    def apply(query):
+        return api.request("PATCH", f"{path}?fieldManager=tool{query}", wanted, "application/apply-patch+yaml")
+
+    apply("&force=true")
+    team.configure()
+    with replica(api, team.own, fetch=Bank()):
+        eventually(lambda: team.pull_secrets(app) == ["theirs", team.name])
+        (entry,) = [each for each in api.get(path)["metadata"]["managedFields"] if each["manager"] != "tool"]
+        assert entry["fieldsV1"] == {"f:imagePullSecrets": {}}
+        with pytest.raises(KubeError, match=r"conflict with .*aliyun-acr-credential-provider-pull-secrets"):
+            apply("")
+        assert apply("&force=true")["imagePullSecrets"] == [{"name": "theirs"}]
+        eventually(lambda: team.pull_secrets(app) == ["theirs", team.name])
