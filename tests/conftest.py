@@ -30,6 +30,13 @@ def pytest_configure(config):
         config.pluginmanager.register(alone.Turns())
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Say what of the documents was typed: `tests/documents` counts it."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for line in dict(report.user_properties).get("documents", ()) if report.when == "call" else ():
+            terminalreporter.write_line(line)
+
+
 WAYS = {"source": harness.source, "frozen": harness.frozen}
 
 

@@ -21,15 +21,25 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LABEL = "security.selinux"
 
 
+INSTALLED = "bin"
+"""The folder of installed programs in /opt/aliyun-acr-credential-provider, where an operator may unpack one as well.
+
+So it is none of the files of a program that is read there to be installed.
+"""
+
+
 def tree_digest(name: str, *, folder: int | None = None, is_installed: bool = False) -> str:
     """Return a digest of the files below the folder *name*: paths, bytes, executable bits; not times or owners.
 
-    *is_installed* returns "" for a tree that others than root can change. Raises ``FileNotFoundError`` without one.
+    *is_installed* returns "" for a tree that others than root can change; else `INSTALLED` does not count. Raises
+    ``FileNotFoundError`` without one.
     """
     digest = hashlib.sha256()
     os.stat(name, dir_fd=folder)
     for top, inner, files, here in os.fwalk(name, dir_fd=folder):
         inner.sort()
+        if top == name and not is_installed and INSTALLED in inner:
+            inner.remove(INSTALLED)
         for entry in sorted([*inner, *files]):
             status = os.stat(entry, dir_fd=here, follow_symlinks=False)
             is_link = stat.S_ISLNK(status.st_mode)
@@ -104,13 +114,22 @@ def _label_like(name: str, folder: Folder, file: int) -> None:
 
 
 def copy_tree(source: str, folder: Folder, name: str) -> None:
-    """Copy the files below *source* into the new folder *name*, for root to change and all to run, and sync them."""
+    """Copy the files below *source* into the new folder *name*, for root to change and all to run, and sync them.
+
+    `INSTALLED` is left out.
+    """
+    _copy_below(source, folder, name, without=INSTALLED)
+
+
+def _copy_below(source: str, folder: Folder, name: str, *, without: str = "") -> None:
     with folder.make_folder(name, 0o755) as made:
         for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
+            if entry.name == without and entry.is_dir():
+                continue
             if entry.is_symlink():
                 made.symlink(os.readlink(entry.path), entry.name)
             elif entry.is_dir():
-                copy_tree(entry.path, made, entry.name)
+                _copy_below(entry.path, made, entry.name)
             else:
                 _copy_file(entry.path, made, entry.name)
         made.sync()

@@ -229,6 +229,38 @@ def test_a_tree_is_the_same_by_its_bytes_and_by_who_may_run_them(host, tmp_path)
         host.apply(PutTree("/opt/tree", str(source), digest))
 
 
+@pytest.mark.parametrize("place", ["bin/.programs/1.0-abc", "bin/1.0", "bin/one/two"])
+def test_a_program_that_was_unpacked_where_it_is_installed_is_copied_without_what_is_installed(host, place):
+    unpacked = below(host, "/opt/aliyun-acr-credential-provider")
+    os.mkdir(unpacked, 0o755)
+    for name in ("lib", "lib/bin"):
+        os.mkdir(f"{unpacked}/{name}", 0o755)
+    for name in ("run", "lib/bin/data"):
+        with open(f"{unpacked}/{name}", "w") as file:
+            file.write(name)
+    digest = dir_entry.tree_digest(unpacked)
+    tree = f"/opt/aliyun-acr-credential-provider/{place}"
+    for folder in (f"/opt/aliyun-acr-credential-provider/{'/'.join(place.split('/')[:deep])}" for deep in (1, 2)):
+        if folder != tree and tree.startswith(folder):
+            host.apply(MakeFolder(folder, 0o755))
+    for _ in ("at first", "again"):
+        host.apply(PutTree(tree, unpacked, digest))
+        assert host.digest(tree) == digest
+        assert sorted(os.listdir(below(host, tree))) == ["lib", "run"]
+        assert os.listdir(below(host, f"{tree}/lib/bin")) == ["data"]
+        assert dir_entry.tree_digest(unpacked) == digest
+        host.apply(RemoveTree(tree))
+
+
+def test_what_is_added_to_an_installed_program_is_seen_by_any_name(host, tmp_path):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "run").write_text("x")
+    digest = dir_entry.tree_digest(str(tmp_path / "source"))
+    host.apply(PutTree("/opt/tree", str(tmp_path / "source"), digest))
+    os.mkdir(below(host, "/opt/tree/bin"), 0o755)
+    assert host.digest("/opt/tree") != digest
+
+
 def test_a_tree_is_known_wherever_one_stands(host, tmp_path, monkeypatch):
     """A working directory that was removed is what a container that was entered has."""
     (tmp_path / "source").mkdir()
