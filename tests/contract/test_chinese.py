@@ -12,6 +12,13 @@ PAIRS = {"README.md": "README.zh-CN.md"} | {
     for path in sorted((ROOT / CHINESE_FOLDER).rglob("*.md"))
 }
 ENGLISH = {chinese: english for english, chinese in PAIRS.items()}
+# What an operator needs is there in Chinese: each page of these.
+NEEDED = [
+    "docs/README.md",
+    "docs/migration.md",
+    "docs/troubleshooting.md",
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs/install").glob("*.md"))),
+]
 REMEDY = "the two pages went apart: make the same change in both"
 
 
@@ -81,6 +88,10 @@ def test_both_pages_have_the_same(english, part):
 def test_each_readme_names_the_other():
     assert "](README.zh-CN.md)" in text_of("README.md")
     assert "](README.md)" in text_of("README.zh-CN.md")
+
+
+def test_each_page_that_an_operator_needs_is_there_in_chinese():
+    assert [page for page in NEEDED if page not in PAIRS] == []
 
 
 @pytest.mark.parametrize("document", PAIRS.values())
