@@ -79,8 +79,12 @@ def items(document):
     ]
 
 
+# Made of the list of codes, which its own test compares.
+OTHERWISE = "docs/remedies.md"
+
+
 @pytest.mark.parametrize("part", [levels, fences, reasons, inline, targets, rows, items])
-@pytest.mark.parametrize("english", PAIRS)
+@pytest.mark.parametrize("english", [page for page in PAIRS if page != OTHERWISE])
 def test_both_pages_have_the_same(english, part):
     assert part(PAIRS[english]) == part(english), REMEDY
 

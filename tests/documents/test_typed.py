@@ -89,7 +89,7 @@ WRONG = [
     "aliyun-acr-credential-provider node status nonsense operand",
     "aliyun-acr-credential-provider doctor IMAGE --setings settings.yaml",
     "/opt/aliyun-acr-credential-provider/aliyun-acr-credential-provider --version",
-    "aliyun-acr-credential-provider cache show | grep -q nothing",
+    "aliyun-acr-credential-provider cache show | grep -q elsewhere",
 ]
 
 

@@ -185,10 +185,11 @@ def be_a_node(world: World, folder: Path) -> None:
     world.prepare("systemctl start kubelet.service")
 
 
-def archive(folder: Path, version: str) -> Path:
-    """Make the release's archive of the plugin and its checksums in *folder*."""
-    path = folder / f"{NAME}-{version}-linux-amd64.tar.gz"
+def archive(folder: Path, version: str, *, controller: bool = False) -> Path:
+    """Return the release's archive of one of the programs, made in *folder* if it is not there."""
+    kind, program = ("-controller", harness.CONTROLLER) if controller else ("", harness.FROZEN)
+    path = folder / f"{NAME}{kind}-{version}-linux-amd64.tar.gz"
     if not path.exists():
         with tarfile.open(path, "w:gz", compresslevel=1) as packed:
-            packed.add(harness.FROZEN.parent, arcname=NAME)
+            packed.add(program.parent, arcname="controller" if controller else NAME)
     return path
