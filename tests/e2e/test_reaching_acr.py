@@ -84,7 +84,7 @@ def test_the_nodes_region_is_told_where_the_instance_is_in_another(node, sandbox
     assert (ended.code, ended.stdout) == (1, b"")
     error, remedy = ended.stderr.decode().splitlines()
     assert "(INSTANCE_NOT_EXIST, " in error
-    assert error.endswith(" in cn-hangzhou: there is no such instance")
+    assert error.endswith(" in cn-hangzhou: there is no such instance [InstanceUnknown]")
     assert "or region in the settings (without region it is the node's)" in remedy
 
 
