@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from dataclasses import dataclass, field
@@ -11,11 +12,14 @@ from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG
 from acr_node_config.commands import node_cli
 from acr_node_config.commands.install_inputs import install_request
 from acr_node_config.install.plan import placement_from_dict
+from acr_node_config.kubelet_config.provider_entries import NAME
 from acr_node_config.model import steps
 from acr_node_config.model.errors import RefusedError
 from acr_node_config.model.placement import EnvironmentFlags
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from acr_node_config.install.change_set import Outcome
     from acr_node_config.install.requests import InstallPlan
     from systems.node import SystemNode
@@ -120,6 +124,24 @@ class Operator:
         words = [verb, "--bundle", self.bundle, "--settings", self.settings, *self.options]
         options = node_cli._parser().parse_args(words)
         return install_request(options, self._installer().host)
+
+
+def make_program(folder: Path, version: str, covered: dict) -> str:
+    """Make a program in *folder* that says its version, and of all settings that they cover *covered*."""
+    script = folder / NAME
+    script.write_text(
+        f"#!/bin/sh\ncase $1 in --version) echo {NAME} {version};; settings) echo '{json.dumps(covered)}';; esac\n"
+    )
+    script.chmod(0o755)
+    return str(folder)
+
+
+def make_settings(folder: Path) -> str:
+    """Write settings that only root can change; the program above does not look into them."""
+    file = folder / "settings.yaml"
+    file.write_text("a: b\n")
+    file.chmod(0o600)
+    return str(file)
 
 
 def options_in(remedy: str) -> list[str]:

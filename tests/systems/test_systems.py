@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from acr_credential_provider.kubelet.process import BIN_DIR_FLAG, CONFIG_FLAG, flag
 from acr_node_config.install.state import FOLDER
 from acr_node_config.kubelet_config.provider_entries import NAME
+from acr_node_config.model.errors import RefusedError
 from cluster import parts
 from systems import layout
 from systems.node import SystemNode
@@ -37,7 +39,25 @@ def test_there_are_thirty_systems_each_with_its_source_and_commit():
         assert set(each.result.values()) <= set(RESULTS), name
 
 
-def test_it_works_or_the_remedy_does_and_the_node_is_given_back(request, cell, bundles):
+def test_the_other_way_of_kubekeys_remedy_works_too(tmp_path, bundles, settings):
+    node = SystemNode(tmp_path, LAYOUTS["kubekey"])
+    words = node.kubelet_words()
+    operator = Operator(node, bundles[0], settings)
+    with pytest.raises(RefusedError) as refused:
+        operator.plan()
+    path = re.match(r"Move its value to (\S+);", refused.value.remedy)[1]
+
+    unit = "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf"
+    line = re.search(r'^Environment="(KUBELET_EXTRA_ARGS)=(.*)"\n', node.read(unit), re.MULTILINE)
+    node.write(path, f'{line[1]}="{line[2]}"\n')
+    node.write(unit, node.read(unit).replace(line[0], ""))
+    assert (node.start(), node.kubelet_words()) == ("", words)
+
+    operator.finish(operator.install())
+    check_works(operator, words, [])
+
+
+def test_it_works_or_the_remedy_does_and_the_node_is_given_back(cell, bundles):
     node, operator, state = cell
     before, words = node.tree(), node.kubelet_words()
     theirs = node.providers()
