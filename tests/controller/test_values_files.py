@@ -1,15 +1,18 @@
 """The chart's examples: Helm installs each on a real API server, and after its uninstallation nothing is left."""
 
 import json
+import subprocess
 import time
 
 import pytest
+import yaml
 from chart.helm import CHART, helm
 from cluster.kube import KubeError
 from cluster.loopback_api import LoopbackApi
 from cluster.replicas import delete, wait_until
 from support import harness
 from support.replica import ONE, Bank, eventually, reap, replica
+from upgrade.old_version import COMMIT
 
 EXAMPLES = CHART / "examples"
 SYSTEM = "/api/v1/namespaces/kube-system"
@@ -65,6 +68,7 @@ def everything(api):
             if "list" in resource["verbs"] and "/" not in name and name not in PASSING:
                 for each in api.get(f"{group}/{name}").get("items") or []:
                     metadata = {key: value for key, value in each["metadata"].items() if key not in OF_THE_SERVER}
+                    metadata.get("annotations", {}).pop("deprecated.daemonset.template.generation", None)
                     path = f"{group}/{name}/{metadata.get('namespace', '')}/{metadata['name']}"
                     found[path] = {**each, "metadata": metadata, "status": None}
     leases = api.get(f"/apis/coordination.k8s.io/v1{SYSTEM.removeprefix('/api/v1')}/leases")["items"]
@@ -147,6 +151,42 @@ def controller_of(api):
         "owner": words["owner"],
     }
     return options, f"system:serviceaccount:kube-system:{pod['serviceAccountName']}"
+
+
+@pytest.fixture
+def old_chart(tmp_path):
+    """The chart of the version that upgrades begin with, and values in its words that mean what the example means."""
+    command = ["git", "-C", harness.ROOT, "archive", COMMIT, "packaging/chart"]
+    packed = subprocess.run(command, check=False, capture_output=True)
+    if packed.returncode:
+        pytest.skip("this clone does not have the earlier version")
+    subprocess.run(["tar", "-x", "-C", tmp_path], input=packed.stdout, check=True)
+    new = yaml.safe_load((EXAMPLES / "ack-eci-rrsa.yaml").read_text())
+    old = {
+        "image": new["image"],
+        "platform": new["platform"],
+        "settings": new["plugin"]["settings"],
+        "pullSecrets": {"enabled": True, "takeOver": True, "serviceAccountName": "acr-of-the-release"},
+    }
+    (tmp_path / "old.yaml").write_text(yaml.safe_dump(old))
+    return tmp_path / "packaging/chart", tmp_path / "old.yaml"
+
+
+def test_a_release_of_the_earlier_chart_becomes_the_example_and_goes_back_and_nothing_is_left(api, on, old_chart):
+    chart, values = old_chart
+    before = everything(api)
+    on("install", "acr", chart, f"--values={values}")
+    try:
+        old = everything(api)
+        on("upgrade", "acr", CHART, f"--values={EXAMPLES / 'ack-eci-rrsa'}.yaml")
+        options, user = controller_of(api)
+        assert (user, options["take_over"]) == (f"system:serviceaccount:kube-system:{HELPER}", True)
+        on("rollback", "acr", "1")
+        kept = ("/secrets/", "/controllerrevisions/")  # what Helm remembers, and who runs DaemonSets
+        assert not [path for path in changed(old, everything(api)) if not any(word in path for word in kept)]
+    finally:
+        on("uninstall", "acr", "--wait")
+    assert_as_before(api, before)
 
 
 def take_back(api, folder):
