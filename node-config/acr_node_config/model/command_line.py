@@ -1,7 +1,8 @@
 r"""The words of a process from a unit's command and variables, as systemd's replace_env_argv makes them. Pure.
 
 ``$NAME`` as a whole word becomes as many words as it holds, also none. ``${NAME}`` becomes its value within the word,
-and ``$$`` a dollar sign. No other form has a meaning: ``$NAME-x`` is a variable of that odd name, ``x$NAME`` is text.
+and ``$$`` a dollar sign. No other form has a meaning: ``$NAME-x`` is a variable of that odd name, ``x$NAME`` and
+``${NAME:-x}`` are text.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ OWN_NAMES = re.compile(
 )
 """Variables that systemd sets by itself for some units or for all."""
 
-_VARIABLE = re.compile(r"\$\$|\$\{([^}]*)(\}|\Z)", re.DOTALL)
+_VARIABLE = re.compile(r"\$\$|\$\{([^}:]*)(\}|:|\Z)", re.DOTALL)
 
 
 def words_of(command: Iterable[str], variables: Mapping[str, str | None], *, is_complete: bool = True) -> list[str]:
@@ -75,7 +76,7 @@ def _several(name: str, value: str | None) -> list[str]:
 def _one(match: re.Match[str], value_of: Callable[[str], str | None]) -> str:
     if match[0] == "$$":
         return "$"
-    if not match[2]:  # no end: systemd leaves it as it is
+    if match[2] != "}":  # no end, or a default as in a shell: systemd leaves it as it is, and goes on behind it
         return match[0]
     value = value_of(match[1])
     return f"{UNKNOWN}{{{match[1]}}}" if value is None else value

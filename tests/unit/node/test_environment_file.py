@@ -2,6 +2,7 @@
 
 import pytest
 from acr_credential_provider.model.errors import ConfigurationError
+from acr_node_config.model.command_line import words_of
 from acr_node_config.model.environment_file import MARK, EnvironmentFile, split
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -181,6 +182,47 @@ def test_systemd_itself_makes_the_same_words_of_a_variable(value):
     words = split(value)
     if words is not None:
         assert SYSTEMD.words(b"$X", {b"X": value.encode()}) == [word.encode() for word in words]
+
+
+PARTS = [
+    "$X",
+    "${X}",
+    "$$",
+    "$",
+    "{",
+    "}",
+    "-y",
+    "=",
+    "X",
+    "${Y}",
+    "$Y",
+    "${X",
+    "${}",
+    "${X:-d}",
+    "\\",
+    "'",
+    '"',
+    "%",
+    " ",
+]
+
+
+@pytest.mark.skipif(SYSTEMD is None, reason="systemd is not on this machine")
+@given(
+    word=st.lists(st.sampled_from(PARTS), min_size=1, max_size=5).map("".join),
+    value=st.sampled_from(["", "a", "a b", "'a b' c", "--f=$X", "${X}", "$$"]),
+)
+@example(word="${X}", value="a b")
+@example(word="$$X", value="a")
+@example(word="$X-y", value="a")
+@example(word="--flag=${X}", value="a b")
+@example(word="$$$$X", value="a")
+def test_systemd_itself_makes_the_same_of_a_word(word, value):
+    if not SYSTEMD.has_words:
+        pytest.skip("the function has other arguments in this version")
+    assert SYSTEMD.words(word.encode(), {b"X": value.encode()}) == [
+        each.encode() for each in words_of([word], {"X": value, "Y": ""})
+    ]
 
 
 @pytest.mark.skipif(SYSTEMD is None, reason="systemd is not on this machine")
