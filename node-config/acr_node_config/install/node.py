@@ -49,10 +49,11 @@ class Node:
     def plan(self, request: InstallRequest) -> InstallPlan:
         """Return what `install` would do; nothing is changed."""
         desired = self._desired_state(request)
-        to_do = self._prepared(request, desired)
+        journal = self.state.journal()
+        # An interrupted change may be why the kubelet does not run: `install` ends it before it looks.
+        to_do = self._missing(desired) if journal else self._prepared(request, desired)
         restarts = desired.placement.unit if self._must_restart(desired, tuple(to_do)) else ""
         rejection = "" if request.retries else self.state.rejection(desired.key)
-        journal = self.state.journal()
         first = (f"an interrupted {journal.verb} is ended first, which may change this plan",) if journal else ()
         return InstallPlan(
             tuple(to_do), restarts, rejection, (*first, *desired.notes), tuple(self._diffs(desired, to_do))
@@ -140,6 +141,9 @@ class Node:
         states = {path: self.host.stat(path) for path in plan.paths(placement)}
         facts = replace(facts, executables=frozenset(self.host.programs(placement.bin_dir)))
         return plan.desired_state(facts, placement, request, tree, states)
+
+    def _missing(self, desired: DesiredInstallation) -> list[FileStep]:
+        return [step for step in desired.steps if not self.host.satisfies(step)]
 
     def _prepared(self, request: InstallRequest, desired: DesiredInstallation) -> list[FileStep]:
         """Return what is to be done; raise for what can't be, so that `plan` refuses what `install` does."""

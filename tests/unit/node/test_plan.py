@@ -6,6 +6,7 @@ import json
 
 import pytest
 from acr_node_config.commands import node_cli
+from acr_node_config.install.journal import APPLYING, Journal
 from acr_node_config.install.state import FOLDER
 from acr_node_config.model.errors import NodeConfigError, RefusedError
 from acr_node_config.model.placement import Wanted
@@ -71,6 +72,16 @@ def test_that_the_kubelet_does_not_run_is_said_by_both(tmp_path, bundle):
         with pytest.raises(RefusedError, match="does not run"):
             verb(request(bundle, site.placement))
     assert not site.world.at(FOLDER).exists()
+
+
+def test_an_interrupted_change_is_ended_before_the_kubelet_is_asked_for(tmp_path, bundle):
+    site = node_sites.kubeadm_deb(tmp_path)  # its kubelet does not run, because of that change maybe
+    node = site.world.node(StandinService(site.world))
+    with node.state.locked():
+        node.state.write_journal(Journal("install", APPLYING, "key", ()))
+    plan = node.plan(request(bundle, site.placement))
+    assert plan.missing
+    assert "interrupted install is ended first" in plan.notes[0]
 
 
 def test_a_diff_shows_the_change_of_each_file_and_no_secret(kubeadm, bundle):
