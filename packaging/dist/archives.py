@@ -37,6 +37,8 @@ def main(target: Path) -> None:
     at = time_stamp()
     target.mkdir(exist_ok=True)
     for bundle in BUNDLES.values():
+        if not (bundle.executable.parent / "share").is_dir():
+            sys.exit(f"error: {bundle.folder} has no completion and no man page\nremedy: make freeze freeze-controller")
         parts = json.loads(bundle.inventory.read_text())
         stem = stem_of(bundle, parts["version"], ARCHITECTURES[parts["architecture"]])
         (target / f"{stem}.tar.gz").write_bytes(archive(bundle.executable.parent, at))

@@ -18,6 +18,7 @@ from typing import Any
 
 from freeze import inventory, portable
 from freeze.bundles import BUILD, BUNDLES, NAME, REPOSITORY, Bundle
+from generate import shell_files
 
 FREEZE = Path(__file__).resolve().parent
 LOCKS = REPOSITORY / "packaging" / "requirements"
@@ -55,6 +56,7 @@ def product(name: str) -> Path:
     digest = digest_of_inputs(bundle)
     if folder.is_dir() and stamp.is_file() and stamp.read_text() == digest:
         write_build_info(folder, json.loads(bundle.inventory.read_text()))
+        write_shell_files(bundle)
         return folder
     lay_stubs(build_path, real=bundle.real)
     run("-c", SMOKE, ",".join(bundle.excludes), str(build_path), str(PROVIDER))
@@ -64,6 +66,7 @@ def product(name: str) -> Path:
         ACR_BUILD_PATH=str(build_path), ACR_BUNDLE=name,
     )  # fmt: skip
     finish(bundle, plain / bundle.folder, build_path)
+    write_shell_files(bundle)
     stamp.write_text(digest)
     return folder
 
@@ -90,6 +93,15 @@ def write_build_info(folder: Path, parts: dict[str, Any]) -> None:
     info = {name: value for name, value in parts.items() if isinstance(value, str)}
     info |= {"commit": commit(), "packages": {package["name"]: package["version"] for package in parts["packages"]}}
     (folder / "lib" / "build-info.json").write_text(json.dumps(info, indent=1) + "\n")
+
+
+def write_shell_files(bundle: Bundle) -> None:
+    """Write completion and man page. An environment that was made for earlier requirements lacks what makes them."""
+    if importlib.util.find_spec("shtab") is None or importlib.util.find_spec("argparse_manpage") is None:
+        print("note: neither completion nor man page: make freeze brings this environment up to date")
+        return
+    sys.path[:0] = [str(PROVIDER), str(NODE_CONFIG)]
+    shell_files.write(bundle.executable.parent, is_kubectl=bool(bundle.script))
 
 
 def commit() -> str:

@@ -106,10 +106,11 @@ def _disk_error(error: OSError) -> CredentialProviderError:
     return ConfigurationError(f"cannot work on {path}: {reason}", remedy=remedy)
 
 
-def make_parser(*, is_kubectl: bool = False, is_whole: bool = False) -> CommandParser:
+def make_parser(*, is_kubectl: bool = False, is_whole: bool = False, has_hidden: bool = True) -> CommandParser:
     """Return the parser of all commands, as the program itself or as a plugin of kubectl.
 
     *is_whole*: with the options of commands that are loaded by name, for completion, man pages and tests.
+    *has_hidden*: with commands that the help does not list, because another program has them.
     """
     prog, about_it = (KUBECTL_PLUGIN, kubectl) if is_kubectl else (NAME, None)
     parser = CommandParser(
@@ -133,7 +134,7 @@ def make_parser(*, is_kubectl: bool = False, is_whole: bool = False) -> CommandP
     _add_doctor(commands.add_parser("doctor", help="try a pull's whole path and name the first broken step"))
     settings.add_to(commands)
     cache.add_to(commands)
-    subcommands.add_to(commands, is_kubectl=is_kubectl, is_whole=is_whole)
+    subcommands.add_to(commands, is_kubectl=is_kubectl, is_whole=is_whole, has_hidden=has_hidden)
     for word, (spelled_out, purpose) in kubectl.SHORT.items() if is_kubectl else ():
         commands.add_parser(word, help=purpose, add_help=False)
         if is_whole:

@@ -54,16 +54,21 @@ LAZY_SUBCOMMANDS = {
 
 
 def add_to(
-    commands: argparse._SubParsersAction[CommandParser], *, is_kubectl: bool = False, is_whole: bool = False
+    commands: argparse._SubParsersAction[CommandParser],
+    *,
+    is_kubectl: bool = False,
+    is_whole: bool = False,
+    has_hidden: bool = True,
 ) -> None:
     """Add all of them to *commands*; the help lists those for a node or those for a cluster, as *is_kubectl* says.
 
-    *is_whole*: with their own options and commands, which loads them.
+    *is_whole*: with their own options and commands, which loads them. *has_hidden*: also those that are not listed.
     """
     for word, command in LAZY_SUBCOMMANDS.items():
-        if is_whole and not is_here(command.module):
+        is_listed = (command.elsewhere == CONTROLLER) == is_kubectl
+        if (is_whole and not is_here(command.module)) or not (is_listed or has_hidden):
             continue
-        if (command.elsewhere == CONTROLLER) == is_kubectl:
+        if is_listed:
             commands.add_parser(word, help=command.purpose, add_help=False)
         else:  # what has no help is not listed
             commands.add_parser(word, add_help=False)
