@@ -19,7 +19,7 @@ from hostile.seats.cluster import BYSTANDER, MERGE, NAME, NUMBERS, OWN, SECRET, 
 ATTACKS = Attacks("Writer of Secrets in the release's namespace")
 SECRETS = f"/api/v1/namespaces/{OWN}/secrets"
 STATE, CERTIFICATES = f"{SECRETS}/{NAME}-tokens", f"{SECRETS}/{NAME}-webhook"
-CONFIGURATION = f"/api/v1/namespaces/{OWN}/configmaps/{NAME}-settings"
+CONFIGURATION = f"/api/v1/namespaces/{OWN}/configmaps/{NAME}-pull-secrets-settings"
 MUST = "it counts as absent, or is put right; the controller goes on"
 
 

@@ -67,7 +67,7 @@ def tenant(cluster):
         "all pull secrets": f"/api/v1/secrets?fieldSelector=metadata.name={SECRET}",
         "the controller's tokens": f"/api/v1/namespaces/{OWN}/secrets/aliyun-acr-credential-provider-tokens",
         "the webhook's key": f"/api/v1/namespaces/{OWN}/secrets/aliyun-acr-credential-provider-webhook",
-        "the settings": f"/api/v1/namespaces/{OWN}/configmaps/aliyun-acr-credential-provider-settings",
+        "the settings": f"/api/v1/namespaces/{OWN}/configmaps/aliyun-acr-credential-provider-pull-secrets-settings",
     },
 )
 def secrets_of_others(tenant, path):

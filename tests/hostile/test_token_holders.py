@@ -206,7 +206,7 @@ ESCALATIONS = {
     ),
     "the settings": (
         "PATCH",
-        f"/api/v1/namespaces/{OWN}/configmaps/{NAME}-settings",
+        f"/api/v1/namespaces/{OWN}/configmaps/{NAME}-pull-secrets-settings",
         {"data": {"settings.yaml": "x"}},
         MERGE,
     ),

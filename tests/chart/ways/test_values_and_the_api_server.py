@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 MANY = int(os.environ.get("VALUES", "25"))
-"""Releases that are drawn; VALUES=1000 for a search."""
+"""Releases that are drawn; for a search VALUES=1000, and -o faulthandler_timeout=3600."""
 # fmt: off
 EDGES = [
     "",

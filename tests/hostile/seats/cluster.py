@@ -131,7 +131,8 @@ class Cluster:
         """Start the controller, and wait until it is ready."""
         kubeconfig = self.api.kubeconfig_of(OWN, CONTROLLER)
         words = ["pull-secrets", "run", "--kubeconfig", str(kubeconfig), "--namespace", OWN, "--owner", CONTROLLER]
-        words += ["--config-map", f"{OWN}/{NAME}-settings", "--address", "127.0.0.1", "--allow-host", "127.0.0.1"]
+        words += ["--config-map", f"{OWN}/{NAME}-pull-secrets-settings"]
+        words += ["--address", "127.0.0.1", "--allow-host", "127.0.0.1"]
         words += ["--webhook-service", f"{NAME}-webhook", "--webhook-service-port", str(self.service.port)]
         words += ["--webhook-port", str(self.webhook_port), "--health-port", str(self.health_port)]
         words += ["--credentials-dir", str(self.keys), "--keys-directory", str(self.folder / "keys")]
