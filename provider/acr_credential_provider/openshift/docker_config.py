@@ -103,8 +103,8 @@ def parse(content: bytes | str, *, source: str, is_dockercfg: bool | None = None
         for key in (helpers if isinstance(helpers, dict) else ())
         if place_of(path_of(key) or key) not in known
     ]
-    if store and not (logins or refused):
-        raise _in_store(store, source)
+    if not (logins or refused):
+        _refuse_if_elsewhere(document, source)
     return DockerConfig(logins, tuple(dict.fromkeys(notes)), refused)
 
 
@@ -247,8 +247,7 @@ def _auths(document: dict[str, Any], source: str, *, is_form_known: bool) -> dic
         return document
     if isinstance(auths, dict):
         return auths
-    if store := _field(document, "credsStore"):
-        raise _in_store(store, source)
+    _refuse_if_elsewhere(document, source)
     remedy = Remedy("AuthFileInvalid", "Log in first: `podman login HOST`, `docker login HOST`.")
     raise ConfigurationError(f"{source} has no auths", remedy=remedy)
 
@@ -257,10 +256,17 @@ def _is_entry(value: object) -> bool:
     return isinstance(value, dict) and not {"auth", "username", "password"}.isdisjoint(map(str.casefold, value))
 
 
-def _in_store(store: object, source: str) -> ConfigurationError:
+def _refuse_if_elsewhere(document: dict[str, Any], source: str) -> None:
+    """Raise `ConfigurationError` if *document*, which has no logins, says which program has them."""
+    helpers = _field(document, "credHelpers")
+    store, kind = _field(document, "credsStore"), "store"
+    if not store and isinstance(helpers, dict) and helpers:
+        store, kind = next(iter(helpers.values())), "helper"
+    if not store:
+        return
     name = key_name(store)
-    return ConfigurationError(
-        f"{source} has no logins: the credential store {name} has them",
+    raise ConfigurationError(
+        f"{source} has no logins: the credential {kind} {name} has them",
         remedy=Remedy(
             "AuthFileInvalid",
             "Write them into a file: podman login --authfile FILE HOST. Or read one with: echo HOST | "

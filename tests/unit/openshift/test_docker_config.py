@@ -199,6 +199,12 @@ def test_a_file_whose_logins_are_in_a_store_names_the_store_and_what_to_do(docum
     assert "podman login --authfile" in caught.value.remedy
 
 
+def test_a_file_whose_logins_are_with_a_helper_names_it():
+    with pytest.raises(ConfigurationError, match="the credential helper ecr-login has them") as caught:
+        parse({"auths": {"a.example": {}}, "credHelpers": {"a.example": "ecr-login"}})
+    assert "docker-credential-ecr-login get" in caught.value.remedy
+
+
 def test_what_may_be_no_name_of_a_store_is_not_repeated():
     with pytest.raises(ConfigurationError) as caught:
         parse({"credsStore": f"x; {SECRET}"})

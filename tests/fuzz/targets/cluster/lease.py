@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 from acr_credential_provider.pull_secrets.kube.leader_election import LeaderElector
-from acr_node_config.telemetry.restart_leases import RestartSemaphore
+from acr_node_config.reporter.restart_leases import RestartSemaphore
 from fuzz.promises import check_text
 
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]

@@ -5,7 +5,7 @@ import time
 from types import SimpleNamespace
 
 import h11
-from acr_node_config.telemetry.health_server import HealthServer, _Client
+from acr_node_config.reporter.health_server import HealthServer, _Client
 
 SERVER = HealthServer("127.0.0.1", 0, {"/healthz": lambda: (200, "ok\n")})
 SERVER._selector.close()
