@@ -56,8 +56,8 @@ class Layout:
     unit: str = "kubelet.service"
     takes: str = "words"
     rancher: str = ""
-    restart: str = "systemctl restart kubelet"
-    """What its operator restarts the kubelet with."""
+    told: str = ""
+    """What an operator who has to give the flags by hand is told of this system."""
     programs: tuple[str, ...] = ()
     links: dict[str, str] = field(default_factory=dict)
     processes: tuple[Process, ...] = ()

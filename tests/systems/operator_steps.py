@@ -85,7 +85,9 @@ class Operator:
         """Give the kubelet the flags that the program tells of, where it did not do that itself."""
         if self.result != BY_HAND:
             return
-        told = dict(FLAG.findall(" ".join(outcome.notes)))
+        notes = " ".join(outcome.notes)
+        told = dict(FLAG.findall(notes))
+        assert self.node.layout.told in notes, notes
         self.is_told = bool(told)
         if told:
             assert set(told) == {CONFIG_FLAG, BIN_DIR_FLAG}, outcome.notes
