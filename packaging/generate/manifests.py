@@ -30,6 +30,9 @@ WHOLE = {
     "node-config/manifests/base/service-account.yaml": ("plugin/rbac", PLUGIN),
     "node-config/manifests/components/own-node-only/policy.yaml": ("plugin/own-node-only", PLUGIN),
     "node-config/manifests/components/network-policy/policy.yaml": ("plugin/network-policy", PLUGIN),
+    "packaging/manifests/components/admission-policy/policy.yaml": (
+        *("pull-secrets/admission-policy", [*CONTROLLER, "--kube-version=1.36"]),
+    ),
     "packaging/manifests/pull-secrets/deployment.yaml": ("pull-secrets/deployment", CONTROLLER),
     "packaging/manifests/pull-secrets/disruption.yaml": ("pull-secrets/disruption", CONTROLLER),
     "packaging/manifests/pull-secrets/network-policy.yaml": ("pull-secrets/network-policy", CONTROLLER),

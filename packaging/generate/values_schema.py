@@ -161,6 +161,13 @@ CONTROLLER = group(
             "Whether to grant its rights, for an acr-configuration that enables it. Settings that do need no more.",
         ),
     ),
+    admissionPolicy=group(
+        "The admission policy for ServiceAccounts.",
+        enabled=(
+            BOOLEAN,
+            "Whether the release has it (Kubernetes 1.36 and newer), for settings with admission.mode auto or policy.",
+        ),
+    ),
     ownObjectsOnly=(BOOLEAN, "Whether a policy limits the controller to its own objects (Kubernetes 1.30 and newer)."),
     logLevel=(choice("debug", "info", "warning", "error"), "The log level."),
     affinity=(shared("affinity"), "The Pods' affinity. Default: replicas on different nodes."),

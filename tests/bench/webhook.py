@@ -1,4 +1,6 @@
-"""What the webhook adds to the creation of a ServiceAccount, and how many a second it stands: build/bench-webhook.json.
+"""What webhook and policy add to the creation of a ServiceAccount, and how many a second the webhook stands.
+
+Written to build/bench-webhook.json.
 
 A real API server, two replicas and what kube-proxy would be in this process; who creates is a process of its own, as
 are the API server and etcd. ServiceAccounts come at a steady rate, whether earlier ones were answered or not.
@@ -77,14 +79,14 @@ def load(url: str, folder: str, prefix: str, rate: float, seconds: float) -> dic
 
 def main() -> None:
     """Measure without and with the webhook, and print it."""
-    from acr_credential_provider.settings.pull_secrets import Webhook
+    from acr_credential_provider.settings.pull_secrets import Admission
     from cluster.loopback_api import LoopbackApi
     from cluster.replicas import Given, Replicas
 
     found: dict[str, Any] = {"seconds each": SECONDS, "replicas": 2, "namespaces": NAMESPACES}
     with LoopbackApi() as api:
         found["without"] = {f"{rate}/s": measure(api, f"plain-{rate}", rate) for rate in RATES}
-        given = Given(Webhook(enabled=True, failurePolicy="Fail"), content=b'{"auths": {}}' + b" " * 2000)
+        given = Given(Admission(mode="webhook", failurePolicy="Fail"), content=b'{"auths": {}}' + b" " * 2000)
         with Replicas(api, api.namespace("hook-system"), given) as replicas:
             replicas.started(2)
             before = time.process_time()
@@ -94,10 +96,36 @@ def main() -> None:
                 (time.process_time() - before) / (time.monotonic() - began), 3
             )
             found["resident, both replicas, MiB"] = resident()
+        found["side by side, 20/s"] = side_by_side(api)
     path = Path("build/bench-webhook.json")
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps(found, indent=2))
+
+
+def side_by_side(api: Any) -> dict[str, Any]:
+    """Measure webhook (Ignore, 1 s) and policy with all of two replicas up, with one of them down, and with none up."""
+    from acr_credential_provider.settings.pull_secrets import Admission
+    from cluster.replicas import Given, Replicas, wait_until
+    from support.admission_policy import Release
+
+    found = {}
+    for mode in ("webhook", "policy"):
+        own = api.namespace(f"{mode}-system")
+        with (
+            Release(api, own) as release,
+            Replicas(api, own, Given(Admission(mode=mode, timeoutSeconds=1))) as replicas,
+        ):
+            for number in range(2):
+                replicas.start(is_leader=number == 0)
+            if mode == "policy":
+                wait_until(release.selected, "the policy's parameters")
+            replicas.await_asked()
+            for up in (2, 1, 0):
+                found[f"{mode}, {up} of 2 replicas up"] = measure(api, f"{mode}-{up}", 20)
+                if replicas.all:
+                    replicas.stop(replicas.all[-1])
+    return found
 
 
 def measure(api: Any, prefix: str, rate: float) -> dict[str, Any]:

@@ -124,7 +124,11 @@ def test_an_image_that_is_preloaded_may_come_from_anywhere():
 def test_the_settings_arrive_as_a_file_that_is_taken_where_they_go(values):
     found = objects(rendered(values=values))
     places = {f"{NAME}-settings": "node", f"{NAME}-pull-secrets-settings": "controller"}
-    texts = {name: each["data"]["settings.yaml"] for (kind, name), each in found.items() if kind == "ConfigMap"}
+    texts = {
+        name: each["data"]["settings.yaml"]
+        for (kind, name), each in found.items()
+        if kind == "ConfigMap" and "data" in each
+    }
     assert {name: problems_of(text, places[name], ClusterOrigin()) for name, text in texts.items()} == {
         name: [] for name in texts
     }
@@ -184,11 +188,11 @@ def test_the_programs_understand_the_arguments_on_each_platform(values, platform
         assert (options["agent"].installer[:1] == ["--mode=files-only"]) == (platform == "openshift")
 
 
-def webhook_verbs(*words, values):
+def webhook_verbs(*words, values, version=""):
     """Return by ClusterRole what may be done with webhooks' configurations."""
     return {
         name: {verb for rule in role["rules"] if HOOKS in rule["resources"] for verb in rule["verbs"]}
-        for (kind, name), role in objects(rendered(*words, values=values)).items()
+        for (kind, name), role in objects(rendered(*words, values=values, version=version)).items()
         if kind == "ClusterRole" and any(HOOKS in rule["resources"] for rule in role["rules"])
     }
 
@@ -197,9 +201,14 @@ def test_the_right_to_configure_a_webhook_is_there_only_where_it_is_switched_on(
     ours, more = "aliyun-acr-credential-provider-pull-secrets", "aliyun-acr-credential-provider-webhook"
     never = {ours: {"get", "delete"}}
     always = {**never, more: {"create", "update"}}
-    in_settings = "--set=pullSecrets.settings.pullSecrets.webhook.enabled="
-    assert webhook_verbs(f"{in_settings}false", values="both") == never
-    assert webhook_verbs(f"{in_settings}true", values="both") == always
+    in_settings = "--set=pullSecrets.settings.pullSecrets.admission.mode="
+    assert webhook_verbs(f"{in_settings}none", values="both") == never
+    assert webhook_verbs(f"{in_settings}webhook", values="both") == always
+    # Where the API server can do without, auto needs no webhook.
+    assert webhook_verbs(f"{in_settings}auto", values="both", version="1.36") == never
+    assert webhook_verbs(f"{in_settings}auto", values="both", version="1.35") == always
+    off = "--set=pullSecrets.admissionPolicy.enabled=false"
+    assert webhook_verbs(f"{in_settings}auto", off, values="both", version="1.36") == always
     words = ["--set=plugin.enabled=false,pullSecrets.enabled=true"]
     assert webhook_verbs(*words, values="plugin") == never
     assert webhook_verbs(*words, "--set=pullSecrets.webhook.enabled=true", values="plugin") == always

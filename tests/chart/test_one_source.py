@@ -82,11 +82,14 @@ def test_the_chart_and_the_manifests_of_the_plugin_say_the_same(overlay, compone
 
 @pytest.mark.parametrize("account", ["", "aliyun-acr-credential-helper"])
 def test_the_chart_and_the_manifests_of_the_controller_say_the_same(account, tmp_path):
-    words = ["--set=plugin.enabled=false,pullSecrets.enabled=true,pullSecrets.webhook.enabled=true"]
+    words = [
+        "--set=plugin.enabled=false,pullSecrets.enabled=true,pullSecrets.webhook.enabled=true",
+        "--kube-version=1.36",
+    ]
     words.append(f"--set=pullSecrets.serviceAccount.name={account}")
     folder = "pull-secrets-as-acr-credential-helper" if account else "pull-secrets"
     by_helm = essence(objects(rendered(*words, values="plugin")))
-    by_kustomize = essence(kustomized(folder, ["webhook"], tmp_path, "packaging/manifests"))
+    by_kustomize = essence(kustomized(folder, ["webhook", "admission-policy"], tmp_path, "packaging/manifests"))
     assert by_helm.keys() == by_kustomize.keys()
     for each, expected in by_kustomize.items():
         assert by_helm[each] == expected, each

@@ -58,7 +58,7 @@ class Fallback:
         pull_secrets = {
             "namespaces": ["team-*"],
             "serviceAccounts": ["*"],
-            "webhook": {"enabled": True, "failurePolicy": "Fail"},
+            "admission": {"mode": "webhook", "failurePolicy": "Fail"},
         }
         cluster.write_settings(cluster.entry(self.shop, *self.shop.hosts), pullSecrets=pull_secrets)
         spec = {"clusterIP": ADDRESS, "ports": [{"port": 443, "protocol": "TCP"}]}

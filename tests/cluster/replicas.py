@@ -18,7 +18,7 @@ from acr_credential_provider.pull_secrets.serving.default_telemetry import Defau
 from acr_credential_provider.pull_secrets.webhook.reconciler import WebhookTimes
 from acr_credential_provider.pull_secrets.webhook.registration import ServiceReference
 from acr_credential_provider.pull_secrets.webhook.serving_certificates import Lifetimes
-from acr_credential_provider.settings.pull_secrets import PullSecrets, Webhook
+from acr_credential_provider.settings.pull_secrets import Admission, PullSecrets
 
 from .kube import KubeError
 from .service import Service
@@ -36,7 +36,7 @@ ABOUT = ObjectRef("ConfigMap", "kube-system", "acr-configuration")
 class Given:
     """A `PullSecretProvider` of values: everyone gets *content*, except ServiceAccounts named other."""
 
-    webhook: Webhook = field(default_factory=lambda: Webhook(enabled=True))
+    admission: Admission = field(default_factory=lambda: Admission(mode="webhook"))
     content: bytes = b'{"auths": {}}'
     is_known: bool = True
     namespaces: tuple[str, ...] = ("*",)
@@ -52,7 +52,7 @@ class Given:
 
     def spec(self) -> PullSecrets | None:
         selected = {"namespaces": self.namespaces, "serviceAccounts": ("*",)}
-        return PullSecrets.model_validate({**selected, "webhook": self.webhook}) if self.is_known else None
+        return PullSecrets.model_validate({**selected, "admission": self.admission}) if self.is_known else None
 
     def is_ready(self) -> bool:
         return self.is_known

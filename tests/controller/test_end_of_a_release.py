@@ -116,8 +116,8 @@ def release(request, api, team, admin, tmp_path):
 def settings(team, sandbox, tmp_path):
     team.name = "acr-credential-aliyun"
     path = tmp_path / "settings.yaml"
-    webhook = {"enabled": True, "failurePolicy": "Fail", "timeoutSeconds": 1}
-    chosen = {"namespaces": [f"{team.prefix}-app*"], "serviceAccounts": ["*"], "webhook": webhook}
+    admission = {"mode": "webhook", "failurePolicy": "Fail", "timeoutSeconds": 1}
+    chosen = {"namespaces": [f"{team.prefix}-app*"], "serviceAccounts": ["*"], "admission": admission}
     path.write_text(json.dumps({**sandbox.settings(), "pullSecrets": chosen}))
     path.chmod(0o600)
     return path

@@ -17,7 +17,7 @@ from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
 from acr_credential_provider.pull_secrets.model.telemetry import ObjectRef
 from acr_credential_provider.pull_secrets.webhook import registration, serving_certificates
 from acr_credential_provider.pull_secrets.webhook.registration import ServiceReference
-from acr_credential_provider.settings.pull_secrets import PullSecrets, Webhook
+from acr_credential_provider.settings.pull_secrets import Admission, PullSecrets
 from cluster.daemonset import collection, rendered
 from cluster.kube import KubeError
 from cluster.replicas import delete
@@ -311,7 +311,7 @@ def test_no_other_pull_secret_is_put_into_a_serviceaccount(api, controller, name
 # The webhook.
 def hook(**change):
     """Return the configuration as the controller writes it, its one webhook with *change*."""
-    spec = PullSecrets(webhook=Webhook(enabled=True, failurePolicy="Ignore"))
+    spec = PullSecrets(admission=Admission(mode="webhook", failurePolicy="Ignore"))
     document = registration.manifest(spec, ServiceReference(OWN, registration.SERVICE), b"")
     document["webhooks"][0] |= change
     return document

@@ -167,7 +167,11 @@ def _live(api, teams, telling, stop):
     """What happens in a cluster, over and over: teams come and go, operators change their minds, others write too."""
     for number in itertools.count():
         with contextlib.suppress(KubeError, OSError):
-            hooked = {"enabled": number % 3 != 2, "failurePolicy": "Ignore", "timeoutSeconds": 1 + number % 5}
+            hooked = {
+                "mode": ("webhook", "auto", "none")[number % 3],
+                "failurePolicy": "Ignore",
+                "timeoutSeconds": 1 + number % 5,
+            }
             _configure(api, teams if number % 4 else teams[:1], hooked, f"host-{number}.example.com")
             for team in teams:
                 _stir(api, team, number)
@@ -192,7 +196,7 @@ def _configure(api, teams, hooked, host):
         "apiVersion": "aliyun-acr-credential-provider/v1",
         "kind": "ProviderSettings",
         "registries": [{**registry, "identity": {"kind": "nodeRole"}}],
-        "pullSecrets": {"namespaces": teams, "serviceAccounts": ["*"], "webhook": hooked},
+        "pullSecrets": {"namespaces": teams, "serviceAccounts": ["*"], "admission": hooked},
     }
     path = f"/api/v1/namespaces/{OWN}/configmaps"
     body = {"metadata": {"name": "acr-configuration"}, "data": {"settings.yaml": json.dumps(settings)}}
@@ -259,7 +263,7 @@ def test_the_rights_for_taking_over_are_enough(api, hook, teams):
     api.create(accounts, {"metadata": {"name": "default"}, "imagePullSecrets": [{"name": THEIRS}]})
 
     def live(api, teams, telling, stop):
-        _configure(api, teams, {"enabled": False}, "demo-registry.cn-hangzhou.cr.aliyuncs.com")
+        _configure(api, teams, {"mode": "none"}, "demo-registry.cn-hangzhou.cr.aliyuncs.com")
         stop.wait()
 
     with at_work(api, hook, teams[:1], live=live, take_over=True) as telling:

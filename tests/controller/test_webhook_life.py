@@ -16,7 +16,7 @@ from acr_credential_provider.pull_secrets.webhook import registration
 from acr_credential_provider.pull_secrets.webhook.reconciler import WebhookReconciler
 from acr_credential_provider.pull_secrets.webhook.registration import ServiceReference
 from acr_credential_provider.pull_secrets.webhook.serving_certificates import Lifetimes
-from acr_credential_provider.settings.pull_secrets import PullSecrets, Webhook
+from acr_credential_provider.settings.pull_secrets import Admission, PullSecrets
 from cluster.kube import KubeError
 from cluster.replicas import (
     CERTIFICATES,
@@ -50,7 +50,7 @@ def test_with_ignore_a_service_account_is_created_while_no_replica_can_be_reache
 
 
 def test_with_fail_a_service_account_is_refused_while_no_replica_can_be_reached(api, own):
-    with Replicas(api, own, Given(Webhook(enabled=True, failurePolicy="Fail", timeoutSeconds=2))) as replicas:
+    with Replicas(api, own, Given(Admission(mode="webhook", failurePolicy="Fail", timeoutSeconds=2))) as replicas:
         replicas.started(1)
         replicas.service.ports.clear()
         replicas.service.drop()
@@ -67,7 +67,7 @@ def hung():
 
 @pytest.mark.parametrize("policy", ["Ignore", "Fail"])
 def test_the_failure_policy_decides_once_a_replica_that_hangs_has_had_its_time(api, own, hung, policy):
-    with Replicas(api, own, Given(Webhook(enabled=True, failurePolicy=policy, timeoutSeconds=2))) as replicas:
+    with Replicas(api, own, Given(Admission(mode="webhook", failurePolicy=policy, timeoutSeconds=2))) as replicas:
         replicas.started(1)
         replicas.service.ports[:] = [hung]
         replicas.service.drop()
@@ -81,7 +81,7 @@ def test_the_failure_policy_decides_once_a_replica_that_hangs_has_had_its_time(a
 
 
 def test_with_fail_an_account_that_the_settings_do_not_select_is_created_all_the_same(api, own):
-    given = Given(Webhook(enabled=True, failurePolicy="Fail", timeoutSeconds=2), namespaces=("another-*",))
+    given = Given(Admission(mode="webhook", failurePolicy="Fail", timeoutSeconds=2), namespaces=("another-*",))
     with Replicas(api, own, given) as replicas:
         replicas.started(1)
         replicas.service.ports.clear()
@@ -92,23 +92,25 @@ def test_with_fail_an_account_that_the_settings_do_not_select_is_created_all_the
 def test_with_fail_who_cannot_have_a_secret_is_refused_with_the_reason(api, own):
     team = own_team(api)
     quota = {"metadata": {"name": "none"}, "spec": {"hard": {"count/secrets": "0"}}}
-    with Replicas(api, own, Given(Webhook(enabled=True, failurePolicy="Fail"), content=b"x" * (2 << 20))) as replicas:
+    with Replicas(
+        api, own, Given(Admission(mode="webhook", failurePolicy="Fail"), content=b"x" * (2 << 20))
+    ) as replicas:
         # The API server takes no Secret of this size. (A quota of none needs a controller that counts.)
         replicas.start()
         wait_until(lambda: find(api, CONFIGURATION), "the webhook to be configured")
         api.create(f"/api/v1/namespaces/{team}/resourcequotas", quota)
         wait_until(lambda: _refusal(api, team), "the webhook to be asked")
         assert f"its pull secret {SECRET} could not be made" in _refusal(api, team)
-        replicas.given.webhook = Webhook(enabled=True)
+        replicas.given.admission = Admission(mode="webhook")
         wait_until(lambda: not _refusal(api, team), "the change to reach the API server")
 
 
 def test_switched_off_the_configuration_goes_and_switched_on_it_comes_again(api, own):
     with Replicas(api, own) as replicas:
         replicas.started(2)
-        replicas.given.webhook = Webhook()
+        replicas.given.admission = Admission()
         wait_until(lambda: find(api, CONFIGURATION) is None, "the configuration to go")
-        replicas.given.webhook = Webhook(enabled=True, failurePolicy="Fail", timeoutSeconds=30)
+        replicas.given.admission = Admission(mode="webhook", failurePolicy="Fail", timeoutSeconds=30)
         wait_until(lambda: find(api, CONFIGURATION), "the configuration to come again")
         hook = find(api, CONFIGURATION)["webhooks"][0]
         assert (hook["failurePolicy"], hook["timeoutSeconds"]) == ("Fail", 10)
@@ -131,7 +133,8 @@ def test_a_replica_whose_release_is_deleted_takes_back_what_leads_to_it_whoever_
     kube = KubeClient.find(kubeconfig=str(api.kubeconfig("admin", group="system:masters")))
     there = ServiceReference("kube-public" if is_another_releases else own, "hook")
     api.create(
-        CONFIGURATION.rpartition("/")[0], registration.manifest(PullSecrets(webhook=Webhook(enabled=True)), there, b"")
+        CONFIGURATION.rpartition("/")[0],
+        registration.manifest(PullSecrets(admission=Admission(mode="webhook")), there, b""),
     )
     core = Core(given, kube, about=ObjectRef("ConfigMap", own, "acr-configuration"), leads=False, is_leaving=True)
     keeper = WebhookReconciler(kube, core, ServiceReference(own, "hook"), DefaultTelemetry())
@@ -222,7 +225,7 @@ def test_after_the_api_server_was_away_everything_is_as_before(api, own):
 def test_the_authority_changes_under_load_and_no_admission_fails(api, own):
     """With Fail, so that an admission that fails is a creation that fails."""
     lives = Lifetimes(authority=36.0, certificate=36.0, overlap=5.0)
-    given = Given(Webhook(enabled=True, failurePolicy="Fail"))
+    given = Given(Admission(mode="webhook", failurePolicy="Fail"))
     with Replicas(api, own, given, lives=lives) as replicas:
         replicas.started(2)
         first = replicas.all[0].operations.webhook._served.authority

@@ -100,8 +100,13 @@ def _answers(health):
 @pytest.fixture
 def settings(team, sandbox, tmp_path):
     path = tmp_path / "settings.yaml"
-    webhook = {"enabled": True, "failurePolicy": "Fail"}
-    chosen = {"namespaces": [f"{team.prefix}-*"], "serviceAccounts": ["*"], "secretName": team.name, "webhook": webhook}
+    admission = {"mode": "webhook", "failurePolicy": "Fail"}
+    chosen = {
+        "namespaces": [f"{team.prefix}-*"],
+        "serviceAccounts": ["*"],
+        "secretName": team.name,
+        "admission": admission,
+    }
     path.write_text(json.dumps({**sandbox.settings(), "pullSecrets": chosen}))
     path.chmod(0o600)
     return path
@@ -189,10 +194,10 @@ def test_what_the_settings_say_of_the_webhook_is_done_as_soon_as_they_are_change
     with Processes(api, team, settings) as processes:
         processes.start()
         eventually(lambda: find(api, CONFIGURATION))
-        text["pullSecrets"]["webhook"] = {"enabled": False}
+        text["pullSecrets"]["admission"] = {"mode": "none"}
         settings.write_text(json.dumps(text))
         eventually(lambda: find(api, CONFIGURATION) is None)
-        text["pullSecrets"]["webhook"] = {"enabled": True, "timeoutSeconds": 30}
+        text["pullSecrets"]["admission"] = {"mode": "webhook", "timeoutSeconds": 30}
         settings.write_text(json.dumps(text))
         (hook,) = eventually(lambda: (find(api, CONFIGURATION) or {}).get("webhooks"))
         assert (hook["failurePolicy"], hook["timeoutSeconds"]) == ("Ignore", 10)
@@ -200,7 +205,7 @@ def test_what_the_settings_say_of_the_webhook_is_done_as_soon_as_they_are_change
 
 def test_a_bad_edit_is_told_on_the_config_map_and_new_accounts_are_served_as_before(api, team, sandbox, settings):
     text = json.loads(settings.read_text())
-    text["pullSecrets"]["webhook"] = {"enabled": True, "timeoutSeconds": 30}
+    text["pullSecrets"]["admission"] = {"mode": "webhook", "timeoutSeconds": 30}
     team.configure(json.dumps(text))
     with Processes(api, team, words=sandbox.from_cluster) as processes:
         processes.start()

@@ -10,34 +10,9 @@ from acr_credential_provider.pull_secrets.webhook.registration import ServiceRef
 from acr_credential_provider.settings.pull_secrets import PullSecrets
 from cluster.kube import KubeError
 from support.replica import eventually
+from support.selections import ACCOUNTS, NAMESPACES, SPECS
 
 HOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
-NAMESPACES = {
-    "team-a": {"labels": {"team": "a"}},
-    "team-b.c": None,
-    "team": {"labels": {"team": "b", "tier": "x"}},
-    "ops": {"labels": {"team": "a", "tier": "y"}},
-    "o-p-s": {"labels": {"aliyun-acr-credential-provider/pull-secrets": "disabled"}},
-}
-ACCOUNTS = {
-    "default": {},
-    "robot-1": {"labels": {"team": "a", "tier": "x"}, "annotations": {"pull": 'say "yes"'}},
-    "robot": {"annotations": {"pull": "no"}},
-    "off": {"labels": {"aliyun-acr-credential-provider/pull-secrets": "disabled"}},
-}
-SPECS = [
-    {"namespaces": ["{}team"]},
-    {"namespaces": ["*"]},
-    {"namespaces": ["{}team*"], "serviceAccounts": ["*"]},
-    {"namespaces": ["{}team-a", "{}o*s"], "serviceAccounts": ["robot-*", "default"]},
-    {"namespaces": ["*"], "excludedNamespaces": ["kube-*", "{}*-*-*"], "serviceAccounts": ["*"]},
-    {"namespaceSelector": {"matchLabels": {"team": "a"}}, "serviceAccounts": ["*"]},
-    {
-        "namespaceSelector": {"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["x"]}]},
-        "serviceAccountSelector": {"matchLabels": {"team": "a"}},
-    },
-    {"namespaces": ["*"], "serviceAccountSelector": {"matchAnnotations": {"pull": 'say "yes"'}}},
-]
 
 
 @pytest.fixture
@@ -73,7 +48,7 @@ def test_while_no_replica_answers_fail_refuses_those_whom_the_settings_select_an
         for key, value in words.items()
     }
     spec = PullSecrets.model_validate(
-        {**filled, "webhook": {"enabled": True, "failurePolicy": "Fail", "timeoutSeconds": 1}}
+        {**filled, "admission": {"mode": "webhook", "failurePolicy": "Fail", "timeoutSeconds": 1}}
     )
     expected = {
         (space, name): selects_namespace(spec, spaces[space])
@@ -97,3 +72,33 @@ def test_while_no_replica_answers_fail_refuses_those_whom_the_settings_select_an
         )
     finally:
         api.request("DELETE", f"{HOOKS}/{registration.NAME}")
+
+
+def test_under_fail_a_name_that_is_yet_to_be_generated_is_asked_about(api, namespace):
+    spec = PullSecrets.model_validate(
+        {
+            "namespaces": [namespace],
+            "serviceAccounts": ["robot-*"],
+            "admission": {"mode": "webhook", "failurePolicy": "Fail", "timeoutSeconds": 1},
+        }
+    )
+    document = registration.manifest(spec, ServiceReference("kube-public", "nobody"), b"")
+    for hook in document["webhooks"]:
+        hook["clientConfig"] = {"url": "https://127.0.0.1:1/"}
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+    told = []
+
+    def is_asked():
+        try:
+            api.create(path, {"metadata": {"generateName": "robot-"}})
+        except KubeError as error:
+            told.append(str(error))
+            return True
+        return False
+
+    api.create(HOOKS, document)
+    try:
+        eventually(is_asked, within=20)
+    finally:
+        api.request("DELETE", f"{HOOKS}/{registration.NAME}")
+    assert "failed calling webhook" in told[0]

@@ -60,6 +60,9 @@ def in_old_words(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     document = {OLD_FIELDS.get(name, name): in_old_words(item) for name, item in value.items()}
+    if "admission" in document:
+        admission = document.pop("admission")
+        document["webhook"] = {"enabled": admission.pop("mode") != "none", **admission}
     if "kind" in document:
         document["kind"] = OLD_KINDS.get(document["kind"], document["kind"])
     return document

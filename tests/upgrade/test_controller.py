@@ -29,13 +29,13 @@ class Release:
         self.team = team
         self.api = team.api
         self.service = Service(team.api, team.own, "hook")
-        webhook = {"enabled": True, "failurePolicy": "Fail"}
+        admission = {"mode": "webhook", "failurePolicy": "Fail"}
         chosen = {"namespaces": [f"{team.prefix}-app*"], "serviceAccounts": ["*"], "secretName": team.name}
         self._limits = sandbox.from_cluster
         self.document = {
             **sandbox.settings(),
             "maxCacheDuration": "10m",
-            "pullSecrets": {**chosen, "webhook": webhook},
+            "pullSecrets": {**chosen, "admission": admission},
         }
         self._kubeconfig = team.api.kubeconfig("admin", group="system:masters")
 

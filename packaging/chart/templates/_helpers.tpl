@@ -195,8 +195,14 @@ imagePullSecrets:
 {{- dig "pullSecrets" "secretName" "acr-credential-aliyun" (.Values.pullSecrets.settings | default dict) -}}
 {{- end -}}
 
-{{/* "true" if the controller needs the rights for the webhook: the settings enable it, or the operator says that an
-     acr-configuration does. */}}
+{{/* "true" if the release has a MutatingAdmissionPolicy: the API server supports it, and the operator wants it. */}}
+{{- define "acr.admissionPolicy" -}}
+{{- if and .Values.pullSecrets.admissionPolicy.enabled (semverCompare ">=1.36-0" .Capabilities.KubeVersion.Version) -}}true{{- end -}}
+{{- end -}}
+
+{{/* "true" if the controller needs the rights for the webhook: the settings ask for it and no policy takes its place, or the
+     operator says that an acr-configuration does. */}}
 {{- define "acr.webhook" -}}
-{{- if or .Values.pullSecrets.webhook.enabled (dig "pullSecrets" "webhook" "enabled" false (.Values.pullSecrets.settings | default dict)) -}}true{{- end -}}
+{{- $mode := dig "pullSecrets" "admission" "mode" "none" (.Values.pullSecrets.settings | default dict) -}}
+{{- if or .Values.pullSecrets.webhook.enabled (eq $mode "webhook") (and (eq $mode "auto") (not (include "acr.admissionPolicy" .))) -}}true{{- end -}}
 {{- end -}}

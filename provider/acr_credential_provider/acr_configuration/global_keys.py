@@ -97,7 +97,7 @@ class GlobalKeys:
             )
 
     def _read_webhook(self, key: NamedNode) -> None:
-        webhook: dict[str, Any] = {}
+        admission: dict[str, Any] = {}
         for name, node in key.mapping(self._result).items():
             pattern, value = _WEBHOOK.get(name), NamedNode(f"{key.name}.{name}", node).readable().value
             if pattern is None or not isinstance(value, str) or not pattern.fullmatch(value):
@@ -110,12 +110,12 @@ class GlobalKeys:
                     ),
                 )
             if name == "enable":
-                webhook["enabled"] = value.lower() in _TRUE
+                admission["mode"] = "auto" if value.lower() in _TRUE else "none"
             elif name == "timeout-seconds":
-                webhook["timeoutSeconds"] = int(value)
+                admission["timeoutSeconds"] = int(value)
             elif value:
-                webhook["failurePolicy"] = value
-        self.pull_secrets["webhook"] = webhook
+                admission["failurePolicy"] = value
+        self.pull_secrets["admission"] = admission
 
     def _read_rrsa(self, key: NamedNode) -> None:
         self.rrsa = "unreadable"  # until a word below is understood

@@ -43,15 +43,17 @@ class Selector(Model):
     """Annotations and their values."""
 
 
-class Webhook(Model):
-    """The admission webhook that gives ServiceAccounts their pull secret while they are created."""
+class Admission(Model):
+    """What gives ServiceAccounts their pull secret while they are created."""
 
-    enabled: bool = False
-    """Whether there is one."""
+    mode: Literal["auto", "policy", "webhook", "none"] = "none"
+    """``policy``: the API server adds it by itself (Kubernetes 1.36 and newer, with the release's
+    MutatingAdmissionPolicy). ``webhook``: it asks the controller. ``auto``: the policy where there is one, the webhook
+    elsewhere. ``none``: the controller adds it afterwards."""
     failure_policy: Literal["Ignore", "Fail"] = "Ignore"
-    """What becomes of a ServiceAccount whose creation it does not answer in time."""
+    """What becomes of a ServiceAccount whose creation the webhook does not answer in time. A policy always answers."""
     timeout_seconds: Annotated[int, Field(ge=1, le=30)] = 10
-    """How long the API server waits for its answer."""
+    """How long the API server waits for the webhook's answer."""
 
 
 class PullSecrets(Model):
@@ -78,5 +80,5 @@ class PullSecrets(Model):
     selector."""
     service_account_selector: Selector | None = None
     """What ServiceAccounts must carry besides."""
-    webhook: Webhook = Webhook()
-    """The admission webhook."""
+    admission: Admission = Admission()
+    """What adds the Secret to ServiceAccounts while they are created."""

@@ -95,7 +95,7 @@ class Cluster:
         document["caBundle"] = str(self.keys / "caBundle")
         for name, key in (("accessKeyIdFile", "accessKeyId"), ("accessKeySecretFile", "accessKeySecret")):
             document["registries"][0]["identity"][name] = str(self.keys / key)
-        document["pullSecrets"] = {"namespaces": ["team-*"], "serviceAccounts": ["*"], "webhook": {"enabled": True}}
+        document["pullSecrets"] = {"namespaces": ["team-*"], "serviceAccounts": ["*"], "admission": {"mode": "webhook"}}
         return document
 
     def _rendered(self) -> list[dict[str, Any]]:

@@ -162,8 +162,8 @@ def test_a_webhook_whose_keys_stand_at_several_indentations_is_read():
     )
     conversion = convert(text, place="controller")
     assert conversion.problems == []
-    webhook = {"enabled": True, "failurePolicy": "Fail", "timeoutSeconds": 7}
-    assert conversion.document["pullSecrets"]["webhook"] == webhook
+    admission = {"mode": "auto", "failurePolicy": "Fail", "timeoutSeconds": 7}
+    assert conversion.document["pullSecrets"]["admission"] == admission
     assert [each.what for each in conversion.changes] == [
         "webhook-configuration: its keys were read at one indentation"
     ]

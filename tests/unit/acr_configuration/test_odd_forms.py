@@ -576,7 +576,7 @@ def test_a_controller_learns_which_accounts_and_namespaces_are_meant():
         "serviceAccounts": ["default", "build"],
         "namespaces": ["team", "*"],
         "excludedNamespaces": [],
-        "webhook": {"enabled": True, "failurePolicy": "Fail", "timeoutSeconds": 5},
+        "admission": {"mode": "auto", "failurePolicy": "Fail", "timeoutSeconds": 5},
     }
     assert pull_secrets(text, place="node") is None
 

@@ -134,7 +134,7 @@ def test_a_block_on_the_column_of_its_own_key_is_indented(how, column):
     assert conversion.document["registries"] == READ
     assert any(each.what.endswith("was indented below its key") for each in conversion.changes)
     if how == "the webhook":
-        assert conversion.document["pullSecrets"]["webhook"] == {"enabled": True, "timeoutSeconds": 3}
+        assert conversion.document["pullSecrets"]["admission"] == {"mode": "auto", "timeoutSeconds": 3}
 
 
 def test_a_block_on_its_own_column_ends_where_the_manifest_goes_on():

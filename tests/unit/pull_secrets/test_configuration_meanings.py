@@ -80,12 +80,12 @@ def test_a_star_of_accounts_reaches_no_namespace_that_is_not_watched():
 
 
 def test_the_webhook_is_what_the_three_keys_say_and_off_without_them():
-    assert not configuration().spec.webhook.enabled
+    assert configuration().spec.admission.mode == "none"
     text = "enable: true\nfailure-policy: Fail\ntimeout-seconds: 15\n"
-    webhook = configuration(webhook_configuration=text).spec.webhook
-    assert (webhook.enabled, webhook.failure_policy, webhook.timeout_seconds) == (True, "Fail", 15)
-    usual = configuration(webhook_configuration="enable: true").spec.webhook
-    assert (usual.enabled, usual.failure_policy, usual.timeout_seconds) == (True, "Ignore", 10)
+    admission = configuration(webhook_configuration=text).spec.admission
+    assert (admission.mode, admission.failure_policy, admission.timeout_seconds) == ("auto", "Fail", 15)
+    usual = configuration(webhook_configuration="enable: true").spec.admission
+    assert (usual.mode, usual.failure_policy, usual.timeout_seconds) == ("auto", "Ignore", 10)
 
 
 def test_the_threshold_of_the_file_is_when_each_entry_is_renewed():

@@ -23,6 +23,8 @@ from acr_credential_provider.pull_secrets.model.resources import LEASES, SECRETS
 from acr_credential_provider.pull_secrets.reconcile.apply import Applier
 from acr_credential_provider.pull_secrets.reconcile.conflicting_writers import helper_runs
 from acr_credential_provider.pull_secrets.tokens.state_secret import ReplicaState
+from acr_credential_provider.pull_secrets.webhook.admission_policy import NAME as POLICY_NAME
+from acr_credential_provider.pull_secrets.webhook.admission_policy import AdmissionPolicy
 from acr_credential_provider.pull_secrets.webhook.registration import NAME as WEBHOOK_NAME
 from acr_credential_provider.pull_secrets.webhook.registration import is_ours as is_own
 from acr_credential_provider.pull_secrets.webhook.serving_certificates import SECRET as CERTIFICATE_SECRET
@@ -89,10 +91,10 @@ def uninstall(
 ) -> Iterator[str]:
     """Remove all that the controller wrote, and yield a line for each object; what stays is in *undone*.
 
-    The webhook goes first, because it would add entries again; then references, Secrets, and the controller's own
-    objects. *names* are names of Secrets beside those in the state Secret. What the API server refuses about one
-    object stops no other. Raises `ConfigurationError` while a controller runs, unless *force*, and `ClusterError` if
-    the API server cannot be asked at all.
+    The webhook and the policy's parameter go first, because they would add entries again; then references, Secrets,
+    and the controller's own objects. The policy itself is the release's. *names* are names of Secrets beside those in
+    the state Secret. What the API server refuses about one object stops no other. Raises `ConfigurationError` while a
+    controller runs, unless *force*, and `ClusterError` if the API server cannot be asked at all.
     """
     undone = undone or Undone()
     undone.has_helper = _may_have_helper(api)
@@ -101,6 +103,8 @@ def uninstall(
     shared = ReplicaState.decode(kept.get("data") if kept else None)
     undone.names = frozenset(name for name in (*names, *shared.names) if is_name(name))
     yield from _one(undone, f"MutatingWebhookConfiguration {WEBHOOK_NAME}", lambda: _withdraw(api))
+    policy = AdmissionPolicy(api, options.namespace)
+    yield from _one(undone, f"PullSecretSelection {options.namespace}/{POLICY_NAME}", policy.withdraw)
     yield from _free_namespaces(api, options, undone)
     for kind, resource, name in OWN_OBJECTS:
         path = resource.path(options.namespace, name)
@@ -116,6 +120,8 @@ def planned(api: KubeClient, options: Options, *, names: Iterable[str] = ()) -> 
     undone.names = frozenset(name for name in (*names, *shared.names) if is_name(name))
     if _own_webhook(api) is not None:
         yield f"delete MutatingWebhookConfiguration {WEBHOOK_NAME}"
+    if AdmissionPolicy(api, options.namespace).is_in_force():
+        yield f"delete PullSecretSelection {options.namespace}/{POLICY_NAME}"
     cluster = _loaded(api, options, undone)
     for namespace in sorted(cluster.namespaces.namespaces()):
         yield from map(line, _undoing(cluster, namespace, undone))

@@ -88,5 +88,8 @@ class Telemetry:
     def webhook(self, is_configured: bool) -> None:
         """Set whether the API server is configured to ask the webhook."""
 
+    def admission_policy(self, is_in_force: bool) -> None:
+        """Set whether the API server's own policy adds the entry to new ServiceAccounts."""
+
     def certificate(self, *, leaf: float, authority: float) -> None:
         """Set when the serving certificate and its authority expire, in seconds since the epoch."""

@@ -76,6 +76,7 @@ class Metrics(Telemetry):
         for fault in ClientFault:
             self._client_faults.labels(fault)
         self._configured = gauge("webhook_configured", "1 while the API server is configured to ask the webhook.")
+        self._policy = gauge("admission_policy_in_force", "1 while the API server adds the entry by our policy.")
         self._certificate_expiry = gauge(
             "serving_certificate_expiry_timestamp_seconds", "When it expires.", "certificate"
         )
@@ -156,6 +157,10 @@ class Metrics(Telemetry):
     def webhook(self, is_configured: bool) -> None:
         """Set whether the API server is configured to ask the webhook."""
         self._configured.set(is_configured)
+
+    def admission_policy(self, is_in_force: bool) -> None:
+        """Set whether the API server's own policy adds the entry to new ServiceAccounts."""
+        self._policy.set(is_in_force)
 
     def certificate(self, *, leaf: float, authority: float) -> None:
         """Set when the serving certificate and its authority expire, in seconds since the epoch."""

@@ -196,7 +196,7 @@ class AdmissionHandler:
         if not problem:
             return ("patched" if patch else "unchanged"), allow(review.uid, patch)
         settings = self._provider.spec()
-        if settings is not None and settings.webhook.failure_policy == "Fail":
+        if settings is not None and settings.admission.failure_policy == "Fail":
             return "refused", refuse(review.uid, f"its pull secret {secret.name} could not be made: {problem}")
         return "secret_pending", allow(review.uid, patch, f"its pull secret {secret.name} will follow: {problem}")
 

@@ -21,13 +21,13 @@ def conditions(spec: PullSecrets) -> list[dict[str, str]]:
     namespaces = spec.namespaces or (("default",) if spec.namespace_selector is None else ("*",))
     accounts = spec.service_accounts or (("default",) if spec.service_account_selector is None else ("*",))
     excluded = [pattern for pattern in spec.excluded_namespaces if "*" in pattern]
-    # A name that the API server is yet to make up (generateName) is not known here.
+    # A name that the API server is yet to make up (generateName) is absent, and an absent name would be an error.
     account = _fits("request.name", accounts)
     selector = spec.service_account_selector
     required = {
         "namespace": _fits("request.namespace", namespaces),
         "not-excluded": f"!({_fits('request.namespace', excluded)})" if excluded else "",
-        "service-account": f'request.name == "" || {account}' if account else "",
+        "service-account": f'!has(request.name) || request.name == "" || {account}' if account else "",
         "annotations": " && ".join(_has(key, value) for key, value in _annotations(selector)),
     }
     return [{"name": name, "expression": expression} for name, expression in required.items() if expression]
@@ -72,8 +72,17 @@ def _fits(variable: str, patterns: Sequence[str]) -> str:
     if any(set(pattern) == {"*"} for pattern in patterns):
         return ""
     names = [pattern for pattern in patterns if "*" not in pattern]
-    regexes = [".*".join(re.escape(part) for part in pattern.split("*")) for pattern in patterns if "*" in pattern]
     parts = [f"{variable} in {json.dumps(names)}"] if names else []
-    whole = json.dumps(f"^({'|'.join(regexes)})$")
-    parts += [f"{variable}.matches({whole})"] if regexes else []
+    regex = regex_of(patterns)
+    parts += [f"{variable}.matches({json.dumps(regex)})"] if regex else []
     return " || ".join(parts)
+
+
+def regex_of(patterns: Sequence[str]) -> str:
+    r"""Return the regular expression of the *patterns* that have an asterisk, for RE2; "" where none has.
+
+    >>> regex_of(["default", "team-*", "*"])
+    '^(team\\-.*|.*)$'
+    """
+    regexes = [".*".join(re.escape(part) for part in pattern.split("*")) for pattern in patterns if "*" in pattern]
+    return f"^({'|'.join(regexes)})$" if regexes else ""

@@ -1,7 +1,8 @@
-"""Keeps the webhook's certificate and its MutatingWebhookConfiguration in the cluster.
+"""Keeps in the cluster what gives new ServiceAccounts their entry: the admission policy's parameters, or the webhook.
 
-Every replica runs one. Any of them may take a step with the certificates (the Secret's
-resourceVersion lets one win); the configuration only the leader writes.
+Every replica runs one. Any of them may take a step with the webhook's certificates (the Secret's resourceVersion lets
+one win). The MutatingWebhookConfiguration and the policy's parameters only the leader writes. Of the two, what is to go
+goes after what is to come.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from acr_credential_provider.pull_secrets.model.pull_secret import PullSecretPro
 from acr_credential_provider.pull_secrets.model.resources import SECRETS, WEBHOOKS
 
 from . import registration, serving_certificates
+from .admission_policy import NAME, AdmissionPolicy, parameters
 from .serving_certificates import Certificates, Lifetimes
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from acr_credential_provider.pull_secrets.kube.release_owner import ReleaseOwner
     from acr_credential_provider.pull_secrets.model.owner_reference import Reference
     from acr_credential_provider.pull_secrets.model.telemetry import ObjectRef, Telemetry
-    from acr_credential_provider.settings.pull_secrets import PullSecrets, Webhook
+    from acr_credential_provider.settings.pull_secrets import Admission, PullSecrets
 
     from .registration import ServiceReference
 
@@ -83,6 +85,8 @@ class WebhookReconciler:
         self._replica = replica
         self._service = service
         self._telemetry = telemetry
+        self._policy = AdmissionPolicy(api, service.namespace)
+        self._uses_webhook = True
         self._lifetimes = times.lifetimes
         self._every = times.every
         self._owner_seen: Reference | None = None
@@ -101,7 +105,7 @@ class WebhookReconciler:
     def check(self) -> str:
         """Return why the webhook should not be asked here, "" if it may be (or is not configured)."""
         settings = self._replica.spec()
-        if settings is None or not settings.webhook.enabled:
+        if settings is None or settings.admission.mode in ("none", "policy") or not self._uses_webhook:
             return ""
         if self._context is None:
             return "no certificate yet"
@@ -166,16 +170,38 @@ class WebhookReconciler:
             self._replica.owner.mark_stale()  # it may have been collected, for its owner is gone
         self._replica.owner.checked_reference()
         settings = self._replica.spec()
-        if settings is not None and settings.webhook.enabled:
+        mode = settings.admission.mode if settings is not None else "none"
+        has_policy = mode in ("auto", "policy") and self._policy.is_installed()
+        is_by_policy = mode == "policy" or (mode == "auto" and has_policy)
+        self._uses_webhook = mode != "none" and not is_by_policy
+        # Before the settings are known nothing is taken away, unless the release goes.
+        is_known = self._replica.is_ready() or self._replica.is_leaving()
+        if settings is not None and is_by_policy:
+            self._apply_policy(settings, has_policy=has_policy)
+        if settings is not None and self._uses_webhook:
             certificates = self._certificates(configuration)
             self._serve(certificates)
             is_configured = self._register(settings, configuration, certificates)
-            self._warn(settings.webhook)
+            self._warn(settings.admission)
         else:
-            # Before the settings are known nothing is taken away, unless the release goes.
-            is_known = self._replica.is_ready() or self._replica.is_leaving()
             is_configured = configuration is not None and not (is_known and self._withdraw(configuration))
+        may_withdraw = is_known and (self._replica.leads() or self._replica.is_leaving())
+        if may_withdraw and not is_by_policy and self._policy.withdraw():
+            LOG.info("the admission policy's parameter was removed")
         self._telemetry.webhook(is_configured)
+        self._telemetry.admission_policy(is_by_policy and has_policy)
+
+    def _apply_policy(self, settings: PullSecrets, *, has_policy: bool) -> None:
+        if not has_policy:
+            self._telemetry.event(
+                self._replica.about(),
+                "AdmissionPolicyMissing",
+                f"there is no MutatingAdmissionPolicy {NAME} of this release: new ServiceAccounts wait for the "
+                "controller. Install it (Kubernetes 1.36 and newer; chart: pullSecrets.admissionPolicy.enabled), or "
+                "set admission.mode to auto or webhook.",
+            )
+        elif self._replica.leads() and self._policy.write(parameters(settings), self._replica.owner.cached_reference()):
+            LOG.info("the admission policy got its parameter")
 
     # The certificates.
     def _certificates(self, configuration: Mapping[str, Any] | None) -> Certificates:
@@ -238,7 +264,7 @@ class WebhookReconciler:
                 meta |= {key: value for key, value in wanted["metadata"].items() if key == "ownerReferences"}
                 body = {**wanted, "metadata": meta}
                 self._api.replace(WEBHOOKS.path(name=registration.NAME), body)
-            policy = settings.webhook.failure_policy
+            policy = settings.admission.failure_policy
             LOG.info("the API server was configured to ask the webhook", extra={"policy": policy})
         return True
 
@@ -259,8 +285,8 @@ class WebhookReconciler:
         if isinstance(error, ClusterError) and error.status == 403:
             self._telemetry.event(self._replica.about(), "WebhookRefused", f"{error.coded}. {error.remedy}")
 
-    def _warn(self, webhook: Webhook) -> None:
-        warnings = registration.warnings_about(webhook)
+    def _warn(self, admission: Admission) -> None:
+        warnings = registration.warnings_about(admission)
         if warnings != self._warned and self._replica.leads():
             for warning in warnings:
                 self._telemetry.event(self._replica.about(), "WebhookSettings", warning)

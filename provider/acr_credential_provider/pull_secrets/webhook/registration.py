@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from acr_credential_provider.pull_secrets.model.owner_reference import Reference
-    from acr_credential_provider.settings.pull_secrets import PullSecrets, Webhook
+    from acr_credential_provider.settings.pull_secrets import Admission, PullSecrets
 
 NAME = f"{PREFIX}-pull-secrets"
 SERVICE = f"{PREFIX}-webhook"
@@ -51,22 +51,20 @@ class ServiceReference:
         return f"{self.service}.{self.namespace}.svc"
 
 
-def timeout_of(webhook: Webhook) -> int:
+def timeout_of(admission: Admission) -> int:
     """Return the seconds for which the API server waits."""
-    return min(webhook.timeout_seconds, LONGEST)
+    return min(admission.timeout_seconds, LONGEST)
 
 
-def warnings_about(webhook: Webhook) -> list[str]:
+def warnings_about(admission: Admission) -> list[str]:
     """Return warnings for the operator about these settings."""
-    if not webhook.enabled:
-        return []
     warnings = []
-    if webhook.timeout_seconds > LONGEST:
+    if admission.timeout_seconds > LONGEST:
         warnings.append(
-            f"timeout-seconds {webhook.timeout_seconds} was taken for {LONGEST}: an answer takes a second at most, and "
-            "a longer wait only holds the API server up while no replica can be reached"
+            f"timeout-seconds {admission.timeout_seconds} was taken for {LONGEST}: an answer takes a second at most, "
+            "and a longer wait only holds the API server up while no replica can be reached"
         )
-    if webhook.failure_policy == "Fail":
+    if admission.failure_policy == "Fail":
         warnings.append(
             "failure-policy Fail: while no replica can be reached no ServiceAccount that the settings select can be "
             "created; with Ignore they are created, and get their pull secret within seconds of our return"
@@ -85,7 +83,7 @@ def manifest(
     """
     owners = {} if owner is None else {"ownerReferences": [owner.document()]}
     hooks = [_hook(spec, service, authorities)]
-    if spec.webhook.failure_policy == "Fail":
+    if spec.admission.failure_policy == "Fail":
         required = conditions(spec)
         is_by_labels = has_labels(spec.namespace_selector) or has_labels(spec.service_account_selector)
         if required or is_by_labels:
@@ -114,7 +112,7 @@ def _hook(spec: PullSecrets, service: ServiceReference, authorities: bytes) -> d
         "name": WEBHOOK,
         "admissionReviewVersions": ["v1"],
         "clientConfig": {"service": backend, "caBundle": b64encode(authorities).decode("ascii")},
-        "failurePolicy": spec.webhook.failure_policy,
+        "failurePolicy": spec.admission.failure_policy,
         "matchPolicy": "Equivalent",
         "namespaceSelector": {"matchExpressions": [_names(service, excluded), OPTED_OUT]},
         "objectSelector": {"matchExpressions": [OPTED_OUT]},
@@ -122,7 +120,7 @@ def _hook(spec: PullSecrets, service: ServiceReference, authorities: bytes) -> d
         "reinvocationPolicy": "IfNeeded",
         "rules": [rule],
         "sideEffects": "NoneOnDryRun",
-        "timeoutSeconds": timeout_of(spec.webhook),
+        "timeoutSeconds": timeout_of(spec.admission),
     }
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 from acr_credential_provider.pull_secrets.webhook import registration
-from acr_credential_provider.settings.pull_secrets import PullSecrets, Webhook
+from acr_credential_provider.settings.pull_secrets import Admission, PullSecrets
 
 SERVICE = registration.ServiceReference("acr", "webhook")
-WANTED = registration.manifest(PullSecrets(webhook=Webhook(enabled=True)), SERVICE, b"an authority\n")
+WANTED = registration.manifest(PullSecrets(admission=Admission(mode="webhook")), SERVICE, b"an authority\n")
 
 
 class Meta(msgspec.Struct):

@@ -11,7 +11,7 @@ from acr_credential_provider.model.errors import CloudUnreachableError
 from acr_credential_provider.pull_secrets.model.pull_secret import PullSecret
 from acr_credential_provider.pull_secrets.serving.http_server import Request
 from acr_credential_provider.pull_secrets.webhook.admission import PATH, AdmissionHandler, BadReviewError, Review
-from acr_credential_provider.settings.pull_secrets import PullSecrets, Webhook
+from acr_credential_provider.settings.pull_secrets import Admission, PullSecrets
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +23,7 @@ class Living:
     """Everything lives; ServiceAccounts named other are not meant."""
 
     def __init__(self, policy="Ignore"):
-        self.settings = PullSecrets(webhook=Webhook(enabled=True, failurePolicy=policy))
+        self.settings = PullSecrets(admission=Admission(mode="webhook", failurePolicy=policy))
         self.asked = []
         self.looks = self.unheard = 0
         self.secrets = set()

@@ -11,30 +11,30 @@ from acr_credential_provider.pull_secrets.webhook.registration import (
     trusts,
     warnings_about,
 )
-from acr_credential_provider.settings.pull_secrets import LabelRequirement, PullSecrets, Selector, Webhook
+from acr_credential_provider.settings.pull_secrets import Admission, LabelRequirement, PullSecrets, Selector
 
 HERE = ServiceReference("kube-system", "acr-hook")
 PEM = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 OTHER = PEM.replace(b"MIIB", b"MIIC")
 
 
-USUAL = Webhook(enabled=True)
-FAIL = Webhook(enabled=True, failurePolicy="Fail")
+USUAL = Admission(mode="webhook")
+FAIL = Admission(mode="webhook", failurePolicy="Fail")
 
 
-def spec(webhook=USUAL, **more):
-    return PullSecrets(webhook=webhook, **more)
+def spec(admission=USUAL, **more):
+    return PullSecrets(admission=admission, **more)
 
 
-def hook(webhook=USUAL, where=HERE, authorities=PEM, **more):
-    return manifest(spec(webhook, **more), where, authorities)["webhooks"][0]
+def hook(admission=USUAL, where=HERE, authorities=PEM, **more):
+    return manifest(spec(admission, **more), where, authorities)["webhooks"][0]
 
 
 LABELS = Selector(matchLabels={"team": "a"}, matchExpressions=[LabelRequirement(key="tier", operator="Exists")])
 
 
 @pytest.mark.parametrize("version", [f"1.{minor}" for minor in range(28, 38)])
-@pytest.mark.parametrize("more", [{}, {"webhook": FAIL, "namespaceSelector": LABELS, "serviceAccounts": ["robot-*"]}])
+@pytest.mark.parametrize("more", [{}, {"admission": FAIL, "namespaceSelector": LABELS, "serviceAccounts": ["robot-*"]}])
 def test_it_is_valid_for_every_supported_kubernetes(version, more):
     kubernetes_validate.validate(manifest(spec(**more), HERE, PEM), version, strict=True)
 
@@ -45,7 +45,7 @@ def test_fail_concerns_those_alone_whom_the_settings_select():
     assert first["name"] != second["name"]
     namespaces, accounts = first["matchConditions"]
     assert namespaces["expression"] == 'request.namespace in ["ops"] || request.namespace.matches("^(team\\\\-.*)$")'
-    assert accounts["expression"] == 'request.name == "" || request.name in ["default"]'
+    assert accounts["expression"] == '!has(request.name) || request.name == "" || request.name in ["default"]'
     (other,) = second["matchConditions"]
     assert other["expression"] == f"!(({namespaces['expression']}) && ({accounts['expression']}))"
 
@@ -102,7 +102,7 @@ def test_who_opted_out_by_label_is_not_asked_about():
 
 def test_by_default_a_webhook_that_is_down_stops_nothing():
     assert hook()["failurePolicy"] == "Ignore"
-    assert warnings_about(Webhook(enabled=True)) == []
+    assert warnings_about(Admission(mode="webhook")) == []
 
 
 def test_fail_is_carried_out_and_warned_about():
@@ -112,13 +112,9 @@ def test_fail_is_carried_out_and_warned_about():
 
 @pytest.mark.parametrize(("asked", "told"), [(1, 1), (10, 10), (15, 10), (30, 10)])
 def test_a_longer_wait_than_ten_seconds_is_capped_and_warned_about(asked, told):
-    webhook = Webhook(enabled=True, timeoutSeconds=asked)
+    webhook = Admission(mode="webhook", timeoutSeconds=asked)
     assert timeout_of(webhook) == told == hook(webhook)["timeoutSeconds"]
     assert bool(warnings_about(webhook)) is (asked > 10)
-
-
-def test_what_is_switched_off_needs_no_warning():
-    assert warnings_about(Webhook(enabled=False, failurePolicy="Fail", timeoutSeconds=30)) == []
 
 
 def test_what_the_api_server_keeps_of_it_is_no_difference():
