@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
-from sandbox import AcrSandbox
-from support import alone, harness
+
+pytest.register_assert_rewrite("cluster")
+
+from sandbox import AcrSandbox  # noqa: E402 - the asserts of what it imports are rewritten from here on
+from support import alone, harness  # noqa: E402
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,13 +6,10 @@ import contextlib
 import itertools
 
 import pytest
-
-pytest.register_assert_rewrite("cluster")
-
-from cluster.kube import KubeError  # noqa: E402
-from cluster.loopback_api import LoopbackApi  # noqa: E402 - its asserts are rewritten from here on
-from cluster.replicas import wait_until  # noqa: E402
-from support import replica  # noqa: E402
+from cluster.kube import KubeError
+from cluster.loopback_api import LoopbackApi
+from cluster.replicas import wait_until
+from support import replica
 
 NUMBERS = itertools.count(1)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("hostile.seats", "cluster")
+pytest.register_assert_rewrite("hostile.seats")
 
 from hostile import attacks  # noqa: E402
 from hostile.seats.cluster import Cluster  # noqa: E402

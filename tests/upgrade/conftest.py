@@ -6,13 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from cluster.loopback_api import LoopbackApi
 
-pytest.register_assert_rewrite("cluster")
-
-from cluster.loopback_api import LoopbackApi  # noqa: E402 - its asserts are rewritten from here on
-
-from upgrade import old_version  # noqa: E402
-from upgrade.upgraded_machine import UpgradedMachine  # noqa: E402
+from upgrade import old_version
+from upgrade.upgraded_machine import UpgradedMachine
 
 NUMBERS = itertools.count(1)
 

@@ -1,10 +1,7 @@
 """A real API server for the ways to deploy, with the controllers that delete what belongs to something deleted."""
 
 import pytest
-
-pytest.register_assert_rewrite("cluster")
-
-from cluster.loopback_api import LoopbackApi  # noqa: E402 - its asserts are rewritten from here on
+from cluster.loopback_api import LoopbackApi
 
 
 @pytest.fixture(scope="session")

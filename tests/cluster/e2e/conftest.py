@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from cluster.cluster import Cluster
+from cluster.machine import left_as_it_was
+from cluster.report import Ran, Report
 from support import harness
-
-pytest.register_assert_rewrite("cluster")
-
-from cluster.cluster import Cluster  # noqa: E402 - its asserts are rewritten from here on
-from cluster.machine import left_as_it_was  # noqa: E402
-from cluster.report import Ran, Report  # noqa: E402
 
 BUILD = harness.ROOT / "build/e2e"
 REPORT = pytest.StashKey[Report]()
