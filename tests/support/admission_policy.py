@@ -40,7 +40,7 @@ class Release:
     def __enter__(self) -> Self:
         kind = self.documents["CustomResourceDefinition"]
         self.kind = f"{KINDS}/{kind['metadata']['name']}"
-        self.api.create(KINDS, kind)
+        eventually(lambda: self._is_created(KINDS, kind))  # once what another test deleted has gone
         self.api.create(POLICY, self.documents["MutatingAdmissionPolicy"])
         self.api.create(BINDING, self.documents["MutatingAdmissionPolicyBinding"])
         eventually(self._is_served)
@@ -50,6 +50,15 @@ class Release:
         for path in (f"{BINDING}/{NAME}", f"{POLICY}/{NAME}", self.kind):
             self.api.request("DELETE", path)
         eventually(lambda: not self._is_there(self.kind))
+
+    def _is_created(self, path: str, document: dict[str, Any]) -> bool:
+        try:
+            self.api.create(path, document)
+        except KubeError as error:
+            if error.status == 409:
+                return False
+            raise
+        return True
 
     def _is_there(self, path: str) -> bool:
         try:

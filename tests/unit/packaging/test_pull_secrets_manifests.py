@@ -11,7 +11,7 @@ import yaml
 from acr_credential_provider.pull_secrets.commands.servers import HEALTH_PORT, WEBHOOK_PORT
 from acr_credential_provider.pull_secrets.kube.event_recorder import COMPONENT
 from acr_credential_provider.pull_secrets.model import names
-from acr_credential_provider.pull_secrets.webhook import registration, serving_certificates
+from acr_credential_provider.pull_secrets.webhook import admission_policy, registration, serving_certificates
 from acr_credential_provider.settings.identities import AddonSecretIdentity, ManagedRoleIdentity
 from acr_credential_provider.settings.pull_secrets import PullSecrets
 from acr_credential_provider.sources.rrsa import USUAL_FILE
@@ -122,6 +122,7 @@ def test_rights_name_the_objects_that_the_code_names():
         ("configmaps", "acr-configuration"),
         ("secrets", names.TOKENS_NAME),
         ("secrets", serving_certificates.SECRET),
+        ("pullsecretselections", admission_policy.NAME),
         ("leases", names.LEASE_NAME),
         ("deployments", names.HELPER),
     ]
