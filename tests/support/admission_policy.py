@@ -9,6 +9,7 @@ from acr_credential_provider.pull_secrets.model.resources import SELECTIONS
 from acr_credential_provider.pull_secrets.webhook.admission_policy import KIND, NAME
 from chart.helm import CHART, helm
 from cluster.kube import KubeError
+from cluster.replicas import find
 
 from .replica import eventually
 
@@ -61,27 +62,21 @@ class Release:
         return True
 
     def _is_there(self, path: str) -> bool:
-        try:
-            self.api.get(path)
-        except KubeError as error:
-            if error.status == 404:
-                return False
-            raise
-        return True
+        return find(self.api, path) is not None
 
     def _is_served(self) -> bool:
         return self._is_there(SELECTIONS.path(self.namespace))
 
     def selected(self) -> dict[str, Any]:
         """Return the spec of the policy's parameter, {} if there is none."""
-        spec: dict[str, Any] = self.api.get(self.selection)["spec"] if self._is_there(self.selection) else {}
+        spec: dict[str, Any] = (find(self.api, self.selection) or {"spec": {}})["spec"]
         return spec
 
     def select(self, spec: dict[str, Any]) -> None:
         """Make *spec* the policy's parameter."""
         body = {"apiVersion": f"{SELECTIONS.group}/{SELECTIONS.version}", "kind": KIND, "metadata": {"name": NAME}}
-        if self._is_there(self.selection):
-            self.api.request("PUT", self.selection, {**self.api.get(self.selection), "spec": spec})
+        if present := find(self.api, self.selection):
+            self.api.request("PUT", self.selection, {**present, "spec": spec})
         else:
             self.api.create(self.selections, {**body, "spec": spec})
 
