@@ -239,7 +239,11 @@ class Kustomized(Way):
             "first": ["own-node-only", "network-policy"],
             "second": ["own-node-only", "service-account-tokens"],
         }
-        more = {"first": [], "second": ["../packaging/manifests/components/webhook"]}
+        controller = "../packaging/manifests/components"
+        more = {
+            "first": [f"{controller}/admission-policy"],
+            "second": [f"{controller}/admission-policy", f"{controller}/webhook"],
+        }
         document: Document = {
             "resources": [f"{plugin}/overlays/ack", "../packaging/manifests/pull-secrets"],
             "components": [*(f"{plugin}/components/{each}" for each in components[stage]), *more[stage]],
