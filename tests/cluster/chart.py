@@ -26,6 +26,7 @@ NAME = "aliyun-acr-credential-provider"
 NEXT = "next"
 REPOSITORY = "registry.example.com/tools/acr"
 PLURALS = {
+    "MutatingAdmissionPolicy": "mutatingadmissionpolicies",
     "NetworkPolicy": "networkpolicies",
     "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
 }
