@@ -262,7 +262,7 @@ def test_a_broken_step_is_told_with_its_remedy_below(program, sandbox):
     assert (ended.code, ended.stderr) == (1, b"")
     told = ended.stdout.decode()
     assert (
-        f"failed     identity: {sandbox.key_secret_file} does not exist\n"
+        f"failed     identity: {sandbox.key_secret_file} does not exist [SecretFileInvalid]\n"
         f"           remedy: Write one half of the access key into {sandbox.key_secret_file}.\n"
         "not run    proxy: identity failed\n"
     ) in told

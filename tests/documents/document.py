@@ -16,7 +16,7 @@ NOT_TYPED = re.compile(r"<!-- not typed: (.+) -->")
 OUTPUT = "<!-- output -->"
 EXIT_CODE = re.compile(r"<!-- exit code: (\d+) -->")
 OF_A_CLUSTER = re.compile(
-    r"^(kubectl|helm|oc) |pull-secrets|--cluster|provider openshift |render eci| oc ", re.MULTILINE
+    r"^(kubectl|kubectl-acr|helm|oc) |pull-secrets|--cluster|provider openshift |render eci| oc ", re.MULTILINE
 )
 NODES_OWN = re.compile(r"provider node (?!render)")
 """Verbs that work on the node itself."""

@@ -71,9 +71,13 @@ def ask(question: str) -> bool:
 
 
 def pass_on(lines: bytes) -> None:
-    """Write to stderr what a program that was run wrote there."""
+    """Write to stderr what a program of ours wrote there, in the form that was asked for here."""
     for line in lines.decode("utf-8", "surrogateescape").split("\n"):
-        _write_to_stderr(plain_text(line) + "\n" if line else "")
+        if errors := _error_in(line) if line.startswith("{") else []:
+            for problem, remedy in errors:
+                warn("error", problem, remedy=remedy)
+        else:
+            _write_to_stderr(plain_text(line) + "\n" if line else "")
 
 
 def write_document(text: str) -> None:

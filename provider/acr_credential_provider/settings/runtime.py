@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from acr_credential_provider.model.remedy import Remedy, code_of
+
 from .identity_kinds import IMDS, KINDS, IdentityKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from acr_credential_provider.model.remedy import Remedy
 
     from .pull_secrets import PullSecrets
 
@@ -125,7 +125,8 @@ def to_dict(settings: ProviderSettings) -> dict[str, Any]:
         }
         for registry in settings.registries
     ]
-    return {**settings._asdict(), "registries": registries, "pull_secrets": None}
+    skipped = [(problem, remedy, code_of(remedy)) for problem, remedy in settings.skipped]
+    return {**settings._asdict(), "registries": registries, "skipped": skipped, "pull_secrets": None}
 
 
 def _identity_dict(identity: Identity) -> dict[str, Any]:
@@ -137,7 +138,8 @@ def _identity_dict(identity: Identity) -> dict[str, Any]:
 def from_dict(fields: Mapping[str, Any]) -> ProviderSettings:
     """Return the settings of a `to_dict`, perhaps by way of JSON, which makes lists of tuples."""
     tuples = {name: tuple(fields[name]) for name in ("no_proxy", "quarantined_hosts")}
-    skipped = tuple((problem, remedy) for problem, remedy in fields["skipped"])
+    # An earlier version wrote no code.
+    skipped = tuple((problem, Remedy("".join(code), remedy)) for problem, remedy, *code in fields["skipped"])
     return ProviderSettings(
         **{**fields, **tuples, "skipped": skipped, "registries": tuple(map(_registry, fields["registries"]))}
     )

@@ -54,6 +54,7 @@ def test_the_code_stands_at_the_end_of_the_error_on_stderr_however_long_that_is(
 
 
 def test_a_problem_of_a_file_shows_its_code(capsys):
+    output.begin(())
     output.warn("error", "settings.yaml, line 3: wrong", remedy=REMEDY)
     assert capsys.readouterr().err.startswith("error: settings.yaml, line 3: wrong [DiskFull]\n")
 
