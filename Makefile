@@ -248,6 +248,15 @@ test-image: venv image ## push, pull, unpack and run the image; as root
 	@NEEDED_FOR=distros PYTHON=$(PYTHON) sh packaging/check/system_packages.sh
 	$(PY) -m pytest -q tests/image
 
+.PHONY: test-sdks
+test-sdks: set-up venv ## Alibaba Cloud's official SDKs, from their registries, judge the ACR sandbox; as root
+	PYTHONPATH=tests $(PY) -m sdks.callers
+	$(PY) -m pytest -q tests/sdks
+
+.PHONY: tested-with-sdks
+tested-with-sdks: test-sdks ## run the SDKs and write down what came of each case
+	cp build/sdks/tested-with-sdks.md docs/tested-with-sdks.md
+
 .PHONY: test-chart
 test-chart: venv e2e-assets ## the chart as Helm renders it for each Kubernetes, and each way to deploy it on a real API server
 	$(PY) -m pytest -q tests/chart

@@ -1,7 +1,8 @@
 """STS, API version 2015-04-01: AssumeRole and AssumeRoleWithOIDC, from their documentation.
 
 A token in a URL ends in logs of proxies and gateways: a call that has one there is refused,
-and counted in `Sts.tokens_in_urls`, so that no client passes by accident.
+and counted in `Sts.tokens_in_urls`, so that no client of ours passes by accident. Alibaba Cloud's
+own SDKs send such calls, and the cloud answers them: `Sts.lenient`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import ram
 from .calls import Subject
 from .oidc import verified_claims
-from .signature import AUTHORIZATION, verify_acs3
+from .signature import AUTHORIZATION, verify_acs3, verify_rpc
 from .state import Principal
 from .wire import RefusedError, json_response, new_request_id
 
@@ -34,12 +35,17 @@ UNKNOWN = "sts.unknown"
 
 @dataclass
 class Sts:
-    """The app behind sts[-vpc].<region>.aliyuncs.com and sts.aliyuncs.com."""
+    """The app behind sts[-vpc].<region>.aliyuncs.com and sts.aliyuncs.com.
+
+    *lenient*: True if it answers as the cloud does what our own clients must never send: tokens in URLs, and
+    signatures by RPC 1.0.
+    """
 
     state: CloudState
     name: str = "sts"
     operations: frozenset[str] = field(default=frozenset({UNKNOWN, "AssumeRole", "AssumeRoleWithOIDC"}))
     tokens_in_urls: int = 0
+    lenient: bool = False
 
     def __post_init__(self) -> None:
         self._actions: dict[str, Callable[[Request, Drawn], dict[str, Any] | Response]] = {
@@ -67,7 +73,8 @@ class Sts:
     def _action(self, request: Request) -> Callable[[Request, Drawn], dict[str, Any] | Response]:
         if dict(request.query).keys() & {"OIDCToken", "SecurityToken"}:
             self.tokens_in_urls += 1
-            raise RefusedError(400, "InvalidParameter", "A token must not be in the URL.")
+            if not self.lenient:
+                raise RefusedError(400, "InvalidParameter", "A token must not be in the URL.")
         action = self._actions.get(_action(request))
         version = request.header("x-acs-version") or request.parameters.get("Version")
         if action is None or version != VERSION:
@@ -77,7 +84,8 @@ class Sts:
         return action
 
     def _assume_role(self, request: Request, drawn: Drawn) -> dict[str, Any] | Response:
-        key = verify_acs3(request, self.state)
+        is_rpc = self.lenient and "Signature" in request.parameters
+        key = verify_rpc(request, self.state) if is_rpc else verify_acs3(request, self.state)
         if drawn.answer is not None:
             return drawn.answer.response(request)
         asked = _Asked.read(request.parameters)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from sandbox.clock import SandboxClock
-from sandbox.signature import acs3_signature, canonical_request
+from sandbox.signature import acs3_signature, canonical_request, rpc_signature, rpc_string_to_sign
 from sandbox.state import AccessKey, CloudState, Principal
 from sandbox.wire import Request
 
@@ -30,6 +30,23 @@ def test_the_known_signature_comes_out_however_the_url_writes_a_space(space):
     signature = acs3_signature(canonical_request(request, sorted(VECTOR)), "SK1")
 
     assert signature == "2efb7373680f2ae0ad11e4146a8db03391f5046900667268b40248c31453ede1"
+
+
+def test_the_rpc_signature_of_the_documentations_example_comes_out():
+    parameters = {
+        "Timestamp": "2016-02-23T12:46:24Z",
+        "Format": "XML",
+        "AccessKeyId": "testid",
+        "Action": "DescribeRegions",
+        "SignatureMethod": "HMAC-SHA1",
+        "SignatureNonce": "3ee8c1b8-83d3-44af-a94f-4e0ad82fd6cf",
+        "Version": "2014-05-26",
+        "SignatureVersion": "1.0",
+    }
+
+    signature = rpc_signature(rpc_string_to_sign("GET", parameters), "testsecret")
+
+    assert signature == "OLeaidS1JvxuMvnyHOwuJ+uX5qY="
 
 
 def test_a_signed_call_is_let_in(api):

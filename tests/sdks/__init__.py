@@ -1,0 +1,1 @@
+"""Alibaba Cloud's official SDKs judge the ACR sandbox: each runs the protocol's cases, unchanged, from its registry."""

@@ -1,0 +1,59 @@
+"""One sandbox with a metadata service in a namespace of its own, and one running caller for each SDK."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from sandbox import AcrSandbox
+from sandbox.netns import NetworkNamespace
+from sandbox.server import PROVIDER_ARN
+
+from .callers import SDKS, Caller
+from .cases import CASES
+from .cloud import Cloud
+from .report import AGREES, DISAGREES, NOT_RUN, WRITTEN, render
+
+
+@pytest.fixture(scope="session")
+def place():
+    """The sandbox, and the namespace from which callers see it."""
+    with NetworkNamespace() as namespace, AcrSandbox() as sandbox:
+        sandbox.listen_in(namespace)
+        sandbox.sts_app.lenient = True
+        yield sandbox, namespace, sandbox.add_cluster()
+
+
+@pytest.fixture(scope="session", params=SDKS, ids=lambda sdk: sdk.name)
+def caller(request, place):
+    sandbox, namespace, _ = place
+    running = Caller(request.param, sandbox.ca_file, namespace.command)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def cloud(place, caller, tmp_path):
+    """The sandbox as it was at first."""
+    sandbox, _, issuer = place
+    role = sandbox.node.role
+    yield Cloud(sandbox, issuer, PROVIDER_ARN, caller, tmp_path)
+    sandbox.clock.skew = 0.0
+    sandbox.node.role, sandbox.node.hardened, sandbox.node.tokens_offered = role, False, True
+    sandbox.faults.clear()
+    sandbox.calls.clear()
+
+
+def pytest_sessionfinish(session):
+    """Write what came of every case, if all were run."""
+    verdicts = {(sdk.name, case): NOT_RUN for sdk in SDKS for case in CASES}
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    told = {True: reporter.getreports("passed"), False: reporter.getreports("failed")}
+    passed = {report.nodeid: agrees for agrees, reports in told.items() for report in reports if report.when == "call"}
+    for item in session.items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        if {"caller", "case"} <= parameters.keys() and item.nodeid in passed:
+            verdict = AGREES if passed[item.nodeid] else DISAGREES
+            verdicts[parameters["caller"].name, parameters["case"]] = verdict
+    if NOT_RUN not in verdicts.values():
+        WRITTEN.write_text(render(verdicts, date=dt.datetime.now(dt.UTC).date().isoformat()))
