@@ -15,7 +15,7 @@ from acr_node_config.rollout import agent_status as of
 from acr_node_config.rollout.agent_status import AgentStatus, plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from acr_credential_provider.model.connection_table import ClientFault
 
@@ -194,16 +194,27 @@ def metrics(
     metric(
         "token_due_seconds",
         "gauge",
-        "Time until a remembered token should be renewed; negative: it is late.",
-        *((_labels(registry=token.host), token.refresh_in) for token in status.tokens),
+        "Time until the first token of a registry should be renewed; negative: it is late.",
+        *_soonest((token.host, token.refresh_in) for token in status.tokens),
     )
     metric(
         "token_dead_seconds",
         "gauge",
-        "Time until a remembered token is not used any more.",
-        *((_labels(registry=token.host), token.expires_in) for token in status.tokens),
+        "Time until the first token of a registry is not used any more.",
+        *_soonest((token.host, token.expires_in) for token in status.tokens),
     )
     return "\n".join(lines) + "\n"
+
+
+def _soonest(times: Iterable[tuple[str, float]]) -> Iterator[tuple[str, float]]:
+    """Yield one sample a registry, its soonest time: Pods' identities give a registry several tokens, and no series may
+    be there twice.
+    """
+    soonest: dict[str, float] = {}
+    for host, seconds in times:
+        labels = _labels(registry=host)
+        soonest[labels] = min(seconds, soonest.get(labels, seconds))
+    yield from soonest.items()
 
 
 def _labels(**labels: str) -> str:

@@ -9,6 +9,7 @@ from acr_node_config.rollout import agent_status
 from acr_node_config.rollout.agent_status import AgentStatus, SettingsStatus, TokenStatus, plain_text
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
 HOST = "shop-registry.cn-hangzhou.cr.aliyuncs.com"
 words = st.text(max_size=40).map(plain_text)
@@ -68,17 +69,30 @@ def test_whatever_a_status_says_the_cluster_is_told_in_its_own_limits(before, af
         assert 0 < len(event["message"]) <= 1024
 
 
+def series(text):
+    """Return what Prometheus' own client reads of *text*: values by name and labels."""
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    found = {(sample.name, *sorted(sample.labels.items())): sample.value for sample in samples}
+    assert len(found) == len(samples), "a series is there twice"
+    return found
+
+
 @given(statuses)
-def test_metrics_are_lines_that_prometheus_reads(status):
-    known = set()
-    for line in metrics(status, status.beat, 1.7e9).splitlines():
-        if line.startswith("# TYPE "):
-            known.add(line.split()[2])
-        elif not line.startswith("# HELP "):
-            name = line.partition("{")[0] if "{" in line else line.split()[0]
-            assert name in known
-            float(line.rpartition(" ")[2])
-            assert line.count("{") <= 1 or '"' in line
+def test_prometheus_reads_the_metrics_and_finds_no_series_twice(status):
+    faults = dict.fromkeys(ClientFault, 1)
+    text = metrics(status, status.beat, 1.7e9, faults)
+    found = series(text)
+    assert len(found) == len([line for line in text.splitlines() if not line.startswith("#")])
+    assert found["acr_node_state", ("state", status.state)] == 1
+
+
+def test_of_several_tokens_of_a_registry_the_soonest_times_are_given():
+    """Each ServiceAccount has a token of its own."""
+    tokens = (TokenStatus(HOST, 600.0, 1500.0), TokenStatus(HOST, 900.0, 1200.0), TokenStatus("other", 1.0, 2.0))
+    found = series(metrics(AgentStatus("1.0", tokens=tokens), 0.0, 1.7e9))
+    assert found["acr_node_token_due_seconds", ("registry", HOST)] == 600
+    assert found["acr_node_token_dead_seconds", ("registry", HOST)] == 1200
+    assert found["acr_node_token_dead_seconds", ("registry", "other")] == 2
 
 
 def test_metrics_say_what_an_alert_needs():
