@@ -211,6 +211,10 @@ chart-readme: venv ## write the chart's README again, from its schema and values
 manifests: venv e2e-assets ## write the plain manifests' objects again, from the chart
 	PYTHONPATH=packaging $(PY) -m generate.manifests "$$(PYTHONPATH=tests $(PY) -c 'from cluster import parts; print(parts.find("helm"))')"
 
+.PHONY: dashboards
+dashboards: ## write the Grafana dashboards again; then make manifests
+	PYTHONPATH=packaging $(PY) -m generate.dashboards
+
 .PHONY: remedies
 remedies: venv ## write docs/remedies.md again, from the errors in the code
 	PYTHONPATH=packaging $(PY) -m generate.error_reference > build/remedies.md && mv build/remedies.md docs/remedies.md
@@ -260,6 +264,10 @@ tested-with-sdks: test-sdks ## run the SDKs and write down what came of each cas
 .PHONY: test-chart
 test-chart: venv e2e-assets ## the chart as Helm renders it for each Kubernetes, and each way to deploy it on a real API server
 	$(PY) -m pytest -q tests/chart
+
+.PHONY: test-alerts
+test-alerts: venv ## alerts and dashboards, judged by the real Prometheus, which Go builds
+	$(PY) -m pytest -q tests/alerts
 
 .PHONY: test-controller
 test-controller: venv freeze-controller e2e-assets sdks ## what works on a cluster's objects, against a real API server (CHAOS_FULL=1: 50 leaders killed, longer outages)

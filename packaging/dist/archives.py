@@ -23,7 +23,8 @@ from freeze.bundles import BUNDLES, NAME, REPOSITORY, Bundle
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 CHART = REPOSITORY / "packaging" / "chart"
 MANIFESTS = [
-    REPOSITORY / folder for folder in ("node-config/bootstrap", "node-config/manifests", "packaging/manifests")
+    REPOSITORY / folder
+    for folder in ("node-config/bootstrap", "node-config/manifests", "packaging/manifests", "packaging/chart/files")
 ]
 """What is not Helm's, under the paths that the guides name."""
 

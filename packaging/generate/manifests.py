@@ -23,6 +23,8 @@ SETTINGS = '{"registries": [{"instanceId": "cri-0123456789abcdef", "identity": {
 """Needed by the schema; no file has them."""
 PLUGIN = [f"--set=image.repository={NAME},image.tag={NOBODYS}", f"--set-json=plugin.settings={SETTINGS}"]
 CONTROLLER = [PLUGIN[0], "--set=plugin.enabled=false,pullSecrets.enabled=true"]
+MONITORED = "--set=podMonitor.enabled=true,prometheusRule.enabled=true,dashboards.enabled=true"
+MONITORING = ("dashboards", "podmonitor", "prometheus-rule")
 # By file: the chart's template, and the values that it is rendered with.
 WHOLE = {
     "node-config/manifests/base/daemonset.yaml": ("plugin/daemonset", PLUGIN),
@@ -30,6 +32,14 @@ WHOLE = {
     "node-config/manifests/base/service-account.yaml": ("plugin/rbac", PLUGIN),
     "node-config/manifests/components/own-node-only/policy.yaml": ("plugin/own-node-only", PLUGIN),
     "node-config/manifests/components/network-policy/policy.yaml": ("plugin/network-policy", PLUGIN),
+    **{
+        f"node-config/manifests/components/monitoring/{file}.yaml": (f"plugin/{file}", [*PLUGIN, MONITORED])
+        for file in MONITORING
+    },
+    **{
+        f"packaging/manifests/components/monitoring/{file}.yaml": (f"pull-secrets/{file}", [*CONTROLLER, MONITORED])
+        for file in MONITORING
+    },
     "packaging/manifests/components/admission-policy/policy.yaml": (
         *("pull-secrets/admission-policy", [*CONTROLLER, "--kube-version=1.36"]),
     ),

@@ -229,6 +229,20 @@ WHOLE = group(
         interval=({"type": "string", "pattern": "^[1-9][0-9]{0,5}(s|m)$"}, "The scrape interval."),
         labels=(shared("labels"), "Labels by which the Prometheus operator selects them."),
     ),
+    prometheusRule=group(
+        "PrometheusRules with alerts, for the Prometheus operator.",
+        enabled=(BOOLEAN, "Whether there are PrometheusRules."),
+        labels=(shared("labels"), "Labels by which the Prometheus operator selects them."),
+        runbooks=(
+            {"type": "string", "pattern": "^(https?://[!#-\\[\\]-~]+/)?$"},
+            "URL of a copy of these documents, with a slash at its end: each alert's runbook_url begins with it.",
+        ),
+    ),
+    dashboards=group(
+        "ConfigMaps with dashboards, for the sidecar of Grafana.",
+        enabled=(BOOLEAN, "Whether there are ConfigMaps with dashboards."),
+        labels=(shared("labels"), "Labels by which the sidecar finds them."),
+    ),
 )
 
 

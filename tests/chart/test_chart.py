@@ -24,7 +24,7 @@ NAME = "aliyun-acr-credential-provider"
 SETTINGS = '{"registries": [{"instanceId": "cri-0123456789abcdef", "identity": {"kind": "nodeRole"}}]}'
 VERSIONS = [f"1.{minor}" for minor in range(28, 38)]
 HOOKS = "mutatingwebhookconfigurations"
-NOT_KUBERNETES = {"PodMonitor"}
+NOT_KUBERNETES = {"PodMonitor", "PrometheusRule"}
 SINCE = {"ValidatingAdmissionPolicy": 30, "ValidatingAdmissionPolicyBinding": 30}
 """The first minor version whose schemas know the kind's v1."""
 
@@ -127,7 +127,7 @@ def test_the_settings_arrive_as_a_file_that_is_taken_where_they_go(values):
     texts = {
         name: each["data"]["settings.yaml"]
         for (kind, name), each in found.items()
-        if kind == "ConfigMap" and "data" in each
+        if kind == "ConfigMap" and "settings.yaml" in each.get("data", ())
     }
     assert {name: problems_of(text, places[name], ClusterOrigin()) for name, text in texts.items()} == {
         name: [] for name in texts
@@ -440,3 +440,38 @@ def test_a_kubelet_that_has_no_token_for_the_plugin_is_told_of(version, is_said,
 def test_an_api_server_without_policies_is_told_of(version, is_said, tmp_path):
     text = notes(tmp_path, "both", version)
     assert [f"no policy limits the {each}" in text for each in ("reporter", "controller")] == [is_said, is_said]
+
+
+def test_alerts_and_dashboards_are_there_only_where_they_are_switched_on_and_for_what_is_installed():
+    def monitoring(*words, values):
+        found = objects(rendered(*words, values=values))
+        return {name for kind, name in found if kind == "PrometheusRule" or "-dashboard-" in name}
+
+    node = {NAME, *(f"{NAME}-dashboard-{each}" for each in ("fleet", "node"))}
+    controller = {f"{NAME}-pull-secrets", f"{NAME}-dashboard-controller"}
+    on = "--set=prometheusRule.enabled=true,dashboards.enabled=true"
+    assert monitoring(values="both") == set()
+    assert monitoring(on, values="both") == node | controller
+    assert monitoring(on, values="plugin") == node
+    assert monitoring(on, "--set=plugin.enabled=false,pullSecrets.enabled=true", values="plugin") == controller
+
+
+def test_alerts_and_dashboards_arrive_as_they_are_but_for_where_the_runbooks_are():
+    found = objects(rendered(values="everything"))
+    for name, file in ((NAME, "node-alerts"), (f"{NAME}-pull-secrets", "pull-secrets-alerts")):
+        text = (CHART / f"files/{file}.yaml").read_text()
+        expected = text.replace("runbook_url: docs/", "runbook_url: https://docs.example.com/acr/docs/")
+        assert found["PrometheusRule", name]["spec"] == yaml.safe_load(expected)
+        assert found["PrometheusRule", name]["metadata"]["labels"]["release"] == "prometheus"
+    for file in (CHART / "files/dashboards").glob("*.json"):
+        config_map = found["ConfigMap", f"{NAME}-dashboard-{file.stem}"]
+        assert json.loads(config_map["data"][f"acr-{file.name}"]) == json.loads(file.read_text())
+        assert config_map["metadata"]["labels"]["grafana_dashboard"] == "yes"
+
+
+@pytest.mark.parametrize("url", ["docs.example.com", "https://docs.example.com", 'https://x/" #/', "https://x/ y/"])
+def test_an_address_of_runbooks_that_is_none_is_refused(url):
+    words = [f"--values={VALUES}/both.yaml", f"--set-json=prometheusRule.runbooks={json.dumps(url)}"]
+    done = helm("template", "acr", str(CHART), *words)
+    assert done.returncode != 0
+    assert "runbooks" in done.stderr

@@ -14,9 +14,11 @@ from generate import manifests
 ROOT = Path(__file__).resolve().parents[2]
 KUBECTL = Path(sys.executable).parent / "kubectl"
 WRITTEN = dict(manifests.files(str(parts.find("helm"))))
+MONITORED = "--set=podMonitor.enabled=true,prometheusRule.enabled=true,dashboards.enabled=true"
 # Which overlay with which components says the same as the values of the chart's example "plugin" with these words.
 PAIRS = [
     ("k3s", ["network-policy", "own-node-only"], []),
+    ("k3s", ["network-policy", "own-node-only", "monitoring"], [MONITORED]),
     ("k3s", ["network-policy", "own-node-only", "without-privileged"], ["--set=plugin.privileged=false"]),
     ("k3s", [], ["--set=platform=k3s", "--set=plugin.ownNodeOnly=false,plugin.networkPolicy.enabled=false"]),
     ("openshift", ["network-policy", "own-node-only"], ["--set=platform=openshift"]),
@@ -85,11 +87,14 @@ def test_the_chart_and_the_manifests_of_the_controller_say_the_same(account, tmp
     words = [
         "--set=plugin.enabled=false,pullSecrets.enabled=true,pullSecrets.webhook.enabled=true",
         "--kube-version=1.36",
+        MONITORED,
     ]
     words.append(f"--set=pullSecrets.serviceAccount.name={account}")
     folder = "pull-secrets-as-acr-credential-helper" if account else "pull-secrets"
     by_helm = essence(objects(rendered(*words, values="plugin")))
-    by_kustomize = essence(kustomized(folder, ["webhook", "admission-policy"], tmp_path, "packaging/manifests"))
+    by_kustomize = essence(
+        kustomized(folder, ["webhook", "admission-policy", "monitoring"], tmp_path, "packaging/manifests")
+    )
     assert by_helm.keys() == by_kustomize.keys()
     for each, expected in by_kustomize.items():
         assert by_helm[each] == expected, each

@@ -207,9 +207,7 @@ def metrics(
 
 
 def _soonest(times: Iterable[tuple[str, float]]) -> Iterator[tuple[str, float]]:
-    """Yield one sample a registry, its soonest time: Pods' identities give a registry several tokens, and no series may
-    be there twice.
-    """
+    """Yield one sample a registry, its soonest time: Pods' identities give it several tokens."""
     soonest: dict[str, float] = {}
     for host, seconds in times:
         labels = _labels(registry=host)
