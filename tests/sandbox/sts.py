@@ -37,7 +37,7 @@ UNKNOWN = "sts.unknown"
 class Sts:
     """The app behind sts[-vpc].<region>.aliyuncs.com and sts.aliyuncs.com.
 
-    *lenient*: True if it answers as the cloud does what our own clients must never send: tokens in URLs, and
+    *lenient*: True if it answers as the cloud does what our own clients must never send: tokens in URLs, GET, and
     signatures by RPC 1.0.
     """
 
@@ -79,7 +79,7 @@ class Sts:
         version = request.header("x-acs-version") or request.parameters.get("Version")
         if action is None or version != VERSION:
             raise RefusedError(404, "InvalidAction.NotFound", "Specified api is not found.")
-        if request.method != "POST":
+        if request.method not in (("GET", "POST") if self.lenient else ("POST",)):
             raise RefusedError(405, "UnsupportedHTTPMethod", "This http method is not supported.")
         return action
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 SOURCES = Path(__file__).resolve().parent
+REQUIREMENT = re.compile(r"^(alibabacloud-\S+|darabonba-core)==(\S+)", re.MULTILINE)
 MODULE = re.compile(r"^\t(github\.com/\S+) (v\S+)$", re.MULTILINE)
 BUILT = SOURCES.parents[1] / "build" / "sdks"
 
@@ -68,6 +69,19 @@ def _build_javascript(source: Path, built: Path) -> None:
     subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], check=True, cwd=built)
 
 
+def _build_python(source: Path, built: Path) -> None:
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+    command += ["--no-deps", "--no-build-isolation", "--upgrade", "--target", str(built / "packages")]
+    subprocess.run([*command, "--requirement", str(source / "requirements.txt")], check=True)
+    # Python imports from the folder of the program that it runs.
+    shutil.copy(source / "caller.py", built / "packages" / "caller.py")
+
+
+def _versions_of_python(source: Path) -> dict[str, str]:
+    files = (source / "requirements.txt", SOURCES.parents[1] / "packaging" / "requirements" / "dev.txt")
+    return {name: version for file in files for name, version in REQUIREMENT.findall(file.read_text())}
+
+
 SDKS = (
     Sdk(
         "go",
@@ -90,6 +104,17 @@ SDKS = (
         wrong_secret="the access key secret is invalid",
         reads_retry_after=True,
         remark="Its registry has no SDK of ACR. The caller asks with openapi-client, on which such SDKs are made.",
+    ),
+    Sdk(
+        "python",
+        "",
+        _build_python,
+        lambda built: [sys.executable, f"{built}/packages/caller.py"],
+        "SSL_CERT_FILE",
+        _versions_of_python,
+        reads_retry_after=True,
+        remark="Those that this project uses too are the ones in its virtual environment. GetAuthorizationToken of"
+        " cr-20160607 is as in Go.",
     ),
 )
 

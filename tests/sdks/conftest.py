@@ -14,6 +14,8 @@ from .cases import CASES
 from .cloud import Cloud
 from .report import AGREES, DISAGREES, NOT_RUN, WRITTEN, render
 
+collect_ignore = ["python"]  # a program that runs where its SDKs are
+
 
 @pytest.fixture(scope="session")
 def place():

@@ -37,7 +37,7 @@ def user():
 def assume(sandbox, send, role):
     """Sign as the libraries do, then send; *change* replaces parameters after that."""
 
-    def ask(key, *, change=None, **more):
+    def ask(key, *, change=None, method="POST", **more):
         parameters = {
             "Action": "AssumeRole",
             "Version": "2015-04-01",
@@ -52,9 +52,9 @@ def assume(sandbox, send, role):
             **more,
         }
         pairs = "&".join(f"{quote(name, safe='')}={quote(parameters[name], safe='')}" for name in sorted(parameters))
-        digest = hmac.digest((key.secret + "&").encode(), f"POST&%2F&{quote(pairs, safe='')}".encode(), "sha1")
+        digest = hmac.digest((key.secret + "&").encode(), f"{method}&%2F&{quote(pairs, safe='')}".encode(), "sha1")
         signed = {**parameters, "Signature": base64.b64encode(digest).decode(), **(change or {})}
-        answer = send(f"{sandbox.sts.url}/?{urlencode(signed)}", method="POST", tls=sandbox.client_context())
+        answer = send(f"{sandbox.sts.url}/?{urlencode(signed)}", method=method, tls=sandbox.client_context())
         return answer.document.get("Code", "opened")
 
     return ask
@@ -63,12 +63,20 @@ def assume(sandbox, send, role):
 def test_it_is_refused_unless_asked_for(sandbox, assume, user):
     """This project's own programs must not pass by it."""
     assert assume(sandbox.state.add_key(user)) == "MissingAccessKeyId"
+    assert assume(sandbox.state.add_key(user), method="GET") == "UnsupportedHTTPMethod"
+    assert assume(sandbox.state.open_session(user, HOUR)) == "InvalidParameter"
 
 
-def test_an_access_key_and_a_session_open_one(sandbox, assume, user):
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_access_key_and_a_session_open_one(sandbox, assume, user, method):
     sandbox.sts_app.lenient = True
-    assert assume(sandbox.state.add_key(user)) == "opened"
-    assert assume(sandbox.state.open_session(user, HOUR)) == "opened"
+    assert assume(sandbox.state.add_key(user), method=method) == "opened"
+    assert assume(sandbox.state.open_session(user, HOUR), method=method) == "opened"
+
+
+def test_other_methods_are_not_supported(sandbox, assume, user):
+    sandbox.sts_app.lenient = True
+    assert assume(sandbox.state.add_key(user), method="DELETE") == "UnsupportedHTTPMethod"
 
 
 @pytest.mark.parametrize(
