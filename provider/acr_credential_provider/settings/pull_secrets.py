@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -82,3 +82,15 @@ class PullSecrets(Model):
     """What ServiceAccounts must carry besides."""
     admission: Admission = Admission()
     """What adds the Secret to ServiceAccounts while they are created."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier_name(cls, fields: Any) -> Any:
+        # Two versions of the controller share one ConfigMap during an upgrade; the earlier one reads only this name.
+        if not isinstance(fields, dict) or "admission" in fields or not isinstance(fields.get("webhook"), dict):
+            return fields
+        rest = {name: value for name, value in fields.items() if name != "webhook"}
+        earlier = dict(fields["webhook"])
+        is_enabled = earlier.pop("enabled", False)
+        mode = ("webhook" if is_enabled else "none") if isinstance(is_enabled, bool) else None
+        return rest | {"admission": {"mode": mode, **earlier}}

@@ -276,9 +276,9 @@ class _Draft:
                 if is_said or (name == REGISTRIES and registries is models):  # none is left, which is said of each
                     continue
                 shown, line = locate(steps)
-                self._of_key(
-                    name, ConfigProblem(line, shown, problem, remedy), is_known=each["type"] != "extra_forbidden"
-                )
+                # A key that is not known costs that key alone, but within a known one it may be any of its fields.
+                is_known = each["type"] != "extra_forbidden" or len(each["loc"]) > 1
+                self._of_key(name, ConfigProblem(line, shown, problem, remedy), is_known=is_known)
         return None
 
     def _of_key(self, name: str, problem: ConfigProblem, *, is_known: bool = True) -> None:

@@ -504,3 +504,41 @@ def test_key_files_are_looked_at_where_the_place_is_this_machine(mode, content, 
     written = capfd.readouterr()
     assert problem in written.err
     assert (f"{tmp_path}/secret" in written.err) == bool(problem)
+
+
+CHOSEN = {"namespaces": ["team-*"], "serviceAccounts": ["*"]}
+
+
+def controllers(**chosen):
+    identity = {
+        "kind": "rrsa",
+        "roleArn": "acs:ram::1234567890123456:role/puller",
+        "oidcProviderArn": "acs:ram::1234567890123456:oidc-provider/ack-rrsa-c1",
+    }
+    entry = {"instanceId": "cri-0123456789abcdef", "region": "cn-hangzhou", "identity": identity}
+    document = {"apiVersion": "aliyun-acr-credential-provider/v1", "kind": "ProviderSettings", "registries": [entry]}
+    return judge(json.dumps(document | {"pullSecrets": CHOSEN | chosen}), place="controller")
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"excludedNamespace": ["team-b"]},
+        {"namespaceSelector": {"matchLabels": {"team": "a"}, "matchLabel": {"tier": "x"}}},
+        {"serviceAccountSelector": {"matchExpressions": [{"key": "team", "operator": "Exists", "value": "a"}]}},
+        {"admission": {"mode": "auto", "policy": "Fail"}},
+    ],
+    ids=["a namespace", "a label", "a requirement", "the admission"],
+)
+def test_whom_a_misspelt_field_would_have_chosen_is_not_guessed(chosen):
+    verdict = controllers(**chosen)
+    assert verdict.settings is None
+    assert "is not a known field" in str(verdict.problems[0])
+
+
+def test_the_earlier_name_of_the_admission_is_read_as_it_was_meant():
+    spec = controllers(webhook={"enabled": True, "failurePolicy": "Fail"}).settings.pull_secrets
+    assert (spec.admission.mode, spec.admission.failure_policy, spec.namespaces) == ("webhook", "Fail", ("team-*",))
+    assert controllers(webhook={"timeoutSeconds": 3}).settings.pull_secrets.admission.mode == "none"
+    assert controllers(webhook={"enabled": False}).settings.pull_secrets.admission.mode == "none"
+    assert controllers(webhook={"enabled": "perhaps"}).settings is None
