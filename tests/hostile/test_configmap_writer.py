@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import socket
+import time
 
 import pytest
 from hostile.attacks import Attacks
@@ -139,6 +140,15 @@ class Writer(Caller):
         page = self.cluster.page("/metrics")[1]
         return any(f'acr_pull_secrets_configuration{{state="{name}"}} 1.0' in page for name in names)
 
+    def is_at_rest(self):
+        """True if the configuration does not change its state for a second."""
+        before = self._changes()
+        time.sleep(1)
+        return self._changes() == before
+
+    def _changes(self):
+        return self.cluster.log.count("the configuration changed its state")
+
     def write(self, data):
         self.request("PATCH", PATH, {"data": {**dict.fromkeys(self.good), **data}}, MERGE)
         self.cluster.heard.clear()
@@ -219,7 +229,9 @@ def another_form(writer, patch):
 def a_race_of_updates(writer):
     for number in range(100):
         writer.write({"settings.yaml": "[" * number} if number % 2 else writer.good)
-    return "the last ones hold"
+    writer.cluster.until(writer.is_at_rest, "an end of the changes, once he writes no more")
+    writer.cluster.until(lambda: writer.state("last_good"), "the verdict on the last one")
+    return "the last good ones hold, and the controller rests"
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=str)

@@ -90,7 +90,8 @@ RIGHTS = "use other rights"
 MAY_REPORT = {("get", "nodes")}
 MAY_CONTROL = {(verb, "namespaces") for verb in ("get", "list", "watch")}
 MAY_CONTROL |= {(verb, "serviceaccounts") for verb in ("get", "list", "watch", "patch")}
-MAY_CONTROL |= {("create", each) for each in ("secrets", "events", "leases", "mutatingwebhookconfigurations")}
+CREATED = ("secrets", "events", "leases", "mutatingwebhookconfigurations", "pullsecretselections")
+MAY_CONTROL |= {("create", each) for each in CREATED}
 MAY_CONTROL |= {("get", "events"), ("patch", "events")}
 
 
