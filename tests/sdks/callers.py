@@ -6,6 +6,7 @@ A caller reads a line of JSON, makes the call with its SDK, and writes a line of
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 SOURCES = Path(__file__).resolve().parent
 REQUIREMENT = re.compile(r"^(alibabacloud-\S+|darabonba-core)==(\S+)", re.MULTILINE)
+ARTIFACT = re.compile(r"<artifactId>([^<]+)</artifactId><version>([^<]+)<")
+COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:2.8:copy-dependencies"
 MODULE = re.compile(r"^\t(github\.com/\S+) (v\S+)$", re.MULTILINE)
 BUILT = SOURCES.parents[1] / "build" / "sdks"
 
@@ -29,7 +32,8 @@ BUILT = SOURCES.parents[1] / "build" / "sdks"
 class Sdk:
     """One language's SDKs: how its caller is built, started, and made to trust the CA in a file.
 
-    *wrong_secret* is what its credentials library says of a secret that STS refuses. *reads_retry_after*: True if its
+    *wrong_secret* is what its credentials library says of a secret that STS refuses, *no_role* of a node without a role
+    (by default what the server said). *reads_retry_after*: True if its
     errors say when to come back. *remark*: what it leaves undone, and how its caller does that.
     """
 
@@ -40,6 +44,7 @@ class Sdk:
     ca_variable: str
     versions: Callable[[Path], Mapping[str, str]]
     wrong_secret: str = "SignatureDoesNotMatch"
+    no_role: str = "404"
     reads_retry_after: bool = False
     remark: str = ""
 
@@ -82,6 +87,20 @@ def _versions_of_python(source: Path) -> dict[str, str]:
     return {name: version for file in files for name, version in REQUIREMENT.findall(file.read_text())}
 
 
+def _build_java(source: Path, built: Path) -> None:
+    jars = built / "jars"
+    shutil.rmtree(jars, ignore_errors=True)
+    command = ["mvn", "--batch-mode", "--quiet", "--file", str(source / "pom.xml"), COPY_DEPENDENCIES]
+    subprocess.run([*command, "-DincludeScope=runtime", f"-DoutputDirectory={jars}"], check=True)
+    # Maven pins versions, not bytes.
+    digests = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in jars.iterdir()}
+    pinned = {name: digest for digest, name in map(str.split, (source / "jars.sha256").read_text().splitlines())}
+    if wrong := sorted(name for name, _ in digests.items() ^ pinned.items()):
+        raise OSError(f"not as jars.sha256 says: {', '.join(dict.fromkeys(wrong))}")
+    command = ["javac", "-encoding", "UTF-8", "-cp", f"{jars}/*", "-d", str(built), str(source / "Caller.java")]
+    subprocess.run(command, check=True)
+
+
 SDKS = (
     Sdk(
         "go",
@@ -104,6 +123,17 @@ SDKS = (
         wrong_secret="the access key secret is invalid",
         reads_retry_after=True,
         remark="Its registry has no SDK of ACR. The caller asks with openapi-client, on which such SDKs are made.",
+    ),
+    Sdk(
+        "java",
+        "java javac mvn",
+        _build_java,
+        lambda built: ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{built}:{built}/jars/*", "Caller"],
+        "CA_FILE",
+        lambda source: dict(ARTIFACT.findall((source / "pom.xml").read_text())),
+        no_role="The role name was not found in the instance.",
+        remark="Its registry has no SDK of the Personal Edition. The caller asks with tea-openapi, on which such SDKs"
+        " are made.",
     ),
     Sdk(
         "python",

@@ -42,6 +42,7 @@ FOUND = """\
   answers such calls, the sandbox did not. By default it still does not, because this project's programs must
   never send one; this suite switches that off (`Sts.lenient`).
 - Python's credentials library asks STS by GET. The sandbox took POST alone; it still does by default.
+- Java's SDKs send the bodies of their calls in chunks (`Transfer-Encoding: chunked`). The sandbox answered 413.
 - STS quotes the string that it wanted signed after fixed words. JavaScript's credentials library reads them to tell a
   wrong secret from a wrong signature. The sandbox now has these words.
 """
