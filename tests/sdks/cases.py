@@ -289,6 +289,13 @@ def _(cloud: Cloud) -> None:
     cloud.granted(cloud.token({**credential, "role_name": role.name}))
 
 
+@case(LIBRARY, "ecs_ram_role finds v2 by itself, where v1 is off")
+def _(cloud: Cloud) -> None:
+    cloud.sandbox.node.hardened = True
+    cloud.granted(cloud.token({"type": "ecs_ram_role"}))
+    assert cloud.sandbox.calls.count("metadata.token") >= 1
+
+
 @case(LIBRARY, "ecs_ram_role that wants v2 fails where there is none")
 def _(cloud: Cloud) -> None:
     cloud.sandbox.node.tokens_offered = False
