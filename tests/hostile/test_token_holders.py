@@ -11,7 +11,7 @@ import json
 import pytest
 from cluster.kube import KubeError
 from hostile.attacks import Attacks
-from hostile.seats.cluster import BYSTANDER, CONTROLLER, HOOKS, MERGE, NAME, OWN, RBAC, SECRET, Caller
+from hostile.seats.cluster import BYSTANDER, CONTROLLER, HOOKS, MERGE, NAME, OWN, RBAC, SECRET, Caller, names
 
 REPORTER = Attacks("Reporter")
 HOLDER = Attacks("Controller")
@@ -442,6 +442,83 @@ def a_webhook_that_sees_more(holder, change):
     if change and "clientConfig" in change:
         hooks[0]["clientConfig"] = {**change["clientConfig"], "caBundle": hook["clientConfig"]["caBundle"]}
     return holder.refused("PUT", f"{HOOKS}/{CONTROLLER}", {**found, "webhooks": hooks})
+
+
+POLICIES = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies"
+KINDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+GROUP = "pull-secrets.aliyun-acr-credential-provider"
+SELECTIONS = f"/apis/{GROUP}/v1/namespaces/{{}}/pullsecretselections"
+SELECTION = {
+    "apiVersion": f"{GROUP}/v1",
+    "kind": "PullSecretSelection",
+    "metadata": {"name": CONTROLLER},
+    "spec": {
+        "secretName": "theirs",
+        "namespaces": {"names": [], "pattern": ".*", "labels": [], "annotations": []},
+        "excludedNamespaces": {"names": [], "pattern": "^ $"},
+        "serviceAccounts": {"names": [], "pattern": ".*", "labels": [], "annotations": []},
+    },
+}
+"""The policy's parameter: another Secret, for all namespaces."""
+CHANGE_BY_POLICY = "change other objects by an admission policy"
+
+
+@HOLDER.tries(
+    CHANGE_BY_POLICY,
+    "its token: {}",
+    must=FORBIDDEN,
+    each={
+        "its policy changes Pods": (
+            "PATCH",
+            f"{POLICIES}/{CONTROLLER}",
+            {"spec": {"matchConstraints": {"resourceRules": []}}},
+            MERGE,
+        ),
+        "its policy is bound to all namespaces": (
+            "PATCH",
+            f"{POLICIES.replace('policies', 'policybindings')}/{CONTROLLER}",
+            {"spec": {"paramRef": None}},
+            MERGE,
+        ),
+        "its policy goes": ("DELETE", f"{POLICIES}/{CONTROLLER}"),
+        "a policy of another name": ("POST", POLICIES, {"metadata": {"name": "mine"}}),
+        "a policy that lets itself through": (
+            "DELETE",
+            f"{POLICIES.replace('mutating', 'validating')}/{CONTROLLER}-own-objects",
+        ),
+        "a parameter in team-b": ("POST", SELECTIONS.format(BYSTANDER), SELECTION),
+        "the kind of the parameter": (
+            "PATCH",
+            f"{KINDS}/pullsecretselections.{GROUP}",
+            {"metadata": {"labels": {"x": "y"}}},
+            MERGE,
+        ),
+    },
+)
+def a_policy_that_does_more(holder, words):
+    return holder.refused(*words)
+
+
+@HOLDER.tries(
+    CHANGE_BY_POLICY,
+    "its token: the parameter means all namespaces and another Secret",
+    must="nothing but new ServiceAccounts changes, and none of kube-system",
+)
+def a_parameter_that_means_everything(holder):
+    cluster, mine = holder.cluster, holder.cluster.mine()
+    holder.request("POST", SELECTIONS.format(OWN), SELECTION)
+    try:
+        cluster.until(lambda: "theirs" in names(cluster.new_account(mine)), "the policy")
+        account = cluster.new_account(OWN)
+        config_map = {"metadata": {"name": f"build-{next(NUMBERS)}"}, "data": {"x": "y"}}
+        made = cluster.api.create(f"/api/v1/namespaces/{mine}/configmaps", config_map)
+    finally:
+        cluster.api.request("DELETE", f"{SELECTIONS.format(OWN)}/{CONTROLLER}")
+    assert names(account) == []
+    assert made["data"] == config_map["data"]
+    # API servers go by what they have seen; nobody else's account is to be made before that.
+    cluster.until(lambda: "theirs" not in names(cluster.new_account(mine)), "an end of the policy")
+    return "new ServiceAccounts of other namespaces name a Secret of their own namespace"
 
 
 @HOLDER.tries(

@@ -42,6 +42,8 @@ FIRST = ("ServiceAccount", "ConfigMap", "ClusterRole", "Role", "Lease")
 WATCHED = (
     f"{RBAC}/clusterroles", f"{RBAC}/clusterrolebindings", f"{RBAC}/roles", f"{RBAC}/rolebindings",
     "/api/v1/nodes", HOOKS,
+    "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies",
+    "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings",
     "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies", f"/api/v1/namespaces/{OWN}/serviceaccounts",
     f"/api/v1/namespaces/{BYSTANDER}/secrets", f"/api/v1/namespaces/{BYSTANDER}/serviceaccounts",
     "/apis/certificates.k8s.io/v1/certificatesigningrequests", f"/api/v1/namespaces/{OWN}/configmaps",
