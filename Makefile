@@ -253,7 +253,7 @@ test-image: venv image ## push, pull, unpack and run the image; as root
 	$(PY) -m pytest -q tests/image
 
 .PHONY: test-sdks
-test-sdks: set-up venv ## Alibaba Cloud's official SDKs, from their registries, judge the ACR sandbox; as root
+test-sdks: set-up venv ## Alibaba Cloud's official SDKs and clients of registries judge the ACR sandbox; as root
 	PYTHONPATH=tests $(PY) -m sdks.callers
 	$(PY) -m pytest -q tests/sdks
 

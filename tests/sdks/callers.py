@@ -148,6 +148,18 @@ SDKS = (
     ),
 )
 
+REGISTRY_CLIENTS = Sdk(
+    "registry",
+    "go",
+    _build_go,
+    lambda built: [f"{built}/caller"],
+    "SSL_CERT_FILE",
+    lambda source: dict(MODULE.findall((source / "go.mod").read_text())),
+    remark="The clients of containerd and crane, and docker's token client (docker/distribution). containerd asks for a"
+    " token by POST (OAuth 2) first. The sandbox answers 404, and containerd goes on by GET.",
+)
+PROGRAMS = (*SDKS, REGISTRY_CLIENTS)
+
 
 class Caller:
     """A running caller. *inside* puts a command line where the metadata service is."""
@@ -184,11 +196,11 @@ class Caller:
 
 def main() -> int:
     """Build every caller; return 1 if a tool is missing, which is said."""
-    missing = [sdk.needs for sdk in SDKS if not all(shutil.which(each) for each in sdk.needs.split())]
+    missing = [sdk.needs for sdk in PROGRAMS if not all(shutil.which(each) for each in sdk.needs.split())]
     if missing:
         sys.stderr.write(f"error: this machine lacks {', '.join(missing)}, with which the SDKs are built\n")
         return 1
-    for sdk in SDKS:
+    for sdk in PROGRAMS:
         sdk.built.mkdir(parents=True, exist_ok=True)
         sdk.build(sdk.source, sdk.built)
     return 0

@@ -9,10 +9,9 @@ from sandbox import AcrSandbox
 from sandbox.netns import NetworkNamespace
 from sandbox.server import PROVIDER_ARN
 
-from .callers import SDKS, Caller
-from .cases import CASES
+from .callers import REGISTRY_CLIENTS, SDKS, Caller
 from .cloud import Cloud
-from .report import AGREES, DISAGREES, NOT_RUN, WRITTEN, render
+from .report import AGREES, COLUMNS, DISAGREES, NOT_RUN, WRITTEN, render
 
 collect_ignore = ["python"]  # a program that runs where its SDKs are
 
@@ -34,28 +33,42 @@ def caller(request, place):
     running.close()
 
 
+@pytest.fixture(scope="session")
+def registry_caller(place):
+    sandbox, namespace, _ = place
+    running = Caller(REGISTRY_CLIENTS, sandbox.ca_file, namespace.command)
+    yield running
+    running.close()
+
+
 @pytest.fixture
-def cloud(place, caller, tmp_path):
+def cloud(place, fresh, caller, tmp_path):
+    return Cloud(fresh, place[2], PROVIDER_ARN, caller, tmp_path)
+
+
+@pytest.fixture
+def fresh(place):
     """The sandbox as it was at first."""
-    sandbox, _, issuer = place
+    sandbox, _, _ = place
     role = sandbox.node.role
-    yield Cloud(sandbox, issuer, PROVIDER_ARN, caller, tmp_path)
+    sandbox.calls.clear()
+    yield sandbox
     sandbox.clock.skew = 0.0
     sandbox.node.role, sandbox.node.hardened, sandbox.node.tokens_offered = role, False, True
     sandbox.faults.clear()
-    sandbox.calls.clear()
 
 
 def pytest_sessionfinish(session):
     """Write what came of every case, if all were run."""
-    verdicts = {(sdk.name, case): NOT_RUN for sdk in SDKS for case in CASES}
+    verdicts = dict.fromkeys(COLUMNS, NOT_RUN)
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     told = {True: reporter.getreports("passed"), False: reporter.getreports("failed")}
     passed = {report.nodeid: agrees for agrees, reports in told.items() for report in reports if report.when == "call"}
     for item in session.items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        if {"caller", "case"} <= parameters.keys() and item.nodeid in passed:
-            verdict = AGREES if passed[item.nodeid] else DISAGREES
-            verdicts[parameters["caller"].name, parameters["case"]] = verdict
+        who = parameters["caller"].name if "caller" in parameters else parameters.get("pulls", "")
+        case = parameters.get("case") or parameters.get("registry_case")
+        if (who, case) in verdicts and item.nodeid in passed:
+            verdicts[who, case] = AGREES if passed[item.nodeid] else DISAGREES
     if NOT_RUN not in verdicts.values():
         WRITTEN.write_text(render(verdicts, date=dt.datetime.now(dt.UTC).date().isoformat()))
