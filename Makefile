@@ -266,7 +266,7 @@ test-chart: venv e2e-assets ## the chart as Helm renders it for each Kubernetes,
 	$(PY) -m pytest -q tests/chart
 
 .PHONY: test-alerts
-test-alerts: venv ## alerts and dashboards, judged by the real Prometheus, which Go builds
+test-alerts: venv e2e-assets ## alerts and dashboards, judged by the real Prometheus, which Go builds
 	$(PY) -m pytest -q tests/alerts
 
 .PHONY: test-controller
