@@ -235,6 +235,14 @@ sdks: venv ## fetch Alibaba Cloud's SDKs whose models tests read, once per versi
 e2e: venv freeze freeze-controller e2e-assets image ## pull through the frozen plugin on a real cluster, as root; E2E_FULL=1 runs the long scenario in full
 	$(PY) -m pytest --verbose $(if $(E2E_FULL),-o faulthandler_timeout=1800) tests/cluster/e2e
 
+# Not part of CI: each takes as long as `make e2e`.
+.PHONY: e2e-kubelets
+e2e-kubelets: venv freeze freeze-controller e2e-assets image ## the same with each older whole kubelet on the cluster, as root
+	for folder in $$(PYTHONPATH=tests $(PY) -m cluster.assets --kubelets | grep ^/); do \
+	    E2E_ASSETS=$$folder $(PY) -m pytest --verbose tests/cluster/e2e && \
+	    cp build/e2e/tested-with.md build/e2e/tested-with-$$(basename $$folder).md || exit 1; \
+	done
+
 .PHONY: test-systemd
 test-systemd: venv freeze e2e-assets ## install on a machine that boots systemd, with all that can go wrong; as root
 	PYTHONPATH=tests $(PY) -m systemd.machine > /dev/null

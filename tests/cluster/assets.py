@@ -1,8 +1,9 @@
 """Builds what no distribution packages, from Go modules: Kubernetes, Helm, and readers' code that judges ours.
 
 `python -m cluster.assets` builds what is not built yet; the result outlives the checkout.
-With --packages it only names the distribution's packages that are missing. GOFLAGS and the
-rest of Go's environment are honoured; E2E_NICE sets how nice it is (10).
+With --packages it only names the distribution's packages that are missing; with --kubelets it builds the whole kubelets
+older than the cluster, and names the folder of each. GOFLAGS and the rest of Go's environment are honoured; E2E_NICE
+sets how nice it is (10).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from . import parts
 
 VERSION = "k8s.io/component-base/version"
+KUBELET = {"kubelet": "k8s.io/kubernetes/cmd/kubelet"}
 
 
 def build(module: parts.Module, packages: dict[str, str]) -> None:
@@ -61,6 +63,12 @@ def _stamps(module: parts.Module) -> dict[str, str]:
 def main(arguments: list[str]) -> int:
     if arguments == ["--packages"]:
         _say(" ".join(parts.missing_packages()))
+        return 0
+    if arguments == ["--kubelets"]:
+        for module in parts.kubelets():
+            if not _is_built(module, KUBELET):
+                build(module, KUBELET)
+            _say(str(module.built))
         return 0
     if packages := parts.missing_packages():
         _say(f"error: this machine lacks: {' '.join(packages)}", file=sys.stderr)

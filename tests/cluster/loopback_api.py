@@ -153,6 +153,8 @@ class LoopbackApi:
             f"--etcd-servers=http://127.0.0.1:{etcd_port}",
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
+            # Since 1.37 an API server does not start that would have to publish an address of the loopback.
+            "--endpoint-reconciler-type=none",
             f"--secure-port={self._port}",
             # Addresses of this machine: what a test serves at one of them is a Service that this API server reaches.
             "--service-cluster-ip-range=127.124.0.0/24",

@@ -15,6 +15,10 @@ import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SOURCES = Path(__file__).resolve().parent / "assets"
 KUBERNETES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")
@@ -92,9 +96,17 @@ HELM = Module("helm", of="helm.sh/helm/v4")
 AUTH_FILES = Module("authfiles")
 
 
+def kubelets() -> list[Module]:
+    """Return the modules that hold one whole kubelet each, older than the cluster, oldest first."""
+    return _by_version(Module("kubernetes", path.name) for path in (SOURCES / "kubernetes").glob("kubelet-*.mod"))
+
+
 def lookups() -> list[Module]:
     """Return the modules that hold one kubelet version's credential provider code each, oldest first."""
-    modules = [Module("lookup", path.name) for path in (SOURCES / "lookup").glob("*.mod")]
+    return _by_version(Module("lookup", path.name) for path in (SOURCES / "lookup").glob("*.mod"))
+
+
+def _by_version(modules: Iterable[Module]) -> list[Module]:
     return sorted(modules, key=lambda each: [int(part) for part in each.version[1:].split(".")])
 
 

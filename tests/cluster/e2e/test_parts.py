@@ -1,5 +1,7 @@
 """Where the programs of a cluster are taken from."""
 
+import re
+
 import pytest
 from cluster import parts
 
@@ -33,3 +35,12 @@ def test_what_was_built_is_not_used_any_more_once_its_sources_change(tmp_path):
     (source / "main.go").write_text("package main\n")
     assert module.built != before
     assert module.version == "v1.30.1"
+
+
+def test_the_older_kubelets_are_older_than_the_cluster_and_need_no_other_program():
+    kubelets = parts.kubelets()
+    assert [module.tag for module in kubelets] == ["kubelet_1_34", "kubelet_1_35"]
+    assert all(module.version < parts.CLUSTER.version for module in kubelets)
+    for module in kubelets:
+        text = (module.source / module.mod_file).read_text()
+        assert re.findall(r"kubernetes/cmd/(\S+)", text) == ["kubelet"]
