@@ -40,7 +40,8 @@ class Schemas:
             made = inner["enum"][0]
         elif kind == "array":
             items = inner["items"]
-            made = ["example.com/x" if items == TEXT else self._made(items, name)]
+            is_text = items.keys() <= TEXT.keys() and items.get("type") == "string"
+            made = ["example.com/x" if is_text else self._made(items, name)]
         elif kind == "object" and "properties" in inner:
             made = {field: self._made(found, field) for field, found in inner["properties"].items()}
         elif kind == "object":
