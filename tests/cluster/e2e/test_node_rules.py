@@ -17,7 +17,7 @@ STRICT = (1, 33)
 
 
 def is_left_unread(problem):
-    words = ("a field that this kubelet does not know", "came with Kubernetes", "twice")
+    words = ("a field that kubelets from 1.32 on do not start with", "came with Kubernetes", "twice")
     return any(each in problem.problem for each in words)
 
 
