@@ -279,7 +279,7 @@ test-alerts: venv e2e-assets ## alerts and dashboards, judged by the real Promet
 
 .PHONY: test-controller
 test-controller: venv freeze-controller e2e-assets sdks ## what works on a cluster's objects, against a real API server (CHAOS_FULL=1: 50 leaders killed, longer outages)
-	$(PY) -m pytest -q $(if $(CHAOS_FULL),-o faulthandler_timeout=1800) tests/controller
+	$(PY) -m pytest -q $(if $(CHAOS_FULL),-o faulthandler_timeout=1800) --numprocesses 3 --dist loadfile tests/controller
 
 .PHONY: bench-controller
 bench-controller: venv e2e-assets ## measure the pull-secrets controller against a real API server; BENCH_FULL=1 with 10,000 accounts

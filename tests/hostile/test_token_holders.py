@@ -87,8 +87,10 @@ def tried(caller, verb, allowed):
 
 
 RIGHTS = "use other rights"
-MAY_REPORT = {("get", "nodes")}
-MAY_CONTROL = {(verb, "namespaces") for verb in ("get", "list", "watch")}
+EVERYBODYS = {(verb, "clustertrustbundles") for verb in ("get", "list", "watch")}
+"""What the API server lets every ServiceAccount do: CA certificates are public (Kubernetes 1.37 and newer)."""
+MAY_REPORT = EVERYBODYS | {("get", "nodes")}
+MAY_CONTROL = EVERYBODYS | {(verb, "namespaces") for verb in ("get", "list", "watch")}
 MAY_CONTROL |= {(verb, "serviceaccounts") for verb in ("get", "list", "watch", "patch")}
 CREATED = ("secrets", "events", "leases", "mutatingwebhookconfigurations", "pullsecretselections")
 MAY_CONTROL |= {("create", each) for each in CREATED}
