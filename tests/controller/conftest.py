@@ -1,4 +1,7 @@
-"""One real API server for all tests of what works on a cluster; each test takes a namespace of its own."""
+"""A real API server for each file of tests; each test takes a namespace of its own.
+
+Files share none: what one of them leaves in kube-system, or of a cluster's own kinds, would be met by the next.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from support import replica
 NUMBERS = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def api():
     with LoopbackApi() as api:
         yield api

@@ -148,7 +148,7 @@ def test_ten_accounts_a_second_with_fail_and_fifteen_seconds_are_served_at_once_
     api, team, sandbox, settings
 ):
     text = json.loads(settings.read_text())
-    text["pullSecrets"]["webhook"]["timeoutSeconds"] = 15
+    text["pullSecrets"]["admission"]["timeoutSeconds"] = 15
     settings.write_text(json.dumps(text))
     with Processes(api, team, settings) as processes:
         processes.start()
