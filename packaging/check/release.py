@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # The files that may name a version: the one that defines it, the changelog, the chart, and versions of other software.
 MAY_NAME_IT = (
     *("CHANGELOG.md", "provider/acr_credential_provider/version.py", "packaging/chart/Chart.yaml"),
-    *("packaging/requirements/", "tests/"),
+    *("docs/tested-with", "packaging/requirements/", "tests/"),
 )
 
 
