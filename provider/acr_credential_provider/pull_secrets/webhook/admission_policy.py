@@ -79,7 +79,7 @@ class AdmissionPolicy:
         return policy is not None and named == (NAME, self._namespace, NAME)
 
     def write(self, wanted: Mapping[str, Any], owner: Reference | None) -> bool:
-        """Let the policy do what *wanted* says; return True if it was told something else, or nothing."""
+        """Let the policy do what *wanted* says; return True if it did something else, or nothing."""
         present = self._get(self._path)
         if present is not None and present.get("spec") == wanted and is_owned(present["metadata"], owner):
             return False
